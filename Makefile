@@ -1,0 +1,54 @@
+# What a person runs. Everything is installed into .venv from requirements.lock; nothing else is touched.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# The stack starts `python` and `prefect` by name in its children: they must be this venv's.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test test-unit lint format lock migration
+
+help: ## what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## install into .venv (done by the others when needed)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "FacePass Sync needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Set PYTHON=/path/to/python3." >&2; exit 1; }
+	@echo "Setting up $(VENV) (once; about a minute without uv) ..."
+	@if command -v uv >/dev/null 2>&1; then \
+	  uv venv --quiet --clear --python "$(PYTHON)" $(VENV) && \
+	  uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements.lock && \
+	  uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e . ; \
+	else \
+	  "$(PYTHON)" -m venv --clear $(VENV) && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . ; \
+	fi
+	@touch $@
+
+demo: $(READY) ## the main job once, on sample photos; leaves nothing running
+	@python -m deployments.demo
+
+up: $(READY) ## the whole stack in the foreground; data stays in .facepass/
+	@exec python -m deployments.stack
+
+test: $(READY) ## every test
+	python -m pytest tests
+
+test-unit: $(READY) ## the quick loop
+	python -m pytest tests/unit
+
+lint: $(READY) ## ruff, format check, strict types
+	ruff check .
+	ruff format --check .
+	mypy
+
+format: $(READY)
+	ruff check --fix-only . ; ruff format .
+
+lock: ## renew requirements.lock (needs uv)
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header --upgrade --quiet -o requirements.lock

@@ -1,0 +1,10 @@
+"""What runs where: deployment names, the one module that talks to Prefect's API, the embedded stack.
+
+Promise: nobody outside this folder talks to Prefect about runs, states or deployments.
+
+Where do I go to…?
+    name a deployment or pool          names.py and ../prefect.yaml
+    start, read or end a flow run      orchestrator.py
+    change what `make up` starts       stack/
+    change what `make demo` shows      demo.py, sample_photos.py
+"""

@@ -1,0 +1,10 @@
+"""Stored shapes: tables, sessions, queries, migrations, and the settings every room reads.
+
+Promise: SQL lives here and nowhere else. Nothing in this folder imports another room.
+
+Where do I go to…?
+    change a setting              settings.py
+    add an error a user can meet  errors.py
+    change a table                tables.py, then a file in migrations/versions/
+    see how dedup decides         plans.py (grep for s3_key)
+"""

@@ -1,0 +1,45 @@
+"""Every error the product raises on purpose; each message is one sentence that says what to do."""
+
+
+class FacePassError(Exception):
+    """Base of all errors that a user or operator may read."""
+
+
+class ConfigurationError(FacePassError):
+    """A setting is missing or wrong."""
+
+
+class ModelPackError(ConfigurationError):
+    """A model pack cannot be had, is damaged, or is unknown."""
+
+
+class InvalidPrefixError(FacePassError):
+    """The S3 prefix does not name previews of this event."""
+
+
+class EventNotFoundError(FacePassError):
+    """No event has this id."""
+
+
+class EventTakenError(FacePassError):
+    """Another event already has this id or UUID."""
+
+
+class S3AccessError(FacePassError):
+    """S3 answers, and the answer will not change by trying again: no such bucket, access denied."""
+
+
+class S3DownloadError(FacePassError):
+    """S3 cannot be reached or is failing; trying again may help."""
+
+
+class SyncSupersededError(FacePassError):
+    """Another attempt took this event over; what this one still holds must not be stored."""
+
+
+class OrchestratorUnavailableError(FacePassError):
+    """Prefect's server cannot be reached, or the deployment is not there."""
+
+
+class StackError(FacePassError):
+    """A part of the embedded stack cannot start or died."""

@@ -1,0 +1,76 @@
+"""Settings: typed, from the environment (prefix FACEPASS_), read when first asked for."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from models.errors import ConfigurationError
+
+
+class Settings(BaseSettings):
+    """One field a setting; the description is what the README's table says."""
+
+    model_config = SettingsConfigDict(env_prefix="FACEPASS_", env_ignore_empty=True)
+
+    database_url: str | None = Field(
+        None, description="PostgreSQL with pgvector, as postgresql://user:password@host/db"
+    )
+    s3_bucket: str | None = Field(None, description="bucket that holds events/{event_id}/previews/")
+    s3_endpoint_url: str | None = Field(None, description="S3 other than AWS; unset means AWS")
+    s3_public_endpoint_url: str | None = Field(
+        None, description="address of S3 in links for guests; unset means the endpoint above"
+    )
+    aws_credentials_block: str | None = Field(
+        None, description="name of a prefect-aws AwsCredentials block; unset means AWS's usual chain"
+    )
+    public_url: str | None = Field(
+        None, description="address of the API in links for guests; unset means the API's own"
+    )
+    api_host: str = Field("127.0.0.1", description="address the API listens on")
+    api_port: int = Field(8000, description="port of the API")
+    api_keys: str | None = Field(
+        None, description="photographers' keys as name:sha256 pairs, comma-separated"
+    )
+    prefect_port: int = Field(4200, description="port of the embedded Prefect server")
+    s3_port: int = Field(8333, description="port of the embedded S3 server")
+    home: Path = Field(Path(".facepass"), description="folder of the embedded stack's data")
+    model_pack: str = Field("buffalo_l", description="model pack: a name or a folder")
+    model_root: Path = Field(
+        Path("~/.insightface"), description="folder whose models/ holds the packs"
+    )
+    inference: Literal["cpu", "cuda"] = Field("cpu", description="device that runs the models")
+    batch_size: int = Field(100, ge=1, le=1000, description="photos a batch")
+    retry_delay_s: float = Field(300, ge=0, description="seconds between a failed sync's attempts")
+    max_pixels: int = Field(50_000_000, ge=1, description="photos with more pixels are refused")
+    max_photo_bytes: int = Field(
+        50_000_000, ge=1, description="photos with more bytes are refused"
+    )
+
+    def require_database_url(self) -> str:
+        """The database's address in the form SQLAlchemy's psycopg2 dialect wants."""
+        if not self.database_url:
+            raise ConfigurationError(
+                "No database is configured: set FACEPASS_DATABASE_URL "
+                "(or run `make up`, which brings one)."
+            )
+        scheme, separator, rest = self.database_url.partition("://")
+        if not separator or scheme.split("+")[0] not in {"postgresql", "postgres"}:
+            raise ConfigurationError("FACEPASS_DATABASE_URL must start with postgresql://.")
+        return f"postgresql+psycopg2://{rest}"
+
+    def require_s3_bucket(self) -> str:
+        """The bucket's name."""
+        if not self.s3_bucket:
+            raise ConfigurationError(
+                "No bucket is configured: set FACEPASS_S3_BUCKET (or run `make up`)."
+            )
+        return self.s3_bucket
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The settings of this process; `get_settings.cache_clear()` reads the environment again."""
+    return Settings()
