@@ -1,4 +1,4 @@
-"""What runs where: deployment names, the one module that talks to Prefect's API, the embedded stack.
+"""What runs where: deployments, the one module that talks to Prefect's API, the embedded stack.
 
 Promise: nobody outside this folder talks to Prefect about runs, states or deployments.
 

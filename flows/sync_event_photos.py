@@ -1,6 +1,39 @@
-from prefect import flow
+"""The sync of one event: list, decide what is new, embed and store it, report."""
+
+from typing import Any
+
+from prefect import flow, unmapped
+from prefect.client.schemas.objects import State
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from models.settings import get_settings
+from tasks.batches import raise_first, sync_batch, wait_for_batches
+from tasks.hold import SYNC_RETRIES, hold_event
+from tasks.naming import name_sync_run, tag_event
+from tasks.plan import plan_sync
+from tasks.results import build_final_state, finish_sync
 
 
-@flow(name="sync_event_photos")
-def sync_event_photos(event_id: int, s3_prefix: str) -> None:
-    pass
+@flow(
+    name="sync_event_photos",
+    flow_run_name=name_sync_run,
+    retries=SYNC_RETRIES,
+    retry_delay_seconds=get_settings().retry_delay_s,
+    # Two batches in flight: while one computes, the next one fetches.
+    task_runner=ThreadPoolTaskRunner[Any](max_workers=2),  # type: ignore[arg-type]  # invariant
+    persist_result=False,  # a completed run with a stored result could not be retried from the UI
+)
+def sync_event_photos(event_id: int, s3_prefix: str) -> State[Any]:
+    """Bring every preview under `s3_prefix` into the database, each exactly once.
+
+    Returns the guide's statistics as the data of the final state.
+    """
+    with tag_event(event_id), hold_event(event_id, s3_prefix) as sync:
+        while not sync.over:  # once, and again for every request made meanwhile
+            errors: list[Exception] = []
+            for batches in plan_sync(sync.ticket):
+                futures = sync_batch.map(batches, unmapped(sync.ticket))
+                errors += wait_for_batches(futures)
+            raise_first(errors)
+            sync.finish(finish_sync(sync.ticket))
+    return build_final_state(sync)

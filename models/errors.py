@@ -33,6 +33,26 @@ class S3DownloadError(FacePassError):
     """S3 cannot be reached or is failing; trying again may help."""
 
 
+class DatabaseUnavailableError(FacePassError):
+    """PostgreSQL cannot be reached; trying again may help."""
+
+
+class PhotoUnavailableError(FacePassError):
+    """One photo cannot be read, for a reason of the fixed list; the rest of its batch can."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"This photo cannot be read: {reason}.")
+        self.reason = reason
+
+
+class PhotoChangedError(FacePassError):
+    """A photo was replaced after it was listed; another listing brings its new ETag."""
+
+
+class SyncIncompleteError(FacePassError):
+    """Some photos have no outcome yet; another attempt takes them up."""
+
+
 class SyncSupersededError(FacePassError):
     """Another attempt took this event over; what this one still holds must not be stored."""
 

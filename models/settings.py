@@ -24,7 +24,8 @@ class Settings(BaseSettings):
         None, description="address of S3 in links for guests; unset means the endpoint above"
     )
     aws_credentials_block: str | None = Field(
-        None, description="name of a prefect-aws AwsCredentials block; unset means AWS's usual chain"
+        None,
+        description="prefect-aws AwsCredentials block; unset means AWS's usual chain",
     )
     public_url: str | None = Field(
         None, description="address of the API in links for guests; unset means the API's own"
@@ -43,11 +44,9 @@ class Settings(BaseSettings):
     )
     inference: Literal["cpu", "cuda"] = Field("cpu", description="device that runs the models")
     batch_size: int = Field(100, ge=1, le=1000, description="photos a batch")
-    retry_delay_s: float = Field(300, ge=0, description="seconds between a failed sync's attempts")
+    retry_delay_s: int = Field(300, ge=0, description="seconds between a failed sync's attempts")
     max_pixels: int = Field(50_000_000, ge=1, description="photos with more pixels are refused")
-    max_photo_bytes: int = Field(
-        50_000_000, ge=1, description="photos with more bytes are refused"
-    )
+    max_photo_bytes: int = Field(50_000_000, ge=1, description="photos with more bytes are refused")
 
     def require_database_url(self) -> str:
         """The database's address in the form SQLAlchemy's psycopg2 dialect wants."""

@@ -1,0 +1,14 @@
+"""Units of work: S3, the face engine, recording. A `@task` is a thin boundary over a function.
+
+Promise: a decoded photo never leaves the process that decoded it; what travels between steps is
+keys, ETags and counts.
+
+Where do I go to…?
+    see how S3 is listed and read          storage.py
+    see which photos are refused, and why  photos.py
+    change how faces are found             engine.py
+    add a model pack                       packs.py
+    see what is cached, under which key    embed.py
+    see what is stored when                batches.py
+    see who may sync an event, and how a sync ends   hold.py
+"""

@@ -1,0 +1,61 @@
+"""What routes ask for: the orchestrator, ids in the guide's manner, a photographer's key."""
+
+import hmac
+from hashlib import sha256
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Header, HTTPException, Request
+
+from deployments.orchestrator import Orchestrator
+from models.errors import ConfigurationError
+from models.settings import Settings, get_settings
+
+
+def get_orchestrator(request: Request) -> Orchestrator:
+    """The app's one connection to Prefect."""
+    orchestrator: Orchestrator = request.app.state.orchestrator
+    return orchestrator
+
+
+def parse_uuid(value: str) -> UUID:
+    """A UUID, or the guide's answer to what is not one."""
+    try:
+        return UUID(value)
+    except ValueError as error:
+        raise HTTPException(400, "Invalid UUID format") from error
+
+
+def parse_event_uuid(event_uuid: str) -> UUID:
+    """The path's event UUID."""
+    return parse_uuid(event_uuid)
+
+
+def read_api_keys(settings: Settings) -> dict[str, bytes]:
+    """Photographers' keys by name: SHA-256 digests, never the keys themselves."""
+    keys: dict[str, bytes] = {}
+    for pair in filter(None, (part.strip() for part in (settings.api_keys or "").split(","))):
+        name, _, digest = pair.partition(":")
+        try:
+            keys[name] = bytes.fromhex(digest)
+        except ValueError:
+            keys[name] = b""
+        if not name or len(keys[name]) != sha256().digest_size:
+            raise ConfigurationError(
+                "FACEPASS_API_KEYS must be name:sha256 pairs, comma-separated; "
+                "`printf %s THE_KEY | sha256sum` gives the second half."
+            )
+    return keys
+
+
+def require_api_key(x_api_key: Annotated[str | None, Header()] = None) -> None:
+    """Let a photographer in: any key will do where keys are set, none is needed elsewhere."""
+    keys = read_api_keys(get_settings())
+    offered = sha256((x_api_key or "").encode()).digest()
+    # All are compared, each in constant time: the time taken tells nothing about them.
+    if keys and not sum(hmac.compare_digest(offered, digest) for digest in keys.values()):
+        raise HTTPException(401, "Missing or unknown X-API-Key")
+
+
+OrchestratorDep = Annotated[Orchestrator, Depends(get_orchestrator)]
+EventUuid = Annotated[UUID, Depends(parse_event_uuid)]

@@ -1,0 +1,37 @@
+"""Errors as HTTP answers: one table, one sentence each, never a stack trace."""
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from api.schemas import ErrorAnswer
+from models.errors import (
+    DatabaseUnavailableError,
+    EventNotFoundError,
+    EventTakenError,
+    FacePassError,
+    InvalidPrefixError,
+    OrchestratorUnavailableError,
+)
+
+_STATUS: dict[type[Exception], int] = {
+    InvalidPrefixError: 400,
+    EventNotFoundError: 404,
+    EventTakenError: 409,
+    OrchestratorUnavailableError: 503,
+    DatabaseUnavailableError: 503,
+}
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Answer the product's errors with their own sentences."""
+    app.add_exception_handler(FacePassError, _answer_error)
+
+
+def describe_errors(*statuses: int) -> dict[int | str, dict[str, object]]:
+    """The `responses=` of a route that may answer with these statuses."""
+    return {status: {"model": ErrorAnswer} for status in statuses}
+
+
+async def _answer_error(_: Request, error: Exception) -> JSONResponse:
+    status = _STATUS.get(type(error), 500)
+    return JSONResponse({"detail": str(error)}, status_code=status)

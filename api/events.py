@@ -1,0 +1,82 @@
+"""Events and their photos."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+
+from api.deps import EventUuid
+from api.errors import describe_errors
+from api.schemas import EventAnswer, EventCreate, EventDetails, LastSync, PhotoAnswer, PhotoPage
+from models.events import create_event, find_event, list_events
+from models.photos import count_faces, count_photos, list_photos
+from models.prefixes import default_prefix
+from models.runs import find_last_run
+from models.session import open_session
+from models.settings import get_settings
+from models.tables import Event, PhotoStatus
+
+router = APIRouter(prefix="/api/v1/events", tags=["events"])
+
+PAGE_LIMIT = 500
+
+
+@router.post("", status_code=201, responses=describe_errors(409, 503))
+def add_event(body: EventCreate, request: Request) -> EventAnswer:
+    """Add an event; its answer says where its previews go and which link its guests get."""
+    with open_session() as session:
+        event = create_event(
+            session, name=body.name, event_uuid=body.event_uuid, event_id=body.event_id
+        )
+        return EventAnswer(**_describe_event(event, request))
+
+
+@router.get("", responses=describe_errors(503))
+def read_events(request: Request) -> list[EventAnswer]:
+    """All events, the newest first."""
+    with open_session() as session:
+        return [EventAnswer(**_describe_event(event, request)) for event in list_events(session)]
+
+
+@router.get("/{event_uuid}", responses=describe_errors(400, 404, 503))
+def read_event_details(event_uuid: EventUuid, request: Request) -> EventDetails:
+    """One event: its photos by status, its faces, its newest sync."""
+    with open_session() as session:
+        event = find_event(session, event_uuid)
+        event_id = event.id or 0
+        run = find_last_run(session, event_id)
+        return EventDetails(
+            **_describe_event(event, request),
+            photos=count_photos(session, event_id),
+            faces=count_faces(session, event_id),
+            last_sync=run
+            and LastSync(task_id=run.flow_run_id, state=run.state, finished_at=run.finished_at),
+        )
+
+
+@router.get("/{event_uuid}/photos", responses=describe_errors(400, 404, 503))
+def read_photos(
+    event_uuid: EventUuid,
+    status: PhotoStatus | None = None,
+    cursor: Annotated[int, Query(ge=0, le=2**63 - 1)] = 0,
+    limit: Annotated[int, Query(ge=1, le=PAGE_LIMIT)] = 100,
+) -> PhotoPage:
+    """What became of each photo, and why; in the order in which they were first seen."""
+    with open_session() as session:
+        event = find_event(session, event_uuid)
+        rows = list_photos(session, event.id or 0, status=status, after=cursor, limit=limit)
+    photos = [
+        PhotoAnswer(**photo.model_dump(), photo_id=photo.id, faces=faces) for photo, faces in rows
+    ]
+    more = len(photos) == limit
+    return PhotoPage(photos=photos, next_cursor=photos[-1].photo_id if more else None)
+
+
+def _describe_event(event: Event, request: Request) -> dict[str, object]:
+    base = (get_settings().public_url or str(request.base_url)).rstrip("/")
+    return {
+        "event_id": event.id,
+        "event_uuid": event.uuid,
+        "name": event.name,
+        "s3_prefix": default_prefix(event.id or 0),
+        "gallery_url": f"{base}/gallery/{event.gallery_token}",
+    }

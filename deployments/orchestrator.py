@@ -1,0 +1,132 @@
+"""The one module that talks to Prefect's API about flow runs, deployments and workers."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun, StateType, WorkerStatus
+from prefect.deployments import arun_deployment
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.states import Crashed
+
+from deployments.names import SYNC_DEPLOYMENT, WORK_POOL
+from models.errors import OrchestratorUnavailableError
+
+
+class RunPhase(StrEnum):
+    """Where a flow run is, in the product's words."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CRASHED = "crashed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What Prefect says of a flow run."""
+
+    phase: RunPhase
+    message: str | None
+
+
+_PHASES = {
+    StateType.SCHEDULED: RunPhase.PENDING,
+    StateType.PENDING: RunPhase.PENDING,
+    StateType.PAUSED: RunPhase.PENDING,
+    StateType.RUNNING: RunPhase.RUNNING,
+    StateType.CANCELLING: RunPhase.RUNNING,
+    StateType.COMPLETED: RunPhase.COMPLETED,
+    StateType.FAILED: RunPhase.FAILED,
+    StateType.CRASHED: RunPhase.CRASHED,
+    StateType.CANCELLED: RunPhase.CANCELLED,
+}
+_RETRY_STATE = "AwaitingRetry"
+_UNREACHABLE = "Prefect's server cannot be reached: check PREFECT_API_URL and that it is running."
+
+
+class Orchestrator:
+    """Prefect, as the API needs it; one client for as long as the API lives."""
+
+    def __init__(self, client: PrefectClient) -> None:
+        self._client = client
+
+    async def start_sync(self, *, event_id: int, s3_prefix: str, run_name: str) -> UUID:
+        """Create a flow run of the sync deployment; returns its id at once.
+
+        Raises OrchestratorUnavailableError.
+        """
+        with _map_errors():
+            run: FlowRun = await arun_deployment(
+                SYNC_DEPLOYMENT,
+                client=self._client,
+                timeout=0,
+                as_subflow=False,
+                parameters={"event_id": event_id, "s3_prefix": s3_prefix},
+                tags=[f"event:{event_id}"],
+                flow_run_name=run_name,
+            )
+        return run.id
+
+    async def read_run(self, flow_run_id: UUID) -> RunReport | None:
+        """Where a flow run is; None when Prefect does not know it."""
+        with _map_errors():
+            try:
+                state = (await self._client.read_flow_run(flow_run_id)).state
+            except ObjectNotFound:
+                return None
+        if state is None:
+            return RunReport(RunPhase.PENDING, None)
+        phase = RunPhase.RETRYING if state.name == _RETRY_STATE else _PHASES[state.type]
+        return RunReport(phase, state.message)
+
+    async def crash_run(self, flow_run_id: UUID, message: str) -> None:
+        """End a flow run whose process is dead."""
+        with _map_errors():
+            await self._client.set_flow_run_state(flow_run_id, Crashed(message=message), force=True)
+
+    async def explain_wait(self) -> str:
+        """Why a run has not started yet, in words."""
+        with _map_errors():
+            workers = await self._client.read_workers_for_work_pool(WORK_POOL)
+        if any(worker.status == WorkerStatus.ONLINE for worker in workers):
+            return "waiting for a worker to take it up"
+        return f"no worker is online: run `prefect worker start --pool {WORK_POOL}`"
+
+    async def check_deployment(self) -> None:
+        """Raise OrchestratorUnavailableError unless a sync could be started now."""
+        with _map_errors():
+            await self._client.read_deployment_by_name(SYNC_DEPLOYMENT)
+
+
+@asynccontextmanager
+async def open_orchestrator() -> AsyncIterator[Orchestrator]:
+    """Connect to the server that PREFECT_API_URL names."""
+    try:
+        client = get_client()
+    except ValueError as error:
+        raise OrchestratorUnavailableError(
+            "No Prefect server is configured: set PREFECT_API_URL (or run `make up`)."
+        ) from error
+    async with client:
+        yield Orchestrator(client)
+
+
+@contextmanager
+def _map_errors() -> Iterator[None]:
+    try:
+        yield
+    except ObjectNotFound as error:
+        raise OrchestratorUnavailableError(
+            f"The deployment {SYNC_DEPLOYMENT} is not there: "
+            "run `prefect --no-prompt deploy --all` in the project's folder."
+        ) from error
+    except (httpx.TransportError, PrefectHTTPStatusError) as error:
+        raise OrchestratorUnavailableError(_UNREACHABLE) from error

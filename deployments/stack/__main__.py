@@ -1,0 +1,72 @@
+"""`python -m deployments.stack`: the whole stack in the foreground, until Ctrl-C or SIGTERM."""
+
+import sys
+
+from pydantic import ValidationError
+from rich.console import Console
+
+from deployments.stack.signals import interrupt_on_signals
+from deployments.stack.stack import EmbeddedStack
+from models.errors import ConfigurationError, FacePassError
+from models.settings import Settings, get_settings
+
+
+def main() -> int:
+    """Run until a signal (0) or until a part fails (1)."""
+    console = Console(highlight=False, soft_wrap=True)
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    with interrupt_on_signals():
+        try:
+            _run(console)
+        except KeyboardInterrupt:
+            pass  # the stack is stopped; this is how its life ends
+        except FacePassError as error:
+            errors.print(str(error), style="red", markup=False)
+            return 1
+    console.print("Everything is stopped.")
+    return 0
+
+
+def _run(console: Console) -> None:
+    def report(line: str) -> None:
+        console.print(f"  {line}", markup=False)
+
+    settings = _read_settings()
+    console.print("Starting FacePass Sync ...")
+    with EmbeddedStack(settings, report) as stack:
+        for line in describe_stack(stack):
+            report(line)
+        stack.watch()
+        console.print("Stopping ...")
+
+
+def _read_settings() -> Settings:
+    try:
+        return get_settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = f"FACEPASS_{'_'.join(str(part) for part in first['loc'])}".upper()
+        raise ConfigurationError(f"{name} is wrong: {first['msg']}.") from error
+
+
+def describe_stack(stack: EmbeddedStack) -> list[str]:
+    """What runs where, a line each."""
+    plan = stack.plan
+    rows = {
+        "API": f"{plan.api_url}  (try {plan.api_url}/docs)",
+        "Gallery": f"{plan.settings.public_url or plan.api_url}/gallery/",
+        "Prefect": plan.prefect_api_url.removesuffix("/api"),
+        "S3": f"{plan.environment.get('FACEPASS_S3_ENDPOINT_URL', 'AWS')}, "
+        f"bucket {plan.environment['FACEPASS_S3_BUCKET']}",
+        "Logs": str(stack.home.logs),
+        "To join": f"set -a; . {stack.home.env_file}",
+    }
+    width = max(len(name) for name in rows)
+    return [
+        f"Up in {stack.seconds['all']:.1f} s. Ctrl-C stops everything.",
+        *(f"{name:<{width}}  {value}" for name, value in rows.items()),
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,316 @@
+"""PostgreSQL from the wheel's programs: cluster, socket folder, databases, and a safe start.
+
+The wheel's own process management is not used: it outlives a killed parent, takes a reused pid
+for a running server, and as root opens every folder above the data to everybody.
+"""
+
+import hashlib
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import stat
+import subprocess
+import tempfile
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+import psycopg2
+from psycopg2 import sql
+
+from deployments.stack.parts import Identity, Part, kill_processes
+from deployments.stack.waiting import NotReadyError
+from models.errors import StackError
+
+NAME = "PostgreSQL"
+SUPERUSER = "postgres"
+MAJOR_VERSION = "18"
+PORT = 5432  # only a part of the socket's name
+# The kernel holds 108 bytes (104 on macOS) for a socket's path, and says nothing helpful.
+MAX_SOCKET_PATH = 100
+DATABASES = {"facepass": "vector", "prefect": "pg_trgm"}
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where one home's PostgreSQL lives and as whom it runs."""
+
+    data: Path
+    sockets: Path
+    programs: Path
+    identity: Identity | None
+
+    @property
+    def database_url(self) -> str:
+        """FacePass's database, for psycopg2 and libpq."""
+        return f"postgresql://{SUPERUSER}@/facepass?host={self.sockets}"
+
+    @property
+    def prefect_url(self) -> str:
+        """Prefect's database; its server speaks asyncpg."""
+        return f"postgresql+asyncpg://{SUPERUSER}@/prefect?host={self.sockets}"
+
+
+def locate_cluster(home: Path) -> Cluster:
+    """Find programs, user and socket folder for this home; creates nothing."""
+    identity = choose_identity(home)
+    return Cluster(home / "postgres", name_socket_folder(home, identity), find_programs(), identity)
+
+
+def find_programs() -> Path:
+    """The folder of postgres and initdb, found without importing the wheel's package."""
+    spec = importlib.util.find_spec("pgserver")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        programs = Path(folder) / "pginstall" / "bin"
+        if (programs / "postgres").exists():
+            return programs
+    raise StackError(
+        "The embedded PostgreSQL is not installed: run `make setup`, or set FACEPASS_DATABASE_URL."
+    )
+
+
+def choose_identity(home: Path) -> Identity | None:
+    """PostgreSQL refuses to run as root: then the home's owner, or `nobody`; else None."""
+    if os.geteuid() != 0:
+        return None
+    owner = home.stat().st_uid if home.exists() else 0
+    try:
+        entry = pwd.getpwuid(owner) if owner else pwd.getpwnam("nobody")
+    except KeyError as error:
+        raise StackError(
+            "PostgreSQL does not run as root and there is no user `nobody`: "
+            "start the stack as a normal user, or set FACEPASS_DATABASE_URL."
+        ) from error
+    return Identity(entry.pw_uid, entry.pw_gid, entry.pw_name)
+
+
+def name_socket_folder(home: Path, identity: Identity | None) -> Path:
+    """A short folder of this home's own. Raises StackError where the path would be too long."""
+    uid = identity.uid if identity else os.geteuid()
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    # Another user cannot enter root's runtime folder.
+    private = identity is None and runtime is not None and Path(runtime).is_dir()
+    base = Path(runtime) if private and runtime else Path(tempfile.gettempdir())
+    digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:10]
+    folder = base / f"facepass-{uid}-{digest}"
+    if len(os.fsencode(folder / f".s.PGSQL.{PORT}")) > MAX_SOCKET_PATH:
+        raise StackError(
+            f"The path {folder} is too long for PostgreSQL's socket: set TMPDIR "
+            "(or XDG_RUNTIME_DIR) to a shorter folder, such as /tmp."
+        )
+    return folder
+
+
+def prepare_cluster(cluster: Cluster) -> list[str]:
+    """Folders, permissions and leftovers, so that initdb and postgres can run.
+
+    Gives back what it changed outside the home or ended, a sentence each. Safe only while the
+    home is locked.
+    """
+    said = open_ancestors(cluster.data, cluster.identity)
+    _require_runnable(cluster)
+    _make_private(cluster.sockets, cluster.identity)
+    if cluster.data.exists():
+        said += end_orphans(cluster.data)
+        for leftover in ("postmaster.pid", "postmaster.opts"):
+            # Nobody runs on this data now. A pid in there may since be another program's, which
+            # postgres would take for itself.
+            (cluster.data / leftover).unlink(missing_ok=True)
+        for leftover in (f".s.PGSQL.{PORT}", f".s.PGSQL.{PORT}.lock"):
+            (cluster.sockets / leftover).unlink(missing_ok=True)
+        _require_version(cluster.data)
+    return said
+
+
+def open_ancestors(folder: Path, identity: Identity | None) -> list[str]:
+    """As root: let the other user pass through the folders above, and no more than that."""
+    if identity is None:
+        return []
+    opened = []
+    for ancestor in folder.parents:
+        status = ancestor.stat()
+        if not _may_pass(status, identity):
+            ancestor.chmod(stat.S_IMODE(status.st_mode) | stat.S_IXOTH)
+            opened.append(str(ancestor))
+    if not opened:
+        return []
+    return [f"Let the user {identity.name} pass through (o+x): {', '.join(opened)}."]
+
+
+def _may_pass(status: os.stat_result, identity: Identity) -> bool:
+    if status.st_uid == identity.uid:
+        return bool(status.st_mode & stat.S_IXUSR)
+    if status.st_gid == identity.gid:
+        return bool(status.st_mode & stat.S_IXGRP)
+    return bool(status.st_mode & stat.S_IXOTH)
+
+
+def _require_runnable(cluster: Cluster) -> None:
+    """Try the program as its user: shows unreadable folders and libraries at once."""
+    user = cluster.identity
+    try:
+        subprocess.run(
+            [cluster.programs / "postgres", "--version"],
+            check=True,
+            capture_output=True,
+            cwd="/",
+            user=user.uid if user else None,
+            group=user.gid if user else None,
+            extra_groups=[] if user else None,
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        who = f"the user {user.name}" if user else "this user"
+        raise StackError(
+            f"PostgreSQL's programs in {cluster.programs} cannot be run by {who}: move the project "
+            "to a folder that every user may read, or start the stack as the folder's owner."
+        ) from error
+
+
+def _make_private(folder: Path, identity: Identity | None) -> None:
+    """Create with mode 0700; what is there must be ours, since the folder above is everybody's."""
+    owner = identity.uid if identity else os.geteuid()
+    try:
+        folder.mkdir(mode=0o700)
+        if identity:
+            os.chown(folder, identity.uid, identity.gid)
+    except FileExistsError:
+        status = folder.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid not in {owner, os.geteuid()}:
+            raise StackError(
+                f"{folder} is not this stack's: remove it, or set TMPDIR to another folder."
+            ) from None
+        if identity:
+            os.chown(folder, identity.uid, identity.gid, follow_symlinks=False)
+        folder.chmod(0o700)
+
+
+def end_orphans(data: Path) -> list[str]:
+    """Stop servers that still run on this data: two on one folder would destroy it.
+
+    Every process of PostgreSQL has the data folder as its working folder, whatever pid a file
+    names; the lock on the home says that no stack owns them.
+    """
+    orphans = [process for process in psutil.process_iter() if _works_in(process, data)]
+    if not orphans:
+        return []
+    parents = {process.pid for process in orphans}
+    for process in orphans:
+        if process.ppid() not in parents:
+            process.send_signal(signal.SIGINT)  # the server itself: a fast, clean shutdown
+    _gone, alive = psutil.wait_procs(orphans, timeout=15)
+    kill_processes(alive)
+    how = "killed" if alive else "stopped"
+    return [f"A PostgreSQL left over on {data} (pid {min(parents)}) was {how}."]
+
+
+def _works_in(process: psutil.Process, folder: Path) -> bool:
+    try:
+        return bool(process.cwd() == str(folder) and process.name().startswith("postgres"))
+    except (psutil.Error, OSError):
+        return False
+
+
+def _require_version(data: Path) -> None:
+    try:
+        version = (data / "PG_VERSION").read_text().strip()
+    except OSError as error:
+        raise StackError(
+            f"{data} is not a PostgreSQL folder: remove it, or set another FACEPASS_HOME."
+        ) from error
+    if version != MAJOR_VERSION:
+        raise StackError(
+            f"{data} was made by PostgreSQL {version}, this is {MAJOR_VERSION}: "
+            "dump and restore it, or set another FACEPASS_HOME."
+        )
+
+
+def build_initdb(cluster: Cluster, log: Path) -> Part:
+    """The program that makes the data folder, under another name until it is complete."""
+    new = name_new_data(cluster)
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(mode=0o700)
+    if cluster.identity:
+        os.chown(new, cluster.identity.uid, cluster.identity.gid)
+    options = [
+        *("--username", SUPERUSER, "--encoding", "UTF8", "--auth", "trust"),
+        # The same order of text on every machine, without its locales.
+        *("--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"),
+        "--no-instructions",
+    ]
+    return Part(
+        name="initdb",
+        argv=[str(cluster.programs / "initdb"), "--pgdata", str(new), *options],
+        env=_build_environment(cluster),
+        log=log,
+        cwd=Path("/"),
+        identity=cluster.identity,
+        ends=True,
+    )
+
+
+def name_new_data(cluster: Cluster) -> Path:
+    """Where initdb works: a kill in the middle leaves no half data folder behind."""
+    return cluster.data.with_name("postgres.new")
+
+
+def build_postgres(cluster: Cluster, log: Path) -> Part:
+    """The server; reachable through its socket alone."""
+    options = {
+        "listen_addresses": "",
+        "unix_socket_directories": str(cluster.sockets),
+        "unix_socket_permissions": "0700",
+        "port": str(PORT),
+        "max_connections": "200",
+        "shared_buffers": "256MB",
+    }
+    settings = [word for key, value in options.items() for word in ("-c", f"{key}={value}")]
+    return Part(
+        name=NAME,
+        argv=[str(cluster.programs / "postgres"), "-D", str(cluster.data), *settings],
+        env=_build_environment(cluster),
+        log=log,
+        cwd=Path("/"),
+        identity=cluster.identity,
+        stop_signal=signal.SIGINT,  # fast shutdown; SIGTERM would wait for clients
+        stop_timeout_s=30.0,
+    )
+
+
+def _build_environment(cluster: Cluster) -> dict[str, str]:
+    """Nothing of the caller's: it may be another user's, and PG* would change the server."""
+    return {"PATH": f"{cluster.programs}:/usr/bin:/bin", "LC_ALL": "C"}
+
+
+def create_databases(cluster: Cluster) -> None:
+    """Create what is missing. Raises NotReadyError until the server answers."""
+    try:
+        rows = _execute(cluster, SUPERUSER, sql.SQL("SELECT datname FROM pg_database"))
+    except psycopg2.OperationalError as error:
+        raise NotReadyError(str(error).strip()) from error
+    there = {str(name) for (name,) in rows}
+    for name, extension in DATABASES.items():
+        if name not in there:
+            create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+            _execute(cluster, SUPERUSER, create)
+        create = sql.SQL("CREATE EXTENSION IF NOT EXISTS {}").format(sql.Identifier(extension))
+        _execute(cluster, name, create)
+
+
+def _execute(
+    cluster: Cluster, database: str, statement: sql.Composable
+) -> list[tuple[object, ...]]:
+    with closing(
+        psycopg2.connect(host=str(cluster.sockets), port=PORT, user=SUPERUSER, dbname=database)
+    ) as connection:
+        connection.autocommit = True  # CREATE DATABASE refuses a transaction
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+            return list(cursor.fetchall()) if cursor.description else []
+
+
+def remove_socket_folder(cluster: Cluster) -> None:
+    """Leave nothing in the temporary folder; the server took its socket away when it stopped."""
+    shutil.rmtree(cluster.sockets, ignore_errors=True)

@@ -1,0 +1,166 @@
+"""The S3 server: SeaweedFS in one process, on loopback, with keys of its own.
+
+`weed mini` is a master, a volume server, a filer and an S3 gateway. Only the gateway asks for
+keys, so plain HTTP is off for the others; what stays open on loopback is their gRPC.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deployments.stack.home import MARK, write_private
+from deployments.stack.parts import Part
+from deployments.stack.ports import is_port_free, pick_free_ports
+from deployments.stack.waiting import NotReadyError
+from models.errors import StackError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+NAME = "S3"
+BUCKET = "facepass"
+REGION = "us-east-1"
+# A default port that is taken shifts silently, and clients then talk to another stack's store:
+# every one is assigned.
+INTERNAL = (
+    *("s3.port.grpc", "filer.port", "filer.port.grpc", "master.port", "master.port.grpc"),
+    *("volume.port", "volume.port.grpc"),
+)
+# The maintenance worker inside looks for the admin server at its port + 10000, whatever is set.
+ADMIN_OFFSET = 10_000
+ADMIN_PORTS = range(12_000, 20_000)
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The one identity of the embedded S3."""
+
+    access: str
+    secret: str
+
+
+def load_keys(path: Path) -> Keys:
+    """The home's keys, made at its first start."""
+    try:
+        stored = json.loads(path.read_text())
+        return Keys(str(stored["access_key"]), str(stored["secret_key"]))
+    except FileNotFoundError:
+        keys = Keys(f"FP{secrets.token_hex(9).upper()}", secrets.token_urlsafe(30))
+        text = json.dumps({"access_key": keys.access, "secret_key": keys.secret})
+        write_private(path, text + "\n")
+        return keys
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StackError(f"{path} cannot be read: remove it, and new keys are made.") from error
+
+
+def settle_internal_ports(path: Path, taken: list[int]) -> dict[str, int]:
+    """The ports between the server's halves: the last start's, or new ones if one is taken."""
+    try:
+        stored = {str(name): int(port) for name, port in json.loads(path.read_text()).items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        stored = {}
+    names = {*INTERNAL, "admin.port", "admin.port.grpc"}
+    free = not set(stored.values()) & set(taken) and all(map(is_port_free, stored.values()))
+    if stored.keys() == names and free:
+        return stored
+    admin = pick_free_ports(1, taken, among=ADMIN_PORTS, also_at=ADMIN_OFFSET)[0]
+    pair = {"admin.port": admin, "admin.port.grpc": admin + ADMIN_OFFSET}
+    others = pick_free_ports(len(INTERNAL), [*taken, *pair.values()])
+    ports = {**dict(zip(INTERNAL, others, strict=True)), **pair}
+    write_private(path, json.dumps(ports, indent=1) + "\n")
+    return ports
+
+
+def build_s3(
+    *, data: Path, port: int, internal: Mapping[str, int], keys: Keys, log: Path, mark: str
+) -> Part:
+    """The server; its identity comes through the environment, so no file and no `ps` shows it."""
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # It remembers the last start's options and would take those that are not given now.
+    (data / "mini.options").unlink(missing_ok=True)
+    options = {
+        "dir": str(data),
+        "ip": "127.0.0.1",
+        "ip.bind": "127.0.0.1",
+        "s3.port": str(port),
+        **{name: str(number) for name, number in internal.items()},
+        "s3.port.iceberg": "0",
+        "s3.port.lance": "0",
+        "s3.autoCreateBucket": "false",  # a misspelt bucket must fail as it does at AWS
+        "webdav": "false",
+        "disableHttp": "true",
+        "admin.ui": "false",
+        "master.telemetry": "false",
+    }
+    return Part(
+        name=NAME,
+        argv=[
+            *(_find_program(), "-logtostderr=true", "mini"),
+            *(f"-{name}={value}" for name, value in options.items()),
+        ],
+        env={
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": str(data),  # it reads configuration from there
+            "AWS_ACCESS_KEY_ID": keys.access,
+            "AWS_SECRET_ACCESS_KEY": keys.secret,
+            MARK: mark,
+        },
+        log=log,
+        cwd=data,
+        stop_timeout_s=15.0,
+    )
+
+
+def _find_program() -> str:
+    program = shutil.which("weed", path=str(Path(sys.executable).parent)) or shutil.which("weed")
+    if program is None:
+        raise StackError(
+            "The embedded S3 server is not installed: run `make setup`, or set FACEPASS_S3_BUCKET."
+        )
+    return program
+
+
+def create_bucket(endpoint_url: str, keys: Keys) -> None:
+    """A signed listing, and the bucket if it is missing. Raises NotReadyError until that works."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    client = connect(endpoint_url, keys)
+    try:
+        if BUCKET not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
+            client.create_bucket(Bucket=BUCKET)
+    except (BotoCoreError, ClientError) as error:
+        raise NotReadyError(str(error)) from error
+
+
+def connect(endpoint_url: str, keys: Keys) -> "S3Client":
+    """A client for waiting: one short try a call, the caller repeats."""
+    import boto3  # half a second of imports, spent while the server starts
+    from botocore.config import Config
+
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint_url,
+        aws_access_key_id=keys.access,
+        aws_secret_access_key=keys.secret,
+        region_name=REGION,
+        config=Config(
+            s3={"addressing_style": "path"},
+            connect_timeout=2,
+            read_timeout=5,
+            retries={"total_max_attempts": 1},
+            proxies={},  # loopback, whatever proxy the environment names
+        ),
+    )
+
+
+def remove_sockets(ports: Mapping[str, int], s3_port: int) -> None:
+    """The server leaves some of its sockets in /tmp; their names end in its own ports."""
+    for port in (s3_port, *ports.values()):
+        for socket in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108 - not ours to choose
+            socket.unlink(missing_ok=True)

@@ -1,0 +1,76 @@
+"""Queries about events."""
+
+import secrets
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, select
+
+from models.errors import EventNotFoundError, EventTakenError
+from models.tables import Event
+
+MAX_EVENT_ID = 2**31 - 1  # what the column holds
+EVENT_ID_LOCK = 0x46_50_45  # "FPE": one process at a time picks an event's id
+
+
+def create_event(
+    session: Session, *, name: str, event_uuid: UUID | None = None, event_id: int | None = None
+) -> Event:
+    """Add an event, under the ids another system gave it where there are any.
+
+    Raises EventTakenError when one of the ids is taken.
+    """
+    event = Event(name=name, gallery_token=secrets.token_urlsafe(24))
+    if event_uuid is not None:
+        event.uuid = event_uuid
+    try:
+        # One at a time: an asked-for id must not meet one that the sequence is about to give.
+        session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": EVENT_ID_LOCK})
+        event.id = event_id or _next_event_id(session)
+        session.add(event)
+        session.flush()
+    except IntegrityError as error:
+        raise EventTakenError(
+            "An event with this event_id or event_uuid exists already: "
+            "GET /api/v1/events lists them."
+        ) from error
+    return event
+
+
+def _next_event_id(session: Session) -> int:
+    """The sequence's next id that no other system brought along; never one used before."""
+    while True:
+        event_id = int(session.execute(text("SELECT nextval('event_id_seq')")).scalar_one())
+        if session.get(Event, event_id) is None:
+            return event_id
+
+
+def find_event(session: Session, event_uuid: UUID) -> Event:
+    """The event with this UUID, or EventNotFoundError."""
+    event = session.exec(select(Event).where(Event.uuid == event_uuid)).one_or_none()
+    if event is None:
+        raise EventNotFoundError("Event not found")
+    return event
+
+
+def read_event(session: Session, event_id: int) -> Event:
+    """The event with this id, or EventNotFoundError."""
+    event = session.get(Event, event_id)
+    if event is None:
+        raise EventNotFoundError(f"No event has the id {event_id}: POST /api/v1/events adds one.")
+    return event
+
+
+def lock_event(session: Session, event_id: int) -> Event:
+    """The event, its row locked against everybody else's changes until the transaction ends."""
+    event = session.exec(select(Event).where(Event.id == event_id).with_for_update()).one_or_none()
+    if event is None:
+        raise EventNotFoundError(f"No event has the id {event_id}: POST /api/v1/events adds one.")
+    return event
+
+
+def list_events(session: Session) -> Sequence[Event]:
+    """All events, the newest first."""
+    return session.exec(select(Event).order_by(Event.id.desc())).all()  # type: ignore[union-attr]

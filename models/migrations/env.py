@@ -1,0 +1,12 @@
+"""Alembic's entry: runs the migrations on the connection that models/migrate.py opened."""
+
+from alembic import context
+from sqlmodel import SQLModel
+
+import models.tables  # noqa: F401  (fills the metadata)
+
+context.configure(
+    connection=context.config.attributes["connection"], target_metadata=SQLModel.metadata
+)
+with context.begin_transaction():
+    context.run_migrations()

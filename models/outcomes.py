@@ -1,0 +1,194 @@
+"""Outcomes: what a batch found, written photo by photo; and what a run amounts to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, func, insert, text
+from sqlmodel import Session, col, select
+
+from models.errors import SyncSupersededError
+from models.tables import Event, Face, Photo, PhotoReason, PhotoStatus, SyncRun
+
+
+@dataclass(frozen=True)
+class PhotoRef:
+    """A photo on its way to the engine: small enough to travel, enough to recognise it."""
+
+    s3_key: str
+    etag: str
+    attempts: int
+
+
+@dataclass(frozen=True)
+class FaceRecord:
+    """One face: `box` is x1, y1, x2, y2 in 0..1; `embedding` has length 1."""
+
+    box: tuple[float, float, float, float]
+    confidence: float
+    embedding: list[float]
+
+
+@dataclass(frozen=True)
+class PhotoOutcome:
+    """What came of one photo: its faces, or the reason why it has none."""
+
+    s3_key: str
+    faces: Sequence[FaceRecord]
+    reason: PhotoReason | None
+
+    @property
+    def status(self) -> PhotoStatus:
+        """The status to store."""
+        if self.faces:
+            return PhotoStatus.INDEXED
+        if self.reason is PhotoReason.NO_FACE_DETECTED:
+            return PhotoStatus.NO_FACE
+        return PhotoStatus.FAILED
+
+
+def check_epoch(session: Session, event_id: int, epoch: int) -> None:
+    """Hold the event's epoch still until the transaction ends.
+
+    Raises SyncSupersededError when a newer attempt, or an erasure, has raised it.
+    """
+    current = session.exec(
+        select(Event.sync_epoch).where(Event.id == event_id).with_for_update(read=True)
+    ).one_or_none()
+    if current != epoch:
+        raise SyncSupersededError("Another attempt to sync this event has taken over.")
+
+
+def list_pending_batches(session: Session, run: UUID) -> list[int]:
+    """Numbers of the run's batches that still have work, in order."""
+    query = (
+        select(Photo.batch)
+        .where(Photo.sync_run_id == run, Photo.status == PhotoStatus.PENDING)
+        .distinct()
+    )
+    return sorted(number for number in session.exec(query) if number is not None)
+
+
+def list_pending_photos(session: Session, run: UUID, batch: int) -> list[PhotoRef]:
+    """A batch's photos that have no outcome yet, in key order; empty once it is stored."""
+    query = (
+        select(Photo.s3_key, Photo.etag, Photo.attempts)
+        .where(
+            Photo.sync_run_id == run,
+            Photo.batch == batch,
+            Photo.status == PhotoStatus.PENDING,
+        )
+        .order_by(Photo.s3_key)
+    )
+    return [PhotoRef(key, etag, attempts) for key, etag, attempts in session.exec(query)]
+
+
+_SETTLE = text("""
+UPDATE photo SET status = settled.status, reason = settled.reason,
+       confidence = settled.confidence, pack_id = :pack_id, attempts = attempts + 1,
+       processed_at = now()
+FROM unnest(CAST(:keys AS text[]), CAST(:statuses AS text[]), CAST(:reasons AS text[]),
+            CAST(:confidences AS float8[])) AS settled (s3_key, status, reason, confidence)
+WHERE photo.event_id = :event_id AND photo.s3_key = settled.s3_key
+  AND photo.sync_run_id = :run AND photo.status = 'pending'
+RETURNING photo.id, photo.s3_key
+""")
+
+
+def store_outcomes(
+    session: Session,
+    outcomes: Sequence[PhotoOutcome],
+    *,
+    event_id: int,
+    run: UUID,
+    pack_id: int,
+) -> tuple[int, int]:
+    """Write a slice of outcomes, faces and ledger together.
+
+    Delete-then-insert, and only for photos that are still pending: delivering a slice twice
+    changes nothing. Returns how many photos the run had processed before and has processed now.
+    """
+    ids = _settle_photos(session, outcomes, event_id=event_id, run=run, pack_id=pack_id)
+    session.execute(delete(Face).where(col(Face.photo_id).in_(ids.values())))
+    rows = [
+        {
+            "photo_id": ids[outcome.s3_key],
+            "event_id": event_id,
+            "pack_id": pack_id,
+            **dict(zip(("x1", "y1", "x2", "y2"), face.box, strict=True)),
+            "confidence": face.confidence,
+            "embedding": face.embedding,
+        }
+        for outcome in outcomes
+        if outcome.s3_key in ids
+        for face in outcome.faces
+    ]
+    if rows:
+        session.execute(insert(Face), rows)
+    return _advance_run(session, run, len(ids))
+
+
+def _settle_photos(
+    session: Session,
+    outcomes: Sequence[PhotoOutcome],
+    *,
+    event_id: int,
+    run: UUID,
+    pack_id: int,
+) -> dict[str, int]:
+    best = [max((face.confidence for face in outcome.faces), default=0.0) for outcome in outcomes]
+    settled = session.execute(
+        _SETTLE,
+        {
+            "keys": [outcome.s3_key for outcome in outcomes],
+            "statuses": [outcome.status.value for outcome in outcomes],
+            "reasons": [outcome.reason and outcome.reason.value for outcome in outcomes],
+            "confidences": best,
+            "event_id": event_id,
+            "run": run,
+            "pack_id": pack_id,
+        },
+    )
+    return {s3_key: photo_id for photo_id, s3_key in settled}
+
+
+def _advance_run(session: Session, run: UUID, count: int) -> tuple[int, int]:
+    record = session.get_one(SyncRun, run, with_for_update=True, populate_existing=True)
+    before = record.processed
+    record.processed = before + count
+    session.add(record)
+    return before, record.processed
+
+
+_COUNT_RUN = text("""
+SELECT count(*) FILTER (WHERE change = 'new' AND status IN ('indexed', 'no_face')) AS new_photos,
+       count(*) FILTER (WHERE change = 'updated' AND status IN ('indexed', 'no_face')) AS updated,
+       count(*) FILTER (WHERE status = 'failed') AS failed,
+       count(*) FILTER (WHERE status = 'no_face') AS no_face,
+       count(*) FILTER (WHERE status = 'pending') AS pending
+FROM photo WHERE sync_run_id = :run
+""")
+
+
+def count_run(session: Session, run: UUID) -> dict[str, int]:
+    """What the ledger says of a run's photos; exact after any number of retries."""
+    counts: dict[str, Any] = dict(session.execute(_COUNT_RUN, {"run": run}).mappings().one())
+    faces = (
+        select(func.count())
+        .select_from(Face)
+        .join(Photo, col(Face.photo_id) == Photo.id)
+        .where(Photo.sync_run_id == run)
+    )
+    return {**counts, "faces_found": session.exec(faces).one()}
+
+
+def count_progress(session: Session, run: SyncRun) -> tuple[int, int]:
+    """Photos accounted for and photos found so far; exact, since the ledger itself is counted."""
+    query = select(
+        func.count(), func.count().filter(col(Photo.status) == PhotoStatus.PENDING)
+    ).where(Photo.sync_run_id == run.flow_run_id)
+    work, pending = session.exec(query).one()
+    resting = sum(tally["skipped"] + tally["resting"] for tally in run.tallies.values())
+    total = resting + work
+    return total - pending, total

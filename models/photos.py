@@ -1,0 +1,45 @@
+"""Queries about an event's photos."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import func
+from sqlmodel import Session, col, select
+
+from models.tables import Face, Photo, PhotoStatus
+
+
+def count_photos(session: Session, event_id: int) -> dict[PhotoStatus, int]:
+    """An event's photos by status, statuses without photos included."""
+    query = (
+        select(Photo.status, func.count()).where(Photo.event_id == event_id).group_by(Photo.status)
+    )
+    counts = {PhotoStatus(status): count for status, count in session.exec(query)}
+    return {status: counts.get(status, 0) for status in PhotoStatus}
+
+
+def count_faces(session: Session, event_id: int) -> int:
+    """An event's faces, those of vanished photos left out."""
+    query = (
+        select(func.count())
+        .select_from(Face)
+        .join(Photo, col(Face.photo_id) == Photo.id)
+        .where(Photo.event_id == event_id, Photo.status != PhotoStatus.GONE)
+    )
+    return session.exec(query).one()
+
+
+def list_photos(
+    session: Session, event_id: int, *, status: PhotoStatus | None, after: int, limit: int
+) -> Sequence[tuple[Photo, int]]:
+    """Photos with their numbers of faces, by id, those after `after`."""
+    faces = (
+        select(func.count())
+        .select_from(Face)
+        .where(Face.photo_id == Photo.id)
+        .correlate(Photo)
+        .scalar_subquery()
+    )
+    query = select(Photo, faces).where(Photo.event_id == event_id, col(Photo.id) > after)
+    if status is not None:
+        query = query.where(Photo.status == status)
+    return session.exec(query.order_by(col(Photo.id)).limit(limit)).all()

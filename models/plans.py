@@ -1,0 +1,194 @@
+"""The plan of a sync: which listed previews are work, decided in SQL by `s3_key`.
+
+A listing is streamed into a temporary table with COPY, so memory stays flat however many keys
+there are. A photo is *known* when its key and ETag stand in the ledger as read under the same
+model pack; known rows are not touched. A failed photo *rests* until its ETag changes. All else is
+work: it becomes `pending`, with the run's id and a batch number, in key order.
+"""
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from io import StringIO
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlmodel import Session
+
+from models.prefixes import build_image_url, derive_original_key
+
+
+@dataclass(frozen=True)
+class ListedPreview:
+    """One preview as S3 lists it."""
+
+    s3_key: str
+    etag: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a plan is made for: `previews` and `originals` arrive page by page."""
+
+    event_id: int
+    s3_prefix: str
+    previews: Iterable[Sequence[ListedPreview]]
+    originals: Iterable[Sequence[str]]
+    image_base_url: str  # {endpoint}/{bucket}
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Counts of one listing's photos that needed no work, and of the work it made."""
+
+    listed: int
+    existing: int  # known before this run
+    skipped: int
+    resting: int
+    gone: int
+    missing_originals: int
+    planned: int
+
+
+_TABLES = """
+CREATE TEMPORARY TABLE listed (
+    s3_key text COLLATE "C", etag text, size bigint, original_key text COLLATE "C",
+    image_url text
+) ON COMMIT DROP;
+CREATE TEMPORARY TABLE originals (s3_key text COLLATE "C") ON COMMIT DROP;
+"""
+
+# A photo this very run has already stored is neither skipped nor resting: the run counts it.
+_CLASSIFY = """
+CREATE TEMPORARY TABLE classified ON COMMIT DROP AS
+SELECT listed.*, photo.id AS photo_id,
+       photo.sync_run_id IS NOT DISTINCT FROM :run AS own,
+       CASE
+           WHEN photo.id IS NULL OR photo.etag <> listed.etag THEN 'work'
+           WHEN photo.status = 'failed' AND photo.reason <> 'vanished' THEN 'resting'
+           WHEN photo.pack_id IS DISTINCT FROM :pack_id THEN 'work'
+           WHEN photo.status IN ('indexed', 'no_face') THEN 'known'
+           WHEN photo.status = 'gone' AND photo.confidence > 0 THEN 'known'
+           WHEN photo.status = 'gone' AND photo.reason = 'no_face_detected' THEN 'known'
+           ELSE 'work'
+       END AS verdict,
+       NOT EXISTS (
+           SELECT FROM originals WHERE originals.s3_key = listed.original_key
+       ) AS original_missing
+FROM listed
+LEFT JOIN photo ON photo.event_id = :event_id AND photo.s3_key = listed.s3_key
+"""
+
+_COUNT = """
+SELECT count(*) AS listed,
+       count(photo_id) FILTER (WHERE verdict <> 'work') AS existing,
+       count(*) FILTER (WHERE verdict = 'known' AND NOT own) AS skipped,
+       count(*) FILTER (WHERE verdict = 'resting' AND NOT own) AS resting,
+       count(*) FILTER (WHERE original_missing) AS missing_originals
+FROM classified
+"""
+
+_WRITE_WORK = """
+INSERT INTO photo (event_id, s3_key, etag, size, image_url, original_missing, status, confidence,
+                   attempts, change, sync_run_id, batch, created_at)
+SELECT :event_id, s3_key, etag, size, image_url, original_missing, 'pending',
+       0, 0, 'new', :run,
+       :first_batch + (row_number() OVER (ORDER BY s3_key) - 1) / :batch_size, now()
+FROM classified WHERE verdict = 'work'
+ON CONFLICT (event_id, s3_key) DO UPDATE SET
+    etag = excluded.etag, size = excluded.size, image_url = excluded.image_url,
+    original_missing = excluded.original_missing, status = 'pending', reason = NULL,
+    -- A key keeps the word it was first counted by within one run.
+    change = CASE WHEN photo.processed_at IS NULL THEN 'new'
+                  WHEN photo.sync_run_id = excluded.sync_run_id THEN photo.change
+                  ELSE 'updated' END,
+    sync_run_id = excluded.sync_run_id, batch = excluded.batch
+"""
+
+_RESTORE_RETURNED = """
+UPDATE photo SET status = CASE WHEN confidence > 0 THEN 'indexed' ELSE 'no_face' END
+FROM classified
+WHERE photo.id = classified.photo_id AND verdict = 'known' AND photo.status = 'gone'
+"""
+
+_MARK_ORIGINALS = """
+UPDATE photo SET original_missing = classified.original_missing
+FROM classified
+WHERE photo.id = classified.photo_id
+  AND photo.original_missing <> classified.original_missing
+"""
+
+# Only below the listed prefix, and only after a listing that was not empty.
+_MARK_GONE = """
+UPDATE photo SET status = 'gone'
+WHERE event_id = :event_id AND starts_with(s3_key, :s3_prefix) AND status <> 'gone'
+  AND EXISTS (SELECT FROM listed)
+  AND NOT EXISTS (SELECT FROM listed WHERE listed.s3_key = photo.s3_key)
+"""
+
+
+def copy_listing(session: Session, listing: Listing) -> None:
+    """Stream a listing into this transaction's temporary tables."""
+    session.execute(text(_TABLES))
+    for page in listing.previews:
+        rows = (
+            (p.s3_key, p.etag, p.size, original, build_image_url(listing.image_base_url, original))
+            for p in page
+            for original in [derive_original_key(p.s3_key, listing.event_id)]
+        )
+        _copy_rows(session, "listed", rows)
+    for keys in listing.originals:
+        _copy_rows(session, "originals", ((key,) for key in keys))
+    session.execute(text("ANALYZE listed; ANALYZE originals"))
+
+
+def write_plan(
+    session: Session,
+    listing: Listing,
+    *,
+    run: UUID,
+    pack_id: int,
+    first_batch: int,
+    batch_size: int,
+) -> Tally:
+    """Classify the copied listing and write its work into the ledger."""
+    values: dict[str, Any] = {
+        "event_id": listing.event_id,
+        "s3_prefix": listing.s3_prefix,
+        "run": run,
+        "pack_id": pack_id,
+        "first_batch": first_batch,
+        "batch_size": batch_size,
+    }
+    session.execute(text(_CLASSIFY), values)
+    counts = session.execute(text(_COUNT)).mappings().one()
+    session.execute(text(_RESTORE_RETURNED))
+    session.execute(text(_MARK_ORIGINALS))
+    gone = session.execute(text(_MARK_GONE), values).rowcount  # type: ignore[attr-defined]
+    planned = session.execute(text(_WRITE_WORK), values).rowcount  # type: ignore[attr-defined]
+    return Tally(**counts, gone=gone, planned=planned)
+
+
+def merge_tallies(
+    tallies: dict[str, dict[str, int]], s3_prefix: str, tally: Tally
+) -> dict[str, dict[str, int]]:
+    """The run's counts with a new listing's in the place of those it covers."""
+    kept = {known: counts for known, counts in tallies.items() if not known.startswith(s3_prefix)}
+    return {**kept, s3_prefix: asdict(tally)}
+
+
+def widen_prefix(tallies: dict[str, dict[str, int]], s3_prefix: str) -> str:
+    """The prefix to list for a request: one already listed that contains it, or itself."""
+    return next((known for known in tallies if s3_prefix.startswith(known)), s3_prefix)
+
+
+def _copy_rows(session: Session, table: str, rows: Iterable[tuple[object, ...]]) -> None:
+    buffer = StringIO()
+    # Every field quoted: an unquoted empty one would arrive as NULL.
+    csv.writer(buffer, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(rows)
+    buffer.seek(0)
+    cursor: Any = session.connection().connection.cursor()
+    cursor.copy_expert(f"COPY {table} FROM STDIN WITH (FORMAT csv)", buffer)
+    cursor.close()

@@ -1,0 +1,75 @@
+"""Where an event's photos lie in S3: which prefixes are its own, which keys are photos."""
+
+from pathlib import PurePosixPath
+from urllib.parse import quote
+
+from models.errors import InvalidPrefixError
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+PREVIEWS_FOLDER = "/previews/"
+ORIGINALS_FOLDER = "/originals/"
+MAX_KEY_BYTES = 1024  # S3's own limit
+
+
+def event_folder(event_id: int) -> str:
+    """The folder that holds everything of an event."""
+    return f"events/{event_id}/"
+
+
+def default_prefix(event_id: int) -> str:
+    """The prefix of an event's previews."""
+    return f"events/{event_id}{PREVIEWS_FOLDER}"
+
+
+def check_prefix(s3_prefix: str, event_id: int) -> str:
+    """The prefix to list, or InvalidPrefixError.
+
+    `events/1/previews` gets its slash: without it S3 would match `events/1/previews-old/` too.
+    """
+    folder = event_folder(event_id)
+    prefix = s3_prefix + "/" if s3_prefix.endswith("/previews") else s3_prefix
+    if not prefix.startswith(folder):
+        raise InvalidPrefixError(
+            f"s3_prefix must start with {folder}, the folder of this event; "
+            f"its previews are in {default_prefix(event_id)}."
+        )
+    if PREVIEWS_FOLDER not in prefix[len(folder) - 1 :]:
+        raise InvalidPrefixError(
+            f"s3_prefix must name a /previews/ folder, for example {default_prefix(event_id)}."
+        )
+    if {".", ".."} & set(prefix.split("/")):
+        raise InvalidPrefixError("s3_prefix must not contain . or .. as a folder.")
+    if "\x00" in prefix or _has_lone_surrogate(prefix):
+        raise InvalidPrefixError("s3_prefix must be valid text without zero bytes.")
+    if len(prefix.encode()) > MAX_KEY_BYTES:
+        raise InvalidPrefixError(f"s3_prefix must be at most {MAX_KEY_BYTES} bytes long.")
+    return prefix
+
+
+def _has_lone_surrogate(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def is_image_key(s3_key: str) -> bool:
+    """Whether a key counts as a photo: by its suffix, in any case; "folders" do not."""
+    return not s3_key.endswith("/") and PurePosixPath(s3_key).suffix.lower() in IMAGE_SUFFIXES
+
+
+def derive_original_key(s3_key: str, event_id: int) -> str:
+    """The original of a preview (or the originals' prefix of a previews' prefix).
+
+    Only the first /previews/ after the event's folder changes: a photo may well be called
+    `previews/previews/1.jpg`.
+    """
+    head = len(event_folder(event_id)) - 1
+    return s3_key[:head] + s3_key[head:].replace(PREVIEWS_FOLDER, ORIGINALS_FOLDER, 1)
+
+
+def build_image_url(base_url: str, key: str) -> str:
+    """The stored address of an original: {endpoint}/{bucket}/{key}, the key percent-encoded."""
+    return f"{base_url}/{quote(key, safe='/~')}"
+
+
+def build_run_name(event_name: str, s3_prefix: str) -> str:
+    """What Prefect's UI calls a sync, as "Свадьба · events/1/previews/"."""
+    return f"{event_name} · {s3_prefix}"

@@ -1,0 +1,161 @@
+"""Records of syncs: one `SyncRun` a flow run, and how one ends for good."""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, text, update
+from sqlmodel import Session, col, select
+
+from models.events import lock_event
+from models.tables import Event, SyncRun, SyncState, utc_now
+
+HEARTBEAT_INTERVAL_S = 10
+REQUEST_LOCK_CLASS = 0x46_52  # "FR": first half of the advisory lock's key
+# A run without a heartbeat for longer is dead, whatever Prefect still says of it.
+HEARTBEAT_LIMIT = timedelta(seconds=90)
+
+
+def add_run(session: Session, *, flow_run_id: UUID, event_id: int, s3_prefix: str) -> None:
+    """Record a run that was asked for and has not started."""
+    session.add(
+        SyncRun(
+            flow_run_id=flow_run_id,
+            event_id=event_id,
+            s3_prefix=s3_prefix,
+            state=SyncState.PENDING,
+        )
+    )
+
+
+def start_attempt(session: Session, *, flow_run_id: UUID, event_id: int, s3_prefix: str) -> SyncRun:
+    """The run's record at the start of an attempt; made here for runs the API did not start.
+
+    Retrying a finished run from Prefect's UI looks at S3 again; one that failed or crashed goes on
+    with the plan it has.
+    """
+    run = session.get(SyncRun, flow_run_id, with_for_update=True)
+    if run is None:
+        run = SyncRun(
+            flow_run_id=flow_run_id,
+            event_id=event_id,
+            s3_prefix=s3_prefix,
+            state=SyncState.PENDING,
+        )
+        session.add(run)
+    if run.state in {SyncState.COMPLETED, SyncState.SKIPPED}:
+        run.planned = False
+    run.state = SyncState.RUNNING
+    run.detail = run.held_by = run.result = run.next_try_at = run.finished_at = None
+    run.started_at = run.started_at or utc_now()
+    run.heartbeat_at = utc_now()
+    session.flush()
+    return run
+
+
+def raise_epoch(session: Session, event_id: int) -> int:
+    """Make every older attempt's store transactions stop; returns the new epoch."""
+    event = lock_event(session, event_id)
+    event.sync_epoch += 1
+    session.add(event)
+    return event.sync_epoch
+
+
+def find_active_run(session: Session, event_id: int, *, but: UUID | None = None) -> SyncRun | None:
+    """The event's newest unfinished run, other than `but`."""
+    query = select(SyncRun).where(
+        SyncRun.event_id == event_id,
+        col(SyncRun.finished_at).is_(None),
+        SyncRun.flow_run_id != but,
+    )
+    return session.exec(query.order_by(col(SyncRun.created_at).desc()).limit(1)).first()
+
+
+def find_last_run(session: Session, event_id: int) -> SyncRun | None:
+    """The event's newest run."""
+    query = select(SyncRun).where(SyncRun.event_id == event_id)
+    return session.exec(query.order_by(col(SyncRun.created_at).desc()).limit(1)).first()
+
+
+def end_run(
+    session: Session,
+    flow_run_id: UUID,
+    state: SyncState,
+    *,
+    detail: str | None = None,
+    result: dict[str, Any] | None = None,
+    held_by: UUID | None = None,
+) -> bool:
+    """Finish a run's record, once: False when it was finished already."""
+    changed = session.execute(
+        update(SyncRun)
+        .where(col(SyncRun.flow_run_id) == flow_run_id, col(SyncRun.finished_at).is_(None))
+        .values(
+            state=state,
+            detail=detail,
+            result=result,
+            held_by=held_by,
+            next_try_at=None,
+            finished_at=func.now(),
+        )
+    )
+    return bool(changed.rowcount)  # type: ignore[attr-defined]
+
+
+def mark_retrying(
+    session: Session, flow_run_id: UUID, *, detail: str, next_try_at: datetime
+) -> None:
+    """Record that an attempt failed and when the next one starts."""
+    session.execute(
+        update(SyncRun)
+        .where(col(SyncRun.flow_run_id) == flow_run_id, col(SyncRun.finished_at).is_(None))
+        .values(state=SyncState.RETRYING, detail=detail, next_try_at=next_try_at)
+    )
+
+
+def touch_heartbeat(session: Session, flow_run_id: UUID) -> bool:
+    """Say that the run's process lives; False once the run is finished."""
+    changed = session.execute(
+        update(SyncRun)
+        .where(col(SyncRun.flow_run_id) == flow_run_id, col(SyncRun.finished_at).is_(None))
+        .values(heartbeat_at=func.now())
+    )
+    return bool(changed.rowcount)  # type: ignore[attr-defined]
+
+
+def remember_prefix(session: Session, flow_run_id: UUID, event_id: int, s3_prefix: str) -> bool:
+    """Leave a request with the run under way; False when it has just ended.
+
+    The event's row is locked first, then the run is read anew: a run that is ending holds the
+    same lock while it looks for requests, so none falls between the two.
+    """
+    event = lock_event(session, event_id)
+    finished = session.exec(
+        select(SyncRun.finished_at).where(SyncRun.flow_run_id == flow_run_id)
+    ).one()
+    if finished is not None:
+        return False
+    event.pending_prefixes = [*event.pending_prefixes, s3_prefix]
+    session.add(event)
+    return True
+
+
+def lock_requests(session: Session, event_id: int) -> None:
+    """Let one request for an event be answered at a time, until the transaction ends."""
+    session.execute(
+        text("SELECT pg_advisory_xact_lock(:lock_class, :event_id)"),
+        {"lock_class": REQUEST_LOCK_CLASS, "event_id": event_id},
+    )
+
+
+def drop_requests(session: Session, event: Event, seen: list[str], s3_prefix: str) -> None:
+    """Forget the requests that a listing of `s3_prefix` has answered.
+
+    `seen` is what waited before the listing began; what came later waits for another one.
+    """
+    event.pending_prefixes = [
+        prefix
+        for position, prefix in enumerate(event.pending_prefixes)
+        if position >= len(seen) or not prefix.startswith(s3_prefix)
+    ]
+    session.add(event)

@@ -1,0 +1,72 @@
+"""Connections to PostgreSQL."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+
+from sqlalchemy import Connection, Engine, NullPool, create_engine, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlmodel import Session
+
+from models.errors import DatabaseUnavailableError
+from models.settings import get_settings
+
+logger = logging.getLogger(__name__)
+
+# First half of the two-part advisory lock key; the second is the event's id.
+SYNC_LOCK_CLASS = 0x46_50  # "FP"
+
+
+@lru_cache(maxsize=1)
+def get_engine() -> Engine:
+    """The process's pool. `pool_pre_ping` lets it outlive a restart of the database."""
+    return create_engine(
+        get_settings().require_database_url(), pool_size=10, max_overflow=20, pool_pre_ping=True
+    )
+
+
+@contextmanager
+def open_session() -> Iterator[Session]:
+    """One transaction: committed at the end, rolled back by an exception.
+
+    Raises DatabaseUnavailableError where PostgreSQL cannot be reached or goes away.
+    """
+    try:
+        with Session(get_engine(), expire_on_commit=False) as session, session.begin():
+            yield session
+    except (OperationalError, InterfaceError) as error:
+        raise _explain(error) from error
+
+
+@contextmanager
+def try_event_lock(event_id: int) -> Iterator[bool]:
+    """Hold the event's advisory lock while the block runs; False when another holds it.
+
+    The connection is its own: a pooled one would keep the lock after the block, and outside
+    AUTOCOMMIT it would sit idle in a transaction for as long as the sync takes. PostgreSQL frees
+    the lock the moment the process dies. It is a courtesy; what protects the data is the epoch.
+    """
+    engine = create_engine(
+        get_settings().require_database_url(), poolclass=NullPool, isolation_level="AUTOCOMMIT"
+    )
+    try:
+        connection = engine.connect()
+    except (OperationalError, InterfaceError) as error:
+        raise _explain(error) from error
+    with connection:
+        yield _take_lock(connection, event_id)
+
+
+def _explain(error: DBAPIError) -> DatabaseUnavailableError:
+    logger.warning("The database failed: %s", error.orig)
+    return DatabaseUnavailableError("The database cannot be reached: is PostgreSQL running?")
+
+
+def _take_lock(connection: Connection, event_id: int) -> bool:
+    statement = text("SELECT pg_try_advisory_lock(:lock_class, :event_id)")
+    return bool(
+        connection.execute(
+            statement, {"lock_class": SYNC_LOCK_CLASS, "event_id": event_id}
+        ).scalar_one()
+    )

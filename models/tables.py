@@ -1,0 +1,166 @@
+"""Tables. `Photo` is the ledger: one row a preview key, whatever became of it."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID, uuid4
+
+from pgvector.sqlalchemy import HALFVEC
+from sqlalchemy import ARRAY, BigInteger, Column, DateTime, ForeignKey, Index, SmallInteger, Text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+
+class PhotoStatus(StrEnum):
+    """What became of a preview."""
+
+    PENDING = "pending"  # listed, work to do
+    INDEXED = "indexed"  # its faces are stored
+    NO_FACE = "no_face"  # read, and there is no face in it
+    FAILED = "failed"  # cannot be read; `reason` says why; rests until its ETag changes
+    GONE = "gone"  # no longer in S3; hidden, restored when it returns
+
+
+class PhotoReason(StrEnum):
+    """Why a photo has no faces: the one fixed list."""
+
+    NOT_AN_IMAGE = "not_an_image"
+    TRUNCATED = "truncated"
+    EMPTY = "empty"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    TOO_MANY_BYTES = "too_many_bytes"
+    FORBIDDEN = "forbidden"
+    VANISHED = "vanished"
+    NO_FACE_DETECTED = "no_face_detected"
+
+
+class SyncState(StrEnum):
+    """State of a sync as the REST API tells it, never Prefect's own name for it."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CRASHED = "crashed"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+
+
+def utc_now() -> datetime:
+    """Now, with its time zone."""
+    return datetime.now(UTC)
+
+
+def _timestamp(*, nullable: bool = True) -> Column[datetime]:
+    return Column(DateTime(timezone=True), nullable=nullable)
+
+
+class Event(SQLModel, table=True):
+    """A wedding, a race, a party: the border no face crosses."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    uuid: UUID = Field(default_factory=uuid4, unique=True)
+    name: str = Field(sa_column=Column(Text, nullable=False))
+    gallery_token: str = Field(sa_column=Column(Text, nullable=False, unique=True))
+    # Raised by every attempt to sync; a store transaction that reads another value must stop.
+    sync_epoch: int = Field(default=0)
+    # Prefixes asked for while a sync was running; that sync lists them before it ends.
+    pending_prefixes: list[str] = Field(
+        default_factory=list, sa_column=Column(ARRAY(Text), nullable=False)
+    )
+    created_at: datetime = Field(default_factory=utc_now, sa_column=_timestamp(nullable=False))
+
+
+class Pack(SQLModel, table=True):
+    """A model pack that made vectors; vectors of different packs are never compared."""
+
+    id: int | None = Field(default=None, sa_column=Column(SmallInteger, primary_key=True))
+    identity: str = Field(sa_column=Column(Text, nullable=False, unique=True))
+    licence: str = Field(sa_column=Column(Text, nullable=False))
+
+
+class SyncRun(SQLModel, table=True):
+    """One flow run's record: what the status call reads."""
+
+    __tablename__ = "sync_run"
+
+    flow_run_id: UUID = Field(primary_key=True)
+    event_id: int = Field(foreign_key="event.id", index=True, ondelete="CASCADE")
+    s3_prefix: str = Field(sa_column=Column(Text, nullable=False))
+    state: SyncState = Field(sa_column=Column(Text, nullable=False))
+    detail: str | None = Field(default=None, sa_column=Column(Text))
+    # The run that holds the event, where this one ended as skipped.
+    held_by: UUID | None = None
+    # The asked prefix has been listed and its work written into the ledger.
+    planned: bool = False
+    batches: int = 0
+    processed: int = 0
+    gone: int = 0
+    # Prefix -> counts of photos that needed no work, from its latest listing.
+    tallies: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
+    result: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB))
+    created_at: datetime = Field(default_factory=utc_now, sa_column=_timestamp(nullable=False))
+    started_at: datetime | None = Field(default=None, sa_column=_timestamp())
+    heartbeat_at: datetime | None = Field(default=None, sa_column=_timestamp())
+    next_try_at: datetime | None = Field(default=None, sa_column=_timestamp())
+    finished_at: datetime | None = Field(default=None, sa_column=_timestamp())
+
+
+class Photo(SQLModel, table=True):
+    """One preview in S3. (event_id, s3_key) is what deduplication rests on."""
+
+    __table_args__ = (
+        Index("photo_event_id_s3_key", "event_id", "s3_key", unique=True),
+        Index("photo_sync_run_id_batch", "sync_run_id", "batch"),
+    )
+
+    id: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True))
+    event_id: int = Field(
+        sa_column=Column(ForeignKey("event.id", ondelete="CASCADE"), nullable=False)
+    )
+    s3_key: str = Field(sa_column=Column(Text(collation="C"), nullable=False))
+    etag: str = Field(sa_column=Column(Text, nullable=False))
+    size: int = Field(sa_column=Column(BigInteger, nullable=False))
+    # Where the original is, percent-encoded: {endpoint}/{bucket}/{original key}.
+    image_url: str = Field(sa_column=Column(Text, nullable=False))
+    original_missing: bool = False
+    status: PhotoStatus = Field(sa_column=Column(Text, nullable=False))
+    reason: PhotoReason | None = Field(default=None, sa_column=Column(Text))
+    # Best detection's score, 0..1; 0.0 where there is no face.
+    confidence: float = 0.0
+    # Outcomes stored so far: part of the cache key, so that a second look is a real one.
+    attempts: int = 0
+    # `new` or `updated`: what the run that worked on it last counts it as.
+    change: str = Field(sa_column=Column(Text, nullable=False))
+    pack_id: int | None = Field(
+        default=None, sa_column=Column(SmallInteger, ForeignKey("pack.id"), nullable=True)
+    )
+    sync_run_id: UUID | None = None
+    batch: int | None = None
+    created_at: datetime = Field(default_factory=utc_now, sa_column=_timestamp(nullable=False))
+    processed_at: datetime | None = Field(default=None, sa_column=_timestamp())
+
+
+class Face(SQLModel, table=True):
+    """One face of one photo. `embedding` is L2-normalised; its length is the pack's."""
+
+    __table_args__ = (Index("face_event_id_pack_id", "event_id", "pack_id"),)
+
+    id: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True))
+    photo_id: int = Field(
+        sa_column=Column(
+            BigInteger, ForeignKey("photo.id", ondelete="CASCADE"), nullable=False, index=True
+        )
+    )
+    event_id: int = Field(
+        sa_column=Column(ForeignKey("event.id", ondelete="CASCADE"), nullable=False)
+    )
+    pack_id: int = Field(sa_column=Column(SmallInteger, ForeignKey("pack.id"), nullable=False))
+    # Corners as shares of the upright photo's width and height, 0..1.
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+    confidence: float
+    embedding: Any = Field(sa_column=Column(HALFVEC, nullable=False))

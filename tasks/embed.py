@@ -1,0 +1,99 @@
+"""Embedding a batch: pure and cached. The same photos under the same pack are never computed twice.
+
+The cache saves inference and nothing else: what it returns is stored by batches.py every time.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import partial
+from hashlib import sha256
+from typing import Any
+
+from prefect import task
+from prefect.context import TaskRunContext
+from prefect.runtime import task_run
+
+from models.errors import (
+    FacePassError,
+    PhotoChangedError,
+    PhotoUnavailableError,
+    S3DownloadError,
+)
+from models.outcomes import PhotoRef
+from models.settings import get_settings
+from models.tables import PhotoReason
+from tasks.engine import FaceEngine, get_engine
+from tasks.faces import CHANGED, UNREACHABLE, DetectedFaces, PhotoFaces, pack_faces
+from tasks.photos import BgrImage, decode_photo
+from tasks.storage import Bucket, get_bucket
+
+CACHE_LIFETIME = timedelta(days=7)
+
+
+def build_cache_key(photos: Sequence[PhotoRef], pack: str, event_id: int) -> str:
+    """The key of a batch's faces in result storage; its folder can be pruned by event.
+
+    Exactly what the faces depend on: the photos' keys and ETags in order, and the pack. A photo's
+    `attempts` make a second look a real one, not the first one's answer.
+    """
+    digest = sha256(pack.encode())
+    for photo in photos:
+        digest.update(f"\0{photo.s3_key}\0{photo.etag}\0{photo.attempts}".encode())
+    return f"embed/{event_id}/{digest.hexdigest()}"
+
+
+def _key_of_call(_: TaskRunContext, parameters: dict[str, Any]) -> str:
+    return build_cache_key(parameters["photos"], parameters["pack"], parameters["event_id"])
+
+
+def _name_call() -> str:
+    return f"embed {len(task_run.get_parameters()['photos'])} photos"
+
+
+def embed_photos(photos: Sequence[PhotoRef], bucket: Bucket, engine: FaceEngine) -> bytes:
+    """Read, decode, detect, align and embed; the faces as `pack_faces` lays them out.
+
+    Raises S3DownloadError when S3 gave none of the photos.
+    """
+    readers = [partial(_read_photo, bucket, photo) for photo in photos]
+    faces = [_judge(found) for found in engine.embed_all(readers)]
+    if faces and all(photo.verdict == UNREACHABLE for photo in faces):
+        raise S3DownloadError("S3 unreachable: none of a batch's photos could be read.")
+    return pack_faces(faces)
+
+
+def _read_photo(bucket: Bucket, photo: PhotoRef) -> BgrImage:
+    settings = get_settings()
+    content = bucket.read_photo(photo.s3_key, photo.etag, settings.max_photo_bytes)
+    return decode_photo(content, settings.max_pixels)
+
+
+def _judge(found: DetectedFaces | FacePassError) -> PhotoFaces:
+    match found:
+        case DetectedFaces(scores=scores):
+            return PhotoFaces(found) if len(scores) else PhotoFaces(None, NO_FACE)
+        case PhotoUnavailableError(reason=reason):
+            return PhotoFaces(None, reason)
+        case PhotoChangedError():
+            return PhotoFaces(None, CHANGED)
+        case S3DownloadError():
+            return PhotoFaces(None, UNREACHABLE)
+        case _:
+            raise found
+
+
+NO_FACE = PhotoReason.NO_FACE_DETECTED.value
+
+
+@task(
+    name="process_face_embedding",
+    task_run_name=_name_call,
+    persist_result=True,
+    cache_result_in_memory=False,
+    cache_key_fn=_key_of_call,
+    cache_expiration=CACHE_LIFETIME,
+)
+def process_face_embedding(photos: list[PhotoRef], pack: str, event_id: int) -> bytes:
+    """Faces of a batch of previews, from result storage where they are there already."""
+    del event_id  # part of the cache key only
+    return embed_photos(photos, get_bucket(), get_engine(pack))

@@ -1,0 +1,119 @@
+"""The face engine: photos in, faces out. No Prefect, no SQL; one engine a process."""
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from models.errors import FacePassError, ModelPackError
+from models.settings import get_settings
+from tasks.faces import DetectedFaces
+from tasks.packs import ModelPack, load_analysis, resolve_pack
+from tasks.photos import BgrImage
+
+# Threads that wait for S3 beside those that compute: enough to hide 50 ms behind 100 ms of work.
+FETCH_THREADS = 8
+# Faces a recogniser call: bounds its activations in a group photo of two hundred.
+FACES_PER_CALL = 16
+
+PhotoReader: TypeAlias = Callable[[], BgrImage]
+Floats: TypeAlias = npt.NDArray[np.float32]
+
+
+class FaceEngine:
+    """InsightFace's detector and recogniser, shared by all threads of this process.
+
+    Each thread carries one photo all the way: fetch, decode, then compute. As many compute at a
+    time as there are cores (the sessions are single-threaded), the others wait for S3 meanwhile;
+    so decoded photos in memory are bounded by the number of threads, not by the batch.
+    """
+
+    def __init__(self, pack: ModelPack, inference: str, threads: int | None = None) -> None:
+        """Load the pack (seconds, and its size in memory). Raises ModelPackError."""
+        analysis: Any = load_analysis(pack, inference)
+        self.pack = pack
+        self._detector = analysis.models["detection"]
+        self._recogniser = analysis.models["recognition"]
+        cores = threads or len(os.sched_getaffinity(0))
+        self._computing = threading.Semaphore(cores)
+        self._threads = ThreadPoolExecutor(cores + FETCH_THREADS, thread_name_prefix="engine")
+
+    def embed(self, photo: BgrImage) -> DetectedFaces:
+        """Find and embed every face of a photo.
+
+        photo: BGR uint8 (H, W, 3), upright. Detection: SCRFD's scheme (Guo et al. 2021); faces
+        are aligned by five landmarks and embedded as ArcFace does (Deng et al. 2019).
+        """
+        detections, landmarks = self._detector.detect(photo)
+        height, width = photo.shape[:2]
+        scale = np.array([width, height, width, height], dtype=np.float32)
+        crops = [self._align(photo, points) for points in ([] if landmarks is None else landmarks)]
+        return DetectedFaces(
+            boxes=np.clip(detections[:, :4] / scale, 0.0, 1.0).astype(np.float32),
+            scores=detections[:, 4].astype(np.float32),
+            embeddings=self._embed_crops(crops),
+        )
+
+    def embed_all(self, readers: Sequence[PhotoReader]) -> list[DetectedFaces | FacePassError]:
+        """Read and embed photos, several at a time; results in the order given.
+
+        A reader's FacePassError takes its photo's place; any other error is raised.
+        """
+        return list(self._threads.map(self._read_and_embed, readers))
+
+    def _read_and_embed(self, read: PhotoReader) -> DetectedFaces | FacePassError:
+        try:
+            photo = read()
+        except FacePassError as error:
+            return error
+        with self._computing:
+            return self.embed(photo)
+
+    def _align(self, photo: BgrImage, landmarks: Floats) -> BgrImage:
+        from insightface.utils import face_align
+
+        crop: BgrImage = face_align.norm_crop(
+            photo, landmark=landmarks, image_size=self._recogniser.input_size[0]
+        )
+        return crop
+
+    def _embed_crops(self, crops: list[BgrImage]) -> Floats:
+        if not crops:
+            return np.zeros((0, 0), dtype=np.float32)
+        vectors: Floats = np.concatenate(
+            [
+                self._recogniser.get_feat(crops[i : i + FACES_PER_CALL])
+                for i in range(0, len(crops), FACES_PER_CALL)
+            ]
+        )
+        lengths: Floats = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors / lengths
+
+
+_LOADING = threading.Lock()
+
+
+def get_engine(pack_identity: str) -> FaceEngine:
+    """This process's engine for a pack; loaded once, however many threads ask for it.
+
+    Raises ModelPackError when this machine's settings name another pack.
+    """
+    with _LOADING:
+        engine = _load_engine()
+    if engine.pack.identity != pack_identity:
+        raise ModelPackError(
+            f"This worker runs the model pack {engine.pack.identity}, the sync was planned for "
+            f"{pack_identity}: give all workers the same FACEPASS_MODEL_PACK."
+        )
+    return engine
+
+
+@lru_cache(maxsize=1)
+def _load_engine() -> FaceEngine:
+    settings = get_settings()
+    return FaceEngine(resolve_pack(settings), settings.inference)

@@ -1,0 +1,80 @@
+"""Detected faces, and the compact form in which a batch's faces wait in result storage."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+import numpy.typing as npt
+
+from models.tables import PhotoReason
+
+_ARRAYS = ("boxes", "scores", "embeddings")
+# Outcomes that are not the photo's last word: it stays pending.
+UNREACHABLE = "unreachable"
+CHANGED = "changed"
+
+
+@dataclass(frozen=True)
+class DetectedFaces:
+    """All faces of one photo, best detection first.
+
+    boxes: float32 (F, 4), x1 y1 x2 y2 in 0..1 of the photo; scores: float32 (F,) in 0..1;
+    embeddings: float32 (F, dim), each of length 1.
+    """
+
+    boxes: npt.NDArray[np.float32]
+    scores: npt.NDArray[np.float32]
+    embeddings: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class PhotoFaces:
+    """One photo's faces; or none, and the reason, UNREACHABLE or CHANGED."""
+
+    faces: DetectedFaces | None
+    verdict: str = ""
+
+    @property
+    def reason(self) -> PhotoReason | None:
+        """The reason to store, None for a photo with faces."""
+        return PhotoReason(self.verdict) if self.verdict else None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether this is an outcome to store."""
+        return self.verdict not in {UNREACHABLE, CHANGED}
+
+
+def pack_faces(photos: Sequence[PhotoFaces]) -> bytes:
+    """A batch's faces as one .npz: no pickle, so that reading it runs no code."""
+    found = [photo.faces for photo in photos if photo.faces is not None]
+    counts = [0 if photo.faces is None else len(photo.faces.scores) for photo in photos]
+    stacked = {
+        name: np.concatenate([getattr(faces, name) for faces in found]) if found else np.zeros(0)
+        for name in _ARRAYS
+    }
+    buffer = BytesIO()
+    np.savez(
+        buffer,
+        counts=np.array(counts, dtype=np.int64),
+        verdicts=np.array([photo.verdict for photo in photos], dtype=np.str_),
+        allow_pickle=False,
+        **stacked,
+    )
+    return buffer.getvalue()
+
+
+def unpack_faces(product: bytes) -> list[PhotoFaces]:
+    """What `pack_faces` was given, in the same order."""
+    with np.load(BytesIO(product), allow_pickle=False) as arrays:
+        boxes, scores, embeddings = arrays["boxes"], arrays["scores"], arrays["embeddings"]
+        ends = np.cumsum(arrays["counts"])
+        return [
+            PhotoFaces(DetectedFaces(boxes[i:end], scores[i:end], embeddings[i:end]))
+            if end > i
+            else PhotoFaces(None, str(verdict))
+            for i, end, verdict in zip(
+                ends - arrays["counts"], ends, arrays["verdicts"], strict=True
+            )
+        ]

@@ -1,0 +1,191 @@
+"""Holding an event for a sync: who may, what is recorded, and how the sync ends.
+
+The advisory lock keeps two syncs of an event apart; the epoch, raised by every attempt, keeps an
+attempt that only seems dead from storing anything after a newer one has begun.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from prefect import get_run_logger
+from prefect.runtime import flow_run
+
+from models.errors import (
+    ConfigurationError,
+    EventNotFoundError,
+    FacePassError,
+    InvalidPrefixError,
+    S3AccessError,
+    SyncSupersededError,
+)
+from models.events import read_event
+from models.packs import register_pack
+from models.prefixes import check_prefix
+from models.runs import (
+    HEARTBEAT_LIMIT,
+    end_run,
+    find_active_run,
+    mark_retrying,
+    raise_epoch,
+    start_attempt,
+)
+from models.session import open_session, try_event_lock
+from models.settings import get_settings
+from models.tables import SyncRun, SyncState, utc_now
+from tasks.heartbeat import start_heartbeat
+from tasks.packs import describe_pack, resolve_pack
+
+logger = logging.getLogger(__name__)
+
+SYNC_RETRIES = 3
+# What no later attempt heals: retrying would burn fifteen minutes to say the same.
+FINAL_ERRORS = (ConfigurationError, EventNotFoundError, InvalidPrefixError, S3AccessError)
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """What the steps of one attempt carry: which run, which event, under which epoch and pack."""
+
+    flow_run_id: UUID
+    event_id: int
+    s3_prefix: str
+    epoch: int
+    pack_id: int
+    pack: str
+
+
+@dataclass
+class HeldSync:
+    """A sync under way. It is over once it has a state."""
+
+    flow_run_id: UUID
+    event_id: int
+    s3_prefix: str
+    state: SyncState | None = None
+    message: str = ""
+    result: dict[str, Any] | None = None
+    ticket_or_none: Ticket | None = field(default=None, repr=False)
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.state is not None
+
+    @property
+    def ticket(self) -> Ticket:
+        """What the steps need; there is one unless the sync is over."""
+        if self.ticket_or_none is None:
+            raise RuntimeError("This sync ended before it began.")
+        return self.ticket_or_none
+
+    def finish(self, result: dict[str, Any] | None) -> None:
+        """Take the result; None means that another look at S3 was asked for meanwhile."""
+        if result is not None:
+            self.state, self.result, self.message = SyncState.COMPLETED, result, result["message"]
+
+    def end(self, state: SyncState, message: str, held_by: UUID | None = None) -> None:
+        """End without a result, for good, in the record too."""
+        self.state, self.message = state, message
+        with open_session() as session:
+            end_run(session, self.flow_run_id, state, detail=message, held_by=held_by)
+
+
+@contextmanager
+def hold_event(event_id: int, s3_prefix: str) -> Iterator[HeldSync]:
+    """Hold the event while the block runs, if nobody else does, and record how it ends.
+
+    Errors that no retry heals end the sync quietly as failed; others are recorded and raised, so
+    that Prefect tries again.
+    """
+    sync = HeldSync(UUID(str(flow_run.get_id())), event_id, s3_prefix)
+    with ExitStack() as stack:
+        with _record_errors(sync):
+            _begin(sync, stack)
+        with _record_errors(sync):
+            yield sync
+
+
+def _begin(sync: HeldSync, stack: ExitStack) -> None:
+    pack = resolve_pack(get_settings())
+    get_run_logger().info(describe_pack(pack))
+    prefix = check_prefix(sync.s3_prefix, sync.event_id)
+    with open_session() as session:
+        read_event(session, sync.event_id)
+        start_attempt(
+            session, flow_run_id=sync.flow_run_id, event_id=sync.event_id, s3_prefix=prefix
+        )
+    locked = stack.enter_context(try_event_lock(sync.event_id))
+    with open_session() as session:
+        rival = find_active_run(session, sync.event_id, but=sync.flow_run_id)
+        if not locked or (rival is not None and _is_waiting(rival)):
+            holder = rival.flow_run_id if rival else None
+        else:
+            if rival is not None and rival.state != SyncState.PENDING:
+                end_run(session, rival.flow_run_id, SyncState.CRASHED, detail=CRASH_DETAIL)
+            sync.ticket_or_none = Ticket(
+                sync.flow_run_id,
+                sync.event_id,
+                prefix,
+                raise_epoch(session, sync.event_id),
+                register_pack(session, pack.identity, pack.licence),
+                pack.identity,
+            )
+    if sync.ticket_or_none is None:
+        sync.end(SyncState.SKIPPED, f"Event {sync.event_id} is being synced already.", holder)
+    else:
+        start_heartbeat(sync.flow_run_id)
+
+
+CRASH_DETAIL = "The process of this sync died; a newer sync has taken the event over."
+
+
+def _is_waiting(rival: SyncRun) -> bool:
+    """Whether an unlocked rival lives: waiting for its next attempt, its process still there.
+
+    A running one would hold the lock.
+    """
+    beat = rival.heartbeat_at
+    return (
+        rival.state == SyncState.RETRYING
+        and beat is not None
+        and utc_now() - beat < HEARTBEAT_LIMIT
+    )
+
+
+@contextmanager
+def _record_errors(sync: HeldSync) -> Iterator[None]:
+    try:
+        yield
+    except SyncSupersededError as error:
+        sync.end(SyncState.SKIPPED, str(error))
+    except FINAL_ERRORS as error:
+        sync.end(SyncState.FAILED, str(error))
+    except Exception as error:
+        with _tolerate_database():
+            _record_failure(sync, error)
+        raise
+
+
+def _record_failure(sync: HeldSync, error: Exception) -> None:
+    # A foreign error's text may hold anything; its kind is enough, Prefect's log has the rest.
+    known = isinstance(error, FacePassError)
+    sentence = str(error) if known else f"Unexpected {type(error).__name__}; the log says more."
+    with open_session() as session:
+        if flow_run.get_run_count() <= SYNC_RETRIES:
+            delay = timedelta(seconds=get_settings().retry_delay_s)
+            mark_retrying(session, sync.flow_run_id, detail=sentence, next_try_at=utc_now() + delay)
+        else:
+            end_run(session, sync.flow_run_id, SyncState.FAILED, detail=sentence)
+
+
+@contextmanager
+def _tolerate_database() -> Iterator[None]:
+    try:
+        yield
+    except FacePassError:
+        logger.warning("The sync's failure could not be recorded in the database.")

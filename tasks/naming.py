@@ -1,0 +1,27 @@
+"""What Prefect's UI calls a run: the event's name, not a number."""
+
+from contextlib import AbstractContextManager
+
+from prefect import tags
+from prefect.runtime import flow_run
+
+from models.errors import FacePassError
+from models.events import read_event
+from models.prefixes import build_run_name
+from models.session import open_session
+
+
+def name_sync_run() -> str:
+    """The name of the flow run under way, whoever started it; also where the database is down."""
+    parameters = flow_run.get_parameters()
+    event_id, s3_prefix = parameters["event_id"], parameters["s3_prefix"]
+    try:
+        with open_session() as session:
+            return build_run_name(read_event(session, event_id).name, s3_prefix)
+    except FacePassError:
+        return build_run_name(f"event {event_id}", s3_prefix)
+
+
+def tag_event(event_id: int) -> AbstractContextManager[object]:
+    """Tag the task runs of the block with their event."""
+    return tags(f"event:{event_id}")

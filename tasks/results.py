@@ -1,0 +1,91 @@
+"""What a sync amounts to: the guide's statistics, and the run's last state in Prefect."""
+
+from typing import Any
+from uuid import UUID
+
+from prefect import get_run_logger, task
+from prefect.client.schemas.objects import State, StateType
+from prefect.states import Completed
+from sqlmodel import Session
+
+from models.errors import SyncIncompleteError
+from models.events import lock_event
+from models.outcomes import check_epoch, count_run
+from models.runs import end_run
+from models.session import open_session
+from models.tables import SyncRun, SyncState, utc_now
+from tasks.hold import HeldSync, Ticket
+
+
+def build_result(run: SyncRun, counts: dict[str, int], seconds: float) -> dict[str, Any]:
+    """The sync's result, from the ledger's counts and the listings' tallies.
+
+    total_found = new_photos + updated + skipped + failed, by construction.
+    """
+    tallies = run.tallies.values()
+    skipped = sum(tally["skipped"] for tally in tallies)
+    failed = counts["failed"] + sum(tally["resting"] for tally in tallies)
+    total = counts["new_photos"] + counts["updated"] + skipped + failed
+    synced = f"Successfully synced {counts['new_photos']} new photos"
+    return {
+        "event_id": run.event_id,
+        "s3_prefix": run.s3_prefix,
+        "total_found": total,
+        "new_photos": counts["new_photos"],
+        "skipped": skipped,
+        "status": "completed",
+        "message": synced if total else "No photos found in S3",
+        "updated": counts["updated"],
+        "failed": failed,
+        "no_face": counts["no_face"],
+        "faces_found": counts["faces_found"],
+        "gone": run.gone,
+        "missing_originals": sum(tally["missing_originals"] for tally in tallies),
+        "seconds": round(seconds, 1),
+    }
+
+
+@task(name="finish_sync", task_run_name="finish {ticket.s3_prefix}")
+def finish_sync(ticket: Ticket) -> dict[str, Any] | None:
+    """End the run with its result; None when another look at S3 was asked for meanwhile.
+
+    Raises SyncIncompleteError when photos are left, for the flow's retries.
+    """
+    with open_session() as session:
+        # Whoever leaves a request locks this row too: it is seen here, or finds the run ended.
+        event = lock_event(session, ticket.event_id)
+        check_epoch(session, ticket.event_id, ticket.epoch)
+        if event.pending_prefixes:
+            return None
+        result = _close_run(session, ticket.flow_run_id)
+    get_run_logger().info(
+        "S3 sync completed: %d new photos, %d skipped", result["new_photos"], result["skipped"]
+    )
+    return result
+
+
+def _close_run(session: Session, flow_run_id: UUID) -> dict[str, Any]:
+    run = session.get_one(SyncRun, flow_run_id)
+    counts = count_run(session, flow_run_id)
+    if counts["pending"]:
+        raise SyncIncompleteError(
+            f"{counts['pending']} photos are still to be read; the next attempt takes them up."
+        )
+    seconds = (utc_now() - (run.started_at or run.created_at)).total_seconds()
+    result = build_result(run, counts, seconds)
+    end_run(session, flow_run_id, SyncState.COMPLETED, detail=result["message"], result=result)
+    return result
+
+
+def build_final_state(sync: HeldSync) -> State[Any]:
+    """The state in which Prefect shows a sync that is over.
+
+    A sync that no retry heals must not end as Failed: Prefect retries every Failed flow run that
+    has retries left. Crashed is not retried, and its name says what it is.
+    """
+    if sync.result is not None:
+        counts = f"{sync.result['new_photos']} new, {sync.result['skipped']} skipped"
+        return Completed(name=f"Completed: {counts}", message=sync.message, data=sync.result)
+    if sync.state is SyncState.SKIPPED:
+        return Completed(name="Skipped", message=sync.message, data=None)
+    return State(type=StateType.CRASHED, name="Failed", message=sync.message)

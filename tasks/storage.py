@@ -1,0 +1,142 @@
+"""S3: listing and reading. Errors of boto3 become the product's own here and nowhere else."""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+from models.errors import (
+    FacePassError,
+    PhotoChangedError,
+    PhotoUnavailableError,
+    S3AccessError,
+    S3DownloadError,
+)
+from models.plans import ListedPreview
+from models.prefixes import is_image_key
+from models.settings import Settings, get_settings
+from models.tables import PhotoReason
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+# What no second try heals. Everything else that is not about one key is S3 failing.
+_FINAL_CODES = {
+    "NoSuchBucket": "There is no bucket {bucket}: check FACEPASS_S3_BUCKET.",
+    "PermanentRedirect": "The bucket {bucket} is in another region: set AWS_DEFAULT_REGION to it.",
+    "AccessDenied": "S3 denies access to the bucket {bucket}: check the credentials' policy.",
+    "InvalidAccessKeyId": "S3 does not know this access key: check the AWS credentials.",
+    "SignatureDoesNotMatch": "S3 refuses the secret key: check the AWS credentials.",
+    "ExpiredToken": "The AWS session has expired: renew the credentials.",
+}
+_FINAL_CODES["403"] = _FINAL_CODES["AccessDenied"]
+_KEY_REASONS = {404: PhotoReason.VANISHED, 403: PhotoReason.FORBIDDEN}
+_PRECONDITION_FAILED = 412
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket and the client that reads it."""
+
+    client: "S3Client"
+    name: str
+    public_url: str  # {endpoint}/{bucket}, for links
+
+    def list_pages(self, s3_prefix: str) -> Generator[list[ListedPreview], None, None]:
+        """Every key under the prefix, page by page, so that memory does not grow with them."""
+        paginator = self.client.get_paginator("list_objects_v2")
+        try:
+            for page in paginator.paginate(Bucket=self.name, Prefix=s3_prefix):
+                yield [
+                    ListedPreview(item["Key"], item["ETag"].strip('"'), item["Size"])
+                    for item in page.get("Contents", [])
+                ]
+        except (BotoCoreError, ClientError) as error:
+            raise explain_s3_error(error, self.name) from error
+
+    def read_photo(self, s3_key: str, etag: str, max_bytes: int) -> bytes:
+        """A photo's bytes, as listed.
+
+        Raises PhotoUnavailableError or PhotoChangedError about this photo, S3DownloadError or
+        S3AccessError about S3 itself.
+        """
+        try:
+            answer = self.client.get_object(Bucket=self.name, Key=s3_key, IfMatch=f'"{etag}"')
+            with answer["Body"] as body:
+                if answer["ContentLength"] > max_bytes:
+                    raise PhotoUnavailableError(PhotoReason.TOO_MANY_BYTES)
+                return body.read()
+        except ClientError as error:
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            code = error.response.get("Error", {}).get("Code", "")
+            if status == _PRECONDITION_FAILED:
+                raise PhotoChangedError("The photo was replaced during the sync.") from error
+            if status in _KEY_REASONS and code in {"NoSuchKey", "AccessDenied", "404", "403"}:
+                raise PhotoUnavailableError(_KEY_REASONS[status]) from error
+            raise explain_s3_error(error, self.name) from error
+        except BotoCoreError as error:
+            raise explain_s3_error(error, self.name) from error
+
+
+def list_s3_objects(bucket: Bucket, s3_prefix: str) -> Generator[list[ListedPreview], None, None]:
+    """The previews under a prefix, page by page; other files are left out."""
+    for page in bucket.list_pages(s3_prefix):
+        yield [item for item in page if is_image_key(item.s3_key)]
+
+
+def list_s3_keys(bucket: Bucket, s3_prefix: str) -> Generator[Sequence[str], None, None]:
+    """All keys under a prefix, page by page."""
+    for page in bucket.list_pages(s3_prefix):
+        yield [item.s3_key for item in page]
+
+
+def explain_s3_error(error: BotoCoreError | ClientError, bucket: str) -> FacePassError:
+    """What an error of boto3 means here: S3AccessError when no retry heals it."""
+    if isinstance(error, NoCredentialsError):
+        return S3AccessError(
+            "No AWS credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+            "or FACEPASS_AWS_CREDENTIALS_BLOCK."
+        )
+    if isinstance(error, ClientError):
+        code = error.response.get("Error", {}).get("Code", "unknown")
+        if code in _FINAL_CODES:
+            return S3AccessError(_FINAL_CODES[code].format(bucket=bucket))
+        return S3DownloadError(f"S3 is failing (it answered {code}).")
+    return S3DownloadError(f"S3 unreachable ({type(error).__name__}).")
+
+
+def open_bucket(settings: Settings) -> Bucket:
+    """The configured bucket. Path-style addresses: every S3 server understands them."""
+    name = settings.require_s3_bucket()
+    config = Config(
+        connect_timeout=5,
+        read_timeout=30,
+        max_pool_connections=32,
+        retries={"mode": "standard", "total_max_attempts": 4},
+        s3={"addressing_style": "path"} if settings.s3_endpoint_url else {},
+    )
+    client = _open_aws_session(settings).client(
+        "s3", endpoint_url=settings.s3_endpoint_url, config=config
+    )
+    endpoint = settings.s3_public_endpoint_url or client.meta.endpoint_url
+    return Bucket(client, name, f"{endpoint.rstrip('/')}/{name}")
+
+
+def _open_aws_session(settings: Settings) -> boto3.session.Session:
+    if not settings.aws_credentials_block:
+        return boto3.session.Session()
+    from prefect_aws import AwsCredentials  # only where a block is configured: a slow import
+
+    block: Any = AwsCredentials.load(settings.aws_credentials_block)
+    session: boto3.session.Session = block.get_boto3_session()
+    return session
+
+
+@lru_cache(maxsize=1)
+def get_bucket() -> Bucket:
+    """This process's bucket; the client is thread-safe and its connections are shared."""
+    return open_bucket(get_settings())
