@@ -22,7 +22,7 @@ from models.runs import remember_prefix
 from models.session import open_session
 from tasks.embed import process_face_embedding
 from tasks.faces import CHANGED, UNREACHABLE, PhotoFaces, unpack_faces
-from tasks.hold import Ticket
+from tasks.ticket import Ticket
 
 # Photos a transaction, and photos a line of the log.
 STORE_SLICE = 10

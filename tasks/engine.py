@@ -13,7 +13,8 @@ import numpy.typing as npt
 from models.errors import FacePassError, ModelPackError
 from models.settings import get_settings
 from tasks.faces import DetectedFaces
-from tasks.packs import ModelPack, load_analysis, resolve_pack
+from tasks.pack_loading import load_analysis
+from tasks.packs import ModelPack, resolve_pack
 from tasks.photos import BgrImage
 
 # Threads that wait for S3 beside those that compute: enough to hide 50 ms behind 100 ms of work.

@@ -4,12 +4,9 @@ The advisory lock keeps two syncs of an event apart; the epoch, raised by every 
 attempt that only seems dead from storing anything after a newer one has begun.
 """
 
-import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 from prefect import get_run_logger
@@ -17,6 +14,7 @@ from prefect.runtime import flow_run
 
 from models.errors import (
     ConfigurationError,
+    DatabaseUnavailableError,
     EventNotFoundError,
     FacePassError,
     InvalidPrefixError,
@@ -37,62 +35,13 @@ from models.runs import (
 from models.session import open_session, try_event_lock
 from models.settings import get_settings
 from models.tables import SyncRun, SyncState, utc_now
-from tasks.heartbeat import start_heartbeat
+from tasks.heartbeat import start_heartbeat, stop_heartbeat
 from tasks.packs import describe_pack, resolve_pack
-
-logger = logging.getLogger(__name__)
+from tasks.ticket import HeldSync, Ticket
 
 SYNC_RETRIES = 3
 # What no later attempt heals: retrying would burn fifteen minutes to say the same.
 FINAL_ERRORS = (ConfigurationError, EventNotFoundError, InvalidPrefixError, S3AccessError)
-
-
-@dataclass(frozen=True)
-class Ticket:
-    """What the steps of one attempt carry: which run, which event, under which epoch and pack."""
-
-    flow_run_id: UUID
-    event_id: int
-    s3_prefix: str
-    epoch: int
-    pack_id: int
-    pack: str
-
-
-@dataclass
-class HeldSync:
-    """A sync under way. It is over once it has a state."""
-
-    flow_run_id: UUID
-    event_id: int
-    s3_prefix: str
-    state: SyncState | None = None
-    message: str = ""
-    result: dict[str, Any] | None = None
-    ticket_or_none: Ticket | None = field(default=None, repr=False)
-
-    @property
-    def over(self) -> bool:
-        """Whether there is nothing left to do."""
-        return self.state is not None
-
-    @property
-    def ticket(self) -> Ticket:
-        """What the steps need; there is one unless the sync is over."""
-        if self.ticket_or_none is None:
-            raise RuntimeError("This sync ended before it began.")
-        return self.ticket_or_none
-
-    def finish(self, result: dict[str, Any] | None) -> None:
-        """Take the result; None means that another look at S3 was asked for meanwhile."""
-        if result is not None:
-            self.state, self.result, self.message = SyncState.COMPLETED, result, result["message"]
-
-    def end(self, state: SyncState, message: str, held_by: UUID | None = None) -> None:
-        """End without a result, for good, in the record too."""
-        self.state, self.message = state, message
-        with open_session() as session:
-            end_run(session, self.flow_run_id, state, detail=message, held_by=held_by)
 
 
 @contextmanager
@@ -108,6 +57,8 @@ def hold_event(event_id: int, s3_prefix: str) -> Iterator[HeldSync]:
             _begin(sync, stack)
         with _record_errors(sync):
             yield sync
+        if sync.over:
+            stop_heartbeat(sync.flow_run_id)
 
 
 def _begin(sync: HeldSync, stack: ExitStack) -> None:
@@ -166,8 +117,7 @@ def _record_errors(sync: HeldSync) -> Iterator[None]:
     except FINAL_ERRORS as error:
         sync.end(SyncState.FAILED, str(error))
     except Exception as error:
-        with _tolerate_database():
-            _record_failure(sync, error)
+        _record_failure(sync, error)
         raise
 
 
@@ -175,17 +125,15 @@ def _record_failure(sync: HeldSync, error: Exception) -> None:
     # A foreign error's text may hold anything; its kind is enough, Prefect's log has the rest.
     known = isinstance(error, FacePassError)
     sentence = str(error) if known else f"Unexpected {type(error).__name__}; the log says more."
-    with open_session() as session:
-        if flow_run.get_run_count() <= SYNC_RETRIES:
-            delay = timedelta(seconds=get_settings().retry_delay_s)
-            mark_retrying(session, sync.flow_run_id, detail=sentence, next_try_at=utc_now() + delay)
-        else:
-            end_run(session, sync.flow_run_id, SyncState.FAILED, detail=sentence)
-
-
-@contextmanager
-def _tolerate_database() -> Iterator[None]:
+    is_last = flow_run.get_run_count() > SYNC_RETRIES
+    next_try_at = utc_now() + timedelta(seconds=get_settings().retry_delay_s)
     try:
-        yield
-    except FacePassError:
-        logger.warning("The sync's failure could not be recorded in the database.")
+        with open_session() as session:
+            if is_last:
+                end_run(session, sync.flow_run_id, SyncState.FAILED, detail=sentence)
+            else:
+                mark_retrying(session, sync.flow_run_id, detail=sentence, next_try_at=next_try_at)
+    except DatabaseUnavailableError:
+        get_run_logger().warning("The failure could not be recorded: the database is away.")
+    if is_last:
+        stop_heartbeat(sync.flow_run_id)

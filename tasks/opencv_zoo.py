@@ -12,7 +12,8 @@ from pathlib import Path
 import onnx
 
 from models.errors import ModelPackError
-from tasks.onnx_surgery import adapt_yunet, fold_weights, free_batch_axis, keep_used
+from tasks.onnx_surgery import adapt_yunet, free_batch_axis
+from tasks.onnx_weights import fold_weights, keep_used
 
 # Raise it with every change of the built files: packs on disk are then built anew.
 RECIPE = 1

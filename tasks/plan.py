@@ -21,8 +21,8 @@ from models.runs import drop_requests
 from models.session import open_session
 from models.settings import get_settings
 from models.tables import SyncRun
-from tasks.hold import Ticket
 from tasks.storage import Bucket, get_bucket, list_s3_keys, list_s3_objects
+from tasks.ticket import Ticket
 
 # Batches in flight before the next ones are handed out: bounds what a run keeps in memory.
 WINDOW = 20

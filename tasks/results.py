@@ -14,7 +14,7 @@ from models.outcomes import check_epoch, count_run
 from models.runs import end_run
 from models.session import open_session
 from models.tables import SyncRun, SyncState, utc_now
-from tasks.hold import HeldSync, Ticket
+from tasks.ticket import HeldSync, Ticket
 
 
 def build_result(run: SyncRun, counts: dict[str, int], seconds: float) -> dict[str, Any]:

@@ -6,7 +6,8 @@ stack ends, however it ends, nothing of it keeps running.
 Where do I go to…?
     see the order in which things start and stop   stack.py
     change how a child is started, asked, killed    parts.py
-    change PostgreSQL's start                       postgres.py
+    change PostgreSQL's start                       postgres.py, postgres_folders.py
+    change who decides what is embedded             plan.py
     change the S3 server's flags                    s3.py
     change Prefect's server, pool, worker           prefect_parts.py
     change what `make up` prints                    __main__.py

@@ -102,8 +102,13 @@ class BringUp:
         plan, name = self._plan, self._plan.worker_name
         # The last start's heartbeat may still count as online.
         before = await run_in_thread(lambda: prefect_parts.read_heartbeat(client, name))
+        scratch = plan.home / "tmp"
+        scratch.mkdir(exist_ok=True)
+        # The worker keeps `runner_storage` in the temporary folder, under one name for all users:
+        # whoever comes second may not write there.
+        env = {**plan.child_environment, "TMPDIR": str(scratch)}
         part = prefect_parts.build_worker(
-            name=name, root=plan.root, env=plan.child_environment, log=self._log("worker")
+            name=name, root=plan.root, env=env, log=self._log("worker")
         )
         await self._run(part, lambda: prefect_parts.require_heartbeat(client, name, before))
 

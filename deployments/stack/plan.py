@@ -96,6 +96,7 @@ def plan_stack(settings: Settings, home: StackHome) -> StackPlan:
             "FACEPASS_API_PORT": str(ports["FACEPASS_API_PORT"]),
             # Prefect's own folder: the profile in the user's home must not matter.
             "PREFECT_HOME": str(home.path / "prefect"),
+            **_keep_bytecode(home.path),
             MARK: home.mark,
         },
     )
@@ -127,6 +128,17 @@ def build_base_environment(*, embeds_s3: bool, embeds_prefect: bool) -> dict[str
     around = environment.get("NO_PROXY") or environment.get("no_proxy")
     no_proxy = ",".join(filter(None, [around, LOOPBACK, "localhost"]))
     return {**environment, "NO_PROXY": no_proxy, "no_proxy": no_proxy, "PYTHONUNBUFFERED": "1"}
+
+
+def _keep_bytecode(home: Path) -> dict[str, str]:
+    """Where nothing may be written beside the sources, compiled ones go into the home.
+
+    Else each of the many processes would compile Prefect anew: 29 s for a start instead of 15 s,
+    and seconds more for every flow run.
+    """
+    if not sys.dont_write_bytecode or "PYTHONPYCACHEPREFIX" in os.environ:
+        return {}
+    return {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(home / "pycache")}
 
 
 def _name_local_host(host: str) -> str:

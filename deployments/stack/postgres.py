@@ -10,18 +10,17 @@ import os
 import pwd
 import shutil
 import signal
-import stat
 import subprocess
 import tempfile
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
 import psycopg2
 from psycopg2 import sql
 
-from deployments.stack.parts import Identity, Part, kill_processes
+from deployments.stack.parts import Identity, Part
+from deployments.stack.postgres_folders import end_orphans, make_private, open_ancestors
 from deployments.stack.waiting import NotReadyError
 from models.errors import StackError
 
@@ -112,7 +111,7 @@ def prepare_cluster(cluster: Cluster) -> list[str]:
     """
     said = open_ancestors(cluster.data, cluster.identity)
     _require_runnable(cluster)
-    _make_private(cluster.sockets, cluster.identity)
+    make_private(cluster.sockets, cluster.identity)
     if cluster.data.exists():
         said += end_orphans(cluster.data)
         for leftover in ("postmaster.pid", "postmaster.opts"):
@@ -123,29 +122,6 @@ def prepare_cluster(cluster: Cluster) -> list[str]:
             (cluster.sockets / leftover).unlink(missing_ok=True)
         _require_version(cluster.data)
     return said
-
-
-def open_ancestors(folder: Path, identity: Identity | None) -> list[str]:
-    """As root: let the other user pass through the folders above, and no more than that."""
-    if identity is None:
-        return []
-    opened = []
-    for ancestor in folder.parents:
-        status = ancestor.stat()
-        if not _may_pass(status, identity):
-            ancestor.chmod(stat.S_IMODE(status.st_mode) | stat.S_IXOTH)
-            opened.append(str(ancestor))
-    if not opened:
-        return []
-    return [f"Let the user {identity.name} pass through (o+x): {', '.join(opened)}."]
-
-
-def _may_pass(status: os.stat_result, identity: Identity) -> bool:
-    if status.st_uid == identity.uid:
-        return bool(status.st_mode & stat.S_IXUSR)
-    if status.st_gid == identity.gid:
-        return bool(status.st_mode & stat.S_IXGRP)
-    return bool(status.st_mode & stat.S_IXOTH)
 
 
 def _require_runnable(cluster: Cluster) -> None:
@@ -167,50 +143,6 @@ def _require_runnable(cluster: Cluster) -> None:
             f"PostgreSQL's programs in {cluster.programs} cannot be run by {who}: move the project "
             "to a folder that every user may read, or start the stack as the folder's owner."
         ) from error
-
-
-def _make_private(folder: Path, identity: Identity | None) -> None:
-    """Create with mode 0700; what is there must be ours, since the folder above is everybody's."""
-    owner = identity.uid if identity else os.geteuid()
-    try:
-        folder.mkdir(mode=0o700)
-        if identity:
-            os.chown(folder, identity.uid, identity.gid)
-    except FileExistsError:
-        status = folder.lstat()
-        if not stat.S_ISDIR(status.st_mode) or status.st_uid not in {owner, os.geteuid()}:
-            raise StackError(
-                f"{folder} is not this stack's: remove it, or set TMPDIR to another folder."
-            ) from None
-        if identity:
-            os.chown(folder, identity.uid, identity.gid, follow_symlinks=False)
-        folder.chmod(0o700)
-
-
-def end_orphans(data: Path) -> list[str]:
-    """Stop servers that still run on this data: two on one folder would destroy it.
-
-    Every process of PostgreSQL has the data folder as its working folder, whatever pid a file
-    names; the lock on the home says that no stack owns them.
-    """
-    orphans = [process for process in psutil.process_iter() if _works_in(process, data)]
-    if not orphans:
-        return []
-    parents = {process.pid for process in orphans}
-    for process in orphans:
-        if process.ppid() not in parents:
-            process.send_signal(signal.SIGINT)  # the server itself: a fast, clean shutdown
-    _gone, alive = psutil.wait_procs(orphans, timeout=15)
-    kill_processes(alive)
-    how = "killed" if alive else "stopped"
-    return [f"A PostgreSQL left over on {data} (pid {min(parents)}) was {how}."]
-
-
-def _works_in(process: psutil.Process, folder: Path) -> bool:
-    try:
-        return bool(process.cwd() == str(folder) and process.name().startswith("postgres"))
-    except (psutil.Error, OSError):
-        return False
 
 
 def _require_version(data: Path) -> None:

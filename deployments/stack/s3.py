@@ -142,8 +142,12 @@ def connect(endpoint_url: str, keys: Keys) -> "S3Client":
     """A client for waiting: one short try a call, the caller repeats."""
     import boto3  # half a second of imports, spent while the server starts
     from botocore.config import Config
+    from botocore.session import Session
 
-    return boto3.client(
+    # Without the variable for a profile: one that is set, but only there for AWS, would be looked
+    # up and missed even though the keys are given.
+    bare = Session(session_vars={"profile": (None, [], None, None)})
+    return boto3.Session(botocore_session=bare).client(
         "s3",
         endpoint_url=endpoint_url,
         aws_access_key_id=keys.access,

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 
 from models.errors import ModelPackError
 from models.settings import Settings
-from tasks.onnx_surgery import dequantize
+from tasks.onnx_weights import dequantize
 from tasks.opencv_zoo import DETECTOR, RECOGNISER, SOURCES, build_opencv_zoo
-from tasks.packs import FaceAnalysis, ModelPack, describe_pack, load_analysis, resolve_pack
+from tasks.pack_loading import FaceAnalysis, load_analysis
+from tasks.packs import ModelPack, describe_pack, resolve_pack
 
 Picture = npt.NDArray[np.uint8]
 

@@ -12,7 +12,8 @@ import pytest
 
 from models.errors import ModelPackError
 from models.settings import Settings
-from tasks.packs import FaceAnalysis, describe_pack, load_analysis, resolve_pack
+from tasks.pack_loading import FaceAnalysis, load_analysis
+from tasks.packs import describe_pack, resolve_pack
 from tests.standin_pack import draw_markers, write_standin_pack
 
 

@@ -1,0 +1,57 @@
+"""A sync under way, as its steps and its flow see it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from models.runs import end_run
+from models.session import open_session
+from models.tables import SyncState
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """What the steps of one attempt carry: which run, which event, under which epoch and pack."""
+
+    flow_run_id: UUID
+    event_id: int
+    s3_prefix: str
+    epoch: int
+    pack_id: int
+    pack: str
+
+
+@dataclass
+class HeldSync:
+    """A sync under way. It is over once it has a state."""
+
+    flow_run_id: UUID
+    event_id: int
+    s3_prefix: str
+    state: SyncState | None = None
+    message: str = ""
+    result: dict[str, Any] | None = None
+    ticket_or_none: Ticket | None = field(default=None, repr=False)
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.state is not None
+
+    @property
+    def ticket(self) -> Ticket:
+        """What the steps need; there is one unless the sync is over."""
+        if self.ticket_or_none is None:
+            raise RuntimeError("This sync ended before it began.")
+        return self.ticket_or_none
+
+    def finish(self, result: dict[str, Any] | None) -> None:
+        """Take the result; None means that another look at S3 was asked for meanwhile."""
+        if result is not None:
+            self.state, self.result, self.message = SyncState.COMPLETED, result, result["message"]
+
+    def end(self, state: SyncState, message: str, held_by: UUID | None = None) -> None:
+        """End without a result, for good, in the record too."""
+        self.state, self.message = state, message
+        with open_session() as session:
+            end_run(session, self.flow_run_id, state, detail=message, held_by=held_by)

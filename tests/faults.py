@@ -1,0 +1,68 @@
+"""A TCP relay in front of a real server, to cut and mend at will."""
+
+import contextlib
+import socket
+import threading
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+
+class FaultProxy:
+    """Relays bytes to a server; while `cut` is set, connections are dropped.
+
+    `mend_after(n)` cuts, and mends by itself after n connections were dropped: what a retry
+    meets, without a clock.
+    """
+
+    def __init__(self, target_url: str) -> None:
+        parts = urlsplit(target_url)
+        self._target = (parts.hostname or "127.0.0.1", parts.port or 80)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.cut = threading.Event()
+        self.dropped = 0
+        self._mend_at: int | None = None
+
+    def mend_after(self, connections: int) -> None:
+        """Cut now; mend once so many connections have been dropped."""
+        self._mend_at = self.dropped + connections
+        self.cut.set()
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            if self.cut.is_set():
+                self._drop(client)
+                continue
+            server = socket.create_connection(self._target)
+            for source, sink in ((client, server), (server, client)):
+                threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+
+    def _drop(self, client: socket.socket) -> None:
+        client.close()
+        self.dropped += 1
+        if self._mend_at is not None and self.dropped >= self._mend_at:
+            self._mend_at = None
+            self.cut.clear()
+
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError), source, sink:
+            # An open connection is cut too, with the next bytes that pass.
+            while (data := source.recv(65536)) and not self.cut.is_set():
+                sink.sendall(data)

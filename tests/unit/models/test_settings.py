@@ -1,0 +1,129 @@
+"""Settings: the guide's defaults, the forms of an address, sentences for what is missing."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from models.errors import ConfigurationError
+from models.settings import Settings, get_settings
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No FACEPASS_ variable but those a test sets."""
+    for name in [name for name in os.environ if name.upper().startswith("FACEPASS_")]:
+        monkeypatch.delenv(name)
+
+
+def test_defaults_are_the_guides() -> None:
+    settings = Settings()
+    assert settings.model_pack == "buffalo_l"
+    assert settings.batch_size == 100
+    assert settings.retry_delay_s == 300
+
+
+def test_nothing_outside_this_machine_is_a_default() -> None:
+    settings = Settings()
+    assert settings.api_host == "127.0.0.1"
+    assert settings.inference == "cpu"
+    unset = ("database_url", "s3_bucket", "s3_endpoint_url", "public_url", "api_keys")
+    assert {name: getattr(settings, name) for name in unset} == dict.fromkeys(unset)
+
+
+def test_variables_carry_the_products_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEPASS_RETRY_DELAY_S", "7")
+    monkeypatch.setenv("FACEPASS_HOME", "/srv/facepass")
+    monkeypatch.setenv("BATCH_SIZE", "3")
+    settings = Settings()
+    assert (settings.retry_delay_s, settings.home) == (7, Path("/srv/facepass"))
+    assert settings.batch_size == 100
+
+
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEPASS_DATABASE_URL", "")
+    monkeypatch.setenv("FACEPASS_API_PORT", "")
+    settings = Settings()
+    assert (settings.database_url, settings.api_port) == (None, 8000)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("batch_size", "0"),
+        ("batch_size", "1001"),
+        ("retry_delay_s", "-1"),
+        ("max_pixels", "0"),
+        ("max_photo_bytes", "many"),
+        ("inference", "tpu"),
+    ],
+)
+def test_a_value_that_cannot_work_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"FACEPASS_{name.upper()}", value)
+    with pytest.raises(ValidationError, match=name):
+        Settings()
+
+
+@pytest.mark.parametrize("name", list(Settings.model_fields))
+def test_every_setting_says_what_it_is(name: str) -> None:
+    description = Settings.model_fields[name].description
+    assert description
+    assert "\n" not in description
+    assert not description.endswith(".")  # a cell of the README's table
+
+
+@pytest.mark.parametrize(
+    "scheme", ["postgresql", "postgres", "postgresql+psycopg2", "postgresql+asyncpg"]
+)
+def test_any_form_of_a_postgres_address_reaches_psycopg2(scheme: str) -> None:
+    settings = Settings(database_url=f"{scheme}://me:p%40ss@db:5433/facepass?host=/run")
+    assert settings.require_database_url() == (
+        "postgresql+psycopg2://me:p%40ss@db:5433/facepass?host=/run"
+    )
+
+
+@given(st.text(st.characters(codec="ascii", categories=["L", "N", "P"]), max_size=40))
+def test_all_behind_the_scheme_is_kept_as_it_is(rest: str) -> None:
+    assert Settings(database_url=f"postgresql://{rest}").require_database_url() == (
+        f"postgresql+psycopg2://{rest}"
+    )
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://secret@db/x", "db.example.org/secret", "postgresql:secret", "sqlite:///secret"]
+)
+def test_another_databases_address_is_refused_without_repeating_it(url: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"must start with postgresql://\.$") as refusal:
+        Settings(database_url=url).require_database_url()
+    assert "secret" not in str(refusal.value)
+
+
+def test_a_missing_database_or_bucket_gets_a_sentence_that_names_the_setting() -> None:
+    with pytest.raises(ConfigurationError, match=r"set FACEPASS_DATABASE_URL .*make up.*\.$"):
+        Settings().require_database_url()
+    with pytest.raises(ConfigurationError, match=r"set FACEPASS_S3_BUCKET .*make up.*\.$"):
+        Settings().require_s3_bucket()
+
+
+def test_a_set_bucket_is_given_back() -> None:
+    assert Settings(s3_bucket="photos").require_s3_bucket() == "photos"
+
+
+def test_the_environment_is_read_once_and_again_after_cache_clear(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    get_settings.cache_clear()
+    try:
+        monkeypatch.setenv("FACEPASS_BATCH_SIZE", "5")
+        first = get_settings()
+        monkeypatch.setenv("FACEPASS_BATCH_SIZE", "6")
+        assert get_settings() is first
+        get_settings.cache_clear()
+        assert (first.batch_size, get_settings().batch_size) == (5, 6)
+    finally:
+        get_settings.cache_clear()

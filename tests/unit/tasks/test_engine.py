@@ -1,0 +1,254 @@
+"""The face engine, on a stand-in pack with buffalo_l's files: real onnxruntime, real InsightFace."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from models.errors import (
+    FacePassError,
+    ModelPackError,
+    PhotoUnavailableError,
+    S3AccessError,
+    S3DownloadError,
+)
+from models.settings import Settings, get_settings
+from tasks import engine as engine_module
+from tasks.engine import FaceEngine, get_engine
+from tasks.faces import DetectedFaces
+from tasks.pack_loading import load_analysis
+from tasks.packs import ModelPack, resolve_pack
+from tests.standin_pack import EMBEDDING_DIMENSION, draw_markers, write_standin_pack
+
+LIMIT_S = 20  # for events that come at once
+
+Photo = npt.NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory: pytest.TempPathFactory) -> ModelPack:
+    """The stand-in pack."""
+    folder = tmp_path_factory.mktemp("engine") / "buffalo_l"
+    write_standin_pack(folder)
+    return resolve_pack(Settings(model_pack=str(folder)))
+
+
+@pytest.fixture(scope="module")
+def engine(pack: ModelPack) -> FaceEngine:
+    """One engine for all tests."""
+    return FaceEngine(pack, "cpu")
+
+
+def draw_people(count: int, side: int = 1280) -> Photo:
+    """A picture with so many faces, in rows of six."""
+    step = side // 7
+    places = [(step + step * (i % 6), step + step * (i // 6)) for i in range(count)]
+    return draw_markers(side, side, places)
+
+
+def check_same(got: DetectedFaces | FacePassError, expected: DetectedFaces) -> None:
+    """The same faces in the same places."""
+    assert isinstance(got, DetectedFaces)
+    np.testing.assert_allclose(got.boxes, expected.boxes, atol=1e-6)
+    np.testing.assert_allclose(got.scores, expected.scores, atol=1e-6)
+    assert got.embeddings.shape == expected.embeddings.shape
+    cosines = (got.embeddings * expected.embeddings).sum(axis=1)
+    assert cosines.size == 0 or cosines.min() >= 0.99999
+
+
+# --- one photo ---
+
+
+@pytest.mark.parametrize("count", [1, 2, 16, 17, 33])
+def test_every_face_is_found_and_has_a_unit_vector_and_a_box_inside_the_photo(
+    engine: FaceEngine, count: int
+) -> None:
+    faces = engine.embed(draw_people(count))
+    assert faces.boxes.shape == (count, 4)
+    assert faces.scores.shape == (count,)
+    assert faces.embeddings.shape == (count, EMBEDDING_DIMENSION)
+    assert {faces.boxes.dtype, faces.scores.dtype, faces.embeddings.dtype} == {np.dtype(np.float32)}
+    np.testing.assert_allclose(np.linalg.norm(faces.embeddings, axis=1), 1, atol=1e-5)
+    assert faces.boxes.min() >= 0
+    assert faces.boxes.max() <= 1
+    assert (faces.boxes[:, :2] < faces.boxes[:, 2:]).all()
+    assert ((faces.scores > 0) & (faces.scores <= 1)).all()
+
+
+def test_a_box_reaching_over_the_border_is_cut_at_it(engine: FaceEngine) -> None:
+    faces = engine.embed(draw_markers(640, 640, [(32, 32), (600, 600)]))
+    assert len(faces.scores) == 2
+    assert faces.boxes.min() == 0
+    assert faces.boxes.max() == 1
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 640), (640, 1280), (900, 600)])
+def test_a_box_is_a_share_of_width_and_height_where_the_face_is(
+    engine: FaceEngine, width: int, height: int
+) -> None:
+    faces = engine.embed(draw_markers(width, height, [(width // 4, height // 2)]))
+    assert len(faces.scores) == 1
+    x1, y1, x2, y2 = faces.boxes[0]
+    assert x1 < 0.25 < x2
+    assert y1 < 0.5 < y2
+    assert abs((x1 + x2) / 2 - 0.25) < 0.03
+    assert abs((y1 + y2) / 2 - 0.5) < 0.03
+
+
+def test_the_best_detection_comes_first(engine: FaceEngine) -> None:
+    scores = engine.embed(draw_people(20)).scores
+    assert (np.diff(scores) <= 0).all()
+
+
+@pytest.mark.parametrize(("width", "height"), [(640, 480), (1, 1), (2, 3), (639, 1)])
+def test_a_photo_without_faces_gives_empty_arrays(
+    engine: FaceEngine, width: int, height: int
+) -> None:
+    faces = engine.embed(np.zeros((height, width, 3), np.uint8))
+    assert faces.boxes.shape == (0, 4)
+    assert len(faces.scores) == len(faces.embeddings) == 0
+
+
+@pytest.mark.xfail(strict=True, reason="cv2.error: resized to no pixels; its batch never ends")
+@pytest.mark.parametrize(("width", "height"), [(641, 1), (1, 641), (6401, 10)])
+def test_a_photo_much_longer_than_wide_does_not_fail_its_batch(
+    engine: FaceEngine, width: int, height: int
+) -> None:
+    [faces] = engine.embed_all([lambda: np.zeros((height, width, 3), np.uint8)])
+    assert isinstance(faces, PhotoUnavailableError) or len(faces.scores) == 0  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 18])
+def test_faces_are_those_of_insightface_itself(
+    engine: FaceEngine, pack: ModelPack, count: int
+) -> None:
+    photo = draw_people(count)
+    plain = load_analysis(pack, "cpu").get(photo)
+    faces = engine.embed(photo)
+    assert len(plain) == len(faces.scores) == count
+    for face, box, score, vector in zip(
+        plain, faces.boxes, faces.scores, faces.embeddings, strict=True
+    ):
+        np.testing.assert_allclose(np.clip(face.bbox / 1280, 0, 1), box, atol=1e-6)
+        assert face.det_score == pytest.approx(score, abs=1e-6)
+        assert float(face.normed_embedding @ vector) >= 0.99999
+
+
+def test_the_photo_itself_is_not_changed(engine: FaceEngine) -> None:
+    photo = draw_people(3)
+    engine.embed(photo)
+    np.testing.assert_array_equal(photo, draw_people(3))
+
+
+# --- a batch ---
+
+
+def test_no_photos_give_no_faces(engine: FaceEngine) -> None:
+    assert engine.embed_all([]) == []
+
+
+def test_results_keep_the_order_given_though_later_photos_arrive_first(engine: FaceEngine) -> None:
+    """Each photo is read only once the next one has been."""
+    count = 6
+    arrived = [threading.Event() for _ in range(count + 1)]
+    arrived[count].set()
+
+    def read(i: int) -> Photo:
+        assert arrived[i + 1].wait(LIMIT_S)
+        arrived[i].set()
+        return draw_people(i + 1)
+
+    results = engine.embed_all([partial(read, i) for i in range(count)])
+    for i, faces in enumerate(results):
+        check_same(faces, engine.embed(draw_people(i + 1)))
+
+
+def test_a_large_batch_gives_what_its_photos_give_one_by_one(engine: FaceEngine) -> None:
+    photos = [draw_people(i % 4, side=640) for i in range(40)]
+    results = engine.embed_all([partial(np.copy, photo) for photo in photos])
+    expected = [engine.embed(photo) for photo in photos[:4]]
+    for i, faces in enumerate(results):
+        check_same(faces, expected[i % 4])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PhotoUnavailableError("empty"),
+        S3DownloadError("S3 unreachable."),
+        S3AccessError("There is no bucket."),
+    ],
+)
+def test_a_readers_own_error_takes_its_photos_place_and_spares_the_others(
+    engine: FaceEngine, error: FacePassError
+) -> None:
+    def fail() -> Photo:
+        raise error
+
+    first, second, third = engine.embed_all([partial(draw_people, 1), fail, partial(draw_people, 2)])
+    assert second is error
+    check_same(first, engine.embed(draw_people(1)))
+    check_same(third, engine.embed(draw_people(2)))
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), OSError("no disk"), MemoryError()])
+def test_any_other_error_is_raised(engine: FaceEngine, error: Exception) -> None:
+    def fail() -> Photo:
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        engine.embed_all([partial(draw_people, 1), fail])
+    assert raised.value is error
+
+
+def test_the_engine_goes_on_after_a_batch_that_failed(engine: FaceEngine) -> None:
+    def fail() -> Photo:
+        raise ValueError("a bug")
+
+    with pytest.raises(ValueError, match="a bug"):
+        engine.embed_all([fail] * 20)
+    [faces] = engine.embed_all([partial(draw_people, 2)])
+    check_same(faces, engine.embed(draw_people(2)))
+
+
+def test_two_batches_at_once_do_not_mix(engine: FaceEngine) -> None:
+    batches = [[partial(draw_people, count, 640)] * 6 for count in (1, 3)]
+    with ThreadPoolExecutor(2) as threads:
+        ones, threes = threads.map(engine.embed_all, batches)
+    for results, count in ((ones, 1), (threes, 3)):
+        expected = engine.embed(draw_people(count, 640))
+        for faces in results:
+            check_same(faces, expected)
+
+
+# --- the process's engine ---
+
+
+@pytest.fixture
+def configured(pack: ModelPack, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelPack]:
+    """The settings name the stand-in pack; no engine is loaded yet."""
+    monkeypatch.setenv("FACEPASS_MODEL_PACK", str(pack.folder))
+    caches = (get_settings, engine_module._load_engine)
+    for cache in caches:
+        cache.cache_clear()
+    yield pack
+    for cache in caches:
+        cache.cache_clear()
+
+
+def test_one_engine_is_loaded_however_many_threads_ask(configured: ModelPack) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        engines = list(threads.map(get_engine, [configured.identity] * 8))
+    assert len(set(map(id, engines))) == 1
+    assert engines[0].pack == configured
+
+
+def test_a_sync_planned_for_another_pack_is_refused(configured: ModelPack) -> None:
+    with pytest.raises(ModelPackError, match=r"opencv_zoo@0123.*FACEPASS_MODEL_PACK\.$") as refusal:
+        get_engine("opencv_zoo@0123456789abcdef")
+    assert configured.identity in str(refusal.value)
