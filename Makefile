@@ -20,7 +20,7 @@ $(READY): requirements.lock pyproject.toml
 	@echo "Setting up $(VENV) (once; about a minute without uv) ..."
 	@if command -v uv >/dev/null 2>&1; then \
 	  uv venv --quiet --clear --python "$(PYTHON)" $(VENV) && \
-	  uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements.lock && \
+	  uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes --no-deps -r requirements.lock && \
 	  uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e . ; \
 	else \
 	  "$(PYTHON)" -m venv --clear $(VENV) && \

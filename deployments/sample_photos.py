@@ -5,7 +5,7 @@ demo can check what it prints.
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -46,7 +46,7 @@ _PORTRAIT_CROPS = ((0.0, 0.0, 1.0, 1.0), (0.1, 0.0, 0.9, 0.8), (0.15, 0.0, 0.85,
 
 
 def _vary(
-    title: str, picture: Image.Image, faces: int, crops: tuple[tuple[float, ...], ...]
+    title: str, picture: Image.Image, faces: int, crops: Sequence[tuple[float, float, float, float]]
 ) -> Iterator[SamplePhoto]:
     """Cropped, mirrored, darker, turned: the same people in other bytes."""
     number = 0
@@ -60,11 +60,12 @@ def _vary(
                 yield _make_photo(f"{title}_{number:02d}.jpg", image, faces, orientation)
 
 
-def _crop(picture: Image.Image, share: tuple[float, ...]) -> Image.Image:
+def _crop(picture: Image.Image, share: tuple[float, float, float, float]) -> Image.Image:
     width, height = picture.size
     left, top, right, bottom = share
-    box = (left * width, top * height, right * width, bottom * height)
-    return picture.crop(tuple(round(edge) for edge in box))
+    return picture.crop(
+        (round(left * width), round(top * height), round(right * width), round(bottom * height))
+    )
 
 
 def _make_photo(name: str, picture: Image.Image, faces: int, orientation: int = 1) -> SamplePhoto:

@@ -6,7 +6,17 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from pgvector.sqlalchemy import HALFVEC
-from sqlalchemy import ARRAY, BigInteger, Column, DateTime, ForeignKey, Index, SmallInteger, Text
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    BigInteger,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    SmallInteger,
+    Text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
@@ -99,7 +109,8 @@ class SyncRun(SQLModel, table=True):
     gone: int = 0
     # Prefix -> counts of photos that needed no work, from its latest listing.
     tallies: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
-    result: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB))
+    # json, not jsonb: keeps the order of its fields.
+    result: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))
     created_at: datetime = Field(default_factory=utc_now, sa_column=_timestamp(nullable=False))
     started_at: datetime | None = Field(default=None, sa_column=_timestamp())
     heartbeat_at: datetime | None = Field(default=None, sa_column=_timestamp())

@@ -55,6 +55,8 @@ def stack_environment(models_root: Path) -> Iterator[dict[str, str]]:
         try:
             yield _wait_for_environment(process, home, log)
         finally:
+            if process.poll() is not None:
+                sys.stderr.write(f"The stack ended by itself:\n{log.read_text()[-3000:]}")
             process.send_signal(signal.SIGTERM)
             try:
                 process.wait(60)

@@ -50,7 +50,7 @@ def _create_sync_run() -> None:
         sa.Column("processed", sa.Integer, nullable=False),
         sa.Column("gone", sa.Integer, nullable=False),
         sa.Column("tallies", JSONB, nullable=False),
-        sa.Column("result", JSONB),
+        sa.Column("result", sa.JSON),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True)),
         sa.Column("heartbeat_at", sa.DateTime(timezone=True)),

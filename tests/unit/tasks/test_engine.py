@@ -190,7 +190,9 @@ def test_a_readers_own_error_takes_its_photos_place_and_spares_the_others(
     def fail() -> Photo:
         raise error
 
-    first, second, third = engine.embed_all([partial(draw_people, 1), fail, partial(draw_people, 2)])
+    first, second, third = engine.embed_all(
+        [partial(draw_people, 1), fail, partial(draw_people, 2)]
+    )
     assert second is error
     check_same(first, engine.embed(draw_people(1)))
     check_same(third, engine.embed(draw_people(2)))

@@ -58,7 +58,9 @@ def test_a_batch_comes_back_in_its_order_to_the_bit(batch: list[PhotoFaces]) -> 
             check_equal(got.faces.embeddings, given_.faces.embeddings)
 
 
-@pytest.mark.parametrize("batch", [[], [PhotoFaces(None, "empty")], [PhotoFaces(None, CHANGED)] * 3])
+@pytest.mark.parametrize(
+    "batch", [[], [PhotoFaces(None, "empty")], [PhotoFaces(None, CHANGED)] * 3]
+)
 def test_a_batch_without_faces_comes_back(batch: list[PhotoFaces]) -> None:
     assert unpack_faces(pack_faces(batch)) == batch
 

@@ -1,0 +1,66 @@
+"""Errors as answers: every error of the product has a status on purpose."""
+
+from collections.abc import Iterator
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from api.errors import describe_errors, install_error_handlers
+from api.schemas import ErrorAnswer
+from models import errors
+from models.errors import FacePassError
+
+# A new error must be put here: what does the API answer when it meets it?
+ANSWERS: dict[type[FacePassError], int] = {
+    errors.InvalidPrefixError: 400,
+    errors.EventNotFoundError: 404,
+    errors.EventTakenError: 409,
+    errors.DatabaseUnavailableError: 503,
+    errors.OrchestratorUnavailableError: 503,
+    # The operator's, or the flow's own; a caller of the API cannot change anything about them.
+    errors.FacePassError: 500,
+    errors.ConfigurationError: 500,
+    errors.ModelPackError: 500,
+    errors.S3AccessError: 500,
+    errors.S3DownloadError: 500,
+    errors.PhotoUnavailableError: 500,
+    errors.PhotoChangedError: 500,
+    errors.SyncIncompleteError: 500,
+    errors.SyncSupersededError: 500,
+    errors.StackError: 500,
+}
+
+
+def list_errors(base: type[FacePassError] = FacePassError) -> Iterator[type[FacePassError]]:
+    """The class and everything below it."""
+    yield base
+    for kind in base.__subclasses__():
+        yield from list_errors(kind)
+
+
+def test_no_error_was_forgotten() -> None:
+    product = {kind for kind in list_errors() if not kind.__module__.startswith("test")}
+    assert product == set(ANSWERS)
+
+
+@pytest.mark.parametrize(("kind", "status"), ANSWERS.items())
+def test_an_error_answers_with_its_status_and_its_own_sentence(
+    kind: type[FacePassError], status: int
+) -> None:
+    app = FastAPI()
+    install_error_handlers(app)
+    error = kind("empty")
+
+    @app.get("/")
+    def fail() -> None:
+        raise error
+
+    answer = TestClient(app).get("/")
+    assert answer.status_code == status
+    assert answer.json() == {"detail": str(error)}
+    assert ErrorAnswer.model_validate(answer.json())
+
+
+def test_a_route_says_which_errors_it_may_answer() -> None:
+    assert describe_errors(400, 503) == {400: {"model": ErrorAnswer}, 503: {"model": ErrorAnswer}}

@@ -1,0 +1,153 @@
+"""What a sync amounts to: the guide's statistics to the letter, and Prefect's last state."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prefect.client.schemas.objects import StateType
+
+from models.tables import SyncRun, SyncState
+from tasks.hold import HeldSync
+from tasks.results import build_final_state, build_result
+
+RUN = UUID("a1b2c3d4-e5f6-7890-abcd-ef1234567890")
+PREFIX = "events/1/previews/"
+GUIDE_FIELDS = [
+    *("event_id", "s3_prefix", "total_found", "new_photos", "skipped", "status", "message"),
+    *("updated", "failed", "no_face", "faces_found", "gone", "missing_originals", "seconds"),
+]
+NUMBER = st.integers(0, 10**7)
+COUNTED = ("new_photos", "updated", "failed", "no_face", "pending", "faces_found")
+TALLIED = (
+    *("listed", "existing", "skipped", "resting", "gone"),
+    *("missing_originals", "planned"),
+)
+
+
+def make_run(tallies: dict[str, dict[str, int]], gone: int = 0) -> SyncRun:
+    """A run's record."""
+    return SyncRun(
+        flow_run_id=RUN,
+        event_id=1,
+        s3_prefix=PREFIX,
+        state=SyncState.RUNNING,
+        tallies=tallies,
+        gone=gone,
+    )
+
+
+def count(names: tuple[str, ...], **values: int) -> dict[str, int]:
+    """Counts, 0 where nothing is said."""
+    return dict.fromkeys(names, 0) | values
+
+
+def build(tallies: dict[str, dict[str, int]], **counts: int) -> dict[str, Any]:
+    """The result of a run that took no time."""
+    return build_result(make_run(tallies), count(COUNTED, **counts), 0)
+
+
+def test_the_guides_example_comes_out_to_the_letter() -> None:
+    tally = count(TALLIED, listed=150, existing=30, skipped=30, planned=120)
+    result = build({PREFIX: tally}, new_photos=120)
+    guide = {
+        "event_id": 1,
+        "s3_prefix": "events/1/previews/",
+        "total_found": 150,
+        "new_photos": 120,
+        "skipped": 30,
+        "status": "completed",
+        "message": "Successfully synced 120 new photos",
+    }
+    assert {name: result[name] for name in guide} == guide
+    assert list(result) == GUIDE_FIELDS
+
+
+def test_an_empty_prefix_is_completed_and_says_so() -> None:
+    result = build({PREFIX: count(TALLIED)})
+    assert (result["status"], result["message"]) == ("completed", "No photos found in S3")
+    assert result["total_found"] == 0
+
+
+def test_nothing_new_is_not_nothing_found() -> None:
+    result = build({PREFIX: count(TALLIED, listed=30, skipped=30)})
+    assert result["message"] == "Successfully synced 0 new photos"
+
+
+def test_a_photo_that_rests_counts_as_failed() -> None:
+    result = build({PREFIX: count(TALLIED, listed=5, resting=2, skipped=1)}, failed=1, new_photos=1)
+    assert (result["failed"], result["skipped"], result["total_found"]) == (3, 1, 5)
+
+
+def test_seconds_are_told_to_a_tenth() -> None:
+    assert build_result(make_run({}), count(COUNTED), 64.2499)["seconds"] == 64.2
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([PREFIX, "b", "c"]), st.fixed_dictionaries(dict.fromkeys(TALLIED, NUMBER))
+    ),
+    st.fixed_dictionaries(dict.fromkeys(COUNTED, NUMBER)),
+    NUMBER,
+)
+def test_the_total_is_the_sum_of_its_parts_whatever_the_counts(
+    tallies: dict[str, dict[str, int]], counts: dict[str, int], gone: int
+) -> None:
+    result = build_result(make_run(tallies, gone), counts, 1.0)
+    parts = ("new_photos", "updated", "skipped", "failed")
+    assert result["total_found"] == sum(result[part] for part in parts)
+    assert result["skipped"] == sum(tally["skipped"] for tally in tallies.values())
+    assert result["missing_originals"] == sum(
+        tally["missing_originals"] for tally in tallies.values()
+    )
+    assert {name: result[name] for name in ("new_photos", "updated", "no_face", "faces_found")} == {
+        name: counts[name] for name in ("new_photos", "updated", "no_face", "faces_found")
+    }
+    assert result["gone"] == gone
+    assert (result["message"] == "No photos found in S3") == (result["total_found"] == 0)
+
+
+# --- the last state ---
+
+
+def hold(state: SyncState, message: str) -> HeldSync:
+    """A sync that is over without a result."""
+    return HeldSync(RUN, 1, PREFIX, state, message)
+
+
+def test_a_completed_sync_shows_its_counts_and_carries_the_statistics() -> None:
+    sync = HeldSync(RUN, 1, PREFIX)
+    assert not sync.over
+    result = build({PREFIX: count(TALLIED, listed=150, skipped=30)}, new_photos=120)
+    sync.finish(result)
+    assert sync.over
+    state = build_final_state(sync)
+    assert (state.type, state.name) == (StateType.COMPLETED, "Completed: 120 new, 30 skipped")
+    assert state.message == "Successfully synced 120 new photos"
+    assert state.data == result
+
+
+def test_a_request_that_came_meanwhile_keeps_the_sync_going() -> None:
+    sync = HeldSync(RUN, 1, PREFIX)
+    sync.finish(None)
+    assert (sync.over, sync.state, sync.result) == (False, None, None)
+
+
+def test_a_skipped_sync_is_completed_under_its_own_name() -> None:
+    state = build_final_state(hold(SyncState.SKIPPED, "Event 1 is being synced already."))
+    assert (state.type, state.name) == (StateType.COMPLETED, "Skipped")
+    assert (state.message, state.data) == ("Event 1 is being synced already.", None)
+
+
+def test_a_sync_that_no_retry_heals_is_called_failed_and_not_retried() -> None:
+    state = build_final_state(hold(SyncState.FAILED, "There is no bucket x."))
+    assert (state.type, state.name) == (StateType.CRASHED, "Failed")
+    assert state.message == "There is no bucket x."
+    assert state.is_final()
+    assert not state.is_failed()  # Prefect retries what is
+
+
+def test_a_sync_that_ended_before_it_began_has_no_ticket() -> None:
+    with pytest.raises(RuntimeError, match="ended before it began"):
+        _ = hold(SyncState.SKIPPED, "").ticket
