@@ -1,7 +1,7 @@
 """The REST API of the running stack: the guide's contract, through the worker and back."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID, uuid4
@@ -199,7 +199,7 @@ def test_prefects_runs_tell_the_event_and_can_be_retried(
     assert api.get(f"{EVENTS}/{event['event_uuid']}").json()["faces"] == 2
 
 
-def wait_for(condition: Any, limit_s: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], limit_s: float = 60) -> None:
     deadline = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < deadline, "what was waited for did not come"

@@ -1,10 +1,9 @@
-"""The face engine, on a stand-in pack with buffalo_l's files: real onnxruntime, real InsightFace."""
+"""The face engine on a stand-in pack: real onnxruntime, real InsightFace, no real weights."""
 
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
