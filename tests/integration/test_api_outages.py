@@ -8,7 +8,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, tempor
 
 from api.app import create_app
 from deployments import orchestrator
-from tests.integration.conftest import EventBox
+from tests.event_box import EventBox
 
 NOBODY_LISTENS = "http://127.0.0.1:9/api"  # the discard port
 

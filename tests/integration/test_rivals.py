@@ -11,7 +11,7 @@ from models.outcomes import check_epoch
 from models.runs import HEARTBEAT_LIMIT, add_run, raise_epoch, start_attempt
 from models.session import open_session, try_event_lock
 from models.tables import SyncRun, SyncState, utc_now
-from tests.integration.conftest import EventBox
+from tests.event_box import EventBox
 from tests.photos import encode_jpeg, read_sample
 from tests.standin_pack import draw_markers, write_standin_pack
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.event_box import EventBox
 from tests.faults import FaultProxy
-from tests.integration.conftest import EventBox
 from tests.photos import (
     GROUP_FACES,
     PORTRAIT_FACES,
