@@ -35,8 +35,8 @@ def _is_loopback(host: str) -> bool:
 
 def main() -> int:
     """Check the settings, then serve until told to stop."""
-    settings = get_settings()
     try:
+        settings = get_settings()
         check_exposure(settings)
         settings.require_database_url()
     except FacePassError as error:

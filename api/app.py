@@ -7,7 +7,7 @@ from fastapi import Depends, FastAPI
 
 from api import events, health, sync
 from api.deps import require_api_key
-from api.errors import install_error_handlers
+from api.errors import describe_errors, install_error_handlers
 from deployments.orchestrator import open_orchestrator
 
 
@@ -27,7 +27,7 @@ def create_app() -> FastAPI:
     )
     install_error_handlers(app)
     photographers = [Depends(require_api_key)]
-    app.include_router(sync.router, dependencies=photographers)
-    app.include_router(events.router, dependencies=photographers)
+    for router in (sync.router, events.router):
+        app.include_router(router, dependencies=photographers, responses=describe_errors(401))
     app.include_router(health.router)
     return app

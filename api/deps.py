@@ -36,6 +36,8 @@ def read_api_keys(settings: Settings) -> dict[str, bytes]:
     keys: dict[str, bytes] = {}
     for pair in filter(None, (part.strip() for part in (settings.api_keys or "").split(","))):
         name, _, digest = pair.partition(":")
+        if name in keys:
+            raise ConfigurationError(f"FACEPASS_API_KEYS has two keys named {name}: rename one.")
         try:
             keys[name] = bytes.fromhex(digest)
         except ValueError:
@@ -51,7 +53,8 @@ def read_api_keys(settings: Settings) -> dict[str, bytes]:
 def require_api_key(x_api_key: Annotated[str | None, Header()] = None) -> None:
     """Let a photographer in: any key will do where keys are set, none is needed elsewhere."""
     keys = read_api_keys(get_settings())
-    offered = sha256((x_api_key or "").encode()).digest()
+    # As the bytes that were sent: HTTP hands them over as Latin-1.
+    offered = sha256((x_api_key or "").encode("latin-1")).digest()
     # All are compared, each in constant time: the time taken tells nothing about them.
     if keys and not sum(hmac.compare_digest(offered, digest) for digest in keys.values()):
         raise HTTPException(401, "Missing or unknown X-API-Key")

@@ -33,5 +33,5 @@ def describe_errors(*statuses: int) -> dict[int | str, dict[str, object]]:
 
 
 async def _answer_error(_: Request, error: Exception) -> JSONResponse:
-    status = _STATUS.get(type(error), 500)
+    status = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
     return JSONResponse({"detail": str(error)}, status_code=status)

@@ -34,6 +34,24 @@ EventName = Annotated[
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00]*$"),
 ]
 
+_EVENT = {
+    "event_id": 1,
+    "event_uuid": _UUID,
+    "name": "Свадьба",
+    "s3_prefix": _PREFIX,
+    "gallery_url": "http://127.0.0.1:8000/gallery/3q2-7wAAAAAAAAAAAAAAAAAAAAAAAAAA",
+}
+_PHOTO = {
+    "photo_id": 7,
+    "s3_key": "events/1/previews/IMG_001.jpg",
+    "image_url": "https://s3.eu-central-1.amazonaws.com/bucket/events/1/originals/IMG_001.jpg",
+    "status": "no_face",
+    "reason": "no_face_detected",
+    "confidence": 0.0,
+    "faces": 0,
+    "original_missing": False,
+}
+
 
 def _example(**values: Any) -> ConfigDict:  # noqa: ANN401 (any JSON)
     return ConfigDict(json_schema_extra={"examples": [values]})
@@ -57,13 +75,7 @@ class EventCreate(BaseModel):
 class EventAnswer(BaseModel):
     """An event, and where its previews go."""
 
-    model_config = _example(
-        event_id=1,
-        event_uuid=_UUID,
-        name="Свадьба",
-        s3_prefix=_PREFIX,
-        gallery_url="http://127.0.0.1:8000/gallery/3q2-7wAAAAAAAAAAAAAAAAAAAAAAAAAA",
-    )
+    model_config = _example(**_EVENT)
     event_id: int
     event_uuid: UUID
     name: str
@@ -82,6 +94,16 @@ class LastSync(BaseModel):
 class EventDetails(EventAnswer):
     """An event with what is known of its photos."""
 
+    model_config = _example(
+        **_EVENT,
+        photos={"pending": 0, "indexed": 146, "no_face": 4, "failed": 0, "gone": 0},
+        faces=311,
+        last_sync={
+            "task_id": _TASK_ID,
+            "state": "completed",
+            "finished_at": "2026-06-20T18:30:00Z",
+        },
+    )
     photos: dict[PhotoStatus, int]
     faces: int
     last_sync: LastSync | None
@@ -152,5 +174,6 @@ class PhotoAnswer(BaseModel):
 class PhotoPage(BaseModel):
     """Some of an event's photos; ask again with `next_cursor` for more."""
 
+    model_config = _example(photos=[_PHOTO], next_cursor=7)
     photos: list[PhotoAnswer]
     next_cursor: int | None

@@ -1,5 +1,7 @@
 """Every error the product raises on purpose; each message is one sentence that says what to do."""
 
+from typing import Self
+
 
 class FacePassError(Exception):
     """Base of all errors that a user or operator may read."""
@@ -43,6 +45,10 @@ class PhotoUnavailableError(FacePassError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"This photo cannot be read: {reason}.")
         self.reason = reason
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str]]:
+        """Travel to another process by its reason."""
+        return type(self), (self.reason,)
 
 
 class PhotoChangedError(FacePassError):

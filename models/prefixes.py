@@ -1,6 +1,5 @@
 """Where an event's photos lie in S3: which prefixes are its own, which keys are photos."""
 
-from pathlib import PurePosixPath
 from urllib.parse import quote
 
 from models.errors import InvalidPrefixError
@@ -51,8 +50,13 @@ def _has_lone_surrogate(text: str) -> bool:
 
 
 def is_image_key(s3_key: str) -> bool:
-    """Whether a key counts as a photo: by its suffix, in any case; "folders" do not."""
-    return not s3_key.endswith("/") and PurePosixPath(s3_key).suffix.lower() in IMAGE_SUFFIXES
+    """Whether a key counts as a photo: by its suffix, in any case; "folders" do not.
+
+    Nor do macOS's `._IMG_1.jpg`, which hold a file's attributes and no picture.
+    """
+    name = s3_key.rpartition("/")[2]
+    stem, dot, suffix = name.rpartition(".")
+    return bool(stem) and f"{dot}{suffix.lower()}" in IMAGE_SUFFIXES and not name.startswith("._")
 
 
 def derive_original_key(s3_key: str, event_id: int) -> str:

@@ -4,7 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.errors import ConfigurationError
@@ -71,5 +71,13 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
-    """The settings of this process; `get_settings.cache_clear()` reads the environment again."""
-    return Settings()
+    """The settings of this process; `get_settings.cache_clear()` reads the environment again.
+
+    Raises ConfigurationError for a value that cannot be.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"])
+        raise ConfigurationError(f"FACEPASS_{name.upper()} is wrong: {first['msg']}.") from error

@@ -22,8 +22,17 @@ FETCH_THREADS = 8
 # Faces a recogniser call: bounds its activations in a group photo of two hundred.
 FACES_PER_CALL = 16
 
+SHORTEST_VECTOR = 1e-12  # a vector of zeros stays one, instead of becoming not-a-number
+# A strip longer than this is letterboxed to less than one pixel, which the detector cannot read.
+LONGEST_STRIP = 640
+
 PhotoReader: TypeAlias = Callable[[], BgrImage]
 Floats: TypeAlias = npt.NDArray[np.float32]
+
+
+NOTHING_FOUND = DetectedFaces(
+    np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 0), np.float32)
+)
 
 
 class FaceEngine:
@@ -50,8 +59,10 @@ class FaceEngine:
         photo: BGR uint8 (H, W, 3), upright. Detection: SCRFD's scheme (Guo et al. 2021); faces
         are aligned by five landmarks and embedded as ArcFace does (Deng et al. 2019).
         """
-        detections, landmarks = self._detector.detect(photo)
         height, width = photo.shape[:2]
+        if min(height, width) * LONGEST_STRIP < max(height, width):
+            return NOTHING_FOUND
+        detections, landmarks = self._detector.detect(photo)
         scale = np.array([width, height, width, height], dtype=np.float32)
         crops = [self._align(photo, points) for points in ([] if landmarks is None else landmarks)]
         return DetectedFaces(
@@ -92,8 +103,9 @@ class FaceEngine:
                 for i in range(0, len(crops), FACES_PER_CALL)
             ]
         )
-        lengths: Floats = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return vectors / lengths
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        units: Floats = (vectors / np.maximum(lengths, SHORTEST_VECTOR)).astype(np.float32)
+        return units
 
 
 _LOADING = threading.Lock()

@@ -1,7 +1,6 @@
 """Bytes to pixels: what is refused, and why."""
 
 import logging
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -19,6 +18,7 @@ logger = logging.getLogger(__name__)
 BgrImage: TypeAlias = npt.NDArray[np.uint8]
 
 FORMATS = ("JPEG", "PNG", "WEBP")
+_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF")
 
 
 def decode_photo(content: bytes, max_pixels: int) -> BgrImage:
@@ -29,15 +29,33 @@ def decode_photo(content: bytes, max_pixels: int) -> BgrImage:
     """
     if not content:
         raise PhotoUnavailableError(PhotoReason.EMPTY)
-    with _refuse(PhotoReason.NOT_AN_IMAGE):
+    Image.MAX_IMAGE_PIXELS = None  # the limit is ours, and told as a reason of ours
+    begun = content.startswith(_SIGNATURES)
+    with _refuse(PhotoReason.TRUNCATED if begun else PhotoReason.NOT_AN_IMAGE):
         image = Image.open(BytesIO(content), formats=FORMATS)
     with image:
         if image.width * image.height > max_pixels:
             raise PhotoUnavailableError(PhotoReason.TOO_MANY_PIXELS)
         # The header is fine: what fails now is missing or damaged.
         with _refuse(PhotoReason.TRUNCATED):
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-    return np.ascontiguousarray(np.asarray(upright)[:, :, ::-1])
+            image.load()
+            pixels = _reduce_depth(_turn_upright(image)).convert("RGB")
+    return np.ascontiguousarray(np.asarray(pixels)[:, :, ::-1])
+
+
+def _turn_upright(image: Image.Image) -> Image.Image:
+    """The picture as EXIF wants it seen; as it is where EXIF is damaged."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # noqa: BLE001 (a parser of foreign bytes raises anything)
+        return image
+
+
+def _reduce_depth(image: Image.Image) -> Image.Image:
+    """Grey of 16 bits as 8 bits: Pillow's own conversion would clip it to white."""
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
 
 
 @contextmanager
@@ -48,13 +66,9 @@ def _refuse(reason: PhotoReason) -> Iterator[None]:
     must not fail its batch.
     """
     try:
-        # The pixel limit is ours; Pillow's own warning about large pictures would only add noise.
-        with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
-            yield
+        yield
     except MemoryError:
         raise
-    except Image.DecompressionBombError as error:
-        raise PhotoUnavailableError(PhotoReason.TOO_MANY_PIXELS) from error
     except Exception as error:
         logger.debug("A photo was refused as %s: %s", reason.value, type(error).__name__)
         raise PhotoUnavailableError(reason) from error

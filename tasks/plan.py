@@ -62,7 +62,7 @@ def read_request(ticket: Ticket) -> Request | None:
         run = session.get_one(SyncRun, ticket.flow_run_id)
         waiting = read_event(session, ticket.event_id).pending_prefixes
         if not run.planned:
-            prefix = run.s3_prefix
+            prefix = widen_prefix(run.tallies, run.s3_prefix)
         elif waiting:
             prefix = widen_prefix(run.tallies, waiting[0])
         else:

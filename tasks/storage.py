@@ -1,15 +1,24 @@
 """S3: listing and reading. Errors of boto3 become the product's own here and nowhere else."""
 
 from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
 
 from models.errors import (
+    ConfigurationError,
     FacePassError,
     PhotoChangedError,
     PhotoUnavailableError,
@@ -34,6 +43,11 @@ _FINAL_CODES = {
     "ExpiredToken": "The AWS session has expired: renew the credentials.",
 }
 _FINAL_CODES["403"] = _FINAL_CODES["AccessDenied"]
+_NOT_S3 = "What answers there is not S3: check FACEPASS_S3_ENDPOINT_URL."
+_NO_CREDENTIALS = (
+    "No AWS credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+    "or FACEPASS_AWS_CREDENTIALS_BLOCK."
+)
 _KEY_REASONS = {404: PhotoReason.VANISHED, 403: PhotoReason.FORBIDDEN}
 _PRECONDITION_FAILED = 412
 
@@ -51,6 +65,8 @@ class Bucket:
         paginator = self.client.get_paginator("list_objects_v2")
         try:
             for page in paginator.paginate(Bucket=self.name, Prefix=s3_prefix):
+                if not {"KeyCount", "Name"} & page.keys():
+                    raise S3AccessError(_NOT_S3)  # a page of something else, read as no keys
                 yield [
                     ListedPreview(item["Key"], item["ETag"].strip('"'), item["Size"])
                     for item in page.get("Contents", [])
@@ -66,7 +82,8 @@ class Bucket:
         """
         try:
             answer = self.client.get_object(Bucket=self.name, Key=s3_key, IfMatch=f'"{etag}"')
-            with answer["Body"] as body:
+            # Not `with body`: that hands out the raw stream, whose errors and length nobody checks.
+            with closing(answer["Body"]) as body:
                 if answer["ContentLength"] > max_bytes:
                     raise PhotoUnavailableError(PhotoReason.TOO_MANY_BYTES)
                 return body.read()
@@ -96,11 +113,12 @@ def list_s3_keys(bucket: Bucket, s3_prefix: str) -> Generator[Sequence[str], Non
 
 def explain_s3_error(error: BotoCoreError | ClientError, bucket: str) -> FacePassError:
     """What an error of boto3 means here: S3AccessError when no retry heals it."""
-    if isinstance(error, NoCredentialsError):
-        return S3AccessError(
-            "No AWS credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
-            "or FACEPASS_AWS_CREDENTIALS_BLOCK."
-        )
+    if isinstance(error, NoCredentialsError | PartialCredentialsError):
+        return S3AccessError(_NO_CREDENTIALS)
+    if isinstance(error, ProfileNotFound):
+        return S3AccessError("AWS_PROFILE names no profile of this machine: correct or unset it.")
+    if isinstance(error, ParamValidationError):
+        return S3AccessError(f"{bucket} cannot be a bucket's name: check FACEPASS_S3_BUCKET.")
     if isinstance(error, ClientError):
         code = error.response.get("Error", {}).get("Code", "unknown")
         if code in _FINAL_CODES:
@@ -110,7 +128,10 @@ def explain_s3_error(error: BotoCoreError | ClientError, bucket: str) -> FacePas
 
 
 def open_bucket(settings: Settings) -> Bucket:
-    """The configured bucket. Path-style addresses: every S3 server understands them."""
+    """The configured bucket. Path-style addresses: every S3 server understands them.
+
+    Raises ConfigurationError or S3AccessError.
+    """
     name = settings.require_s3_bucket()
     config = Config(
         connect_timeout=5,
@@ -119,9 +140,16 @@ def open_bucket(settings: Settings) -> Bucket:
         retries={"mode": "standard", "total_max_attempts": 4},
         s3={"addressing_style": "path"} if settings.s3_endpoint_url else {},
     )
-    client = _open_aws_session(settings).client(
-        "s3", endpoint_url=settings.s3_endpoint_url, config=config
-    )
+    try:
+        client = _open_aws_session(settings).client(
+            "s3", endpoint_url=settings.s3_endpoint_url, config=config
+        )
+    except ValueError as error:
+        raise ConfigurationError(
+            "FACEPASS_S3_ENDPOINT_URL must be an address such as https://s3.example.com."
+        ) from error
+    except BotoCoreError as error:
+        raise explain_s3_error(error, name) from error
     endpoint = settings.s3_public_endpoint_url or client.meta.endpoint_url
     return Bucket(client, name, f"{endpoint.rstrip('/')}/{name}")
 

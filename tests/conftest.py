@@ -56,7 +56,7 @@ def stack_environment(models_root: Path) -> Iterator[dict[str, str]]:
             yield _wait_for_environment(process, home, log)
         finally:
             if process.poll() is not None:
-                Path("/tmp/x/died.log").write_text(f"The stack ended by itself:\n{log.read_text()[-3000:]}")
+                sys.stderr.write(f"The stack ended by itself:\n{log.read_text()[-3000:]}")
             process.send_signal(signal.SIGTERM)
             try:
                 process.wait(60)

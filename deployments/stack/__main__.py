@@ -2,13 +2,12 @@
 
 import sys
 
-from pydantic import ValidationError
 from rich.console import Console
 
 from deployments.stack.signals import interrupt_on_signals
 from deployments.stack.stack import EmbeddedStack
-from models.errors import ConfigurationError, FacePassError
-from models.settings import Settings, get_settings
+from models.errors import FacePassError
+from models.settings import get_settings
 
 
 def main() -> int:
@@ -31,22 +30,13 @@ def _run(console: Console) -> None:
     def report(line: str) -> None:
         console.print(f"  {line}", markup=False)
 
-    settings = _read_settings()
+    settings = get_settings()
     console.print("Starting FacePass Sync ...")
     with EmbeddedStack(settings, report) as stack:
         for line in describe_stack(stack):
             report(line)
         stack.watch()
         console.print("Stopping ...")
-
-
-def _read_settings() -> Settings:
-    try:
-        return get_settings()
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = f"FACEPASS_{'_'.join(str(part) for part in first['loc'])}".upper()
-        raise ConfigurationError(f"{name} is wrong: {first['msg']}.") from error
 
 
 def describe_stack(stack: EmbeddedStack) -> list[str]:

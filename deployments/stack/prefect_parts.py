@@ -15,7 +15,7 @@ from models.errors import StackError
 
 SERVER = "Prefect"
 WORKER = "worker"
-WORKER_LIMIT = 2  # flow runs at a time; each loads its own models
+RUN_LIMIT = 2  # flow runs at a time; each loads its own models
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
@@ -78,7 +78,7 @@ def build_worker(*, name: str, root: Path, env: Mapping[str, str], log: Path) ->
         name=WORKER,
         argv=[
             *(*_cli(), "worker", "start", "--pool", WORK_POOL, "--type", "process"),
-            *("--limit", str(WORKER_LIMIT), "--name", name),
+            *("--name", name),
         ],
         env=env,
         log=log,
@@ -126,10 +126,16 @@ def require_outside_server(client: httpx.Client) -> None:
 
 
 def create_pool(client: httpx.Client) -> None:
-    """The work pool, unless it is there."""
+    """The work pool, unless it is there; its limit is the number of syncs at a time.
+
+    Not the worker's own `--limit`: with it a worker of Prefect 3.8 dies when a run is retried
+    while its last process is still ending ("this borrower is already holding one of this
+    CapacityLimiter's tokens", PrefectHQ/prefect#10632 and #16806).
+    """
     response = client.get(f"work_pools/{WORK_POOL}")
     if response.status_code == httpx.codes.NOT_FOUND:
-        response = client.post("work_pools/", json={"name": WORK_POOL, "type": "process"})
+        pool = {"name": WORK_POOL, "type": "process", "concurrency_limit": RUN_LIMIT}
+        response = client.post("work_pools/", json=pool)
         if response.status_code == httpx.codes.CONFLICT:
             return  # another stack on the same server was faster
     if response.is_error:

@@ -36,7 +36,6 @@ def test_an_error_may_travel_to_another_process_as_task_runners_send_it(
     assert (type(copy), str(copy)) == (kind, "A sentence.")
 
 
-@pytest.mark.xfail(strict=True, reason="the sentence is wrapped into itself on unpickling")
 def test_an_unavailable_photo_may_travel_to_another_process_too() -> None:
     error = PhotoUnavailableError(PhotoReason.EMPTY)
     copy = travel(error)

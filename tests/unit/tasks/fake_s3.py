@@ -68,7 +68,8 @@ def answer_bytes(content: bytes) -> dict[str, Any]:
 
 def make_page(*keys: str) -> dict[str, Any]:
     """A listing's page with these keys."""
-    return {"Contents": [{"Key": key, "ETag": f'"etag of {key}"', "Size": 7} for key in keys]}
+    items = [{"Key": key, "ETag": f'"etag of {key}"', "Size": 7} for key in keys]
+    return {"Name": "photos", "KeyCount": len(items), "Contents": items}
 
 
 def make_bucket(client: FakeClient) -> Bucket:

@@ -82,7 +82,6 @@ def test_another_events_prefix_is_refused_even_from_the_database(database: FakeD
         read_request(TICKET)
 
 
-@pytest.mark.xfail(strict=True, reason="the run's own prefix is not widened: counted twice")
 def test_a_run_tried_again_after_it_listed_more_counts_no_photo_twice(
     database: FakeDatabase,
 ) -> None:
