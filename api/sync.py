@@ -15,7 +15,7 @@ from deployments.orchestrator import Orchestrator
 from models.events import find_event
 from models.outcomes import count_progress
 from models.prefixes import build_run_name, check_prefix
-from models.runs import add_run, find_active_run, lock_requests, remember_prefix
+from models.runs import ensure_run, find_active_run, lock_requests, remember_prefix
 from models.session import open_session
 from models.tables import Event, SyncRun, SyncState
 
@@ -47,7 +47,7 @@ def start_sync(request: SyncRequest, orchestrator: OrchestratorDep) -> SyncAnswe
                     message=f"Sync already running for event {name}",
                 )
         task_id = _start_run(orchestrator, event, s3_prefix)
-        add_run(session, flow_run_id=task_id, event_id=event_id, s3_prefix=s3_prefix)
+        ensure_run(session, flow_run_id=task_id, event_id=event_id, s3_prefix=s3_prefix)
     return SyncAnswer(
         task_id=task_id,
         event_id=event_id,

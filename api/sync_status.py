@@ -51,8 +51,12 @@ def settle_run(session: Session, run: SyncRun, orchestrator: Orchestrator) -> Sy
 
 
 def _is_lost(run: SyncRun, report: RunReport) -> bool:
-    """Whether a run that Prefect calls alive has stopped giving signs of life."""
-    if run.heartbeat_at is None or report.phase is RunPhase.PENDING:
+    """Whether a run that Prefect calls alive has stopped giving signs of life.
+
+    A run that was retried by hand waits for a worker, and has no process to beat for it yet.
+    """
+    by_hand = report.phase is RunPhase.RETRYING and run.state != SyncState.RETRYING
+    if run.heartbeat_at is None or report.phase is RunPhase.PENDING or by_hand:
         return False
     return utc_now() - run.heartbeat_at > HEARTBEAT_LIMIT
 

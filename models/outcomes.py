@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, insert, text
+from sqlalchemy import delete, func, insert, text, update
 from sqlmodel import Session, col, select
 
 from models.errors import SyncSupersededError
@@ -127,6 +127,19 @@ def store_outcomes(
     if rows:
         session.execute(insert(Face), rows)
     return _advance_run(session, run, len(ids))
+
+
+def count_attempts(session: Session, s3_keys: Sequence[str], *, event_id: int, run: UUID) -> None:
+    """Count a look at photos that brought no outcome, so that the next one is not the cache's."""
+    session.execute(
+        update(Photo)
+        .where(
+            col(Photo.event_id) == event_id,
+            col(Photo.sync_run_id) == run,
+            col(Photo.s3_key).in_(s3_keys),
+        )
+        .values(attempts=Photo.attempts + 1)
+    )
 
 
 def _settle_photos(

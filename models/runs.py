@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, text, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
 
 from models.events import lock_event
@@ -12,37 +13,28 @@ from models.tables import Event, SyncRun, SyncState, utc_now
 
 HEARTBEAT_INTERVAL_S = 10
 REQUEST_LOCK_CLASS = 0x46_52  # "FR": first half of the advisory lock's key
-# A run without a heartbeat for longer is dead, whatever Prefect still says of it.
-HEARTBEAT_LIMIT = timedelta(seconds=90)
+# A run without a heartbeat for longer is dead, whatever Prefect still says of it: five beats, so
+# that a loaded machine is not called dead, and below the minute in which an operator looks again.
+HEARTBEAT_LIMIT = timedelta(seconds=50)
 
 
-def add_run(session: Session, *, flow_run_id: UUID, event_id: int, s3_prefix: str) -> None:
-    """Record a run that was asked for and has not started."""
-    session.add(
-        SyncRun(
-            flow_run_id=flow_run_id,
-            event_id=event_id,
-            s3_prefix=s3_prefix,
-            state=SyncState.PENDING,
-        )
+def ensure_run(session: Session, *, flow_run_id: UUID, event_id: int, s3_prefix: str) -> SyncRun:
+    """A run's record; made here, as not started, unless it is there."""
+    fresh = SyncRun(
+        flow_run_id=flow_run_id, event_id=event_id, s3_prefix=s3_prefix, state=SyncState.PENDING
     )
+    # A run may start before the request that created it has been committed.
+    session.execute(insert(SyncRun).values(fresh.model_dump()).on_conflict_do_nothing())
+    return session.get_one(SyncRun, flow_run_id, with_for_update=True)
 
 
 def start_attempt(session: Session, *, flow_run_id: UUID, event_id: int, s3_prefix: str) -> SyncRun:
-    """The run's record at the start of an attempt; made here for runs the API did not start.
+    """The run's record at the start of an attempt, also of a run the API did not start.
 
     Retrying a finished run from Prefect's UI looks at S3 again; one that failed or crashed goes on
     with the plan it has.
     """
-    run = session.get(SyncRun, flow_run_id, with_for_update=True)
-    if run is None:
-        run = SyncRun(
-            flow_run_id=flow_run_id,
-            event_id=event_id,
-            s3_prefix=s3_prefix,
-            state=SyncState.PENDING,
-        )
-        session.add(run)
+    run = ensure_run(session, flow_run_id=flow_run_id, event_id=event_id, s3_prefix=s3_prefix)
     if run.state in {SyncState.COMPLETED, SyncState.SKIPPED}:
         run.planned = False
     run.state = SyncState.RUNNING
@@ -77,13 +69,27 @@ def find_last_run(session: Session, event_id: int) -> SyncRun | None:
     return session.exec(query.order_by(col(SyncRun.created_at).desc()).limit(1)).first()
 
 
+def complete_run(session: Session, flow_run_id: UUID, result: dict[str, Any]) -> None:
+    """Finish a run's record with its result; also one that was taken for dead meanwhile."""
+    session.execute(
+        update(SyncRun)
+        .where(col(SyncRun.flow_run_id) == flow_run_id)
+        .values(
+            state=SyncState.COMPLETED,
+            detail=result["message"],
+            result=result,
+            next_try_at=None,
+            finished_at=func.now(),
+        )
+    )
+
+
 def end_run(
     session: Session,
     flow_run_id: UUID,
     state: SyncState,
     *,
     detail: str | None = None,
-    result: dict[str, Any] | None = None,
     held_by: UUID | None = None,
 ) -> bool:
     """Finish a run's record, once: False when it was finished already."""
@@ -93,7 +99,6 @@ def end_run(
         .values(
             state=state,
             detail=detail,
-            result=result,
             held_by=held_by,
             next_try_at=None,
             finished_at=func.now(),

@@ -39,9 +39,22 @@ def open_session() -> Iterator[Session]:
         raise _explain(error) from error
 
 
+class EventLock:
+    """An event's advisory lock, on a connection of its own."""
+
+    def __init__(self, connection: Connection, event_id: int) -> None:
+        self._connection = connection
+        self._key = {"lock_class": SYNC_LOCK_CLASS, "event_id": event_id}
+
+    def try_take(self) -> bool:
+        """Take the lock; False when another holds it."""
+        statement = text("SELECT pg_try_advisory_lock(:lock_class, :event_id)")
+        return bool(self._connection.execute(statement, self._key).scalar_one())
+
+
 @contextmanager
-def try_event_lock(event_id: int) -> Iterator[bool]:
-    """Hold the event's advisory lock while the block runs; False when another holds it.
+def open_event_lock(event_id: int) -> Iterator[EventLock]:
+    """The event's lock, not taken yet; freed at the end of the block if it was.
 
     The connection is its own: a pooled one would keep the lock after the block, and outside
     AUTOCOMMIT it would sit idle in a transaction for as long as the sync takes. PostgreSQL frees
@@ -55,18 +68,9 @@ def try_event_lock(event_id: int) -> Iterator[bool]:
     except (OperationalError, InterfaceError) as error:
         raise _explain(error) from error
     with connection:
-        yield _take_lock(connection, event_id)
+        yield EventLock(connection, event_id)
 
 
 def _explain(error: DBAPIError) -> DatabaseUnavailableError:
     logger.warning("The database failed: %s", error.orig)
     return DatabaseUnavailableError("The database cannot be reached: is PostgreSQL running?")
-
-
-def _take_lock(connection: Connection, event_id: int) -> bool:
-    statement = text("SELECT pg_try_advisory_lock(:lock_class, :event_id)")
-    return bool(
-        connection.execute(
-            statement, {"lock_class": SYNC_LOCK_CLASS, "event_id": event_id}
-        ).scalar_one()
-    )

@@ -140,7 +140,7 @@ class Photo(SQLModel, table=True):
     reason: PhotoReason | None = Field(default=None, sa_column=Column(Text))
     # Best detection's score, 0..1; 0.0 where there is no face.
     confidence: float = 0.0
-    # Outcomes stored so far: part of the cache key, so that a second look is a real one.
+    # Looks at it so far: part of the cache key, so that a second look is a real one.
     attempts: int = 0
     # `new` or `updated`: what the run that worked on it last counts it as.
     change: str = Field(sa_column=Column(Text, nullable=False))

@@ -15,17 +15,22 @@ from models.outcomes import (
     PhotoOutcome,
     PhotoRef,
     check_epoch,
+    count_attempts,
     list_pending_photos,
     store_outcomes,
 )
 from models.runs import remember_prefix
 from models.session import open_session
+from tasks.artifacts import report_progress
 from tasks.embed import process_face_embedding
 from tasks.faces import CHANGED, UNREACHABLE, PhotoFaces, unpack_faces
 from tasks.ticket import Ticket
 
 # Photos a transaction, and photos a line of the log.
 STORE_SLICE = 10
+# Looks at a batch before its unreachable photos are left to the flow's retries. The second is
+# also what makes a cached "unreachable" of an earlier run worth nothing.
+ROUNDS = 2
 
 
 @task(name="sync_batch", task_run_name="batch {number}", persist_result=False)
@@ -35,24 +40,34 @@ def sync_batch(number: int, ticket: Ticket) -> dict[str, int]:
     May run any number of times: what is stored is no longer pending. Raises S3DownloadError when
     some photos could not be fetched; the others are stored by then.
     """
-    logger = get_run_logger()
+    counts: Counter[str] = Counter()
+    for _ in range(ROUNDS):
+        verdicts = sync_pending(number, ticket)
+        counts += verdicts
+        if not verdicts[UNREACHABLE]:
+            break
+    report_progress(ticket)
+    if verdicts[CHANGED]:
+        request_another_look(ticket)
+    if verdicts[UNREACHABLE]:
+        raise S3DownloadError(f"S3 unreachable: {verdicts[UNREACHABLE]} photos could not be read.")
+    return dict(counts)
+
+
+def sync_pending(number: int, ticket: Ticket) -> Counter[str]:
+    """Embed and store what a batch still has to do; counts by verdict."""
     with open_session() as session:
         photos = list_pending_photos(session, ticket.flow_run_id, number)
     if not photos:
-        return {}
+        return Counter()
     # EAGER: the embeddings are in result storage before anything is stored, so that a process
     # that dies in between computes nothing again.
     with transaction(commit_mode=CommitMode.EAGER):
         product = process_face_embedding(photos, ticket.pack, ticket.event_id)
     found = list(zip(photos, unpack_faces(product), strict=True))
     for i in range(0, len(found), STORE_SLICE):
-        store_slice(ticket, found[i : i + STORE_SLICE], logger)
-    counts = Counter(faces.verdict or "indexed" for _, faces in found)
-    if counts[CHANGED]:
-        request_another_look(ticket)
-    if counts[UNREACHABLE]:
-        raise S3DownloadError(f"S3 unreachable: {counts[UNREACHABLE]} photos could not be read.")
-    return dict(counts)
+        store_slice(ticket, found[i : i + STORE_SLICE], get_run_logger())
+    return Counter(faces.verdict or "indexed" for _, faces in found)
 
 
 def store_slice(
@@ -65,6 +80,7 @@ def store_slice(
     Raises SyncSupersededError when a newer attempt has taken the event over.
     """
     outcomes = [_build_outcome(photo, faces) for photo, faces in found if faces.is_final]
+    waiting = [photo.s3_key for photo, faces in found if not faces.is_final]
     with open_session() as session:
         check_epoch(session, ticket.event_id, ticket.epoch)
         before, after = store_outcomes(
@@ -74,6 +90,7 @@ def store_slice(
             run=ticket.flow_run_id,
             pack_id=ticket.pack_id,
         )
+        count_attempts(session, waiting, event_id=ticket.event_id, run=ticket.flow_run_id)
     for count in range(before + 1, after + 1):
         if count % STORE_SLICE == 0:
             logger.info("Processed %d new photos...", count)

@@ -25,21 +25,23 @@ from models.events import read_event
 from models.packs import register_pack
 from models.prefixes import check_prefix
 from models.runs import (
-    HEARTBEAT_LIMIT,
     end_run,
     find_active_run,
     mark_retrying,
     raise_epoch,
     start_attempt,
 )
-from models.session import open_session, try_event_lock
+from models.session import open_event_lock, open_session
 from models.settings import get_settings
-from models.tables import SyncRun, SyncState, utc_now
+from models.tables import SyncState, utc_now
+from tasks.artifacts import publish_failure, start_progress
 from tasks.heartbeat import start_heartbeat, stop_heartbeat
 from tasks.packs import describe_pack, resolve_pack
 from tasks.ticket import HeldSync, Ticket
+from tasks.turns import wait_for_turn
 
 SYNC_RETRIES = 3
+TAKEN_OVER = "The process of this sync died; a newer sync has taken the event over."
 # What no later attempt heals: retrying would burn fifteen minutes to say the same.
 FINAL_ERRORS = (ConfigurationError, EventNotFoundError, InvalidPrefixError, S3AccessError)
 
@@ -66,45 +68,31 @@ def _begin(sync: HeldSync, stack: ExitStack) -> None:
     get_run_logger().info(describe_pack(pack))
     prefix = check_prefix(sync.s3_prefix, sync.event_id)
     with open_session() as session:
-        read_event(session, sync.event_id)
+        name = read_event(session, sync.event_id).name
+    lock = stack.enter_context(open_event_lock(sync.event_id))
+    holder = wait_for_turn(lock, sync.flow_run_id, sync.event_id, prefix)
+    if holder is not None:
+        sync.end(SyncState.SKIPPED, f"Event {sync.event_id} is being synced already.", holder)
+        return
+    with open_session() as session:
+        rival = find_active_run(session, sync.event_id, but=sync.flow_run_id)
+        if rival is not None and rival.state != SyncState.PENDING:
+            end_run(session, rival.flow_run_id, SyncState.CRASHED, detail=TAKEN_OVER)
         start_attempt(
             session, flow_run_id=sync.flow_run_id, event_id=sync.event_id, s3_prefix=prefix
         )
-    locked = stack.enter_context(try_event_lock(sync.event_id))
-    with open_session() as session:
-        rival = find_active_run(session, sync.event_id, but=sync.flow_run_id)
-        if not locked or (rival is not None and _is_waiting(rival)):
-            holder = rival.flow_run_id if rival else None
-        else:
-            if rival is not None and rival.state != SyncState.PENDING:
-                end_run(session, rival.flow_run_id, SyncState.CRASHED, detail=CRASH_DETAIL)
-            sync.ticket_or_none = Ticket(
-                sync.flow_run_id,
-                sync.event_id,
-                prefix,
-                raise_epoch(session, sync.event_id),
-                register_pack(session, pack.identity, pack.licence),
-                pack.identity,
-            )
-    if sync.ticket_or_none is None:
-        sync.end(SyncState.SKIPPED, f"Event {sync.event_id} is being synced already.", holder)
-    else:
-        start_heartbeat(sync.flow_run_id)
-
-
-CRASH_DETAIL = "The process of this sync died; a newer sync has taken the event over."
-
-
-def _is_waiting(rival: SyncRun) -> bool:
-    """Whether an unlocked rival lives: waiting for its next attempt, its process still there.
-
-    A running one would hold the lock.
-    """
-    beat = rival.heartbeat_at
-    return (
-        rival.state == SyncState.RETRYING
-        and beat is not None
-        and utc_now() - beat < HEARTBEAT_LIMIT
+        epoch = raise_epoch(session, sync.event_id)
+        pack_id = register_pack(session, pack.identity, pack.licence)
+    start_heartbeat(sync.flow_run_id)
+    sync.ticket_or_none = Ticket(
+        flow_run_id=sync.flow_run_id,
+        event_id=sync.event_id,
+        event_name=name,
+        s3_prefix=prefix,
+        epoch=epoch,
+        pack_id=pack_id,
+        pack=pack.identity,
+        progress_id=start_progress(name),
     )
 
 
@@ -116,6 +104,7 @@ def _record_errors(sync: HeldSync) -> Iterator[None]:
         sync.end(SyncState.SKIPPED, str(error))
     except FINAL_ERRORS as error:
         sync.end(SyncState.FAILED, str(error))
+        publish_failure(sync.event_id, str(error))
     except Exception as error:
         _record_failure(sync, error)
         raise
@@ -131,6 +120,7 @@ def _record_failure(sync: HeldSync, error: Exception) -> None:
         with open_session() as session:
             if is_last:
                 end_run(session, sync.flow_run_id, SyncState.FAILED, detail=sentence)
+                publish_failure(sync.event_id, sentence)
             else:
                 mark_retrying(session, sync.flow_run_id, detail=sentence, next_try_at=next_try_at)
     except DatabaseUnavailableError:

@@ -11,9 +11,11 @@ from sqlmodel import Session
 from models.errors import SyncIncompleteError
 from models.events import lock_event
 from models.outcomes import check_epoch, count_run
-from models.runs import end_run
+from models.photos import list_photos
+from models.runs import complete_run
 from models.session import open_session
-from models.tables import SyncRun, SyncState, utc_now
+from models.tables import PhotoStatus, SyncRun, SyncState, utc_now
+from tasks.artifacts import FAILED_PHOTOS_SHOWN, publish_summary
 from tasks.ticket import HeldSync, Ticket
 
 
@@ -58,9 +60,17 @@ def finish_sync(ticket: Ticket) -> dict[str, Any] | None:
         if event.pending_prefixes:
             return None
         result = _close_run(session, ticket.flow_run_id)
+        failed = list_photos(
+            session,
+            ticket.event_id,
+            status=PhotoStatus.FAILED,
+            after=0,
+            limit=FAILED_PHOTOS_SHOWN,
+        )
     get_run_logger().info(
         "S3 sync completed: %d new photos, %d skipped", result["new_photos"], result["skipped"]
     )
+    publish_summary(ticket.event_name, result, [photo for photo, _ in failed])
     return result
 
 
@@ -73,7 +83,7 @@ def _close_run(session: Session, flow_run_id: UUID) -> dict[str, Any]:
         )
     seconds = (utc_now() - (run.started_at or run.created_at)).total_seconds()
     result = build_result(run, counts, seconds)
-    end_run(session, flow_run_id, SyncState.COMPLETED, detail=result["message"], result=result)
+    complete_run(session, flow_run_id, result)
     return result
 
 

@@ -15,10 +15,12 @@ class Ticket:
 
     flow_run_id: UUID
     event_id: int
+    event_name: str
     s3_prefix: str
     epoch: int
     pack_id: int
     pack: str
+    progress_id: UUID | None = None
 
 
 @dataclass

@@ -8,8 +8,8 @@ import pytest
 
 from models.errors import SyncSupersededError
 from models.outcomes import check_epoch
-from models.runs import HEARTBEAT_LIMIT, add_run, raise_epoch, start_attempt
-from models.session import open_session, try_event_lock
+from models.runs import HEARTBEAT_LIMIT, ensure_run, raise_epoch, start_attempt
+from models.session import open_event_lock, open_session
 from models.tables import SyncRun, SyncState, utc_now
 from tests.event_box import EventBox
 from tests.photos import encode_jpeg, read_sample
@@ -23,8 +23,7 @@ def portrait() -> bytes:
 def add_rival(event: EventBox, state: SyncState, *, beat: bool) -> UUID:
     rival = uuid4()
     with open_session() as session:
-        add_run(session, flow_run_id=rival, event_id=event.id, s3_prefix=event.prefix)
-        session.flush()
+        ensure_run(session, flow_run_id=rival, event_id=event.id, s3_prefix=event.prefix)
         run = session.get_one(SyncRun, rival)
         run.state = state
         run.heartbeat_at = utc_now() if beat else utc_now() - 2 * HEARTBEAT_LIMIT
@@ -41,8 +40,8 @@ def test_a_second_run_ends_as_skipped_while_the_event_is_held(event: EventBox) -
     event.put("a.jpg", portrait())
     rival = add_rival(event, SyncState.RUNNING, beat=True)
 
-    with try_event_lock(event.id) as locked:
-        assert locked
+    with open_event_lock(event.id) as lock:
+        assert lock.try_take()
         outcome = event.sync()
 
     assert (outcome.state.type.value, outcome.state.name) == ("COMPLETED", "Skipped")

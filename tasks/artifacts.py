@@ -1,0 +1,127 @@
+"""What an operator sees of a sync in Prefect's UI: a bar that moves, and a summary at the end.
+
+Keys of photos and counts only; never a face, a preview or an embedding. Artifacts are for people:
+a sync goes on when one cannot be written.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+import httpx
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.exceptions import PrefectException
+
+from models.outcomes import count_progress
+from models.session import open_session
+from models.tables import Photo, SyncRun
+from tasks.ticket import Ticket
+
+logger = logging.getLogger(__name__)
+
+FAILED_PHOTOS_SHOWN = 200
+WHAT_TO_DO = {
+    "not_an_image": "upload a real JPEG, PNG or WebP under this name",
+    "truncated": "upload the file again: its end is missing or damaged",
+    "empty": "upload the file again: it has no bytes",
+    "too_many_pixels": "make a smaller preview (640 pixels are enough)",
+    "too_many_bytes": "make a smaller preview (JPEG at quality 85)",
+    "forbidden": "let the sync's credentials read this object",
+    "vanished": "nothing, if it was deleted on purpose; else upload it again",
+}
+
+
+def start_progress(event_name: str) -> UUID | None:
+    """Show an empty bar on the run's page; None where that is not possible."""
+    with _tolerate_prefect():
+        created: Any = create_progress_artifact(
+            progress=0.0, description=f"Photos of {event_name} accounted for"
+        )
+        return UUID(str(created))
+    return None
+
+
+def report_progress(ticket: Ticket) -> None:
+    """Move the bar to where the ledger is."""
+    if ticket.progress_id is None:
+        return
+    with open_session() as session:
+        done, total = count_progress(session, session.get_one(SyncRun, ticket.flow_run_id))
+    with _tolerate_prefect():
+        update_progress_artifact(ticket.progress_id, progress=100.0 * done / max(total, 1))
+
+
+def build_summary(event_name: str, result: dict[str, Any]) -> str:
+    """The guide's four metrics and what else the sync found, as Markdown."""
+    processed = result["new_photos"] + result["updated"] + result["failed"]
+    succeeded = result["new_photos"] + result["updated"]
+    pace = f"{result['seconds'] / processed:.2f} s" if processed else "–"
+    share = f"{100 * succeeded / processed:.1f} %" if processed else "–"
+    rows = {
+        "Photos processed": processed,
+        "Time a photo": pace,
+        "Share that succeeded": share,
+        "Skipped (known already)": result["skipped"],
+        "New": result["new_photos"],
+        "Updated": result["updated"],
+        "Failed": result["failed"],
+        "Without a face": result["no_face"],
+        "Faces found": result["faces_found"],
+        "Gone from S3": result["gone"],
+        "Previews without an original": result["missing_originals"],
+    }
+    lines = [f"# {event_name}", "", f"{result['message']}.", "", "| | |", "|---|---|"]
+    return "\n".join([*lines, *(f"| {name} | {value} |" for name, value in rows.items())])
+
+
+def publish_summary(event_name: str, result: dict[str, Any], failed: Sequence[Photo]) -> None:
+    """Put the summary on the run's page, and a table of failed photos where there are any."""
+    event_id = result["event_id"]
+    with _tolerate_prefect():
+        create_markdown_artifact(
+            build_summary(event_name, result),
+            key=f"event-{event_id}-summary",
+            description=f"Last sync of {event_name}",
+        )
+        if failed:
+            create_table_artifact(
+                build_failure_table(failed),
+                key=f"event-{event_id}-failed-photos",
+                description=f"Photos of {event_name} that could not be read",
+            )
+
+
+def build_failure_table(photos: Sequence[Photo]) -> list[dict[str, str]]:
+    """Failed photos with their reasons and what to do about each."""
+    return [
+        {
+            "photo": photo.s3_key,
+            "reason": str(photo.reason),
+            "what to do": WHAT_TO_DO.get(str(photo.reason), "look at the file"),
+        }
+        for photo in photos
+    ]
+
+
+def publish_failure(event_id: int, sentence: str) -> None:
+    """Say on the run's page why it failed for good."""
+    with _tolerate_prefect():
+        create_markdown_artifact(
+            f"# The sync failed\n\n{sentence}\n\nMend that, then press Retry or start a new sync.",
+            key=f"event-{event_id}-failure",
+        )
+
+
+@contextmanager
+def _tolerate_prefect() -> Iterator[None]:
+    try:
+        yield
+    except (httpx.HTTPError, PrefectException, ValueError) as error:
+        logger.warning("An artifact could not be written: %s", type(error).__name__)

@@ -1,0 +1,49 @@
+"""Whose turn it is: one sync an event, and no request lost between two of them."""
+
+import time
+from uuid import UUID
+
+from models.errors import SyncIncompleteError
+from models.runs import HEARTBEAT_LIMIT, ensure_run, find_active_run, remember_prefix
+from models.session import EventLock, open_session
+from models.tables import SyncRun, SyncState, utc_now
+
+LOCK_TRIES, LOCK_PAUSE_S = 60, 1.0
+
+
+def wait_for_turn(lock: EventLock, flow_run_id: UUID, event_id: int, s3_prefix: str) -> UUID | None:
+    """Take the event's lock, or leave the request with the run that has the event; its id then.
+
+    A run that has finished its work holds the lock a moment longer: that moment is waited for,
+    since its listing may be older than this request.
+    """
+    for _ in range(LOCK_TRIES):
+        locked = lock.try_take()
+        with open_session() as session:
+            rival = find_active_run(session, event_id, but=flow_run_id)
+            if rival is not None and _is_alive(rival, locked=locked):
+                ensure_run(
+                    session,
+                    flow_run_id=flow_run_id,
+                    event_id=event_id,
+                    s3_prefix=s3_prefix,
+                )
+                if remember_prefix(session, rival.flow_run_id, event_id, s3_prefix):
+                    return rival.flow_run_id
+        if locked:
+            return None
+        time.sleep(LOCK_PAUSE_S)
+    raise SyncIncompleteError(f"Event {event_id} is held by a run that does not end.")
+
+
+def _is_alive(rival: SyncRun, *, locked: bool) -> bool:
+    """Whether another unfinished run has the event.
+
+    A running one holds the lock. One that waits for its next attempt does not, but its process
+    beats; were it dead, the event would be free.
+    """
+    if rival.state == SyncState.RUNNING:
+        return not locked
+    beat = rival.heartbeat_at
+    fresh = beat is not None and utc_now() - beat < HEARTBEAT_LIMIT
+    return rival.state == SyncState.RETRYING and fresh
