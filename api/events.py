@@ -48,6 +48,7 @@ def read_event_details(event_uuid: EventUuid, request: Request) -> EventDetails:
             **_describe_event(event, request),
             photos=count_photos(session, event_id),
             faces=count_faces(session, event_id),
+            active_until=event.active_until,
             last_sync=run
             and LastSync(task_id=run.flow_run_id, state=run.state, finished_at=run.finished_at),
         )

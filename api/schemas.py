@@ -98,6 +98,7 @@ class EventDetails(EventAnswer):
         **_EVENT,
         photos={"pending": 0, "indexed": 146, "no_face": 4, "failed": 0, "gone": 0},
         faces=311,
+        active_until="2026-07-20T12:00:00Z",
         last_sync={
             "task_id": _TASK_ID,
             "state": "completed",
@@ -106,6 +107,7 @@ class EventDetails(EventAnswer):
     )
     photos: dict[PhotoStatus, int]
     faces: int
+    active_until: datetime
     last_sync: LastSync | None
 
 

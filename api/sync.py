@@ -12,8 +12,8 @@ from api.errors import describe_errors
 from api.schemas import Progress, SyncAnswer, SyncRequest, SyncStatus
 from api.sync_status import settle_run
 from deployments.orchestrator import Orchestrator
-from models.events import find_event
-from models.outcomes import count_progress
+from models.counts import count_progress
+from models.events import extend_activity, find_event
 from models.prefixes import build_run_name, check_prefix
 from models.runs import ensure_run, find_active_run, lock_requests, remember_prefix
 from models.session import open_session
@@ -35,6 +35,7 @@ def start_sync(request: SyncRequest, orchestrator: OrchestratorDep) -> SyncAnswe
         event_id, name = event.id or 0, event.name
         s3_prefix = check_prefix(request.s3_prefix, event_id)
         lock_requests(session, event_id)
+        extend_activity(session, event)
         running = find_active_run(session, event_id)
         if running is not None:
             view = settle_run(session, running, orchestrator)

@@ -3,3 +3,5 @@
 WORK_POOL = "facepass"
 SYNC_FLOW = "sync_event_photos"
 SYNC_DEPLOYMENT = f"{SYNC_FLOW}/default"
+RESYNC_FLOW = "resync_events"
+RESYNC_DEPLOYMENT = f"{RESYNC_FLOW}/default"

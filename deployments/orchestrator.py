@@ -8,6 +8,12 @@ from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
 from prefect.client.schemas.objects import FlowRun, StateType, WorkerStatus
 from prefect.deployments import arun_deployment
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
@@ -58,7 +64,9 @@ class Orchestrator:
     def __init__(self, client: PrefectClient) -> None:
         self._client = client
 
-    async def start_sync(self, *, event_id: int, s3_prefix: str, run_name: str) -> UUID:
+    async def start_sync(
+        self, *, event_id: int, s3_prefix: str, run_name: str, as_subflow: bool = False
+    ) -> UUID:
         """Create a flow run of the sync deployment; returns its id at once.
 
         Raises OrchestratorUnavailableError.
@@ -68,12 +76,30 @@ class Orchestrator:
                 SYNC_DEPLOYMENT,
                 client=self._client,
                 timeout=0,
-                as_subflow=False,
+                as_subflow=as_subflow,
                 parameters={"event_id": event_id, "s3_prefix": s3_prefix},
                 tags=[f"event:{event_id}"],
                 flow_run_name=run_name,
             )
         return run.id
+
+    async def start_resync(self, *, event_id: int, s3_prefix: str, run_name: str) -> UUID | None:
+        """Like start_sync, as a sub-run of the flow under way; None while one still waits.
+
+        So a slow day piles up one run an event, not one an hour.
+        """
+        waiting = FlowRunFilter(
+            tags=FlowRunFilterTags(all_=[f"event:{event_id}"]),
+            state=FlowRunFilterState(
+                type=FlowRunFilterStateType(any_=[StateType.SCHEDULED, StateType.PENDING])
+            ),
+        )
+        with _map_errors():
+            if await self._client.read_flow_runs(flow_run_filter=waiting, limit=1):
+                return None
+        return await self.start_sync(
+            event_id=event_id, s3_prefix=s3_prefix, run_name=run_name, as_subflow=True
+        )
 
     async def read_run(self, flow_run_id: UUID) -> RunReport | None:
         """Where a flow run is; None when Prefect does not know it."""

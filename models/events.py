@@ -2,14 +2,16 @@
 
 import secrets
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from models.errors import EventNotFoundError, EventTakenError
-from models.tables import Event
+from models.settings import get_settings
+from models.tables import Event, utc_now
 
 MAX_EVENT_ID = 2**31 - 1  # what the column holds
 EVENT_ID_LOCK = 0x46_50_45  # "FPE": one process at a time picks an event's id
@@ -22,7 +24,9 @@ def create_event(
 
     Raises EventTakenError when one of the ids is taken.
     """
-    event = Event(name=name, gallery_token=secrets.token_urlsafe(24))
+    event = Event(
+        name=name, gallery_token=secrets.token_urlsafe(24), active_until=_compute_active_until()
+    )
     if event_uuid is not None:
         event.uuid = event_uuid
     try:
@@ -37,6 +41,22 @@ def create_event(
             "GET /api/v1/events lists them."
         ) from error
     return event
+
+
+def extend_activity(session: Session, event: Event) -> None:
+    """Keep an event in the scheduled resync for another while: somebody works on it."""
+    event.active_until = max(event.active_until, _compute_active_until())
+    session.add(event)
+
+
+def list_active_events(session: Session) -> Sequence[Event]:
+    """Events that the scheduled resync looks at, in the order of their ids."""
+    query = select(Event).where(col(Event.active_until) > utc_now())
+    return session.exec(query.order_by(col(Event.id))).all()
+
+
+def _compute_active_until() -> datetime:
+    return utc_now() + timedelta(days=get_settings().event_active_days)
 
 
 def _next_event_id(session: Session) -> int:
@@ -73,4 +93,4 @@ def lock_event(session: Session, event_id: int) -> Event:
 
 def list_events(session: Session) -> Sequence[Event]:
     """All events, the newest first."""
-    return session.exec(select(Event).order_by(Event.id.desc())).all()  # type: ignore[union-attr]
+    return session.exec(select(Event).order_by(col(Event.id).desc())).all()

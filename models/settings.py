@@ -45,6 +45,9 @@ class Settings(BaseSettings):
     inference: Literal["cpu", "cuda"] = Field("cpu", description="device that runs the models")
     batch_size: int = Field(100, ge=1, le=1000, description="photos a batch")
     retry_delay_s: int = Field(300, ge=0, description="seconds between a failed sync's attempts")
+    event_active_days: int = Field(
+        30, ge=0, description="days an event is resynced after it was added or a sync asked for"
+    )
     max_pixels: int = Field(50_000_000, ge=1, description="photos with more pixels are refused")
     max_photo_bytes: int = Field(50_000_000, ge=1, description="photos with more bytes are refused")
 

@@ -79,6 +79,8 @@ class Event(SQLModel, table=True):
     pending_prefixes: list[str] = Field(
         default_factory=list, sa_column=Column(ARRAY(Text), nullable=False)
     )
+    # Until then the scheduled resync looks at its previews.
+    active_until: datetime = Field(sa_column=_timestamp(nullable=False))
     created_at: datetime = Field(default_factory=utc_now, sa_column=_timestamp(nullable=False))
 
 

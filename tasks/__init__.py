@@ -10,5 +10,6 @@ Where do I go to…?
     add a model pack                       packs.py
     see what is cached, under which key    embed.py
     see what is stored when                batches.py
-    see who may sync an event, and how a sync ends   hold.py
+    see who may sync an event, and how a sync ends   turns.py, hold.py
+    change what Prefect's UI shows of a sync         artifacts.py, naming.py
 """

@@ -19,7 +19,7 @@ from prefect.artifacts import (
 )
 from prefect.exceptions import PrefectException
 
-from models.outcomes import count_progress
+from models.counts import count_progress
 from models.session import open_session
 from models.tables import Photo, SyncRun
 from tasks.ticket import Ticket

@@ -8,9 +8,10 @@ from prefect.client.schemas.objects import State, StateType
 from prefect.states import Completed
 from sqlmodel import Session
 
+from models.counts import count_run
 from models.errors import SyncIncompleteError
 from models.events import lock_event
-from models.outcomes import check_epoch, count_run
+from models.outcomes import check_epoch
 from models.photos import list_photos
 from models.runs import complete_run
 from models.session import open_session

@@ -22,6 +22,8 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "models": (),
     "tasks": ("models",),
     "flows": ("tasks",),
+    # Starting runs of a deployment is the orchestrator's alone.
+    "flows.resync_events": ("tasks", "deployments.orchestrator"),
     "api": ("deployments", "models", "tasks.storage", "tasks.erasure"),
     "deployments": (),
     "deployments.stack": ("models", "tasks"),

@@ -21,6 +21,7 @@ def upgrade() -> None:
         sa.Column("gallery_token", sa.Text, nullable=False, unique=True),
         sa.Column("sync_epoch", sa.Integer, nullable=False),
         sa.Column("pending_prefixes", ARRAY(sa.Text), nullable=False),
+        sa.Column("active_until", sa.DateTime(timezone=True), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
     )
     op.create_table(

@@ -1,0 +1,35 @@
+"""The scheduled resync: one sync for every active event, each a run of its own.
+
+The syncs go through the same deployment as the REST call's, are bounded by its pool, and fail one
+by one: what becomes of an event's sync is told by its own run.
+"""
+
+from typing import Any
+
+from prefect import flow, get_run_logger
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+
+from deployments.orchestrator import open_orchestrator
+from tasks.events import list_resync_targets
+
+
+@flow(name="resync_events", flow_run_name="resync of active events", persist_result=False)
+async def resync_events() -> State[Any]:
+    """Start a sync of every active event that has none waiting already."""
+    targets = list_resync_targets()
+    started = 0
+    async with open_orchestrator() as orchestrator:
+        for target in targets:
+            run = await orchestrator.start_resync(
+                event_id=target.event_id, s3_prefix=target.s3_prefix, run_name=target.run_name
+            )
+            started += run is not None
+            get_run_logger().info(
+                "%s: %s", target.run_name, f"run {run}" if run else "one is waiting already"
+            )
+    waiting = len(targets) - started
+    return Completed(
+        name=f"Completed: {started} started, {waiting} waiting already",
+        message=f"{len(targets)} active events",
+    )
