@@ -7,6 +7,7 @@ import uvicorn
 
 from api.app import create_app
 from api.deps import read_api_keys
+from deployments.orchestrator import check_server_address
 from models.errors import ConfigurationError, FacePassError
 from models.settings import Settings, get_settings
 
@@ -39,6 +40,7 @@ def main() -> int:
         settings = get_settings()
         check_exposure(settings)
         settings.require_database_url()
+        check_server_address()
     except FacePassError as error:
         sys.stderr.write(f"{error}\n")
         return 1

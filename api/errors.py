@@ -5,6 +5,7 @@ from fastapi.responses import JSONResponse
 
 from api.schemas import ErrorAnswer
 from models.errors import (
+    DatabaseOutdatedError,
     DatabaseUnavailableError,
     EventNotFoundError,
     EventTakenError,
@@ -19,6 +20,7 @@ _STATUS: dict[type[Exception], int] = {
     EventTakenError: 409,
     OrchestratorUnavailableError: 503,
     DatabaseUnavailableError: 503,
+    DatabaseOutdatedError: 503,
 }
 
 

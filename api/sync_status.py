@@ -1,14 +1,16 @@
 """A sync's state: its own record, corrected by what Prefect knows of the process behind it."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 import anyio.from_thread
 from sqlmodel import Session
 
 from deployments.orchestrator import Orchestrator, RunPhase, RunReport
-from models.runs import HEARTBEAT_LIMIT, end_run
+from models.runs import HEARTBEAT_LIMIT, end_run, raise_epoch
 from models.tables import SyncRun, SyncState, utc_now
 
+START_LIMIT = timedelta(minutes=5)
 _LOST = "The process of this sync died without a word; start the sync again."
 _UNKNOWN = "Prefect no longer knows this run; start the sync again."
 _ENDED = {
@@ -51,17 +53,23 @@ def settle_run(session: Session, run: SyncRun, orchestrator: Orchestrator) -> Sy
 
 
 def _is_lost(run: SyncRun, report: RunReport) -> bool:
-    """Whether a run that Prefect calls alive has stopped giving signs of life.
+    """Whether a run that Prefect calls alive has no process that gives signs of life.
 
-    A run that was retried by hand waits for a worker, and has no process to beat for it yet.
+    One that waits in the queue needs none. One that is starting, or was retried by hand, gets
+    time to start: its last heartbeat may be that of a process before.
     """
-    by_hand = report.phase is RunPhase.RETRYING and run.state != SyncState.RETRYING
-    if run.heartbeat_at is None or report.phase is RunPhase.PENDING or by_hand:
+    if report.is_queued:
         return False
-    return utc_now() - run.heartbeat_at > HEARTBEAT_LIMIT
+    now = utc_now()
+    if run.heartbeat_at is not None and now - run.heartbeat_at < HEARTBEAT_LIMIT:
+        return False
+    was_beating = run.state.value == report.phase.value and run.heartbeat_at is not None
+    return was_beating or now - report.due > START_LIMIT
 
 
 def _close_run(session: Session, run: SyncRun, state: SyncState, detail: str) -> SyncView:
+    """End the record, and whatever may be left of the run: it stores nothing any more."""
+    raise_epoch(session, run.event_id)
     end_run(session, run.flow_run_id, state, detail=detail)
     session.refresh(run)
     return SyncView(run.state, run.detail)

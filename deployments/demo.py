@@ -13,6 +13,7 @@ from typing import Any
 
 import boto3
 import httpx
+from botocore.config import Config
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -62,7 +63,12 @@ def run_demo(home: Path) -> dict[str, Any]:
     )
     with EmbeddedStack(settings, lambda line: console.print(f"  {line}", markup=False)) as stack:
         prefect_ui = stack.environment["PREFECT_API_URL"].removesuffix("/api")
-        with httpx.Client(base_url=stack.environment["FACEPASS_API_URL"], timeout=30) as api:
+        with httpx.Client(
+            # The environment's proxy is for the world, not for this machine.
+            base_url=stack.environment["FACEPASS_API_URL"],
+            timeout=30,
+            trust_env=False,
+        ) as api:
             event = _create_event(api)
             _upload(stack.environment, event["s3_prefix"], photos)
             first = _sync(api, event, "First sync", prefect_ui)
@@ -109,6 +115,7 @@ def _upload(environment: dict[str, str], s3_prefix: str, photos: list[SamplePhot
         aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
         region_name=environment["AWS_DEFAULT_REGION"],
+        config=Config(proxies={}),
     )
     originals_prefix = s3_prefix.replace("/previews/", "/originals/")
     for photo in photos:

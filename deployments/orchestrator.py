@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType, WorkerStatus
 from prefect.deployments import arun_deployment
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.settings import get_current_settings
 from prefect.states import Crashed
 
 from deployments.names import SYNC_DEPLOYMENT, WORK_POOL
@@ -41,6 +43,8 @@ class RunReport:
 
     phase: RunPhase
     message: str | None
+    due: datetime  # since when it is in this phase, or should have left it
+    is_queued: bool  # waits for a worker, so that no process can be expected
 
 
 _PHASES = {
@@ -109,9 +113,14 @@ class Orchestrator:
             except ObjectNotFound:
                 return None
         if state is None:
-            return RunReport(RunPhase.PENDING, None)
-        phase = RunPhase.RETRYING if state.name == _RETRY_STATE else _PHASES[state.type]
-        return RunReport(phase, state.message)
+            return RunReport(RunPhase.PENDING, None, datetime.now(UTC), is_queued=True)
+        is_retry = state.name == _RETRY_STATE
+        return RunReport(
+            RunPhase.RETRYING if is_retry else _PHASES[state.type],
+            state.message,
+            due=state.state_details.scheduled_time or state.timestamp,
+            is_queued=state.type is StateType.SCHEDULED and not is_retry,
+        )
 
     async def crash_run(self, flow_run_id: UUID, message: str) -> None:
         """End a flow run whose process is dead."""
@@ -121,7 +130,10 @@ class Orchestrator:
     async def explain_wait(self) -> str:
         """Why a run has not started yet, in words."""
         with _map_errors():
-            workers = await self._client.read_workers_for_work_pool(WORK_POOL)
+            try:
+                workers = await self._client.read_workers_for_work_pool(WORK_POOL)
+            except ObjectNotFound:
+                return f"the work pool {WORK_POOL} is not there: create it, then deploy"
         if any(worker.status == WorkerStatus.ONLINE for worker in workers):
             return "waiting for a worker to take it up"
         return f"no worker is online: run `prefect worker start --pool {WORK_POOL}`"
@@ -132,16 +144,19 @@ class Orchestrator:
             await self._client.read_deployment_by_name(SYNC_DEPLOYMENT)
 
 
+def check_server_address() -> None:
+    """Raise OrchestratorUnavailableError unless a Prefect server is configured."""
+    if not get_current_settings().api.url:
+        raise OrchestratorUnavailableError(
+            "No Prefect server is configured: set PREFECT_API_URL (or run `make up`)."
+        )
+
+
 @asynccontextmanager
 async def open_orchestrator() -> AsyncIterator[Orchestrator]:
     """Connect to the server that PREFECT_API_URL names."""
-    try:
-        client = get_client()
-    except ValueError as error:
-        raise OrchestratorUnavailableError(
-            "No Prefect server is configured: set PREFECT_API_URL (or run `make up`)."
-        ) from error
-    async with client:
+    check_server_address()
+    async with get_client() as client:
         yield Orchestrator(client)
 
 
@@ -154,5 +169,13 @@ def _map_errors() -> Iterator[None]:
             f"The deployment {SYNC_DEPLOYMENT} is not there: "
             "run `prefect --no-prompt deploy --all` in the project's folder."
         ) from error
-    except (httpx.TransportError, PrefectHTTPStatusError) as error:
+    except PrefectHTTPStatusError as error:
+        status = error.response.status_code
+        sentence = (
+            "Prefect's server refuses this API: check PREFECT_API_KEY or PREFECT_API_AUTH_STRING."
+            if status in {401, 403}
+            else f"Prefect's server answered {status}: its log says why."
+        )
+        raise OrchestratorUnavailableError(sentence) from error
+    except httpx.TransportError as error:
         raise OrchestratorUnavailableError(_UNREACHABLE) from error

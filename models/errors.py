@@ -11,6 +11,10 @@ class ConfigurationError(FacePassError):
     """A setting is missing or wrong."""
 
 
+class DatabaseOutdatedError(ConfigurationError):
+    """The tables are missing, or older than this release."""
+
+
 class ModelPackError(ConfigurationError):
     """A model pack cannot be had, is damaged, or is unknown."""
 

@@ -84,8 +84,10 @@ def read_event(session: Session, event_id: int) -> Event:
 
 
 def lock_event(session: Session, event_id: int) -> Event:
-    """The event, its row locked against everybody else's changes until the transaction ends."""
-    event = session.exec(select(Event).where(Event.id == event_id).with_for_update()).one_or_none()
+    """The event as it is now, locked against everybody's changes until the transaction ends."""
+    query = select(Event).where(Event.id == event_id).with_for_update()
+    # Anew: what this session read before it waited for the lock may be old.
+    event = session.exec(query.execution_options(populate_existing=True)).one_or_none()
     if event is None:
         raise EventNotFoundError(f"No event has the id {event_id}: POST /api/v1/events adds one.")
     return event

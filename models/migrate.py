@@ -1,6 +1,7 @@
 """Bring a database's tables up to date: `python -m models.migrate`."""
 
 import logging
+import sys
 from pathlib import Path
 
 from alembic import command
@@ -9,7 +10,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from models.errors import ConfigurationError
+from models.errors import ConfigurationError, FacePassError
 from models.settings import get_settings
 
 logger = logging.getLogger(__name__)
@@ -60,7 +61,17 @@ def _require_vector(connection: Connection) -> None:
         ) from error
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """Migrate the configured database."""
     logging.basicConfig(level=logging.INFO, format="[%(levelname)s] %(message)s")
-    upgrade_database(get_settings().require_database_url())
+    try:
+        upgrade_database(get_settings().require_database_url())
+    except FacePassError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     logger.info("The database is at revision %s.", ", ".join(read_heads()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -18,12 +18,12 @@ def count_photos(session: Session, event_id: int) -> dict[PhotoStatus, int]:
 
 
 def count_faces(session: Session, event_id: int) -> int:
-    """An event's faces, those of vanished photos left out."""
+    """The faces of an event's indexed photos; those of vanished or replaced ones left out."""
     query = (
         select(func.count())
         .select_from(Face)
         .join(Photo, col(Face.photo_id) == Photo.id)
-        .where(Photo.event_id == event_id, Photo.status != PhotoStatus.GONE)
+        .where(Photo.event_id == event_id, Photo.status == PhotoStatus.INDEXED)
     )
     return session.exec(query).one()
 

@@ -2,7 +2,8 @@
 
 A listing is streamed into a temporary table with COPY, so memory stays flat however many keys
 there are. A photo is *known* when its key and ETag stand in the ledger as read under the same
-model pack; known rows are not touched. A failed photo *rests* until its ETag changes. All else is
+model pack; known rows are not touched. A failed photo *rests* until its ETag changes, unless its
+content was never seen: what vanished is back, what was forbidden may be allowed now. All else is
 work: it becomes `pending`, with the run's id and a batch number, in key order.
 """
 
@@ -54,10 +55,17 @@ class Tally:
 
 _TABLES = """
 CREATE TEMPORARY TABLE listed (
-    s3_key text COLLATE "C", etag text, size bigint, original_key text COLLATE "C",
-    image_url text
+    s3_key text COLLATE "C", etag text, size bigint, original_key text COLLATE "C", image_url text
 ) ON COMMIT DROP;
 CREATE TEMPORARY TABLE originals (s3_key text COLLATE "C") ON COMMIT DROP;
+"""
+
+# Bytes that are no text arrive as U+FFFD each: two such keys may have become one.
+_SETTLE_COPIED = """
+DELETE FROM listed WHERE ctid IN (SELECT ctid FROM (
+    SELECT ctid, row_number() OVER (PARTITION BY s3_key) AS copy FROM listed
+    WHERE strpos(s3_key, chr(65533)) > 0) AS mangled WHERE copy > 1);
+ANALYZE listed; ANALYZE originals
 """
 
 # A photo this very run has already stored is neither skipped nor resting: the run counts it.
@@ -67,7 +75,8 @@ SELECT listed.*, photo.id AS photo_id,
        photo.sync_run_id IS NOT DISTINCT FROM :run AS own,
        CASE
            WHEN photo.id IS NULL OR photo.etag <> listed.etag THEN 'work'
-           WHEN photo.status = 'failed' AND photo.reason <> 'vanished' THEN 'resting'
+           WHEN photo.status = 'failed' AND photo.reason NOT IN ('vanished', 'forbidden')
+               THEN 'resting'
            WHEN photo.pack_id IS DISTINCT FROM :pack_id THEN 'work'
            WHEN photo.status IN ('indexed', 'no_face') THEN 'known'
            WHEN photo.status = 'gone' AND photo.confidence > 0 THEN 'known'
@@ -100,6 +109,8 @@ FROM classified WHERE verdict = 'work'
 ON CONFLICT (event_id, s3_key) DO UPDATE SET
     etag = excluded.etag, size = excluded.size, image_url = excluded.image_url,
     original_missing = excluded.original_missing, status = 'pending', reason = NULL,
+    -- What is known of the old content says nothing of the new.
+    confidence = 0, pack_id = NULL,
     -- A key keeps the word it was first counted by within one run.
     change = CASE WHEN photo.processed_at IS NULL THEN 'new'
                   WHEN photo.sync_run_id = excluded.sync_run_id THEN photo.change
@@ -116,8 +127,7 @@ WHERE photo.id = classified.photo_id AND verdict = 'known' AND photo.status = 'g
 _MARK_ORIGINALS = """
 UPDATE photo SET original_missing = classified.original_missing
 FROM classified
-WHERE photo.id = classified.photo_id
-  AND photo.original_missing <> classified.original_missing
+WHERE photo.id = classified.photo_id AND photo.original_missing <> classified.original_missing
 """
 
 # Only below the listed prefix, and only after a listing that was not empty.
@@ -141,7 +151,7 @@ def copy_listing(session: Session, listing: Listing) -> None:
         _copy_rows(session, "listed", rows)
     for keys in listing.originals:
         _copy_rows(session, "originals", ((key,) for key in keys))
-    session.execute(text("ANALYZE listed; ANALYZE originals"))
+    session.execute(text(_SETTLE_COPIED))
 
 
 def write_plan(

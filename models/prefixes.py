@@ -1,5 +1,6 @@
 """Where an event's photos lie in S3: which prefixes are its own, which keys are photos."""
 
+import re
 from urllib.parse import quote
 
 from models.errors import InvalidPrefixError
@@ -38,15 +39,19 @@ def check_prefix(s3_prefix: str, event_id: int) -> str:
         )
     if {".", ".."} & set(prefix.split("/")):
         raise InvalidPrefixError("s3_prefix must not contain . or .. as a folder.")
-    if "\x00" in prefix or _has_lone_surrogate(prefix):
+    if not is_storable(prefix):
         raise InvalidPrefixError("s3_prefix must be valid text without zero bytes.")
     if len(prefix.encode()) > MAX_KEY_BYTES:
         raise InvalidPrefixError(f"s3_prefix must be at most {MAX_KEY_BYTES} bytes long.")
     return prefix
 
 
-def _has_lone_surrogate(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in text)
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def is_storable(text: str) -> bool:
+    """Whether PostgreSQL can hold a text: it takes neither zero bytes nor halves of characters."""
+    return _UNSTORABLE.search(text) is None
 
 
 def is_image_key(s3_key: str) -> bool:

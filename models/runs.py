@@ -28,21 +28,29 @@ def ensure_run(session: Session, *, flow_run_id: UUID, event_id: int, s3_prefix:
     return session.get_one(SyncRun, flow_run_id, with_for_update=True)
 
 
-def start_attempt(session: Session, *, flow_run_id: UUID, event_id: int, s3_prefix: str) -> SyncRun:
-    """The run's record at the start of an attempt, also of a run the API did not start.
+def announce_attempt(session: Session, *, flow_run_id: UUID, event_id: int, s3_prefix: str) -> None:
+    """Record that a process is there for the run, before it knows whether the event is free.
 
     Retrying a finished run from Prefect's UI looks at S3 again; one that failed or crashed goes on
     with the plan it has.
     """
+    lock_event(session, event_id)
     run = ensure_run(session, flow_run_id=flow_run_id, event_id=event_id, s3_prefix=s3_prefix)
     if run.state in {SyncState.COMPLETED, SyncState.SKIPPED}:
-        run.planned = False
-    run.state = SyncState.RUNNING
-    run.detail = run.held_by = run.result = run.next_try_at = run.finished_at = None
-    run.started_at = run.started_at or utc_now()
+        run.planned, run.tallies, run.gone = False, {}, 0
+    if run.finished_at is not None:
+        run.started_at = run.finished_at = run.result = run.held_by = None
+    run.state, run.detail, run.next_try_at = SyncState.PENDING, None, None
     run.heartbeat_at = utc_now()
     session.flush()
-    return run
+
+
+def start_attempt(session: Session, flow_run_id: UUID) -> None:
+    """Record that the run has the event and works."""
+    run = session.get_one(SyncRun, flow_run_id, with_for_update=True)
+    run.state = SyncState.RUNNING
+    run.started_at = run.started_at or utc_now()
+    session.flush()
 
 
 def raise_epoch(session: Session, event_id: int) -> int:

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 
+from psycopg2.errors import UndefinedColumn, UndefinedTable
 from sqlalchemy import Connection, Engine, NullPool, create_engine, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
 from sqlmodel import Session
 
-from models.errors import DatabaseUnavailableError
+from models.errors import DatabaseOutdatedError, DatabaseUnavailableError
 from models.settings import get_settings
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,12 @@ def open_session() -> Iterator[Session]:
             yield session
     except (OperationalError, InterfaceError) as error:
         raise _explain(error) from error
+    except ProgrammingError as error:
+        if isinstance(error.orig, UndefinedTable | UndefinedColumn):
+            raise DatabaseOutdatedError(
+                "The database's tables are missing or old: run `python -m models.migrate`."
+            ) from error
+        raise
 
 
 class EventLock:

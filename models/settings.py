@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from models.errors import ConfigurationError
 
@@ -61,7 +63,14 @@ class Settings(BaseSettings):
         scheme, separator, rest = self.database_url.partition("://")
         if not separator or scheme.split("+")[0] not in {"postgresql", "postgres"}:
             raise ConfigurationError("FACEPASS_DATABASE_URL must start with postgresql://.")
-        return f"postgresql+psycopg2://{rest}"
+        address = f"postgresql+psycopg2://{rest}"
+        try:
+            make_url(address)
+        except (ArgumentError, ValueError) as error:
+            raise ConfigurationError(
+                "FACEPASS_DATABASE_URL is no address: write postgresql://user:password@host/db."
+            ) from error
+        return address
 
     def require_s3_bucket(self) -> str:
         """The bucket's name."""

@@ -1,7 +1,6 @@
 """One batch: embed what is pending, store it. Storing is never cached and never skipped."""
 
 import logging
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +8,13 @@ from prefect import get_run_logger, task
 from prefect.futures import PrefectFuture, wait
 from prefect.transactions import CommitMode, transaction
 
-from models.errors import FacePassError, S3DownloadError, SyncSupersededError
+from models.errors import (
+    FacePassError,
+    S3AccessError,
+    S3DownloadError,
+    SyncIncompleteError,
+    SyncSupersededError,
+)
 from models.outcomes import (
     FaceRecord,
     PhotoOutcome,
@@ -31,35 +36,38 @@ STORE_SLICE = 10
 # Looks at a batch before its unreachable photos are left to the flow's retries. The second is
 # also what makes a cached "unreachable" of an earlier run worth nothing.
 ROUNDS = 2
+# Looks at a photo that is replaced again and again, before the run gives up on it.
+MOST_CHANGES = 5
 
 
 @task(name="sync_batch", task_run_name="batch {number}", persist_result=False)
-def sync_batch(number: int, ticket: Ticket) -> dict[str, int]:
-    """Bring one batch of the plan into the database; returns counts by verdict.
+def sync_batch(number: int, ticket: Ticket) -> None:
+    """Bring one batch of the plan into the database.
 
-    May run any number of times: what is stored is no longer pending. Raises S3DownloadError when
-    some photos could not be fetched; the others are stored by then.
+    May run any number of times: what is stored is no longer pending. Raises SyncIncompleteError
+    when some photos could not be fetched (the others are stored by then), S3DownloadError when
+    none could.
     """
-    counts: Counter[str] = Counter()
     for _ in range(ROUNDS):
-        verdicts = sync_pending(number, ticket)
-        counts += verdicts
-        if not verdicts[UNREACHABLE]:
+        left = sync_pending(number, ticket)
+        if not left[UNREACHABLE]:
             break
     report_progress(ticket)
-    if verdicts[CHANGED]:
-        request_another_look(ticket)
-    if verdicts[UNREACHABLE]:
-        raise S3DownloadError(f"S3 unreachable: {verdicts[UNREACHABLE]} photos could not be read.")
-    return dict(counts)
+    if left[CHANGED]:
+        request_another_look(ticket, left[CHANGED])
+    if left[UNREACHABLE]:
+        raise SyncIncompleteError(
+            f"S3 unreachable: {len(left[UNREACHABLE])} photos of a batch could not be read."
+        )
 
 
-def sync_pending(number: int, ticket: Ticket) -> Counter[str]:
-    """Embed and store what a batch still has to do; counts by verdict."""
+def sync_pending(number: int, ticket: Ticket) -> dict[str, list[PhotoRef]]:
+    """Embed and store what a batch still has to do; returns what is left, by verdict."""
+    left: dict[str, list[PhotoRef]] = {UNREACHABLE: [], CHANGED: []}
     with open_session() as session:
         photos = list_pending_photos(session, ticket.flow_run_id, number)
     if not photos:
-        return Counter()
+        return left
     # EAGER: the embeddings are in result storage before anything is stored, so that a process
     # that dies in between computes nothing again.
     with transaction(commit_mode=CommitMode.EAGER):
@@ -67,7 +75,10 @@ def sync_pending(number: int, ticket: Ticket) -> Counter[str]:
     found = list(zip(photos, unpack_faces(product), strict=True))
     for i in range(0, len(found), STORE_SLICE):
         store_slice(ticket, found[i : i + STORE_SLICE], get_run_logger())
-    return Counter(faces.verdict or "indexed" for _, faces in found)
+    for photo, faces in found:
+        if not faces.is_final:
+            left[faces.verdict].append(photo)
+    return left
 
 
 def store_slice(
@@ -96,17 +107,27 @@ def store_slice(
             logger.info("Processed %d new photos...", count)
 
 
-def request_another_look(ticket: Ticket) -> None:
-    """Have this run list its prefix again: a photo was replaced after the listing."""
+def request_another_look(ticket: Ticket, photos: Sequence[PhotoRef]) -> None:
+    """Have this run list the folders of photos that were replaced after their listing.
+
+    Raises SyncIncompleteError for a photo that is never what was listed: its store's ETags
+    cannot be trusted, and looking again would go on for ever.
+    """
+    if any(photo.attempts >= MOST_CHANGES for photo in photos):
+        raise SyncIncompleteError(
+            f"{len(photos)} photos change with every look: wait until the upload has ended."
+        )
+    folders = {photo.s3_key.rpartition("/")[0] + "/" for photo in photos}
     with open_session() as session:
-        remember_prefix(session, ticket.flow_run_id, ticket.event_id, ticket.s3_prefix)
+        for folder in sorted(folders):
+            remember_prefix(session, ticket.flow_run_id, ticket.event_id, folder)
 
 
 def wait_for_batches(futures: Sequence[PrefectFuture[Any]]) -> list[Exception]:
     """Wait until every batch of a window has ended; returns the errors of those that failed.
 
-    One failed batch does not stop the others. A window in which all failed does: its error is
-    raised, so that an outage is not met batch by batch.
+    One failed batch does not stop the others. A window in which S3 gave nothing at all does: its
+    error is raised, so that an outage is not met batch by batch.
     """
     wait(list(futures))
     results = [future.result(raise_on_failure=False) for future in futures]
@@ -114,7 +135,9 @@ def wait_for_batches(futures: Sequence[PrefectFuture[Any]]) -> list[Exception]:
     for error in errors:
         if isinstance(error, SyncSupersededError):
             raise error
-    if errors and len(errors) == len(results):
+        if isinstance(error, S3AccessError):
+            raise error
+    if errors and all(isinstance(result, S3DownloadError) for result in results):
         raise errors[0]
     return errors
 

@@ -17,6 +17,7 @@ from models.errors import (
     FacePassError,
     PhotoChangedError,
     PhotoUnavailableError,
+    S3AccessError,
     S3DownloadError,
 )
 from models.outcomes import PhotoRef
@@ -53,12 +54,16 @@ def _name_call() -> str:
 def embed_photos(photos: Sequence[PhotoRef], bucket: Bucket, engine: FaceEngine) -> bytes:
     """Read, decode, detect, align and embed; the faces as `pack_faces` lays them out.
 
-    Raises S3DownloadError when S3 gave none of the photos.
+    Raises S3DownloadError when S3 gave none of the photos, S3AccessError when it denied all.
     """
     readers = [partial(_read_photo, bucket, photo) for photo in photos]
     faces = [_judge(found) for found in engine.embed_all(readers)]
     if faces and all(photo.verdict == UNREACHABLE for photo in faces):
         raise S3DownloadError("S3 unreachable: none of a batch's photos could be read.")
+    if len(faces) > 1 and all(photo.verdict == PhotoReason.FORBIDDEN for photo in faces):
+        raise S3AccessError(
+            "S3 lists the photos and denies reading them: allow s3:GetObject on the bucket."
+        )
     return pack_faces(faces)
 
 

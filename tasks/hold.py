@@ -25,6 +25,7 @@ from models.events import read_event
 from models.packs import register_pack
 from models.prefixes import check_prefix
 from models.runs import (
+    announce_attempt,
     end_run,
     find_active_run,
     mark_retrying,
@@ -36,7 +37,7 @@ from models.settings import get_settings
 from models.tables import SyncState, utc_now
 from tasks.artifacts import publish_failure, start_progress
 from tasks.heartbeat import start_heartbeat, stop_heartbeat
-from tasks.packs import describe_pack, resolve_pack
+from tasks.packs import ModelPack, describe_pack, resolve_pack
 from tasks.ticket import HeldSync, Ticket
 from tasks.turns import wait_for_turn
 
@@ -64,26 +65,23 @@ def hold_event(event_id: int, s3_prefix: str) -> Iterator[HeldSync]:
 
 
 def _begin(sync: HeldSync, stack: ExitStack) -> None:
-    pack = resolve_pack(get_settings())
-    get_run_logger().info(describe_pack(pack))
     prefix = check_prefix(sync.s3_prefix, sync.event_id)
     with open_session() as session:
         name = read_event(session, sync.event_id).name
+        announce_attempt(
+            session, flow_run_id=sync.flow_run_id, event_id=sync.event_id, s3_prefix=prefix
+        )
+    # From here on somebody answers for this run, however long the pack takes to arrive.
+    start_heartbeat(sync.flow_run_id)
+    pack = resolve_pack(get_settings())
+    get_run_logger().info(describe_pack(pack))
     lock = stack.enter_context(open_event_lock(sync.event_id))
     holder = wait_for_turn(lock, sync.flow_run_id, sync.event_id, prefix)
     if holder is not None:
-        sync.end(SyncState.SKIPPED, f"Event {sync.event_id} is being synced already.", holder)
+        message = f"Event {sync.event_id} is being synced by run {holder}, which does this too."
+        sync.end(SyncState.SKIPPED, message, holder)
         return
-    with open_session() as session:
-        rival = find_active_run(session, sync.event_id, but=sync.flow_run_id)
-        if rival is not None and rival.state != SyncState.PENDING:
-            end_run(session, rival.flow_run_id, SyncState.CRASHED, detail=TAKEN_OVER)
-        start_attempt(
-            session, flow_run_id=sync.flow_run_id, event_id=sync.event_id, s3_prefix=prefix
-        )
-        epoch = raise_epoch(session, sync.event_id)
-        pack_id = register_pack(session, pack.identity, pack.licence)
-    start_heartbeat(sync.flow_run_id)
+    epoch, pack_id = _take_over(sync, pack)
     sync.ticket_or_none = Ticket(
         flow_run_id=sync.flow_run_id,
         event_id=sync.event_id,
@@ -94,6 +92,17 @@ def _begin(sync: HeldSync, stack: ExitStack) -> None:
         pack=pack.identity,
         progress_id=start_progress(name),
     )
+
+
+def _take_over(sync: HeldSync, pack: ModelPack) -> tuple[int, int]:
+    """Begin the attempt; a run that died with the event in its hands is recorded as crashed."""
+    with open_session() as session:
+        epoch = raise_epoch(session, sync.event_id)
+        rival = find_active_run(session, sync.event_id, but=sync.flow_run_id)
+        if rival is not None and rival.state != SyncState.PENDING:
+            end_run(session, rival.flow_run_id, SyncState.CRASHED, detail=TAKEN_OVER)
+        start_attempt(session, sync.flow_run_id)
+        return epoch, register_pack(session, pack.identity, pack.licence)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Planning: list S3 once, decide in SQL what is work, write it into the ledger."""
 
+from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -28,7 +29,7 @@ from tasks.ticket import Ticket
 WINDOW = 20
 
 
-@task(name="plan_sync", task_run_name="plan {ticket.s3_prefix}")
+@task(name="plan_sync", task_run_name="plan {ticket.s3_prefix}", persist_result=False)
 def plan_sync(ticket: Ticket) -> list[list[int]]:
     """List what has not been listed yet; returns the numbers of the batches to do, in windows.
 
@@ -40,8 +41,11 @@ def plan_sync(ticket: Ticket) -> list[list[int]]:
         logger.info(
             "Starting S3 sync for event_id=%d, prefix=%s", ticket.event_id, request.s3_prefix
         )
-        tally = plan_prefix(ticket, request, get_bucket())
+        ignored: Counter[str] = Counter()
+        tally = plan_prefix(ticket, request, get_bucket(), ignored)
         logger.info("Found %d objects in S3", tally.listed)
+        if ignored.total():
+            logger.info("Ignored %d files that are no photos", ignored.total())
         logger.info("Found %d existing photos in database", tally.existing)
     with open_session() as session:
         batches = list_pending_batches(session, ticket.flow_run_id)
@@ -70,7 +74,9 @@ def read_request(ticket: Ticket) -> Request | None:
     return Request(check_prefix(prefix, ticket.event_id), waiting)
 
 
-def plan_prefix(ticket: Ticket, request: Request, bucket: Bucket) -> Tally:
+def plan_prefix(
+    ticket: Ticket, request: Request, bucket: Bucket, ignored: Counter[str] | None = None
+) -> Tally:
     """List one prefix and the originals beside it, and write the plan, in one transaction.
 
     Raises S3DownloadError or S3AccessError; then nothing of the plan is kept.
@@ -78,7 +84,7 @@ def plan_prefix(ticket: Ticket, request: Request, bucket: Bucket) -> Tally:
     s3_prefix = request.s3_prefix
     originals_prefix = derive_original_key(s3_prefix, ticket.event_id)
     with (
-        closing(list_s3_objects(bucket, s3_prefix)) as previews,
+        closing(list_s3_objects(bucket, s3_prefix, ignored)) as previews,
         closing(list_s3_keys(bucket, originals_prefix)) as originals,
         open_session() as session,
     ):

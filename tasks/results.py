@@ -48,7 +48,7 @@ def build_result(run: SyncRun, counts: dict[str, int], seconds: float) -> dict[s
     }
 
 
-@task(name="finish_sync", task_run_name="finish {ticket.s3_prefix}")
+@task(name="finish_sync", task_run_name="finish {ticket.s3_prefix}", persist_result=False)
 def finish_sync(ticket: Ticket) -> dict[str, Any] | None:
     """End the run with its result; None when another look at S3 was asked for meanwhile.
 

@@ -1,5 +1,7 @@
 """S3: listing and reading. Errors of boto3 become the product's own here and nowhere else."""
 
+import logging
+from collections import Counter
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -26,12 +28,14 @@ from models.errors import (
     S3DownloadError,
 )
 from models.plans import ListedPreview
-from models.prefixes import is_image_key
+from models.prefixes import is_image_key, is_storable
 from models.settings import Settings, get_settings
 from models.tables import PhotoReason
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+logger = logging.getLogger(__name__)
 
 # What no second try heals. Everything else that is not about one key is S3 failing.
 _FINAL_CODES = {
@@ -49,7 +53,9 @@ _NO_CREDENTIALS = (
     "or FACEPASS_AWS_CREDENTIALS_BLOCK."
 )
 _KEY_REASONS = {404: PhotoReason.VANISHED, 403: PhotoReason.FORBIDDEN}
+_UNREADABLE = PhotoReason.FORBIDDEN  # archived, encrypted with a key of its own, ...
 _PRECONDITION_FAILED = 412
+_WORTH_ANOTHER_TRY = {408, 429}
 
 
 @dataclass(frozen=True)
@@ -67,10 +73,18 @@ class Bucket:
             for page in paginator.paginate(Bucket=self.name, Prefix=s3_prefix):
                 if not {"KeyCount", "Name"} & page.keys():
                     raise S3AccessError(_NOT_S3)  # a page of something else, read as no keys
-                yield [
+                objects = page.get("Contents", [])
+                kept = [
                     ListedPreview(item["Key"], item["ETag"].strip('"'), item["Size"])
-                    for item in page.get("Contents", [])
+                    for item in objects
+                    if is_storable(item["Key"])
                 ]
+                if len(kept) < len(objects):
+                    logger.warning(
+                        "Left out %d keys with a zero byte: PostgreSQL cannot store them.",
+                        len(objects) - len(kept),
+                    )
+                yield kept
         except (BotoCoreError, ClientError) as error:
             raise explain_s3_error(error, self.name) from error
 
@@ -92,17 +106,30 @@ class Bucket:
             code = error.response.get("Error", {}).get("Code", "")
             if status == _PRECONDITION_FAILED:
                 raise PhotoChangedError("The photo was replaced during the sync.") from error
-            if status in _KEY_REASONS and code in {"NoSuchKey", "AccessDenied", "404", "403"}:
-                raise PhotoUnavailableError(_KEY_REASONS[status]) from error
+            if _is_about_key(status, code):
+                raise PhotoUnavailableError(_KEY_REASONS.get(status, _UNREADABLE)) from error
             raise explain_s3_error(error, self.name) from error
         except BotoCoreError as error:
             raise explain_s3_error(error, self.name) from error
 
 
-def list_s3_objects(bucket: Bucket, s3_prefix: str) -> Generator[list[ListedPreview], None, None]:
-    """The previews under a prefix, page by page; other files are left out."""
+def _is_about_key(status: int, code: str) -> bool:
+    """Whether S3 refuses this one object rather than the caller or the bucket."""
+    if code in {"AccessDenied", "403"}:
+        return True
+    refused = 400 <= status < 500 and status not in _WORTH_ANOTHER_TRY
+    return refused and code not in _FINAL_CODES and "Throttl" not in code
+
+
+def list_s3_objects(
+    bucket: Bucket, s3_prefix: str, ignored: "Counter[str] | None" = None
+) -> Generator[list[ListedPreview], None, None]:
+    """The previews under a prefix, page by page; other files are left out, and counted."""
     for page in bucket.list_pages(s3_prefix):
-        yield [item for item in page if is_image_key(item.s3_key)]
+        images = [item for item in page if is_image_key(item.s3_key)]
+        if ignored is not None:
+            ignored.update(ignored=len(page) - len(images))
+        yield images
 
 
 def list_s3_keys(bucket: Bucket, s3_prefix: str) -> Generator[Sequence[str], None, None]:
@@ -141,9 +168,8 @@ def open_bucket(settings: Settings) -> Bucket:
         s3={"addressing_style": "path"} if settings.s3_endpoint_url else {},
     )
     try:
-        client = _open_aws_session(settings).client(
-            "s3", endpoint_url=settings.s3_endpoint_url, config=config
-        )
+        session = _open_aws_session(settings)
+        client = session.client("s3", endpoint_url=settings.s3_endpoint_url, config=config)
     except ValueError as error:
         raise ConfigurationError(
             "FACEPASS_S3_ENDPOINT_URL must be an address such as https://s3.example.com."
@@ -159,7 +185,14 @@ def _open_aws_session(settings: Settings) -> boto3.session.Session:
         return boto3.session.Session()
     from prefect_aws import AwsCredentials  # only where a block is configured: a slow import
 
-    block: Any = AwsCredentials.load(settings.aws_credentials_block)
+    name = settings.aws_credentials_block
+    try:
+        block: Any = AwsCredentials.load(name)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"Prefect has no AwsCredentials block named {name}: create it in Prefect's UI, or "
+            "correct FACEPASS_AWS_CREDENTIALS_BLOCK."
+        ) from error
     session: boto3.session.Session = block.get_boto3_session()
     return session
 

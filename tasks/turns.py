@@ -4,7 +4,7 @@ import time
 from uuid import UUID
 
 from models.errors import SyncIncompleteError
-from models.runs import HEARTBEAT_LIMIT, ensure_run, find_active_run, remember_prefix
+from models.runs import HEARTBEAT_LIMIT, find_active_run, remember_prefix
 from models.session import EventLock, open_session
 from models.tables import SyncRun, SyncState, utc_now
 
@@ -21,15 +21,12 @@ def wait_for_turn(lock: EventLock, flow_run_id: UUID, event_id: int, s3_prefix: 
         locked = lock.try_take()
         with open_session() as session:
             rival = find_active_run(session, event_id, but=flow_run_id)
-            if rival is not None and _is_alive(rival, locked=locked):
-                ensure_run(
-                    session,
-                    flow_run_id=flow_run_id,
-                    event_id=event_id,
-                    s3_prefix=s3_prefix,
-                )
-                if remember_prefix(session, rival.flow_run_id, event_id, s3_prefix):
-                    return rival.flow_run_id
+            if (
+                rival is not None
+                and _is_alive(rival, locked=locked)
+                and remember_prefix(session, rival.flow_run_id, event_id, s3_prefix)
+            ):
+                return rival.flow_run_id
         if locked:
             return None
         time.sleep(LOCK_PAUSE_S)

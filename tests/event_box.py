@@ -53,7 +53,9 @@ class EventBox:
         """Run the flow in this process, retries and all."""
         from flows.sync_event_photos import sync_event_photos
 
-        state = sync_event_photos(self.id, prefix or self.prefix, return_state=True)
+        state = sync_event_photos(
+            self.id, self.prefix if prefix is None else prefix, return_state=True
+        )
         return SyncOutcome(state.state_details.flow_run_id, state)
 
     def query(self, statement: str) -> list[Any]:

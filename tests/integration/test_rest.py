@@ -101,6 +101,21 @@ def test_calls_at_the_same_instant_share_one_run_and_late_photos_are_in_it(
     assert start(api, event).json()["task_id"] != late["task_id"]
 
 
+def test_other_prefixes_asked_for_at_once_are_all_done_by_the_run(api: httpx.Client) -> None:
+    event = add_event(api)
+    days = [f"{event['s3_prefix']}day{number}/" for number in range(6)]
+    for day in days:
+        upload({"s3_prefix": day}, "a.jpg", encode_jpeg(read_sample("astronaut.png")))
+    task_id = start(api, event, s3_prefix=days[0]).json()["task_id"]
+
+    with ThreadPoolExecutor(5) as pool:
+        answers = list(pool.map(lambda day: start(api, event, s3_prefix=day).json(), days[1:]))
+
+    assert {answer["task_id"] for answer in answers} == {task_id}
+    result = wait_until_over(api, task_id)["result"]
+    assert (result["total_found"], result["new_photos"]) == (6, 6)
+
+
 @pytest.mark.parametrize("value", ["not-a-uuid", "", "123"])
 def test_what_is_not_a_uuid_is_answered_as_the_guide_says(api: httpx.Client, value: str) -> None:
     answer = api.post(SYNC, json={"event_uuid": value, "s3_prefix": "events/1/previews/"})

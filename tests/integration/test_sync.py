@@ -1,6 +1,7 @@
 """The sync against the real S3, PostgreSQL, Prefect server and opencv_zoo."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -215,7 +216,7 @@ def test_a_prefix_that_is_not_the_events_own_is_refused(
     event, other = make_event(), make_event()
     other.put("a.jpg", encode_jpeg(read_sample("astronaut.png")))
 
-    state = event.sync(prefix.format(id=event.id, other=other.id) or "/").state
+    state = event.sync(prefix.format(id=event.id, other=other.id)).state
 
     assert (state.type.value, state.name) == ("CRASHED", "Failed")
     assert event.photos() == {}
@@ -315,3 +316,64 @@ def test_a_photo_replaced_after_the_listing_ends_up_as_its_newest_self(
 
     assert (result["total_found"], result["new_photos"]) == (1, 1)
     assert event.face_counts() == {"a.jpg": GROUP_FACES}
+
+
+def test_a_photo_replaced_in_another_folder_of_the_run_is_read_anew(
+    event: EventBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from models.runs import remember_prefix
+    from models.session import open_session
+    from tasks import plan
+    from tasks.ticket import Ticket
+
+    event.put("day1/a.jpg", encode_jpeg(read_sample("astronaut.png")))
+    event.put("day2/b.jpg", encode_jpeg(read_sample("astronaut.png")))
+    plan_prefix, planned = plan.plan_prefix, []
+
+    def plan_and_interfere(ticket: Ticket, request: Any, *args: object) -> object:
+        tally = plan_prefix(ticket, request, *args)
+        planned.append(request.s3_prefix)
+        if len(planned) == 1:
+            with open_session() as session:
+                day2 = f"{event.prefix}day2/"
+                assert remember_prefix(session, ticket.flow_run_id, event.id, day2)
+        if len(planned) == 2:
+            event.put("day2/b.jpg", encode_jpeg(read_group()))
+        return tally
+
+    monkeypatch.setattr(plan, "plan_prefix", plan_and_interfere)
+
+    result = event.sync(f"{event.prefix}day1/").result
+
+    assert (result["total_found"], result["new_photos"]) == (2, 2)
+    assert event.face_counts() == {"day1/a.jpg": PORTRAIT_FACES, "day2/b.jpg": GROUP_FACES}
+
+
+def test_a_replaced_photo_that_goes_and_returns_never_gets_the_old_ones_faces(
+    event: EventBox, s3_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tasks import plan
+
+    event.put("a.jpg", encode_jpeg(read_group()))
+    event.put("b.jpg", encode_jpeg(read_sample("coffee.png")))
+    event.sync()
+    portrait = encode_jpeg(read_sample("astronaut.png"))
+    event.put("a.jpg", portrait)
+    plan_prefix = plan.plan_prefix
+
+    def plan_then_cut(*args: object) -> object:
+        tally = plan_prefix(*args)
+        s3_proxy.cut.set()
+        return tally
+
+    # The new content is planned, and never read.
+    with monkeypatch.context() as patch:
+        patch.setattr(plan, "plan_prefix", plan_then_cut)
+        assert event.sync().state.is_failed()
+    s3_proxy.cut.clear()
+    event.remove("a.jpg")
+    assert event.sync().result["gone"] == 1
+    event.put("a.jpg", portrait)
+
+    assert event.sync().result["updated"] == 1
+    assert event.face_counts()["a.jpg"] == PORTRAIT_FACES
