@@ -52,7 +52,7 @@ def database(monkeypatch: pytest.MonkeyPatch) -> FakeDatabase:
     return fake
 
 
-TICKET = Ticket(RUN, 1, DAY, epoch=1, pack_id=1, pack="p")
+TICKET = Ticket(RUN, 1, "Свадьба", DAY, epoch=1, pack_id=1, pack="p")
 
 
 def test_a_run_lists_its_own_prefix_first(database: FakeDatabase) -> None:
