@@ -63,7 +63,7 @@ def _is_lost(run: SyncRun, report: RunReport) -> bool:
     now = utc_now()
     if run.heartbeat_at is not None and now - run.heartbeat_at < HEARTBEAT_LIMIT:
         return False
-    was_beating = run.state.value == report.phase.value and run.heartbeat_at is not None
+    was_beating = str(run.state) == str(report.phase) and run.heartbeat_at is not None
     return was_beating or now - report.due > START_LIMIT
 
 

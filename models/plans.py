@@ -9,7 +9,7 @@ work: it becomes `pending`, with the run's id and a batch number, in key order.
 
 import csv
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from io import StringIO
 from typing import Any
 from uuid import UUID
@@ -18,6 +18,7 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from models.prefixes import build_image_url, derive_original_key
+from models.tallies import Tally
 
 
 @dataclass(frozen=True)
@@ -38,19 +39,6 @@ class Listing:
     previews: Iterable[Sequence[ListedPreview]]
     originals: Iterable[Sequence[str]]
     image_base_url: str  # {endpoint}/{bucket}
-
-
-@dataclass(frozen=True)
-class Tally:
-    """Counts of one listing's photos that needed no work, and of the work it made."""
-
-    listed: int
-    existing: int  # known before this run
-    skipped: int
-    resting: int
-    gone: int
-    missing_originals: int
-    planned: int
 
 
 _TABLES = """
@@ -179,19 +167,6 @@ def write_plan(
     gone = session.execute(text(_MARK_GONE), values).rowcount  # type: ignore[attr-defined]
     planned = session.execute(text(_WRITE_WORK), values).rowcount  # type: ignore[attr-defined]
     return Tally(**counts, gone=gone, planned=planned)
-
-
-def merge_tallies(
-    tallies: dict[str, dict[str, int]], s3_prefix: str, tally: Tally
-) -> dict[str, dict[str, int]]:
-    """The run's counts with a new listing's in the place of those it covers."""
-    kept = {known: counts for known, counts in tallies.items() if not known.startswith(s3_prefix)}
-    return {**kept, s3_prefix: asdict(tally)}
-
-
-def widen_prefix(tallies: dict[str, dict[str, int]], s3_prefix: str) -> str:
-    """The prefix to list for a request: one already listed that contains it, or itself."""
-    return next((known for known in tallies if s3_prefix.startswith(known)), s3_prefix)
 
 
 def _copy_rows(session: Session, table: str, rows: Iterable[tuple[object, ...]]) -> None:

@@ -13,49 +13,31 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
-    NoCredentialsError,
-    ParamValidationError,
-    PartialCredentialsError,
-    ProfileNotFound,
 )
 
 from models.errors import (
     ConfigurationError,
-    FacePassError,
     PhotoChangedError,
     PhotoUnavailableError,
     S3AccessError,
-    S3DownloadError,
 )
 from models.plans import ListedPreview
 from models.prefixes import is_image_key, is_storable
 from models.settings import Settings, get_settings
 from models.tables import PhotoReason
+from tasks.s3_errors import (
+    KEY_REASONS,
+    NOT_S3,
+    PRECONDITION_FAILED,
+    UNREADABLE,
+    explain_s3_error,
+    is_about_key,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 logger = logging.getLogger(__name__)
-
-# What no second try heals. Everything else that is not about one key is S3 failing.
-_FINAL_CODES = {
-    "NoSuchBucket": "There is no bucket {bucket}: check FACEPASS_S3_BUCKET.",
-    "PermanentRedirect": "The bucket {bucket} is in another region: set AWS_DEFAULT_REGION to it.",
-    "AccessDenied": "S3 denies access to the bucket {bucket}: check the credentials' policy.",
-    "InvalidAccessKeyId": "S3 does not know this access key: check the AWS credentials.",
-    "SignatureDoesNotMatch": "S3 refuses the secret key: check the AWS credentials.",
-    "ExpiredToken": "The AWS session has expired: renew the credentials.",
-}
-_FINAL_CODES["403"] = _FINAL_CODES["AccessDenied"]
-_NOT_S3 = "What answers there is not S3: check FACEPASS_S3_ENDPOINT_URL."
-_NO_CREDENTIALS = (
-    "No AWS credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
-    "or FACEPASS_AWS_CREDENTIALS_BLOCK."
-)
-_KEY_REASONS = {404: PhotoReason.VANISHED, 403: PhotoReason.FORBIDDEN}
-_UNREADABLE = PhotoReason.FORBIDDEN  # archived, encrypted with a key of its own, ...
-_PRECONDITION_FAILED = 412
-_WORTH_ANOTHER_TRY = {408, 429}
 
 
 @dataclass(frozen=True)
@@ -72,18 +54,14 @@ class Bucket:
         try:
             for page in paginator.paginate(Bucket=self.name, Prefix=s3_prefix):
                 if not {"KeyCount", "Name"} & page.keys():
-                    raise S3AccessError(_NOT_S3)  # a page of something else, read as no keys
-                objects = page.get("Contents", [])
+                    raise S3AccessError(NOT_S3)  # a page of something else, read as no keys
                 kept = [
                     ListedPreview(item["Key"], item["ETag"].strip('"'), item["Size"])
-                    for item in objects
+                    for item in page.get("Contents", [])
                     if is_storable(item["Key"])
                 ]
-                if len(kept) < len(objects):
-                    logger.warning(
-                        "Left out %d keys with a zero byte: PostgreSQL cannot store them.",
-                        len(objects) - len(kept),
-                    )
+                if left_out := len(page.get("Contents", [])) - len(kept):
+                    logger.warning("Left out %d keys: PostgreSQL takes no zero bytes.", left_out)
                 yield kept
         except (BotoCoreError, ClientError) as error:
             raise explain_s3_error(error, self.name) from error
@@ -104,21 +82,13 @@ class Bucket:
         except ClientError as error:
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
             code = error.response.get("Error", {}).get("Code", "")
-            if status == _PRECONDITION_FAILED:
+            if status == PRECONDITION_FAILED:
                 raise PhotoChangedError("The photo was replaced during the sync.") from error
-            if _is_about_key(status, code):
-                raise PhotoUnavailableError(_KEY_REASONS.get(status, _UNREADABLE)) from error
+            if is_about_key(status, code):
+                raise PhotoUnavailableError(KEY_REASONS.get(status, UNREADABLE)) from error
             raise explain_s3_error(error, self.name) from error
         except BotoCoreError as error:
             raise explain_s3_error(error, self.name) from error
-
-
-def _is_about_key(status: int, code: str) -> bool:
-    """Whether S3 refuses this one object rather than the caller or the bucket."""
-    if code in {"AccessDenied", "403"}:
-        return True
-    refused = 400 <= status < 500 and status not in _WORTH_ANOTHER_TRY
-    return refused and code not in _FINAL_CODES and "Throttl" not in code
 
 
 def list_s3_objects(
@@ -136,22 +106,6 @@ def list_s3_keys(bucket: Bucket, s3_prefix: str) -> Generator[Sequence[str], Non
     """All keys under a prefix, page by page."""
     for page in bucket.list_pages(s3_prefix):
         yield [item.s3_key for item in page]
-
-
-def explain_s3_error(error: BotoCoreError | ClientError, bucket: str) -> FacePassError:
-    """What an error of boto3 means here: S3AccessError when no retry heals it."""
-    if isinstance(error, NoCredentialsError | PartialCredentialsError):
-        return S3AccessError(_NO_CREDENTIALS)
-    if isinstance(error, ProfileNotFound):
-        return S3AccessError("AWS_PROFILE names no profile of this machine: correct or unset it.")
-    if isinstance(error, ParamValidationError):
-        return S3AccessError(f"{bucket} cannot be a bucket's name: check FACEPASS_S3_BUCKET.")
-    if isinstance(error, ClientError):
-        code = error.response.get("Error", {}).get("Code", "unknown")
-        if code in _FINAL_CODES:
-            return S3AccessError(_FINAL_CODES[code].format(bucket=bucket))
-        return S3DownloadError(f"S3 is failing (it answered {code}).")
-    return S3DownloadError(f"S3 unreachable ({type(error).__name__}).")
 
 
 def open_bucket(settings: Settings) -> Bucket:

@@ -8,7 +8,7 @@ import pytest
 
 from models.errors import SyncSupersededError
 from models.outcomes import check_epoch
-from models.runs import HEARTBEAT_LIMIT, ensure_run, raise_epoch, start_attempt
+from models.runs import HEARTBEAT_LIMIT, announce_attempt, ensure_run, raise_epoch
 from models.session import open_event_lock, open_session
 from models.tables import SyncRun, SyncState, utc_now
 from tests.event_box import EventBox
@@ -110,7 +110,7 @@ def test_a_pending_photo_of_a_dead_run_is_done_by_the_next(event: EventBox) -> N
     event.put("a.jpg", portrait())
     dead = uuid4()
     with open_session() as session:
-        start_attempt(session, flow_run_id=dead, event_id=event.id, s3_prefix=event.prefix)
+        announce_attempt(session, flow_run_id=dead, event_id=event.id, s3_prefix=event.prefix)
     event.query(
         "INSERT INTO photo (event_id, s3_key, etag, size, image_url, original_missing, status,"
         f" confidence, attempts, change, sync_run_id, batch, created_at) VALUES (:event,"

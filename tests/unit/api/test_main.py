@@ -64,6 +64,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
     monkeypatch.setenv("FACEPASS_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/x")
     monkeypatch.setattr(main_module.uvicorn, "run", lambda _, **options: calls.append(options))
     monkeypatch.setattr(main_module, "get_settings", get_settings.__wrapped__)
+    monkeypatch.setattr(main_module, "check_server_address", lambda: None)
     return calls
 
 

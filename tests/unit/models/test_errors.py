@@ -43,6 +43,6 @@ def test_an_unavailable_photo_may_travel_to_another_process_too() -> None:
     assert str(copy) == str(error)
 
 
-def travel(error: Any) -> Any:  # noqa: ANN401 (any error, and the same again)
+def travel(error: Any) -> Any:
     """The error as the other process gets it."""
     return pickle.loads(pickle.dumps(error))  # noqa: S301 (our own)

@@ -88,10 +88,14 @@ def test_any_form_of_a_postgres_address_reaches_psycopg2(scheme: str) -> None:
 
 
 @given(st.text(st.characters(codec="ascii", categories=["L", "N", "P"]), max_size=40))
-def test_all_behind_the_scheme_is_kept_as_it_is(rest: str) -> None:
-    assert Settings(database_url=f"postgresql://{rest}").require_database_url() == (
-        f"postgresql+psycopg2://{rest}"
-    )
+def test_all_behind_the_scheme_is_kept_as_it_is_or_refused(rest: str) -> None:
+    settings = Settings(database_url=f"postgresql://{rest}")
+    try:
+        address = settings.require_database_url()
+    except ConfigurationError as error:
+        assert str(error).startswith("FACEPASS_DATABASE_URL is no address")
+    else:
+        assert address == f"postgresql+psycopg2://{rest}"
 
 
 @pytest.mark.parametrize(

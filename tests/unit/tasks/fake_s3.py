@@ -38,7 +38,7 @@ class FakeClient:
     pages: list[dict[str, Any] | Exception] = field(default_factory=list)
     calls: list[dict[str, Any]] = field(default_factory=list)
 
-    def get_object(self, **call: Any) -> dict[str, Any]:  # noqa: ANN401 (boto3's keywords)
+    def get_object(self, **call: Any) -> dict[str, Any]:
         """The object, as boto3 answers it."""
         self.calls.append(call)
         found = self.objects.get(call["Key"], make_error("NoSuchKey", 404))
@@ -51,7 +51,7 @@ class FakeClient:
         assert operation == "list_objects_v2"
         return self
 
-    def paginate(self, **call: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 (boto3's keywords)
+    def paginate(self, **call: Any) -> Iterator[dict[str, Any]]:
         """The pages, one by one; an error among them is raised in its place."""
         self.calls.append(call)
         for page in self.pages:

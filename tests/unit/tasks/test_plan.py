@@ -8,8 +8,8 @@ from uuid import UUID
 import pytest
 
 from models.errors import InvalidPrefixError
-from models.plans import Tally, merge_tallies
 from models.tables import Event, SyncRun, SyncState
+from models.tallies import Tally, merge_tallies
 from tasks import plan
 from tasks.hold import Ticket
 from tasks.plan import Request, read_request

@@ -29,7 +29,8 @@ from models.errors import (
     S3DownloadError,
 )
 from models.settings import Settings
-from tasks.storage import Bucket, explain_s3_error, list_s3_keys, list_s3_objects, open_bucket
+from tasks.s3_errors import explain_s3_error
+from tasks.storage import Bucket, list_s3_keys, list_s3_objects, open_bucket
 from tests.unit.tasks.fake_s3 import (
     ACCESS_KEY,
     SECRET_KEY,
@@ -237,7 +238,7 @@ def test_a_photo_replaced_after_the_listing_has_changed() -> None:
         (make_error("NoSuchBucket", 404), S3AccessError),
         (make_error("InvalidAccessKeyId", 403), S3AccessError),
         (make_error("SignatureDoesNotMatch", 403), S3AccessError),
-        (make_error("RequestTimeTooSkewed", 403), S3DownloadError),
+        (make_error("RequestTimeTooSkewed", 403), S3AccessError),
         (make_error("SlowDown", 503), S3DownloadError),
         (make_error("500", 500), S3DownloadError),
         (ReadTimeoutError(endpoint_url=URL), S3DownloadError),

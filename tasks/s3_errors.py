@@ -1,0 +1,58 @@
+"""What S3's refusals mean: for one photo, for the whole sync, or for another try."""
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
+
+from models.errors import FacePassError, S3AccessError, S3DownloadError
+from models.tables import PhotoReason
+
+# What no second try heals. Everything else that is not about one key is S3 failing.
+_FINAL_CODES = {
+    "NoSuchBucket": "There is no bucket {bucket}: check FACEPASS_S3_BUCKET.",
+    "PermanentRedirect": "The bucket {bucket} is in another region: set AWS_DEFAULT_REGION to it.",
+    "AccessDenied": "S3 denies access to the bucket {bucket}: check the credentials' policy.",
+    "InvalidAccessKeyId": "S3 does not know this access key: check the AWS credentials.",
+    "SignatureDoesNotMatch": "S3 refuses the secret key: check the AWS credentials.",
+    "RequestTimeTooSkewed": "This machine's clock is wrong, so S3 refuses it: set the time.",
+    "ExpiredToken": "The AWS session has expired: renew the credentials.",
+}
+_FINAL_CODES["403"] = _FINAL_CODES["AccessDenied"]
+NOT_S3 = "What answers there is not S3: check FACEPASS_S3_ENDPOINT_URL."
+_NO_CREDENTIALS = (
+    "No AWS credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+    "or FACEPASS_AWS_CREDENTIALS_BLOCK."
+)
+KEY_REASONS = {404: PhotoReason.VANISHED, 403: PhotoReason.FORBIDDEN}
+UNREADABLE = PhotoReason.FORBIDDEN  # archived, encrypted with a key of its own, ...
+PRECONDITION_FAILED = 412
+_WORTH_ANOTHER_TRY = {408, 429}
+
+
+def is_about_key(status: int, code: str) -> bool:
+    """Whether S3 refuses this one object rather than the caller or the bucket."""
+    if code in {"AccessDenied", "403"}:
+        return True
+    refused = 400 <= status < 500 and status not in _WORTH_ANOTHER_TRY
+    return refused and code not in _FINAL_CODES and "Throttl" not in code
+
+
+def explain_s3_error(error: BotoCoreError | ClientError, bucket: str) -> FacePassError:
+    """What an error of boto3 means here: S3AccessError when no retry heals it."""
+    if isinstance(error, NoCredentialsError | PartialCredentialsError):
+        return S3AccessError(_NO_CREDENTIALS)
+    if isinstance(error, ProfileNotFound):
+        return S3AccessError("AWS_PROFILE names no profile of this machine: correct or unset it.")
+    if isinstance(error, ParamValidationError):
+        return S3AccessError(f"{bucket} cannot be a bucket's name: check FACEPASS_S3_BUCKET.")
+    if isinstance(error, ClientError):
+        code = error.response.get("Error", {}).get("Code", "unknown")
+        if code in _FINAL_CODES:
+            return S3AccessError(_FINAL_CODES[code].format(bucket=bucket))
+        return S3DownloadError(f"S3 is failing (it answered {code}).")
+    return S3DownloadError(f"S3 unreachable ({type(error).__name__}).")

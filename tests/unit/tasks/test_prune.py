@@ -1,0 +1,199 @@
+"""Pruning: what is deleted, what stays, and what is never touched."""
+
+import logging
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.filesystems import LocalFileSystem, WritableFileSystem
+from prefect.logging import disable_run_logger
+from prefect_aws import S3Bucket
+
+from tasks import prune
+from tasks.embed import CACHE_LIFETIME, build_cache_key
+from tasks.prune import prune_bucket, prune_expired, prune_folder, prune_storage
+
+NOW = datetime(2026, 7, 1, tzinfo=UTC)
+LIMIT = NOW - CACHE_LIFETIME
+OLD, FRESH = LIMIT - timedelta(seconds=1), LIMIT + timedelta(seconds=1)
+
+
+def write(file: Path, written: datetime, content: bytes = b"12345") -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
+    os.utime(file, (written.timestamp(), written.timestamp()))
+    return file
+
+
+# --- a folder ---
+
+
+def test_only_expired_files_are_deleted_from_a_folder(tmp_path: Path) -> None:
+    old = [write(tmp_path / "1" / "a", OLD), write(tmp_path / "2" / "b", OLD)]
+    fresh = [write(tmp_path / "1" / "c", FRESH), write(tmp_path / "2" / "d", LIMIT)]
+
+    counts = prune_folder(tmp_path, LIMIT)
+
+    assert counts == {"deleted": 2, "kept": 2, "bytes": 10}
+    assert not any(file.exists() for file in old)
+    assert all(file.exists() for file in fresh)
+
+
+def test_an_emptied_folder_stays_for_whoever_is_about_to_write_into_it(tmp_path: Path) -> None:
+    write(tmp_path / "1" / "a", OLD)
+    prune_folder(tmp_path, LIMIT)
+    assert (tmp_path / "1").is_dir()
+
+
+def test_links_are_not_followed_and_stay(tmp_path: Path) -> None:
+    outside = write(tmp_path / "outside" / "photo", OLD)
+    folder = tmp_path / "embed"
+    folder.mkdir()
+    (folder / "file").symlink_to(outside)
+    (folder / "folder").symlink_to(outside.parent)
+
+    assert prune_folder(folder, LIMIT) == {}
+    assert outside.exists()
+    assert (folder / "file").is_symlink()
+
+
+def test_a_folder_that_was_never_made_has_nothing_to_prune(tmp_path: Path) -> None:
+    assert prune_folder(tmp_path / "none", LIMIT) == {}
+
+
+def test_a_file_that_cannot_be_deleted_does_not_stop_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck, other = write(tmp_path / "a", OLD), write(tmp_path / "b", OLD)
+    unlink = Path.unlink
+
+    def refuse(file: Path) -> None:
+        if file == stuck:
+            raise PermissionError("no")
+        unlink(file)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert prune_folder(tmp_path, LIMIT) == {"failed": 1, "deleted": 1, "bytes": 5}
+    assert not other.exists()
+
+
+def test_nothing_but_the_cache_is_touched_in_a_local_storage(tmp_path: Path) -> None:
+    key = build_cache_key([], "pack", 7)
+    cached = write(tmp_path / key, OLD)
+    others = [write(tmp_path / "0a1b2c", OLD), write(tmp_path / "embed-old" / "x", OLD)]
+
+    counts = prune_storage(LocalFileSystem(basepath=str(tmp_path)), LIMIT)
+
+    assert counts["deleted"] == 1
+    assert not cached.exists()
+    assert all(file.exists() for file in others)
+
+
+# --- a bucket ---
+
+
+class FakeClient:
+    """Lists given pages and takes deletions; keys in `refused` cannot be deleted."""
+
+    def __init__(self, pages: list[dict[str, datetime]], refused: tuple[str, ...] = ()) -> None:
+        self.pages, self.refused = pages, refused
+        self.listed: list[dict[str, str]] = []
+        self.deleted: list[list[str]] = []
+
+    def get_paginator(self, operation: str) -> "FakeClient":
+        assert operation == "list_objects_v2"
+        return self
+
+    def paginate(self, **call: str) -> Any:  # noqa: ANN401 (boto3's pages)
+        self.listed.append(call)
+        for page in self.pages:
+            objects = [{"Key": k, "LastModified": when, "Size": 5} for k, when in page.items()]
+            yield {"Contents": objects} if objects else {}
+
+    def delete_objects(self, Bucket: str, Delete: dict[str, Any]) -> dict[str, Any]:  # noqa: N803
+        keys = [item["Key"] for item in Delete["Objects"]]
+        self.deleted.append(keys)
+        return {"Errors": [{"Key": k, "Code": "AccessDenied"} for k in keys if k in self.refused]}
+
+
+def prune_pages(client: FakeClient) -> dict[str, int]:
+    return prune_bucket(client, "photos", "results/embed/", LIMIT)  # type: ignore[arg-type]
+
+
+def test_each_pages_expired_objects_are_one_request() -> None:
+    client = FakeClient([{"a": OLD, "b": FRESH, "c": OLD}, {"d": FRESH, "e": LIMIT}, {"f": OLD}])
+    assert prune_pages(client) == {"deleted": 3, "kept": 3, "failed": 0, "bytes": 15}
+    assert client.deleted == [["a", "c"], ["f"]]
+    assert client.listed == [{"Bucket": "photos", "Prefix": "results/embed/"}]
+
+
+def test_an_empty_bucket_is_asked_to_delete_nothing() -> None:
+    client = FakeClient([{}])
+    assert prune_pages(client)["deleted"] == 0
+    assert client.deleted == []
+
+
+def test_what_s3_refuses_to_delete_is_counted_and_said(caplog: pytest.LogCaptureFixture) -> None:
+    client = FakeClient([{"a": OLD, "b": OLD}], refused=("b",))
+    assert prune_pages(client) == {"deleted": 1, "kept": 0, "failed": 1, "bytes": 5}
+    assert "AccessDenied" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("folder", "prefix"),
+    [
+        ("results/", "results/embed/"),
+        ("results", "results/embed/"),
+        ("", "embed/"),
+        ("a/b", "a/b/embed/"),
+    ],
+)
+def test_only_the_cache_below_the_blocks_folder_is_listed(
+    monkeypatch: pytest.MonkeyPatch, folder: str, prefix: str
+) -> None:
+    client = FakeClient([])
+    monkeypatch.setattr("prefect_aws.AwsCredentials.get_client", lambda *_: client)
+    block = S3Bucket(bucket_name="photos", bucket_folder=folder)
+    prune_storage(block, LIMIT)
+    assert client.listed == [{"Bucket": "photos", "Prefix": prefix}]
+    # What Prefect itself makes of a key lies there.
+    assert block._resolve_path(build_cache_key([], "pack", 7)).startswith(prefix)
+
+
+# --- all of them ---
+
+
+class OtherStorage(WritableFileSystem):
+    """A block of another kind."""
+
+    def read_path(self, path: str) -> bytes:
+        raise AssertionError("read")
+
+    def write_path(self, path: str, content: bytes) -> None:
+        raise AssertionError("written")
+
+
+def test_a_storage_of_another_kind_is_left_alone_and_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert prune_storage(OtherStorage(), LIMIT) == {}
+    assert "OtherStorage" in caplog.text
+
+
+def test_every_storage_in_use_is_pruned_and_counted_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.now(UTC)
+    for name in ("one", "two"):
+        write(tmp_path / name / "embed" / "1" / "a", now - CACHE_LIFETIME - timedelta(minutes=1))
+        write(tmp_path / name / "embed" / "1" / "b", now - CACHE_LIFETIME + timedelta(minutes=1))
+    storages = [LocalFileSystem(basepath=str(tmp_path / name)) for name in ("one", "two")]
+    monkeypatch.setattr(prune, "list_result_storages", lambda: storages)
+
+    with disable_run_logger():
+        counts = prune_expired.fn()
+
+    assert counts == {"deleted": 2, "kept": 2, "failed": 0, "bytes": 10}
