@@ -60,14 +60,14 @@ def report_progress(ticket: Ticket) -> None:
 
 def build_summary(event_name: str, result: dict[str, Any]) -> str:
     """The guide's four metrics and what else the sync found, as Markdown."""
-    processed = result["new_photos"] + result["updated"] + result["failed"]
-    succeeded = result["new_photos"] + result["updated"]
-    pace = f"{result['seconds'] / processed:.2f} s" if processed else "–"
-    share = f"{100 * succeeded / processed:.1f} %" if processed else "–"
+    total, read = result["total_found"], result["new_photos"] + result["updated"]
+    pace = f"{result['seconds'] / read:.2f} s" if read else "–"
+    share = f"{100 * (total - result['failed']) / total:.1f} %" if total else "–"
     rows = {
-        "Photos processed": processed,
+        "Photos in S3": total,
+        "Processed now": read,
         "Time a photo": pace,
-        "Share that succeeded": share,
+        "Share that can be found": share,
         "Skipped (known already)": result["skipped"],
         "New": result["new_photos"],
         "Updated": result["updated"],

@@ -16,7 +16,7 @@ from models.photos import list_photos
 from models.runs import complete_run
 from models.session import open_session
 from models.tables import PhotoStatus, SyncRun, SyncState, utc_now
-from tasks.artifacts import FAILED_PHOTOS_SHOWN, publish_summary
+from tasks.artifacts import FAILED_PHOTOS_SHOWN, publish_summary, report_progress
 from tasks.ticket import HeldSync, Ticket
 
 
@@ -71,6 +71,7 @@ def finish_sync(ticket: Ticket) -> dict[str, Any] | None:
     get_run_logger().info(
         "S3 sync completed: %d new photos, %d skipped", result["new_photos"], result["skipped"]
     )
+    report_progress(ticket)
     publish_summary(ticket.event_name, result, [photo for photo, _ in failed])
     return result
 

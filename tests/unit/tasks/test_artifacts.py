@@ -1,0 +1,58 @@
+"""What Prefect's UI shows of a sync: the guide's metrics, failures with what to do, nothing else."""
+
+import pytest
+
+from models.tables import Photo, PhotoReason, PhotoStatus
+from tasks.artifacts import WHAT_TO_DO, build_failure_table, build_summary
+
+RESULT = {
+    "event_id": 1,
+    "message": "Successfully synced 30 new photos",
+    "total_found": 50,
+    "new_photos": 30,
+    "updated": 10,
+    "skipped": 5,
+    "failed": 5,
+    "no_face": 2,
+    "faces_found": 90,
+    "gone": 1,
+    "missing_originals": 3,
+    "seconds": 20.0,
+}
+
+
+def read_rows(result: dict[str, object]) -> dict[str, str]:
+    lines = build_summary("Свадьба", result).splitlines()
+    cells = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")]
+    return {row[0]: row[1] for row in cells if len(row) == 2}
+
+
+def test_the_guides_metrics_are_in_the_summary() -> None:
+    rows = read_rows(RESULT)
+    assert rows["Processed now"] == "40"
+    assert rows["Time a photo"] == "0.50 s"
+    assert rows["Share that can be found"] == "90.0 %"
+    assert rows["Skipped (known already)"] == "5"
+    assert build_summary("Свадьба", RESULT).startswith("# Свадьба\n")
+
+
+def test_a_sync_without_photos_divides_by_nothing() -> None:
+    rows = read_rows({**RESULT, "total_found": 0, "new_photos": 0, "updated": 0, "failed": 0})
+    assert (rows["Time a photo"], rows["Share that can be found"]) == ("–", "–")
+
+
+@pytest.mark.parametrize("reason", set(PhotoReason) - {PhotoReason.NO_FACE_DETECTED})
+def test_every_reason_of_a_failure_says_what_to_do(reason: PhotoReason) -> None:
+    photo = Photo(
+        event_id=1,
+        s3_key="events/1/previews/ё.jpg",
+        etag="e",
+        size=1,
+        image_url="u",
+        status=PhotoStatus.FAILED,
+        reason=reason,
+        change="new",
+    )
+    assert build_failure_table([photo]) == [
+        {"photo": photo.s3_key, "reason": reason.value, "what to do": WHAT_TO_DO[reason.value]}
+    ]
