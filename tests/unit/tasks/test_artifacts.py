@@ -1,4 +1,4 @@
-"""What Prefect's UI shows of a sync: the guide's metrics, failures with what to do, nothing else."""
+"""What Prefect shows of a sync: the metrics, failures with what to do, nothing else."""
 
 import pytest
 
