@@ -29,6 +29,11 @@ class Settings(BaseSettings):
         None,
         description="prefect-aws AwsCredentials block; unset means AWS's usual chain",
     )
+    result_storage: str | None = Field(
+        None,
+        pattern=r"^[^/]+/[^/]+$",
+        description="Prefect block for results, shared by all workers; unset means a local folder",
+    )
     public_url: str | None = Field(
         None, description="address of the API in links for guests; unset means the API's own"
     )

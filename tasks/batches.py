@@ -27,7 +27,7 @@ from models.outcomes import (
 from models.runs import remember_prefix
 from models.session import open_session
 from tasks.artifacts import report_progress
-from tasks.embed import process_face_embedding
+from tasks.embed import recall_or_embed
 from tasks.faces import CHANGED, UNREACHABLE, PhotoFaces, unpack_faces
 from tasks.ticket import Ticket
 
@@ -71,7 +71,7 @@ def sync_pending(number: int, ticket: Ticket) -> dict[str, list[PhotoRef]]:
     # EAGER: the embeddings are in result storage before anything is stored, so that a process
     # that dies in between computes nothing again.
     with transaction(commit_mode=CommitMode.EAGER):
-        product = process_face_embedding(photos, ticket.pack, ticket.event_id)
+        product = recall_or_embed(photos, ticket.pack, ticket.event_id)
     found = list(zip(photos, unpack_faces(product), strict=True))
     for i in range(0, len(found), STORE_SLICE):
         store_slice(ticket, found[i : i + STORE_SLICE], get_run_logger())

@@ -26,9 +26,11 @@ from models.tables import PhotoReason
 from tasks.engine import FaceEngine, get_engine
 from tasks.faces import CHANGED, UNREACHABLE, DetectedFaces, PhotoFaces, pack_faces
 from tasks.photos import BgrImage, decode_photo
+from tasks.result_storage import open_result_storage
 from tasks.storage import Bucket, get_bucket
 
 CACHE_LIFETIME = timedelta(days=7)
+CACHE_FOLDER = "embed"
 
 
 def build_cache_key(photos: Sequence[PhotoRef], pack: str, event_id: int) -> str:
@@ -40,7 +42,7 @@ def build_cache_key(photos: Sequence[PhotoRef], pack: str, event_id: int) -> str
     digest = sha256(pack.encode())
     for photo in photos:
         digest.update(f"\0{photo.s3_key}\0{photo.etag}\0{photo.attempts}".encode())
-    return f"embed/{event_id}/{digest.hexdigest()}"
+    return f"{CACHE_FOLDER}/{event_id}/{digest.hexdigest()}"
 
 
 def _key_of_call(_: TaskRunContext, parameters: dict[str, Any]) -> str:
@@ -102,3 +104,15 @@ def process_face_embedding(photos: list[PhotoRef], pack: str, event_id: int) -> 
     """Faces of a batch of previews, from result storage where they are there already."""
     del event_id  # part of the cache key only
     return embed_photos(photos, get_bucket(), get_engine(pack))
+
+
+def recall_or_embed(photos: list[PhotoRef], pack: str, event_id: int) -> bytes:
+    """The task's product, looked up and kept where the settings say.
+
+    Asked for at the call, not in the decorator: importing this module must not need a server.
+    Raises ConfigurationError for a storage that is not there.
+    """
+    storage = open_result_storage()
+    if storage is None:
+        return process_face_embedding(photos, pack, event_id)
+    return process_face_embedding.with_options(result_storage=storage)(photos, pack, event_id)

@@ -2,8 +2,8 @@
 
 import logging
 from collections import Counter
-from collections.abc import Generator, Sequence
-from contextlib import closing
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -106,6 +106,15 @@ def list_s3_keys(bucket: Bucket, s3_prefix: str) -> Generator[Sequence[str], Non
     """All keys under a prefix, page by page."""
     for page in bucket.list_pages(s3_prefix):
         yield [item.s3_key for item in page]
+
+
+@contextmanager
+def map_s3_errors(bucket: str) -> Iterator[None]:
+    """Raise boto3's errors of the block as S3AccessError or S3DownloadError."""
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise explain_s3_error(error, bucket) from error
 
 
 def open_bucket(settings: Settings) -> Bucket:

@@ -1,9 +1,11 @@
 """`python -m deployments.stack`: the whole stack in the foreground, until Ctrl-C or SIGTERM."""
 
+import shlex
 import sys
 
 from rich.console import Console
 
+from deployments.stack.disk import NO_SPACE
 from deployments.stack.signals import interrupt_on_signals
 from deployments.stack.stack import EmbeddedStack
 from models.errors import FacePassError
@@ -28,7 +30,12 @@ def main() -> int:
 
 def _run(console: Console) -> None:
     def report(line: str) -> None:
-        console.print(f"  {line}", markup=False)
+        try:
+            console.print(f"  {line}", markup=False)
+        except OSError as error:
+            if error.errno not in NO_SPACE:
+                raise
+            # Standard output is a file on a full disk: what runs need not end for that.
 
     settings = get_settings()
     console.print("Starting FacePass Sync ...")
@@ -49,7 +56,7 @@ def describe_stack(stack: EmbeddedStack) -> list[str]:
         "S3": f"{plan.environment.get('FACEPASS_S3_ENDPOINT_URL', 'AWS')}, "
         f"bucket {plan.environment['FACEPASS_S3_BUCKET']}",
         "Logs": str(stack.home.logs),
-        "To join": f"set -a; . {stack.home.env_file}",
+        "To join": f"set -a; . {shlex.quote(str(stack.home.env_file))}",
     }
     width = max(len(name) for name in rows)
     return [

@@ -1,20 +1,18 @@
 """How the parts come up: each as soon as what it uses answers, all else side by side."""
 
 import asyncio
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 
-from deployments.stack import postgres, prefect_parts, s3
+from deployments.stack import api_part, postgres, prefect_client, prefect_parts, s3, s3_client
 from deployments.stack.home import StackHome
 from deployments.stack.parts import Part
 from deployments.stack.plan import StackPlan
 from deployments.stack.waiting import PAUSE_S, NotReadyError, run_in_thread, wait_until
 
-API = "API"
 START_TIMEOUT_S = 180.0  # for each part; the slowest takes a tenth of it on two cores
 
 
@@ -68,13 +66,14 @@ class BringUp:
             log=self._log("s3"),
             mark=self._home.mark,
         )
-        await self._run(part, lambda: s3.create_bucket(endpoint_url, keys))
+        await self._run(part, lambda: s3_client.create_bucket(endpoint_url, keys))
 
     async def _start_prefect(self, database: asyncio.Task[None]) -> None:
         plan = self._plan
-        with prefect_parts.open_client(plan.prefect_api_url) as client:
+        with prefect_client.open_client(plan.prefect_api_url) as client:
+            embedded = plan.prefect_port is not None
             if plan.prefect_port is None or plan.cluster is None:
-                await run_in_thread(lambda: prefect_parts.require_outside_server(client))
+                await run_in_thread(lambda: prefect_client.require_outside_server(client))
             else:
                 await database
                 server = prefect_parts.build_server(
@@ -84,8 +83,8 @@ class BringUp:
                     env=plan.child_environment,
                     log=self._log("prefect"),
                 )
-                await self._run(server, lambda: prefect_parts.require_health(client))
-            await run_in_thread(lambda: prefect_parts.create_pool(client))
+                await self._run(server, lambda: prefect_client.require_health(client))
+            await run_in_thread(lambda: prefect_client.settle_pool(client, embedded=embedded))
             await asyncio.gather(self._deploy(), self._start_worker(client))
 
     async def _deploy(self) -> None:
@@ -101,7 +100,7 @@ class BringUp:
     async def _start_worker(self, client: httpx.Client) -> None:
         plan, name = self._plan, self._plan.worker_name
         # The last start's heartbeat may still count as online.
-        before = await run_in_thread(lambda: prefect_parts.read_heartbeat(client, name))
+        before = await run_in_thread(lambda: prefect_client.read_heartbeat(client, name))
         scratch = plan.home / "tmp"
         scratch.mkdir(exist_ok=True)
         # The worker keeps `runner_storage` in the temporary folder, under one name for all users:
@@ -110,7 +109,7 @@ class BringUp:
         part = prefect_parts.build_worker(
             name=name, root=plan.root, env=env, log=self._log("worker")
         )
-        await self._run(part, lambda: prefect_parts.require_heartbeat(client, name, before))
+        await self._run(part, lambda: prefect_client.require_heartbeat(client, name, before))
 
     async def _start_api(
         self,
@@ -120,8 +119,9 @@ class BringUp:
     ) -> None:
         await database
         await asyncio.gather(run_in_thread(self._migrate), storage, model)
-        part = build_api(self._plan, self._log("api"))
-        await self._run(part, lambda: _require_api(self._plan.api_url))
+        plan = self._plan
+        part = api_part.build_api(root=plan.root, env=plan.child_environment, log=self._log("api"))
+        await self._run(part, lambda: api_part.require_api(plan.api_url))
 
     def _find_model(self) -> None:
         """A missing pack fails the start, in one sentence, and not the first sync."""
@@ -167,21 +167,3 @@ class BringUp:
     def _note_ready(self, name: str, began: float) -> None:
         self._seconds[name] = time.monotonic() - began
         self._report(f"{name} ready in {self._seconds[name]:.1f} s")
-
-
-def build_api(plan: StackPlan, log: Path) -> Part:
-    """The product's own REST API; it reads its address from the environment."""
-    return Part(
-        name=API,
-        argv=[sys.executable, "-m", "api"],
-        env=plan.child_environment,
-        log=log,
-        cwd=plan.root,
-    )
-
-
-def _require_api(url: str) -> None:
-    try:
-        httpx.get(f"{url}/health", timeout=5.0, trust_env=False).raise_for_status()
-    except httpx.HTTPError as error:
-        raise NotReadyError(str(error)) from error

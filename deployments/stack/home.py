@@ -10,13 +10,16 @@ from dataclasses import dataclass, field
 from io import TextIOWrapper
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
-
-from deployments.stack.parts import Part, kill_processes
+from deployments.stack.disk import explain_refusal
+from deployments.stack.parts import Part
+from deployments.stack.processes import (
+    Process,
+    find_marked,
+    find_started,
+    kill_processes,
+    read_start,
+)
 from models.errors import StackError
-
-# In the environment of every child and so of every flow run below them: finds what a part left.
-MARK = "FACEPASS_STACK_MARK"
 
 
 @dataclass
@@ -56,7 +59,7 @@ class StackHome:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = (self.path / "stack.lock").open("a")
         except OSError as error:
-            raise StackError(f"FACEPASS_HOME cannot be used: {error}.") from error
+            raise explain_refusal(error, self.path) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -79,7 +82,7 @@ class StackHome:
         PostgreSQL is not among them: its own start finds a leftover and ends it in peace.
         """
         processes = [
-            {"name": part.name, "pid": part.process.pid, "created": _read_start(part.process.pid)}
+            {"name": part.name, "pid": part.process.pid, "created": read_start(part.process.pid)}
             for part in parts
             if part.process is not None
         ]
@@ -95,14 +98,18 @@ class StackHome:
             entries = [(str(p["name"]), int(p["pid"]), p["created"]) for p in recorded["processes"]]
         except (OSError, ValueError, KeyError, TypeError):
             entries, mark = [], ""  # nothing left, or a file that was being written at the kill
-        left = {pid: name for name, pid, created in entries if _is_same(pid, created)}
-        processes = [psutil.Process(pid) for pid in left if psutil.pid_exists(pid)]
+        processes: list[Process] = []
+        names: dict[int, str] = {}
+        for name, pid, created in entries:
+            if (process := find_started(pid, created)) is not None:
+                processes.append(process)
+                names[pid] = name
         if mark:
-            processes += [p for p in find_marked(mark) if p.pid not in left]
+            processes += [p for p in find_marked(mark) if p.pid not in names]
         kill_processes(processes)
         self.process_file.unlink(missing_ok=True)
         self.env_file.unlink(missing_ok=True)
-        return [f"{left.get(p.pid, 'a flow run or helper')} (pid {p.pid})" for p in processes]
+        return [f"{names.get(p.pid, 'a flow run or helper')} (pid {p.pid})" for p in processes]
 
     def write_environment(self, environment: Mapping[str, str]) -> None:
         """Write stack.env, readable by `set -a; . stack.env` and by this user alone."""
@@ -116,36 +123,12 @@ class StackHome:
         self.process_file.unlink(missing_ok=True)
 
 
-def find_marked(mark: str) -> list[psutil.Process]:
-    """Processes that carry this mark in their environment, this one and other users' apart."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.pid != os.getpid() and process.environ().get(MARK) == mark:
-                found.append(process)
-        except (psutil.Error, OSError):
-            continue  # ended meanwhile, or not ours to read
-    return found
-
-
-def _read_start(pid: int) -> float | None:
-    try:
-        return float(psutil.Process(pid).create_time())
-    except psutil.Error:
-        return None
-
-
-def _is_same(pid: int, created: float | None) -> bool:
-    """Whether this is still the process that was recorded: a clock that was set moves its time."""
-    now = _read_start(pid)
-    return now is not None and created is not None and abs(now - created) < 2.0
-
-
 def write_private(path: Path, text: str) -> None:
     """Write at once and with mode 0600 from the first byte: readers see all of it or nothing."""
     new = path.with_name(path.name + ".new")
     new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
+    # Paths are bytes to the system: whatever the locale, they come back as they were.
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write(text)
     new.replace(path)

@@ -6,13 +6,18 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
-
+from deployments.stack.log_tail import read_death, read_tail
+from deployments.stack.processes import (
+    Process,
+    collect_descendants,
+    kill_processes,
+    merge_processes,
+    send_signal,
+)
 from models.errors import StackError
 
 PR_SET_PDEATHSIG = 1
@@ -56,7 +61,7 @@ class Part:
     # It does one thing and ends; ending with 0 is no death.
     ends: bool = False
     process: "subprocess.Popen[bytes] | None" = field(default=None, init=False, repr=False)
-    _tree: list[psutil.Process] = field(default_factory=list, init=False, repr=False)
+    _tree: list[Process] = field(default_factory=list, init=False, repr=False)
 
     def start(self) -> None:
         """Start the program; stdout and stderr go to the log, the last start's log to .old."""
@@ -109,12 +114,12 @@ class Part:
         """Send the stop signal; the tree is noted first, orphans could not be found later."""
         if self.process is None:
             return
-        self._tree = _merge(self._tree, collect_descendants(self.process.pid))
+        self._tree = merge_processes(self._tree, collect_descendants(self.process.pid))
         if self.is_running:
             self.process.send_signal(self.stop_signal)
         if self.ask_descendants:
             for child in self._tree:
-                _send(child, signal.SIGTERM)
+                send_signal(child, signal.SIGTERM)
 
     def finish(self) -> None:
         """Wait for the end, then kill what is left of the whole tree."""
@@ -124,7 +129,7 @@ class Part:
             self.process.wait(self.stop_timeout_s)
         except subprocess.TimeoutExpired:
             # It may have started more meanwhile.
-            self._tree = _merge(self._tree, collect_descendants(self.process.pid))
+            self._tree = merge_processes(self._tree, collect_descendants(self.process.pid))
             self.process.kill()
             self.process.wait()
         kill_processes(self._tree)
@@ -136,50 +141,21 @@ class Part:
 
     def tail(self, lines: int = 20) -> str:
         """The last lines of its log."""
-        try:
-            with self.log.open("rb") as log:
-                log.seek(max(0, log.seek(0, os.SEEK_END) - 32_768))
-                text = log.read().decode(errors="replace")
-        except OSError:
-            return ""
-        return "\n".join(text.rstrip().splitlines()[-lines:])
+        return read_tail(self.log, lines)
 
     def describe_failure(self, what: str) -> StackError:
         """An error that names this part and shows the end of its log."""
-        tail = self.tail()
+        return self._describe(what, self.tail())
+
+    def _describe(self, what: str, tail: str) -> StackError:
         shown = f" Its last lines ({self.log}):\n{tail}" if tail else f" Its log: {self.log}"
         return StackError(f"{self.name} {what}.{shown}")
 
     def describe_death(self) -> StackError:
-        """The error for a part that ended by itself."""
+        """The error for a part that ended by itself; the last line names the cause."""
         code = self.exit_code
+        if code == -signal.SIGKILL:
+            how = "by signal 9 (killed by somebody, or by the system when memory ran out)"
+            return self._describe(f"ended {how}", self.tail())  # its log does not know why
         how = f"by signal {-code}" if code is not None and code < 0 else f"with code {code}"
-        return self.describe_failure(f"ended {how}")
-
-
-def collect_descendants(pid: int) -> list[psutil.Process]:
-    """All processes below this one, now."""
-    try:
-        return list(psutil.Process(pid).children(recursive=True))
-    except psutil.NoSuchProcess:
-        return []
-
-
-def kill_processes(processes: Iterable[psutil.Process], timeout_s: float = 5.0) -> None:
-    """Kill these (psutil never signals a reused pid) and wait until they are gone."""
-    left = list(processes)
-    for process in left:
-        _send(process, signal.SIGKILL)
-    deadline = time.monotonic() + timeout_s
-    psutil.wait_procs(left, timeout=max(0.0, deadline - time.monotonic()))
-
-
-def _send(process: psutil.Process, number: int) -> None:
-    try:
-        process.send_signal(number)
-    except psutil.Error:
-        return  # it is gone, which is what was wanted
-
-
-def _merge(known: list[psutil.Process], found: list[psutil.Process]) -> list[psutil.Process]:
-    return known + [process for process in found if process not in known]
+        return self._describe(f"ended {how}", read_death(self.log))

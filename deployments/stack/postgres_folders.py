@@ -1,14 +1,78 @@
-"""The folders around PostgreSQL: who may pass, who may enter, who still works in them."""
+"""What must hold before PostgreSQL starts: folders, permissions, and nobody left on its data."""
 
 import os
 import signal
 import stat
+import subprocess
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
-
-from deployments.stack.parts import Identity, kill_processes
+from deployments.stack.parts import Identity
+from deployments.stack.postgres_cluster import PORT, Cluster
+from deployments.stack.processes import (
+    find_working_in,
+    kill_processes,
+    send_signal,
+    wait_for_end,
+)
 from models.errors import StackError
+
+MAJOR_VERSION = "18"
+
+
+def prepare_cluster(cluster: Cluster) -> list[str]:
+    """Folders, permissions and leftovers, so that initdb and postgres can run.
+
+    Gives back what it changed outside the home or ended, a sentence each. Safe only while the
+    home is locked.
+    """
+    said = open_ancestors(cluster.data, cluster.identity)
+    _require_runnable(cluster)
+    make_private(cluster.sockets, cluster.identity)
+    if cluster.data.exists():
+        said += end_orphans(cluster.data)
+        for leftover in ("postmaster.pid", "postmaster.opts"):
+            # Nobody runs on this data now. A pid in there may since be another program's, which
+            # postgres would take for itself.
+            (cluster.data / leftover).unlink(missing_ok=True)
+        for leftover in (f".s.PGSQL.{PORT}", f".s.PGSQL.{PORT}.lock"):
+            (cluster.sockets / leftover).unlink(missing_ok=True)
+        _require_version(cluster.data)
+    return said
+
+
+def _require_runnable(cluster: Cluster) -> None:
+    """Try the program as its user: shows unreadable folders and libraries at once."""
+    user = cluster.identity
+    try:
+        subprocess.run(
+            [cluster.programs / "postgres", "--version"],
+            check=True,
+            capture_output=True,
+            cwd="/",
+            user=user.uid if user else None,
+            group=user.gid if user else None,
+            extra_groups=[] if user else None,
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        who = f"the user {user.name}" if user else "this user"
+        raise StackError(
+            f"PostgreSQL's programs in {cluster.programs} cannot be run by {who}: move the project "
+            "to a folder that every user may read, or start the stack as the folder's owner."
+        ) from error
+
+
+def _require_version(data: Path) -> None:
+    try:
+        version = (data / "PG_VERSION").read_text().strip()
+    except OSError as error:
+        raise StackError(
+            f"{data} is not a PostgreSQL folder: remove it, or set another FACEPASS_HOME."
+        ) from error
+    if version != MAJOR_VERSION:
+        raise StackError(
+            f"{data} was made by PostgreSQL {version}, this is {MAJOR_VERSION}: "
+            "dump and restore it, or set another FACEPASS_HOME."
+        )
 
 
 def open_ancestors(folder: Path, identity: Identity | None) -> list[str]:
@@ -58,21 +122,14 @@ def end_orphans(data: Path) -> list[str]:
     Every process of PostgreSQL has the data folder as its working folder, whatever pid a file
     names; the lock on the home says that no stack owns them.
     """
-    orphans = [process for process in psutil.process_iter() if _works_in(process, data)]
+    orphans = find_working_in(data, "postgres")
     if not orphans:
         return []
     parents = {process.pid for process in orphans}
     for process in orphans:
         if process.ppid() not in parents:
-            process.send_signal(signal.SIGINT)  # the server itself: a fast, clean shutdown
-    _gone, alive = psutil.wait_procs(orphans, timeout=15)
+            send_signal(process, signal.SIGINT)  # the server itself: a fast, clean shutdown
+    alive = wait_for_end(orphans, timeout_s=15)
     kill_processes(alive)
     how = "killed" if alive else "stopped"
     return [f"A PostgreSQL left over on {data} (pid {min(parents)}) was {how}."]
-
-
-def _works_in(process: psutil.Process, folder: Path) -> bool:
-    try:
-        return bool(process.cwd() == str(folder) and process.name().startswith("postgres"))
-    except (psutil.Error, OSError):
-        return False

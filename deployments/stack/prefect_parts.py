@@ -1,23 +1,14 @@
-"""Prefect's side of the stack: its server, the work pool, the deployments, the worker."""
+"""Prefect's programs: the server, `prefect deploy`, the worker."""
 
-import base64
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import httpx
-
 from deployments.names import WORK_POOL
 from deployments.stack.parts import Part
-from deployments.stack.waiting import NotReadyError
-from models.errors import StackError
 
 SERVER = "Prefect"
 WORKER = "worker"
-RUN_LIMIT = 2  # flow runs at a time; each loads its own models
-
-LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 SERVER_SETTINGS = {
     # The default writes task runs one by one: 1000 of them show after 30 s instead of 3.
@@ -37,6 +28,8 @@ CLIENT_SETTINGS = {
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
     "PREFECT_WORKER_QUERY_SECONDS": "2",
     "DO_NOT_TRACK": "1",
+    # A log is no terminal: a sentence cut at 80 letters says half.
+    "PREFECT_CLI_WRAP_LINES": "false",
 }
 
 
@@ -90,75 +83,3 @@ def build_worker(*, name: str, root: Path, env: Mapping[str, str], log: Path) ->
 
 def _cli() -> tuple[str, ...]:
     return (sys.executable, "-m", "prefect")
-
-
-def open_client(api_url: str) -> httpx.Client:
-    """A bare client: Prefect's own would read the user's profile, and takes seconds to import."""
-    headers = {}
-    key, basic = os.environ.get("PREFECT_API_KEY"), os.environ.get("PREFECT_API_AUTH_STRING")
-    if key:
-        headers["Authorization"] = f"Bearer {key}"
-    elif basic:
-        headers["Authorization"] = f"Basic {base64.b64encode(basic.encode()).decode()}"
-    # The environment's proxy is for the world, not for loopback.
-    trust_env = httpx.URL(api_url).host not in LOOPBACK
-    base_url = api_url.rstrip("/") + "/"
-    return httpx.Client(base_url=base_url, headers=headers, timeout=5.0, trust_env=trust_env)
-
-
-def require_health(client: httpx.Client) -> None:
-    """Raises NotReadyError until the server answers."""
-    try:
-        client.get("health").raise_for_status()
-    except httpx.HTTPError as error:
-        raise NotReadyError(str(error)) from error
-
-
-def require_outside_server(client: httpx.Client) -> None:
-    """Raises StackError, with what to do, if the configured server does not answer."""
-    try:
-        require_health(client)
-    except NotReadyError as error:
-        raise StackError(
-            f"The Prefect server at {client.base_url} does not answer ({error}): "
-            "start it, or unset PREFECT_API_URL to use the embedded one."
-        ) from error
-
-
-def create_pool(client: httpx.Client) -> None:
-    """The work pool, unless it is there; its limit is the number of syncs at a time.
-
-    Not the worker's own `--limit`: with it a worker of Prefect 3.8 dies when a run is retried
-    while its last process is still ending ("this borrower is already holding one of this
-    CapacityLimiter's tokens", PrefectHQ/prefect#10632 and #16806).
-    """
-    response = client.get(f"work_pools/{WORK_POOL}")
-    if response.status_code == httpx.codes.NOT_FOUND:
-        pool = {"name": WORK_POOL, "type": "process", "concurrency_limit": RUN_LIMIT}
-        response = client.post("work_pools/", json=pool)
-        if response.status_code == httpx.codes.CONFLICT:
-            return  # another stack on the same server was faster
-    if response.is_error:
-        raise StackError(
-            f"The work pool {WORK_POOL} cannot be created at {client.base_url}: "
-            f"{response.status_code} {response.text[:200]}"
-        )
-
-
-def read_heartbeat(client: httpx.Client, worker: str) -> str | None:
-    """When the server last heard of this worker, if it counts as online."""
-    body = {"workers": {"status": {"any_": ["ONLINE"]}}}
-    try:
-        response = client.post(f"work_pools/{WORK_POOL}/workers/filter", json=body)
-        response.raise_for_status()
-    except httpx.HTTPError as error:
-        raise NotReadyError(str(error)) from error
-    beats = {found["name"]: str(found["last_heartbeat_time"]) for found in response.json()}
-    return beats.get(worker)
-
-
-def require_heartbeat(client: httpx.Client, worker: str, before: str | None) -> None:
-    """Raises NotReadyError until the worker is online with a heartbeat newer than `before`."""
-    beat = read_heartbeat(client, worker)
-    if beat is None or beat == before:
-        raise NotReadyError("the worker has not reported to the server")

@@ -6,8 +6,14 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from deployments.stack import postgres, prefect_parts, s3
-from deployments.stack.bring_up import API, BringUp
+from deployments.stack import api_part, postgres, postgres_folders, prefect_parts, s3
+from deployments.stack.bring_up import BringUp
+from deployments.stack.disk import (
+    DiskWatch,
+    explain_failures,
+    require_database,
+    require_start,
+)
 from deployments.stack.home import StackHome
 from deployments.stack.parts import Part
 from deployments.stack.plan import StackPlan, plan_stack
@@ -18,7 +24,7 @@ from models.settings import Settings
 
 # Whoever uses something stops before it; parts of one row stop side by side.
 STOP_ORDER = (
-    (API, prefect_parts.WORKER, "prefect deploy", "initdb"),
+    (api_part.NAME, prefect_parts.WORKER, "prefect deploy", "initdb"),
     (prefect_parts.SERVER, s3.NAME),
     (postgres.NAME,),
 )
@@ -70,7 +76,7 @@ class EmbeddedStack:
         KeyboardInterrupt when a stop signal came meanwhile.
         """
         began = time.monotonic()
-        with note_signals() as note:
+        with note_signals() as note, explain_failures(self.home.path):
             try:
                 self._prepare()
                 asyncio.run(self._bring_up(note))
@@ -88,9 +94,12 @@ class EmbeddedStack:
 
     def watch(self) -> None:
         """Return when a stop signal comes. Raises StackError when a part dies."""
-        with note_signals() as note:
+        disk = DiskWatch(self.home.path)
+        with note_signals() as note, explain_failures(self.home.path):
             while note.number is None:
                 self.poll()
+                for sentence in disk.look():
+                    self._report(sentence)
                 time.sleep(0.2)
 
     def stop(self) -> None:
@@ -121,9 +130,12 @@ class EmbeddedStack:
         self.home.hold()
         for name in self.home.sweep():
             self._report(f"Left over from a stack that was killed, now ended: {name}.")
+        require_start(self.home.path)
         self._plan = plan_stack(self._settings, self.home)
         if self._plan.cluster is not None:
-            for said in postgres.prepare_cluster(self._plan.cluster):
+            cluster = self._plan.cluster
+            require_database(self.home.path, cluster.sockets, is_new=not cluster.data.exists())
+            for said in postgres_folders.prepare_cluster(cluster):
                 self._report(said)
 
     async def _bring_up(self, note: SignalNote) -> None:

@@ -51,19 +51,25 @@ class RunningStack:
         return self.process.wait(60)
 
 
-def launch(home: Path, **overrides: str) -> RunningStack:
+def launch(
+    home: Path, *, python: str = sys.executable, uid: int | None = None, **overrides: str
+) -> RunningStack:
+    """`make up` on this home, on free ports, as this user or another."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("FACEPASS_", "PREFECT_"))}
     # Keys and profile of somebody else's S3 must not lead the children away.
     ours = {"FACEPASS_HOME": str(home), "AWS_PROFILE": "missing", **dict.fromkeys(PORTS, "0")}
     home.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=home.parent, suffix=".out", delete=False) as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "deployments.stack"],
+            [python, "-m", "deployments.stack"],
             env={**kept, **ours, **overrides},
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
+            user=uid,
+            group=uid,
+            extra_groups=None if uid is None else [],
             preexec_fn=die_with_parent,
         )
     return RunningStack(process, Path(file.name), home)
@@ -77,8 +83,9 @@ def wait_for(condition: Callable[[], Any], stack: RunningStack, seconds: float =
         time.sleep(0.1)
 
 
-def start(home: Path) -> RunningStack:
-    stack = launch(home)
+def start(home: Path, **overrides: str) -> RunningStack:
+    """The stack when it is up."""
+    stack = launch(home, **overrides)
     wait_for((home / "stack.env").exists, stack)
     return stack
 

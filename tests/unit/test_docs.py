@@ -36,7 +36,7 @@ def test_every_make_command_exists() -> None:
 
 
 def test_every_module_that_is_run_exists() -> None:
-    modules = set(re.findall(r"python -m ([a-z.]+)", README))
+    modules = set(re.findall(r"python -m ([a-z_.]+)", README))
     assert {"api", "models.migrate"} <= modules
     for module in modules:
         assert importlib.util.find_spec(module), module

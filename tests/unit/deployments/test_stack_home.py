@@ -1,13 +1,16 @@
 """The home folder: its lock, its files' modes, and leftovers of a killed stack."""
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from deployments.stack.home import MARK, StackHome
+from deployments.stack.home import StackHome
 from deployments.stack.parts import Part, die_with_parent
+from deployments.stack.processes import MARK
 from models.errors import StackError
 
 
@@ -69,3 +72,16 @@ def test_a_reused_pid_is_let_alone(tmp_path: Path) -> None:
     finally:
         stranger.kill()
         stranger.wait()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_the_dead_that_nobody_reaped_yet_are_not_called_leftovers(tmp_path: Path) -> None:
+    home = StackHome(tmp_path)
+    part = Part("worker", ["sleep", "60"], {MARK: home.mark}, tmp_path / "worker.log")
+    part.start()
+    home.record([part])
+    assert part.process is not None
+    os.kill(part.process.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, part.process.pid, os.WEXITED | os.WNOWAIT)  # it ended, and stays a zombie
+    assert StackHome(tmp_path).sweep() == []
+    assert part.exit_code == -signal.SIGKILL

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from deployments.stack import postgres, postgres_folders
+from deployments.stack import postgres_cluster, postgres_folders
 from deployments.stack.parts import Identity
 from models.errors import StackError
 
 
 def test_socket_folders_differ_by_home_and_stay_short(tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 200)
-    first, second = (postgres.name_socket_folder(home, None) for home in (tmp_path, deep))
+    first, second = (postgres_cluster.name_socket_folder(home, None) for home in (tmp_path, deep))
     assert first != second
-    assert len(str(second / ".s.PGSQL.5432")) <= postgres.MAX_SOCKET_PATH
+    assert len(str(second / ".s.PGSQL.5432")) <= postgres_cluster.MAX_SOCKET_PATH
 
 
 def test_a_long_temporary_folder_is_refused(
@@ -25,7 +25,18 @@ def test_a_long_temporary_folder_is_refused(
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     monkeypatch.setattr(tempfile, "tempdir", "/" + "t" * 120)
     with pytest.raises(StackError, match="too long for PostgreSQL's socket: set TMPDIR"):
-        postgres.name_socket_folder(tmp_path, None)
+        postgres_cluster.name_socket_folder(tmp_path, None)
+
+
+def test_a_runtime_folder_of_another_user_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert postgres_cluster.name_socket_folder(tmp_path, None).parent == tmp_path
+    # What `su` leaves behind: the name of a folder that this user may not write to.
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    folder = postgres_cluster.name_socket_folder(tmp_path, None)
+    assert folder.parent == Path(tempfile.gettempdir())
 
 
 def test_ancestors_get_passage_and_nothing_else(tmp_path: Path) -> None:
@@ -56,33 +67,33 @@ def test_nothing_is_opened_for_a_normal_user(tmp_path: Path) -> None:
 def test_a_stale_pid_file_with_a_living_pid_does_not_stop_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres, "_require_runnable", lambda _cluster: None)
+    monkeypatch.setattr(postgres_folders, "_require_runnable", lambda _cluster: None)
     data = tmp_path / "postgres"
     data.mkdir()
     (data / "PG_VERSION").write_text("18\n")
     (data / "postmaster.pid").write_text(f"{os.getpid()}\n{data}\n")
-    cluster = postgres.Cluster(data, tmp_path / "sockets", tmp_path, None)
-    assert postgres.prepare_cluster(cluster) == []
+    cluster = postgres_cluster.Cluster(data, tmp_path / "sockets", tmp_path, None)
+    assert postgres_folders.prepare_cluster(cluster) == []
     assert not (data / "postmaster.pid").exists()
     assert stat.S_IMODE(cluster.sockets.stat().st_mode) == 0o700
 
 
 def test_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres, "_require_runnable", lambda _cluster: None)
+    monkeypatch.setattr(postgres_folders, "_require_runnable", lambda _cluster: None)
     data = tmp_path / "postgres"
     data.mkdir()
     (data / "PG_VERSION").write_text("16\n")
-    cluster = postgres.Cluster(data, tmp_path / "sockets", tmp_path, None)
+    cluster = postgres_cluster.Cluster(data, tmp_path / "sockets", tmp_path, None)
     with pytest.raises(StackError, match="made by PostgreSQL 16, this is 18"):
-        postgres.prepare_cluster(cluster)
+        postgres_folders.prepare_cluster(cluster)
 
 
 def test_a_symlink_in_the_place_of_the_socket_folder_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres, "_require_runnable", lambda _cluster: None)
+    monkeypatch.setattr(postgres_folders, "_require_runnable", lambda _cluster: None)
     (tmp_path / "target").mkdir()
     (tmp_path / "sockets").symlink_to(tmp_path / "target")
-    cluster = postgres.Cluster(tmp_path / "postgres", tmp_path / "sockets", tmp_path, None)
+    cluster = postgres_cluster.Cluster(tmp_path / "postgres", tmp_path / "sockets", tmp_path, None)
     with pytest.raises(StackError, match="is not this stack's"):
-        postgres.prepare_cluster(cluster)
+        postgres_folders.prepare_cluster(cluster)

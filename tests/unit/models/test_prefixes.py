@@ -170,7 +170,16 @@ def test_folders_hidden_files_and_other_files_are_no_photos(name: str) -> None:
     assert not is_image_key(f"events/1/previews/{name}")
 
 
-@given(SEGMENTS.filter(lambda name: name.strip(".")), st.sampled_from(sorted(IMAGE_SUFFIXES)))
+def is_plain(name: str) -> bool:
+    """Neither dots alone nor macOS's file of attributes."""
+    return bool(name.strip(".")) and not name.startswith("._")
+
+
+def test_macos_files_of_attributes_are_no_photos() -> None:
+    assert not is_image_key("events/1/previews/._IMG_1.jpg")
+
+
+@given(SEGMENTS.filter(is_plain), st.sampled_from(sorted(IMAGE_SUFFIXES)))
 def test_any_name_before_an_image_suffix_makes_a_photo(name: str, suffix: str) -> None:
     assert is_image_key(f"events/1/previews/{name}{suffix}")
     assert is_image_key(f"events/1/previews/{name}{suffix.upper()}")

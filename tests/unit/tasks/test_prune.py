@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from prefect.filesystems import LocalFileSystem, WritableFileSystem
 from prefect.logging import disable_run_logger
 from prefect_aws import S3Bucket
 
+from models.errors import S3DownloadError
 from tasks import prune
 from tasks.embed import CACHE_LIFETIME, build_cache_key
 from tasks.prune import prune_bucket, prune_expired, prune_folder, prune_storage
@@ -106,7 +108,7 @@ class FakeClient:
         assert operation == "list_objects_v2"
         return self
 
-    def paginate(self, **call: str) -> Any:  # noqa: ANN401 (boto3's pages)
+    def paginate(self, **call: str) -> Any:
         self.listed.append(call)
         for page in self.pages:
             objects = [{"Key": k, "LastModified": when, "Size": 5} for k, when in page.items()]
@@ -160,6 +162,17 @@ def test_only_the_cache_below_the_blocks_folder_is_listed(
     assert client.listed == [{"Bucket": "photos", "Prefix": prefix}]
     # What Prefect itself makes of a key lies there.
     assert block._resolve_path(build_cache_key([], "pack", 7)).startswith(prefix)
+
+
+def test_s3_being_away_is_told_in_the_products_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise EndpointConnectionError(endpoint_url="https://s3.example.org")
+
+    client = FakeClient([])
+    monkeypatch.setattr(client, "get_paginator", fail)
+    monkeypatch.setattr("prefect_aws.AwsCredentials.get_client", lambda *_: client)
+    with pytest.raises(S3DownloadError, match="S3 unreachable"):
+        prune_storage(S3Bucket(bucket_name="photos"), LIMIT)
 
 
 # --- all of them ---

@@ -1,0 +1,91 @@
+"""What the stack says to Prefect's API while it comes up: health, the work pool, heartbeats."""
+
+import base64
+import os
+
+import httpx
+
+from deployments.names import WORK_POOL
+from deployments.stack.waiting import NotReadyError
+from models.errors import StackError
+
+RUN_LIMIT = 2  # flow runs at a time; each loads its own models
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+
+def open_client(api_url: str) -> httpx.Client:
+    """A bare client: Prefect's own would read the user's profile, and takes seconds to import."""
+    headers = {}
+    key, basic = os.environ.get("PREFECT_API_KEY"), os.environ.get("PREFECT_API_AUTH_STRING")
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    elif basic:
+        headers["Authorization"] = f"Basic {base64.b64encode(basic.encode()).decode()}"
+    # The environment's proxy is for the world, not for loopback.
+    trust_env = httpx.URL(api_url).host not in LOOPBACK
+    base_url = api_url.rstrip("/") + "/"
+    return httpx.Client(base_url=base_url, headers=headers, timeout=5.0, trust_env=trust_env)
+
+
+def require_health(client: httpx.Client) -> None:
+    """Raises NotReadyError until the server answers."""
+    try:
+        client.get("health").raise_for_status()
+    except httpx.HTTPError as error:
+        raise NotReadyError(str(error)) from error
+
+
+def require_outside_server(client: httpx.Client) -> None:
+    """Raises StackError, with what to do, if the configured server does not answer."""
+    try:
+        require_health(client)
+    except NotReadyError as error:
+        raise StackError(
+            f"The Prefect server at {client.base_url} does not answer ({error}): "
+            "start it, or unset PREFECT_API_URL to use the embedded one."
+        ) from error
+
+
+def settle_pool(client: httpx.Client, *, embedded: bool) -> None:
+    """The work pool, unless it is there; its limit is the number of syncs at a time.
+
+    The embedded server's pool gets the limit if it has none: homes from before the limit. A pool
+    of somebody else's server stays as it is, and so does a limit that a person has set.
+
+    Not the worker's own `--limit`: with it a worker of Prefect 3.8 dies when a run is retried
+    while its last process is still ending ("this borrower is already holding one of this
+    CapacityLimiter's tokens", PrefectHQ/prefect#10632 and #16806).
+    """
+    response = client.get(f"work_pools/{WORK_POOL}")
+    if response.status_code == httpx.codes.NOT_FOUND:
+        pool = {"name": WORK_POOL, "type": "process", "concurrency_limit": RUN_LIMIT}
+        response = client.post("work_pools/", json=pool)
+        if response.status_code == httpx.codes.CONFLICT:
+            return  # another stack on the same server was faster
+    elif embedded and response.is_success and response.json()["concurrency_limit"] is None:
+        change = {"concurrency_limit": RUN_LIMIT}
+        response = client.patch(f"work_pools/{WORK_POOL}", json=change)
+    if response.is_error:
+        raise StackError(
+            f"The work pool {WORK_POOL} cannot be set up at {client.base_url}: "
+            f"{response.status_code} {response.text[:200]}"
+        )
+
+
+def read_heartbeat(client: httpx.Client, worker: str) -> str | None:
+    """When the server last heard of this worker, if it counts as online."""
+    body = {"workers": {"status": {"any_": ["ONLINE"]}}}
+    try:
+        response = client.post(f"work_pools/{WORK_POOL}/workers/filter", json=body)
+        response.raise_for_status()
+    except httpx.HTTPError as error:
+        raise NotReadyError(str(error)) from error
+    beats = {found["name"]: str(found["last_heartbeat_time"]) for found in response.json()}
+    return beats.get(worker)
+
+
+def require_heartbeat(client: httpx.Client, worker: str, before: str | None) -> None:
+    """Raises NotReadyError until the worker is online with a heartbeat newer than `before`."""
+    beat = read_heartbeat(client, worker)
+    if beat is None or beat == before:
+        raise NotReadyError("the worker has not reported to the server")

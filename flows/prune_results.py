@@ -1,0 +1,18 @@
+"""The daily pruning: expired results are deleted, for Prefect only stops using them."""
+
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+
+from tasks.prune import prune_expired
+
+
+@flow(name="prune_results", flow_run_name="prune expired results", persist_result=False)
+def prune_results() -> State[Any]:
+    """Delete cached faces that have expired; counts are the data of the final state."""
+    counts = prune_expired()
+    return Completed(
+        name=f"Completed: {counts['deleted']} deleted, {counts['kept']} kept", data=counts
+    )
