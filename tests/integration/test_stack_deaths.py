@@ -41,6 +41,7 @@ def dying(models_root: Path) -> Iterator[dict[str, Part]]:
         finally:
             for part in parts.values():
                 part.stop()
+            postgres.remove_socket_folder(locate_cluster(Path(folder)))
 
 
 def build_parts(home: Path, taken_port: int) -> list[Part]:
