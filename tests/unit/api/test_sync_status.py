@@ -1,0 +1,64 @@
+"""When a run that Prefect calls alive is dead: heartbeats, queues and time to start."""
+
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+import pytest
+
+from api.sync_status import START_LIMIT, _is_lost
+from deployments.orchestrator import RunPhase, RunReport
+from models.runs import HEARTBEAT_LIMIT
+from models.tables import SyncRun, SyncState, utc_now
+
+FRESH = timedelta(seconds=1)
+STALE = HEARTBEAT_LIMIT + timedelta(seconds=1)
+LONG_AGO = START_LIMIT + timedelta(seconds=1)
+
+
+def is_lost(
+    state: SyncState, beat: timedelta | None, phase: RunPhase, due: timedelta, *, queued: bool
+) -> bool:
+    now = utc_now()
+    run = SyncRun(
+        flow_run_id=uuid4(),
+        event_id=1,
+        s3_prefix="events/1/previews/",
+        state=state,
+        heartbeat_at=None if beat is None else now - beat,
+    )
+    run.state = state.value  # type: ignore[assignment]  # as it comes from the database
+    return _is_lost(run, RunReport(phase, None, due=_before(now, due), is_queued=queued))
+
+
+def _before(now: datetime, ago: timedelta) -> datetime:
+    return now - ago
+
+
+@pytest.mark.parametrize("beat", [None, FRESH, STALE])
+def test_a_run_in_the_queue_is_never_lost(beat: timedelta | None) -> None:
+    assert not is_lost(SyncState.PENDING, beat, RunPhase.PENDING, LONG_AGO, queued=True)
+
+
+@pytest.mark.parametrize("phase", [RunPhase.RUNNING, RunPhase.RETRYING, RunPhase.PENDING])
+def test_a_heartbeat_is_a_sign_of_life_whatever_the_phase(phase: RunPhase) -> None:
+    assert not is_lost(SyncState.RUNNING, FRESH, phase, LONG_AGO, queued=False)
+
+
+@pytest.mark.parametrize(
+    ("state", "phase"),
+    [(SyncState.RUNNING, RunPhase.RUNNING), (SyncState.RETRYING, RunPhase.RETRYING)],
+)
+def test_a_run_that_stopped_beating_is_lost(state: SyncState, phase: RunPhase) -> None:
+    # The worker and the flow's process were killed together: Prefect knows nothing of it.
+    assert is_lost(state, STALE, phase, FRESH, queued=False)
+
+
+def test_a_run_retried_by_hand_gets_time_to_start() -> None:
+    assert not is_lost(SyncState.RUNNING, STALE, RunPhase.RETRYING, FRESH, queued=False)
+    assert is_lost(SyncState.RUNNING, STALE, RunPhase.RETRYING, LONG_AGO, queued=False)
+
+
+@pytest.mark.parametrize("phase", [RunPhase.RUNNING, RunPhase.PENDING])
+def test_a_run_that_died_before_its_first_heartbeat_is_lost_in_the_end(phase: RunPhase) -> None:
+    assert not is_lost(SyncState.PENDING, None, phase, FRESH, queued=False)
+    assert is_lost(SyncState.PENDING, None, phase, LONG_AGO, queued=False)
