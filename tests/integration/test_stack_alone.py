@@ -38,6 +38,8 @@ from tests.integration.test_stack import (
 )
 from tests.photos import encode_jpeg, read_sample
 
+pytestmark = pytest.mark.campaign
+
 MIB = 1024 * 1024
 DISK_MIB = 480
 # Deep, with spaces, quotes and Cyrillic letters, as in a wedding photographer's archive.
