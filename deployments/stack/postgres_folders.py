@@ -25,7 +25,12 @@ def prepare_cluster(cluster: Cluster) -> list[str]:
     Gives back what it changed outside the home or ended, a sentence each. Safe only while the
     home is locked.
     """
-    said = open_ancestors(cluster.data, cluster.identity)
+    # The programs lie in the project's .venv, which may be below a private folder of root's.
+    said = [
+        line
+        for path in (cluster.data, cluster.programs / "postgres")
+        for line in open_ancestors(path, cluster.identity)
+    ]
     _require_runnable(cluster)
     make_private(cluster.sockets, cluster.identity)
     if cluster.data.exists():
