@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-unit test-stack lint format lock migration
+.PHONY: help setup demo up test test-unit lint format lock migration
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,9 +40,6 @@ test: $(READY) ## every test
 
 test-unit: $(READY) ## the quick loop
 	python -m pytest tests/unit
-
-test-stack: $(READY) ## two stacks side by side, kill -9, a full disk (wants a quiet machine)
-	python -m pytest -m campaign tests/integration/test_stack_alone.py
 
 lint: $(READY) ## ruff, format check, strict types
 	ruff check .

@@ -48,7 +48,12 @@ class RunningStack:
 
     def end(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(60)
+        try:
+            return self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            family = [psutil.Process(self.process.pid), *self.descendants()]
+            states = "\n".join(f"{p.pid} {p.status()} {' '.join(p.cmdline())}" for p in family)
+            pytest.fail(f"Still there after 60 s:\n{states}\n{self.output.read_text()}")
 
 
 def launch(
