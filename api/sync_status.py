@@ -7,7 +7,9 @@ import anyio.from_thread
 from sqlmodel import Session
 
 from deployments.orchestrator import Orchestrator, RunPhase, RunReport
-from models.runs import HEARTBEAT_LIMIT, end_run, raise_epoch
+from models.events import lock_event
+from models.heartbeats import HEARTBEAT_LIMIT, measure_silence
+from models.runs import end_run, raise_epoch
 from models.tables import SyncRun, SyncState, utc_now
 
 START_LIMIT = timedelta(minutes=5)
@@ -34,25 +36,39 @@ def settle_run(session: Session, run: SyncRun, orchestrator: Orchestrator) -> Sy
 
     Raises OrchestratorUnavailableError when the record alone cannot tell.
     """
-    if run.finished_at is not None:
+    report = close_dead_run(session, run, orchestrator)
+    if report is None:
         return SyncView(run.state, run.detail)
+    return _describe_live_run(run, report, orchestrator)
+
+
+def close_dead_run(session: Session, run: SyncRun, orchestrator: Orchestrator) -> RunReport | None:
+    """Close the record of a run that ended without a word; what Prefect says of one that lives.
+
+    None when the record is closed, now or before. Raises OrchestratorUnavailableError.
+    """
+    if run.finished_at is not None:
+        return None
     report = anyio.from_thread.run(orchestrator.read_run, run.flow_run_id)
     # The flow may have ended between the two looks: its record has the last word.
     session.refresh(run)
     if run.finished_at is not None:
-        return SyncView(run.state, run.detail)
+        return None
     if report is None:
-        return _close_run(session, run, SyncState.CRASHED, _UNKNOWN)
+        _close_run(session, run, SyncState.CRASHED, _UNKNOWN)
+        return None
     if report.phase in _ENDED:
         state, detail = _ENDED[report.phase]
-        return _close_run(session, run, state, run.detail or detail)
-    if _is_lost(run, report):
+        _close_run(session, run, state, run.detail or detail)
+        return None
+    if _is_lost(run, report, measure_silence(session, run.flow_run_id)):
         anyio.from_thread.run(orchestrator.crash_run, run.flow_run_id, _LOST)
-        return _close_run(session, run, SyncState.CRASHED, _LOST)
-    return _describe_live_run(run, report, orchestrator)
+        _close_run(session, run, SyncState.CRASHED, _LOST)
+        return None
+    return report
 
 
-def _is_lost(run: SyncRun, report: RunReport) -> bool:
+def _is_lost(run: SyncRun, report: RunReport, silence: timedelta | None) -> bool:
     """Whether a run that Prefect calls alive has no process that gives signs of life.
 
     One that waits in the queue needs none. One that is starting, or was retried by hand, gets
@@ -60,19 +76,25 @@ def _is_lost(run: SyncRun, report: RunReport) -> bool:
     """
     if report.is_queued:
         return False
-    now = utc_now()
-    if run.heartbeat_at is not None and now - run.heartbeat_at < HEARTBEAT_LIMIT:
+    if silence is not None and silence < HEARTBEAT_LIMIT:
         return False
-    was_beating = str(run.state) == str(report.phase) and run.heartbeat_at is not None
-    return was_beating or now - report.due > START_LIMIT
+    was_beating = str(run.state) == str(report.phase) and silence is not None
+    return was_beating or utc_now() - report.due > START_LIMIT
 
 
-def _close_run(session: Session, run: SyncRun, state: SyncState, detail: str) -> SyncView:
-    """End the record, and whatever may be left of the run: it stores nothing any more."""
+def _close_run(session: Session, run: SyncRun, state: SyncState, detail: str) -> None:
+    """End the record, and whatever may be left of the run: it stores nothing any more.
+
+    Two who close the same run take turns at the event's row. The second must not raise the epoch
+    again: it may be that of a newer run by then.
+    """
+    lock_event(session, run.event_id)
+    session.refresh(run)
+    if run.finished_at is not None:
+        return
     raise_epoch(session, run.event_id)
     end_run(session, run.flow_run_id, state, detail=detail)
     session.refresh(run)
-    return SyncView(run.state, run.detail)
 
 
 def _describe_live_run(run: SyncRun, report: RunReport, orchestrator: Orchestrator) -> SyncView:

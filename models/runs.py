@@ -1,6 +1,6 @@
 """Records of syncs: one `SyncRun` a flow run, and how one ends for good."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,11 +11,7 @@ from sqlmodel import Session, col, select
 from models.events import lock_event
 from models.tables import Event, SyncRun, SyncState, utc_now
 
-HEARTBEAT_INTERVAL_S = 10
 REQUEST_LOCK_CLASS = 0x46_52  # "FR": first half of the advisory lock's key
-# A run without a heartbeat for longer is dead, whatever Prefect still says of it: five beats, so
-# that a loaded machine is not called dead, and below the minute in which an operator looks again.
-HEARTBEAT_LIMIT = timedelta(seconds=50)
 
 
 def ensure_run(session: Session, *, flow_run_id: UUID, event_id: int, s3_prefix: str) -> SyncRun:
@@ -124,16 +120,6 @@ def mark_retrying(
         .where(col(SyncRun.flow_run_id) == flow_run_id, col(SyncRun.finished_at).is_(None))
         .values(state=SyncState.RETRYING, detail=detail, next_try_at=next_try_at)
     )
-
-
-def touch_heartbeat(session: Session, flow_run_id: UUID) -> bool:
-    """Say that the run's process lives; False once the run is finished."""
-    changed = session.execute(
-        update(SyncRun)
-        .where(col(SyncRun.flow_run_id) == flow_run_id, col(SyncRun.finished_at).is_(None))
-        .values(heartbeat_at=func.now())
-    )
-    return bool(changed.rowcount)  # type: ignore[attr-defined]
 
 
 def remember_prefix(session: Session, flow_run_id: UUID, event_id: int, s3_prefix: str) -> bool:

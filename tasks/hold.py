@@ -37,6 +37,7 @@ from models.settings import get_settings
 from models.tables import SyncState, utc_now
 from tasks.artifacts import publish_failure, start_progress
 from tasks.heartbeat import start_heartbeat, stop_heartbeat
+from tasks.leftovers import end_lost_tasks
 from tasks.packs import ModelPack, describe_pack, resolve_pack
 from tasks.ticket import HeldSync, Ticket
 from tasks.turns import wait_for_turn
@@ -82,6 +83,8 @@ def _begin(sync: HeldSync, stack: ExitStack) -> None:
         sync.end(SyncState.SKIPPED, message, holder)
         return
     epoch, pack_id = _take_over(sync, pack)
+    if flow_run.get_run_count() > 1:
+        end_lost_tasks(sync.flow_run_id)
     sync.ticket_or_none = Ticket(
         flow_run_id=sync.flow_run_id,
         event_id=sync.event_id,

@@ -89,6 +89,13 @@ def _close_run(session: Session, flow_run_id: UUID) -> dict[str, Any]:
     return result
 
 
+def name_completion(result: dict[str, Any]) -> str:
+    """The name of a completed run's state: what is usual always, the rest where there is any."""
+    rest = [f"{result[name]} {name}" for name in ("updated", "failed", "gone") if result[name]]
+    counts = [f"{result['new_photos']} new", f"{result['skipped']} skipped", *rest]
+    return f"Completed: {', '.join(counts)}"
+
+
 def build_final_state(sync: HeldSync) -> State[Any]:
     """The state in which Prefect shows a sync that is over.
 
@@ -96,8 +103,8 @@ def build_final_state(sync: HeldSync) -> State[Any]:
     has retries left. Crashed is not retried, and its name says what it is.
     """
     if sync.result is not None:
-        counts = f"{sync.result['new_photos']} new, {sync.result['skipped']} skipped"
-        return Completed(name=f"Completed: {counts}", message=sync.message, data=sync.result)
+        name = name_completion(sync.result)
+        return Completed(name=name, message=sync.message, data=sync.result)
     if sync.state is SyncState.SKIPPED:
         return Completed(name="Skipped", message=sync.message, data=None)
     return State(type=StateType.CRASHED, name="Failed", message=sync.message)

@@ -3,10 +3,13 @@
 import time
 from uuid import UUID
 
+from sqlmodel import Session
+
 from models.errors import SyncIncompleteError
-from models.runs import HEARTBEAT_LIMIT, find_active_run, remember_prefix
+from models.heartbeats import HEARTBEAT_LIMIT, measure_silence
+from models.runs import find_active_run, remember_prefix
 from models.session import EventLock, open_session
-from models.tables import SyncRun, SyncState, utc_now
+from models.tables import SyncRun, SyncState
 
 LOCK_TRIES, LOCK_PAUSE_S = 60, 1.0
 
@@ -23,7 +26,7 @@ def wait_for_turn(lock: EventLock, flow_run_id: UUID, event_id: int, s3_prefix: 
             rival = find_active_run(session, event_id, but=flow_run_id)
             if (
                 rival is not None
-                and _is_alive(rival, locked=locked)
+                and _is_alive(session, rival, locked=locked)
                 and remember_prefix(session, rival.flow_run_id, event_id, s3_prefix)
             ):
                 return rival.flow_run_id
@@ -33,7 +36,7 @@ def wait_for_turn(lock: EventLock, flow_run_id: UUID, event_id: int, s3_prefix: 
     raise SyncIncompleteError(f"Event {event_id} is held by a run that does not end.")
 
 
-def _is_alive(rival: SyncRun, *, locked: bool) -> bool:
+def _is_alive(session: Session, rival: SyncRun, *, locked: bool) -> bool:
     """Whether another unfinished run has the event.
 
     A running one holds the lock. One that waits for its next attempt does not, but its process
@@ -41,6 +44,6 @@ def _is_alive(rival: SyncRun, *, locked: bool) -> bool:
     """
     if rival.state == SyncState.RUNNING:
         return not locked
-    beat = rival.heartbeat_at
-    fresh = beat is not None and utc_now() - beat < HEARTBEAT_LIMIT
+    silence = measure_silence(session, rival.flow_run_id)
+    fresh = silence is not None and silence < HEARTBEAT_LIMIT
     return rival.state == SyncState.RETRYING and fresh

@@ -151,6 +151,10 @@ def test_a_killed_worker_process_is_told_and_the_run_can_be_retried(
 
     assert read_status()["result"]["new_photos"] == 40
     assert set(event.face_counts().values()) == {6}
+    # What the dead attempt left does not run on for ever in Prefect's UI.
+    unfinished = {"type": {"any_": ["RUNNING", "PENDING"]}}
+    mine = {"flow_runs": {"id": {"any_": [task_id]}}, "task_runs": {"state": unfinished}}
+    wait_until(lambda: prefect.post("/task_runs/filter", json=mine).json() == [], 15)
     assert api.post("/api/v1/faces/sync-s3", json=body).json()["task_id"] != task_id
 
 

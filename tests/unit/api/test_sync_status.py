@@ -1,13 +1,13 @@
 """When a run that Prefect calls alive is dead: heartbeats, queues and time to start."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 
 from api.sync_status import START_LIMIT, _is_lost
 from deployments.orchestrator import RunPhase, RunReport
-from models.runs import HEARTBEAT_LIMIT
+from models.heartbeats import HEARTBEAT_LIMIT
 from models.tables import SyncRun, SyncState, utc_now
 
 FRESH = timedelta(seconds=1)
@@ -18,20 +18,14 @@ LONG_AGO = START_LIMIT + timedelta(seconds=1)
 def is_lost(
     state: SyncState, beat: timedelta | None, phase: RunPhase, due: timedelta, *, queued: bool
 ) -> bool:
-    now = utc_now()
     run = SyncRun(
         flow_run_id=uuid4(),
         event_id=1,
         s3_prefix="events/1/previews/",
         state=state,
-        heartbeat_at=None if beat is None else now - beat,
     )
     run.state = state.value  # type: ignore[assignment]  # as it comes from the database
-    return _is_lost(run, RunReport(phase, None, due=_before(now, due), is_queued=queued))
-
-
-def _before(now: datetime, ago: timedelta) -> datetime:
-    return now - ago
+    return _is_lost(run, RunReport(phase, None, due=utc_now() - due, is_queued=queued), beat)
 
 
 @pytest.mark.parametrize("beat", [None, FRESH, STALE])

@@ -10,7 +10,7 @@ from prefect.client.schemas.objects import StateType
 
 from models.tables import SyncRun, SyncState
 from tasks.hold import HeldSync
-from tasks.results import build_final_state, build_result
+from tasks.results import build_final_state, build_result, name_completion
 
 RUN = UUID("a1b2c3d4-e5f6-7890-abcd-ef1234567890")
 PREFIX = "events/1/previews/"
@@ -126,6 +126,24 @@ def test_a_completed_sync_shows_its_counts_and_carries_the_statistics() -> None:
     assert (state.type, state.name) == (StateType.COMPLETED, "Completed: 120 new, 30 skipped")
     assert state.message == "Successfully synced 120 new photos"
     assert state.data == result
+
+
+@pytest.mark.parametrize(
+    ("counts", "name"),
+    [
+        ({}, "Completed: 0 new, 0 skipped"),
+        ({"new_photos": 3, "failed": 2}, "Completed: 3 new, 0 skipped, 2 failed"),
+        (
+            {"skipped": 1, "updated": 4, "failed": 2, "gone": 5},
+            "Completed: 0 new, 1 skipped, 4 updated, 2 failed, 5 gone",
+        ),
+    ],
+)
+def test_the_name_of_a_completed_run_tells_what_needs_an_eye(
+    counts: dict[str, int], name: str
+) -> None:
+    nothing = dict.fromkeys(("new_photos", "skipped", "updated", "failed", "gone"), 0)
+    assert name_completion(nothing | counts) == name
 
 
 def test_a_request_that_came_meanwhile_keeps_the_sync_going() -> None:

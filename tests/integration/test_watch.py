@@ -1,0 +1,128 @@
+"""Runs whose worker and process died together: closed within a minute, though nobody asks."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from api.sync_status import _close_run
+from deployments.names import WORK_POOL
+from models.heartbeats import HEARTBEAT_LIMIT, list_silent_runs, measure_silence
+from models.runs import ensure_run
+from models.session import open_session
+from models.tables import Event, SyncRun, SyncState, utc_now
+from tests.event_box import EventBox
+from tests.integration.test_resume import wait_until
+from tests.photos import read_group, vary
+
+
+@pytest.fixture
+def prefect(joined_stack: dict[str, str]) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=joined_stack["PREFECT_API_URL"], timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
+def no_worker(prefect: httpx.Client) -> Iterator[None]:
+    """The pool paused, so that a run is left to the process that the test starts for it."""
+    pool = f"/work_pools/{WORK_POOL}"
+    prefect.patch(pool, json={"is_paused": True}).raise_for_status()
+    yield
+    prefect.patch(pool, json={"is_paused": False}).raise_for_status()
+
+
+def read_record(task_id: str) -> SyncRun:
+    with open_session() as session:
+        return session.get_one(SyncRun, UUID(task_id))
+
+
+def test_a_run_whose_worker_and_process_died_is_closed_by_itself(
+    event: EventBox, joined_stack: dict[str, str], prefect: httpx.Client, no_worker: None
+) -> None:
+    for index in range(60):
+        event.put(f"{index:02}.jpg", vary(read_group(), index))
+    api = httpx.Client(base_url=joined_stack["FACEPASS_API_URL"], timeout=30)
+    body = {"event_uuid": str(event.uuid), "s3_prefix": event.prefix}
+    task_id = api.post("/api/v1/faces/sync-s3", json=body).json()["task_id"]
+    # What a worker starts, without the worker that would report its death.
+    process = subprocess.Popen(
+        [sys.executable, "-m", "prefect.engine"],
+        env={**os.environ, "PREFECT__FLOW_RUN_ID": task_id},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        wait_until(lambda: read_record(task_id).state == SyncState.RUNNING)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def read_prefect() -> Any:
+        return prefect.get(f"/flow_runs/{task_id}").json()["state"]["type"]
+
+    assert read_prefect() == "RUNNING"  # nobody has told it
+    wait_until(lambda: read_record(task_id).state == SyncState.CRASHED)
+    assert read_prefect() == "CRASHED"
+    assert "start the sync again" in (read_record(task_id).detail or "")
+    # The event is free at once.
+    assert event.sync().result["total_found"] == 60
+    assert set(event.face_counts().values()) == {6}
+
+
+def add_run(event: EventBox, *, beat: timedelta | None, state: SyncState) -> UUID:
+    flow_run_id = uuid4()
+    with open_session() as session:
+        run = ensure_run(
+            session, flow_run_id=flow_run_id, event_id=event.id, s3_prefix=event.prefix
+        )
+        run.state = state
+        run.heartbeat_at = None if beat is None else utc_now() - beat
+        session.add(run)
+    return flow_run_id
+
+
+def test_two_who_close_one_run_raise_the_epoch_once(event: EventBox) -> None:
+    # The second must not stop a newer run that began in between.
+    flow_run_id = add_run(event, beat=timedelta(), state=SyncState.RUNNING)
+    with open_session() as late:
+        seen_late = late.get_one(SyncRun, flow_run_id)
+        with open_session() as first:
+            run = first.get_one(SyncRun, flow_run_id)
+            _close_run(first, run, SyncState.CRASHED, "it died")
+        _close_run(late, seen_late, SyncState.FAILED, "it failed")
+        assert (seen_late.state, seen_late.detail) == (SyncState.CRASHED, "it died")
+        assert late.get_one(Event, event.id).sync_epoch == 1
+
+
+def test_silence_is_counted_from_the_databases_start(event: EventBox) -> None:
+    # While it was down no process could beat: none of those runs is dead for that.
+    day = timedelta(days=1)
+    old = add_run(event, beat=day, state=SyncState.RUNNING)
+    fresh = add_run(event, beat=timedelta(), state=SyncState.RUNNING)
+    never = add_run(event, beat=None, state=SyncState.PENDING)
+    with open_session() as session:
+        (uptime,) = event.query("SELECT clock_timestamp() - pg_postmaster_start_time() AS age")
+        silence = measure_silence(session, old)
+        assert silence is not None
+        assert uptime.age <= silence < uptime.age + timedelta(seconds=30) < day
+        assert (measure_silence(session, fresh) or day) < HEARTBEAT_LIMIT
+        assert measure_silence(session, never) is None
+
+
+def test_the_watch_looks_at_silent_runs_and_at_those_that_beat_once_first(event: EventBox) -> None:
+    old = add_run(event, beat=2 * HEARTBEAT_LIMIT, state=SyncState.RUNNING)
+    never = add_run(event, beat=None, state=SyncState.PENDING)
+    fresh = add_run(event, beat=timedelta(), state=SyncState.RUNNING)
+    with open_session() as session:
+        silent = list_silent_runs(session, 1000)
+        assert fresh not in silent
+        # The stack's own watch may have closed them meanwhile: Prefect does not know them.
+        assert [run for run in silent if run in (old, never)] in ([old, never], [never], [])
