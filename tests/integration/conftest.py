@@ -3,12 +3,14 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from models.session import get_engine
 from models.settings import get_settings
 from tests.event_box import EventBox
 from tests.faults import FaultProxy
+from tests.rest_api import RestApi
 
 
 def forget_settings() -> None:
@@ -71,6 +73,20 @@ def event(joined_stack: dict[str, str]) -> EventBox:
 def make_event(joined_stack: dict[str, str]) -> Callable[..., EventBox]:
     """New events, as many as asked for."""
     return EventBox
+
+
+@pytest.fixture
+def rest(joined_stack: dict[str, str]) -> Iterator[RestApi]:
+    """The stack's REST API."""
+    with httpx.Client(base_url=joined_stack["FACEPASS_API_URL"], timeout=30) as client:
+        yield RestApi(client)
+
+
+@pytest.fixture
+def prefect(joined_stack: dict[str, str]) -> Iterator[httpx.Client]:
+    """The stack's Prefect server, as its UI calls it."""
+    with httpx.Client(base_url=joined_stack["PREFECT_API_URL"], timeout=30) as client:
+        yield client
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ import pytest
 
 from tests.event_box import EventBox
 from tests.photos import read_group, read_sample, vary
+from tests.rest_api import RestApi
+from tests.waiting import wait_until
 
 # Runs a sync in a process of its own that kills itself where KILL_AT says, writing down first
 # which photos have been computed and which batch reached its store.
@@ -119,17 +120,14 @@ def test_a_killed_run_is_finished_by_the_next_without_computing_twice(
 
 
 def test_a_killed_worker_process_is_told_and_the_run_can_be_retried(
-    event: EventBox, joined_stack: dict[str, str]
+    event: EventBox, rest: RestApi, prefect: httpx.Client
 ) -> None:
     for index in range(40):
         event.put(f"{index:02}.jpg", vary(read_group(), index))
-    api = httpx.Client(base_url=joined_stack["FACEPASS_API_URL"], timeout=30)
-    prefect = httpx.Client(base_url=joined_stack["PREFECT_API_URL"], timeout=30)
-    body = {"event_uuid": str(event.uuid), "s3_prefix": event.prefix}
-    task_id = api.post("/api/v1/faces/sync-s3", json=body).json()["task_id"]
+    task_id = rest.start_sync(event)
 
     def read_status() -> dict[str, Any]:
-        return dict(api.get(f"/api/v1/faces/sync-s3/{task_id}").json())
+        return rest.read_sync(task_id)
 
     wait_until(lambda: read_status()["progress"]["total"] == 40)
     find_flow_process(task_id).send_signal(signal.SIGKILL)
@@ -155,30 +153,23 @@ def test_a_killed_worker_process_is_told_and_the_run_can_be_retried(
     unfinished = {"type": {"any_": ["RUNNING", "PENDING"]}}
     mine = {"flow_runs": {"id": {"any_": [task_id]}}, "task_runs": {"state": unfinished}}
     wait_until(lambda: prefect.post("/task_runs/filter", json=mine).json() == [], 15)
-    assert api.post("/api/v1/faces/sync-s3", json=body).json()["task_id"] != task_id
+    assert rest.start_sync(event) != task_id
 
 
 def test_a_cancelled_run_is_told_and_the_event_is_free_at_once(
-    event: EventBox, joined_stack: dict[str, str]
+    event: EventBox, rest: RestApi, prefect: httpx.Client
 ) -> None:
     for index in range(40):
         event.put(f"{index:02}.jpg", vary(read_group(), index))
-    api = httpx.Client(base_url=joined_stack["FACEPASS_API_URL"], timeout=30)
-    prefect = httpx.Client(base_url=joined_stack["PREFECT_API_URL"], timeout=30)
-    body = {"event_uuid": str(event.uuid), "s3_prefix": event.prefix}
-    task_id = api.post("/api/v1/faces/sync-s3", json=body).json()["task_id"]
-
-    def read_status(task: str) -> dict[str, Any]:
-        return dict(api.get(f"/api/v1/faces/sync-s3/{task}").json())
-
-    wait_until(lambda: read_status(task_id)["state"] == "running")
+    task_id = rest.start_sync(event)
+    wait_until(lambda: rest.read_sync(task_id)["state"] == "running")
     state = {"type": "CANCELLING", "name": "Cancelling"}
     prefect.post(f"/flow_runs/{task_id}/set_state", json={"state": state})
-    wait_until(lambda: read_status(task_id)["state"] == "cancelled")
+    wait_until(lambda: rest.read_sync(task_id)["state"] == "cancelled")
 
-    again = api.post("/api/v1/faces/sync-s3", json=body).json()["task_id"]
+    again = rest.start_sync(event)
     assert again != task_id
-    wait_until(lambda: read_status(again)["state"] == "completed")
+    wait_until(lambda: rest.read_sync(again)["state"] == "completed")
     assert set(event.face_counts().values()) == {6}
     assert len(event.face_counts()) == 40
 
@@ -192,10 +183,3 @@ def find_flow_process(flow_run_id: str) -> psutil.Process:
         except psutil.Error:
             continue
     pytest.fail("The flow run has no process.")
-
-
-def wait_until(condition: Callable[[], Any], limit_s: float = 90) -> None:
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, "what was waited for did not come"
-        time.sleep(0.2)

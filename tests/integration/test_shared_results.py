@@ -1,39 +1,31 @@
 """Results shared by several workers through the real S3, and pruned."""
 
-import json
 import os
+import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import httpx
 import pytest
 from prefect.filesystems import LocalFileSystem
 
+from deployments.names import SYNC_DEPLOYMENT
 from deployments.result_storage import BLOCK_SLUG, build_block, create_result_storage, main
 from models.settings import get_settings
 from tasks.result_storage import load_storage_block
 from tests.event_box import EventBox
 from tests.photos import read_sample, vary
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
-# Another worker's process: it must find what the first one left, and compute nothing.
-SYNC_WITHOUT_ENGINE = """
-import json, sys
-from tasks import embed
-
-def refuse(*_):
-    raise AssertionError("computed again")
-
-embed.embed_photos = refuse
-from flows.sync_event_photos import sync_event_photos
-
-state = sync_event_photos(int(sys.argv[1]), sys.argv[2], return_state=True)
-sys.stdout.write(json.dumps(state.result()))
-"""
 
 
 def run_python(*arguments: str, **environment: str) -> str:
@@ -88,32 +80,87 @@ def test_the_command_says_what_to_set_and_keeps_no_secret(joined_stack: dict[str
     assert joined_stack["AWS_SECRET_ACCESS_KEY"] not in printed + repr(block)
 
 
-def test_another_worker_finds_the_results_of_the_first(
+class OtherPool:
+    """A work pool of the test's own, with the sync deployed to it; its workers share no disk."""
+
+    def __init__(self, prefect: httpx.Client, folder: Path) -> None:
+        self.name, self._prefect, self._folder = f"pool-{uuid4().hex[:8]}", prefect, folder
+        prefect.post("/work_pools/", json={"name": self.name, "type": "process"})
+        known = prefect.get(f"/deployments/name/{SYNC_DEPLOYMENT}").json()
+        kept = {key: known[key] for key in ("flow_id", "entrypoint", "path", "pull_steps")}
+        mine = kept | {"name": self.name, "work_pool_name": self.name}
+        self._deployment = prefect.post("/deployments/", json=mine).raise_for_status().json()["id"]
+
+    @contextmanager
+    def run_worker(self, name: str) -> Iterator[Path]:
+        """A real worker, killed at the end with all that it started; gives its result folder."""
+        home = self._folder / name
+        home.mkdir()
+        own = {
+            "PREFECT_HOME": str(home),
+            "PREFECT_LOCAL_STORAGE_PATH": str(home / "results"),
+            "PREFECT_WORKER_QUERY_SECONDS": "1",
+            "TMPDIR": str(home),
+        }
+        worker = ("worker", "start", "--pool", self.name, "--type", "process", "--name", name)
+        with (home / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "prefect", *worker],
+                cwd=ROOT,
+                env={**os.environ, **own},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            yield home / "results"
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def sync(self, event: EventBox) -> str:
+        """Run the sync there until it is over; its flow run's id."""
+        body = {"parameters": {"event_id": event.id, "s3_prefix": event.prefix}}
+        url = f"/deployments/{self._deployment}/create_flow_run"
+        run: str = self._prefect.post(url, json=body).raise_for_status().json()["id"]
+        wait_until(lambda: self._read(run)["type"] in {"COMPLETED", "FAILED", "CRASHED"})
+        assert self._read(run)["type"] == "COMPLETED", self._read(run)
+        return run
+
+    def _read(self, run: str) -> Any:
+        return self._prefect.get(f"/flow_runs/{run}").json()["state"]
+
+    def count_embeddings(self, run: str) -> Counter[str]:
+        """Batches of a run by what Prefect says of their embedding: Completed or Cached."""
+        mine = {"flow_runs": {"id": {"any_": [run]}}}
+        tasks = self._prefect.post("/task_runs/filter", json=mine).json()
+        return Counter(task["state_name"] for task in tasks if task["name"].startswith("embed "))
+
+
+def test_a_real_worker_takes_what_another_one_computed(
     event: EventBox, shared_results: None, joined_stack: dict[str, str], tmp_path: Path
 ) -> None:
-    fill(event, 3)
-    first = event.sync().result
-    (key,) = list_keys(event, f"results/embed/{event.id}/")
-    assert find_local_results(joined_stack, event) == []
-    event.query("DELETE FROM photo WHERE event_id = :event RETURNING id")
-
-    second = json.loads(
-        run_python(
-            *("-c", SYNC_WITHOUT_ENGINE, str(event.id), event.prefix),
-            PREFECT_LOCAL_STORAGE_PATH=str(tmp_path),
-        )
-    )
-
-    assert first["new_photos"] == second["new_photos"] == second["faces_found"] == 3
-    assert set(event.face_counts().values()) == {1}
-    assert list(tmp_path.iterdir()) == []
+    fill(event, 6)
+    with httpx.Client(base_url=joined_stack["PREFECT_API_URL"], timeout=30) as prefect:
+        pool = OtherPool(prefect, tmp_path)
+        with pool.run_worker("first") as results:
+            run = pool.sync(event)
+            wait_until(lambda: pool.count_embeddings(run) == {"Completed": 1}, 20)
+            (key,) = list_keys(event, f"results/embed/{event.id}/")
+            assert not results.exists()
+        event.query("DELETE FROM photo WHERE event_id = :event RETURNING id")
+        with pool.run_worker("second") as results:
+            run = pool.sync(event)
+            wait_until(lambda: pool.count_embeddings(run) == {"Cached": 1}, 20)
+            assert not results.exists()
     assert list(list_keys(event, f"results/embed/{event.id}/")) == [key]
+    assert set(event.face_counts().values()) == {1}
+    assert len(event.face_counts()) == 6
 
 
 def test_credentials_of_a_block_stay_in_the_new_block_as_secrets(
     joined_stack: dict[str, str], configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import httpx
     from prefect_aws import AwsCredentials
 
     secret = joined_stack["AWS_SECRET_ACCESS_KEY"]

@@ -19,14 +19,9 @@ from models.runs import ensure_run
 from models.session import open_session
 from models.tables import Event, SyncRun, SyncState, utc_now
 from tests.event_box import EventBox
-from tests.integration.test_resume import wait_until
 from tests.photos import read_group, vary
-
-
-@pytest.fixture
-def prefect(joined_stack: dict[str, str]) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=joined_stack["PREFECT_API_URL"], timeout=30) as client:
-        yield client
+from tests.rest_api import RestApi
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -44,13 +39,11 @@ def read_record(task_id: str) -> SyncRun:
 
 
 def test_a_run_whose_worker_and_process_died_is_closed_by_itself(
-    event: EventBox, joined_stack: dict[str, str], prefect: httpx.Client, no_worker: None
+    event: EventBox, rest: RestApi, prefect: httpx.Client, no_worker: None
 ) -> None:
     for index in range(60):
         event.put(f"{index:02}.jpg", vary(read_group(), index))
-    api = httpx.Client(base_url=joined_stack["FACEPASS_API_URL"], timeout=30)
-    body = {"event_uuid": str(event.uuid), "s3_prefix": event.prefix}
-    task_id = api.post("/api/v1/faces/sync-s3", json=body).json()["task_id"]
+    task_id = rest.start_sync(event)
     # What a worker starts, without the worker that would report its death.
     process = subprocess.Popen(
         [sys.executable, "-m", "prefect.engine"],
@@ -69,6 +62,9 @@ def test_a_run_whose_worker_and_process_died_is_closed_by_itself(
         return prefect.get(f"/flow_runs/{task_id}").json()["state"]["type"]
 
     assert read_prefect() == "RUNNING"  # nobody has told it
+    # As if most of the minute had gone by.
+    back = "heartbeat_at - interval '40 seconds'"
+    event.query(f"UPDATE sync_run SET heartbeat_at = {back} WHERE event_id = :event RETURNING 1")
     wait_until(lambda: read_record(task_id).state == SyncState.CRASHED)
     assert read_prefect() == "CRASHED"
     assert "start the sync again" in (read_record(task_id).detail or "")

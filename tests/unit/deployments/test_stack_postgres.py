@@ -60,6 +60,27 @@ def test_ancestors_get_passage_and_nothing_else(tmp_path: Path) -> None:
                 folder.chmod(stat.S_IMODE(mode))
 
 
+def test_a_project_below_a_private_folder_lets_postgresqls_user_reach_its_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_folders, "_require_runnable", lambda _cluster: None)
+    monkeypatch.setattr(os, "chown", lambda *_, **__: None)  # for users that are not root
+    programs = tmp_path / "private" / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    (tmp_path / "private").chmod(0o700)
+    modes = {folder: stat.S_IMODE(folder.stat().st_mode) for folder in tmp_path.parents}
+    ours = {folder: mode for folder, mode in modes.items() if os.access(folder, os.W_OK)}
+    stranger = Identity(uid=12_345, gid=12_345, name="stranger")
+    cluster = postgres_cluster.Cluster(tmp_path / "data", tmp_path / "sockets", programs, stranger)
+    try:
+        said = postgres_folders.prepare_cluster(cluster)
+    finally:
+        for folder, mode in ours.items():
+            folder.chmod(mode)
+    assert str(tmp_path / "private") in " ".join(said)
+    assert stat.S_IMODE((tmp_path / "private").stat().st_mode) == 0o701
+
+
 def test_nothing_is_opened_for_a_normal_user(tmp_path: Path) -> None:
     assert postgres_folders.open_ancestors(tmp_path / "closed" / "postgres", None) == []
 
