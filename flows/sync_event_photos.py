@@ -33,7 +33,7 @@ def sync_event_photos(event_id: int, s3_prefix: str) -> State[Any]:
             errors: list[Exception] = []
             for batches in plan_sync(sync.ticket):
                 futures = sync_batch.map(batches, unmapped(sync.ticket))
-                errors += wait_for_batches(futures)
+                errors += wait_for_batches(futures, sync.ticket)
             raise_first(errors)
             sync.finish(finish_sync(sync.ticket))
     return build_final_state(sync)

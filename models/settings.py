@@ -49,7 +49,12 @@ class Settings(BaseSettings):
     model_root: Path = Field(
         Path("~/.insightface"), description="folder whose models/ holds the packs"
     )
-    inference: Literal["cpu", "cuda"] = Field("cpu", description="device that runs the models")
+    inference: Literal["cpu", "openvino", "openvino-bf16", "cuda"] = Field(
+        "cpu", description="what runs the models; openvino and cuda need an extra"
+    )
+    engine_threads: int | None = Field(
+        None, ge=1, le=256, description="photos computed at a time; unset: one a core"
+    )
     batch_size: int = Field(100, ge=1, le=1000, description="photos a batch")
     retry_delay_s: int = Field(300, ge=0, description="seconds between a failed sync's attempts")
     event_active_days: int = Field(

@@ -29,6 +29,7 @@ from models.session import open_session
 from tasks.artifacts import report_progress
 from tasks.embed import recall_or_embed
 from tasks.faces import CHANGED, UNREACHABLE, PhotoFaces, unpack_faces
+from tasks.outage import get_outage
 from tasks.ticket import Ticket
 
 # Photos a transaction, and photos a line of the log.
@@ -71,7 +72,7 @@ def sync_pending(number: int, ticket: Ticket) -> dict[str, list[PhotoRef]]:
     # EAGER: the embeddings are in result storage before anything is stored, so that a process
     # that dies in between computes nothing again.
     with transaction(commit_mode=CommitMode.EAGER):
-        product = recall_or_embed(photos, ticket.pack, ticket.event_id)
+        product = recall_or_embed(photos, ticket.pack, ticket.event_id, ticket.epoch)
     found = list(zip(photos, unpack_faces(product), strict=True))
     for i in range(0, len(found), STORE_SLICE):
         store_slice(ticket, found[i : i + STORE_SLICE], get_run_logger())
@@ -123,11 +124,12 @@ def request_another_look(ticket: Ticket, photos: Sequence[PhotoRef]) -> None:
             remember_prefix(session, ticket.flow_run_id, ticket.event_id, folder)
 
 
-def wait_for_batches(futures: Sequence[PrefectFuture[Any]]) -> list[Exception]:
+def wait_for_batches(futures: Sequence[PrefectFuture[Any]], ticket: Ticket) -> list[Exception]:
     """Wait until every batch of a window has ended; returns the errors of those that failed.
 
-    One failed batch does not stop the others. A window in which S3 gave nothing at all does: its
-    error is raised, so that an outage is not met batch by batch.
+    One failed batch does not stop the others. An outage of S3 does, noticed photo by photo, or by
+    a window in which S3 gave nothing at all: its error is raised, so that the next windows do not
+    meet it too.
     """
     wait(list(futures))
     results = [future.result(raise_on_failure=False) for future in futures]
@@ -137,8 +139,10 @@ def wait_for_batches(futures: Sequence[PrefectFuture[Any]]) -> list[Exception]:
             raise error
         if isinstance(error, S3AccessError):
             raise error
-    if errors and all(isinstance(result, S3DownloadError) for result in results):
-        raise errors[0]
+    away = [error for error in errors if isinstance(error, S3DownloadError)]
+    is_outage = get_outage(ticket.event_id, ticket.epoch).is_on
+    if away and (is_outage or len(away) == len(results)):
+        raise away[0]
     return errors
 
 

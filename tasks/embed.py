@@ -3,7 +3,7 @@
 The cache saves inference and nothing else: what it returns is stored by batches.py every time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from datetime import timedelta
 from functools import partial
 from hashlib import sha256
@@ -25,6 +25,7 @@ from models.settings import get_settings
 from models.tables import PhotoReason
 from tasks.engine import FaceEngine, get_engine
 from tasks.faces import CHANGED, UNREACHABLE, DetectedFaces, PhotoFaces, pack_faces
+from tasks.outage import Outage, get_outage
 from tasks.photos import BgrImage, decode_photo
 from tasks.result_storage import open_result_storage
 from tasks.storage import Bucket, get_bucket
@@ -53,13 +54,19 @@ def _name_call() -> str:
     return f"embed {len(task_run.get_parameters()['photos'])} photos"
 
 
-def embed_photos(photos: Sequence[PhotoRef], bucket: Bucket, engine: FaceEngine) -> bytes:
+def embed_photos(
+    photos: Sequence[PhotoRef],
+    bucket: Bucket,
+    engine: FaceEngine,
+    outage: Outage,
+    customer: Hashable = None,
+) -> bytes:
     """Read, decode, detect, align and embed; the faces as `pack_faces` lays them out.
 
     Raises S3DownloadError when S3 gave none of the photos, S3AccessError when it denied all.
     """
-    readers = [partial(_read_photo, bucket, photo) for photo in photos]
-    faces = [_judge(found) for found in engine.embed_all(readers)]
+    readers = [partial(_read_photo, bucket, photo, outage) for photo in photos]
+    faces = [_judge(found) for found in engine.embed_all(readers, customer)]
     if faces and all(photo.verdict == UNREACHABLE for photo in faces):
         raise S3DownloadError("S3 unreachable: none of a batch's photos could be read.")
     if len(faces) > 1 and all(photo.verdict == PhotoReason.FORBIDDEN for photo in faces):
@@ -69,9 +76,10 @@ def embed_photos(photos: Sequence[PhotoRef], bucket: Bucket, engine: FaceEngine)
     return pack_faces(faces)
 
 
-def _read_photo(bucket: Bucket, photo: PhotoRef) -> BgrImage:
+def _read_photo(bucket: Bucket, photo: PhotoRef, outage: Outage) -> BgrImage:
     settings = get_settings()
-    content = bucket.read_photo(photo.s3_key, photo.etag, settings.max_photo_bytes)
+    with outage.watch():
+        content = bucket.read_photo(photo.s3_key, photo.etag, settings.max_photo_bytes)
     return decode_photo(content, settings.max_pixels)
 
 
@@ -100,13 +108,16 @@ NO_FACE = PhotoReason.NO_FACE_DETECTED.value
     cache_key_fn=_key_of_call,
     cache_expiration=CACHE_LIFETIME,
 )
-def process_face_embedding(photos: list[PhotoRef], pack: str, event_id: int) -> bytes:
-    """Faces of a batch of previews, from result storage where they are there already."""
-    del event_id  # part of the cache key only
-    return embed_photos(photos, get_bucket(), get_engine(pack))
+def process_face_embedding(photos: list[PhotoRef], pack: str, event_id: int, attempt: int) -> bytes:
+    """Faces of a batch of previews, from result storage where they are there already.
+
+    `attempt` (the event's epoch) is no part of the key: it tells outages of S3 apart.
+    """
+    outage = get_outage(event_id, attempt)
+    return embed_photos(photos, get_bucket(), get_engine(pack), outage, customer=event_id)
 
 
-def recall_or_embed(photos: list[PhotoRef], pack: str, event_id: int) -> bytes:
+def recall_or_embed(photos: list[PhotoRef], pack: str, event_id: int, attempt: int) -> bytes:
     """The task's product, looked up and kept where the settings say.
 
     Asked for at the call, not in the decorator: importing this module must not need a server.
@@ -114,5 +125,7 @@ def recall_or_embed(photos: list[PhotoRef], pack: str, event_id: int) -> bytes:
     """
     storage = open_result_storage()
     if storage is None:
-        return process_face_embedding(photos, pack, event_id)
-    return process_face_embedding.with_options(result_storage=storage)(photos, pack, event_id)
+        return process_face_embedding(photos, pack, event_id, attempt)
+    return process_face_embedding.with_options(result_storage=storage)(
+        photos, pack, event_id, attempt
+    )

@@ -1,9 +1,8 @@
 """The face engine: photos in, faces out. No Prefect, no SQL; one engine a process."""
 
-import os
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -12,7 +11,9 @@ import numpy.typing as npt
 
 from models.errors import FacePassError, ModelPackError
 from models.settings import get_settings
+from tasks.cores import count_cores
 from tasks.faces import DetectedFaces
+from tasks.fair_queue import FairQueue
 from tasks.pack_loading import load_analysis
 from tasks.packs import ModelPack, resolve_pack
 from tasks.photos import BgrImage
@@ -27,8 +28,8 @@ SHORTEST_VECTOR = 1e-12  # a vector of zeros stays one, instead of becoming not-
 LONGEST_STRIP = 640
 
 PhotoReader: TypeAlias = Callable[[], BgrImage]
+PhotoResult: TypeAlias = DetectedFaces | FacePassError
 Floats: TypeAlias = npt.NDArray[np.float32]
-
 
 NOTHING_FOUND = DetectedFaces(
     np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 0), np.float32)
@@ -40,18 +41,23 @@ class FaceEngine:
 
     Each thread carries one photo all the way: fetch, decode, then compute. As many compute at a
     time as there are cores (the sessions are single-threaded), the others wait for S3 meanwhile;
-    so decoded photos in memory are bounded by the number of threads, not by the batch.
+    so decoded photos in memory are bounded by the number of threads, not by the batch. Batches of
+    one run follow each other without a gap; several runs get a photo each in turn.
     """
 
     def __init__(self, pack: ModelPack, inference: str, threads: int | None = None) -> None:
-        """Load the pack (seconds, and its size in memory). Raises ModelPackError."""
-        analysis: Any = load_analysis(pack, inference)
+        """Load the pack (seconds, and its size in memory). Raises ModelPackError.
+
+        threads: photos computed at a time; None means one for each core this process may use.
+        """
+        cores = threads or count_cores()
+        analysis: Any = load_analysis(pack, inference, cores)
         self.pack = pack
         self._detector = analysis.models["detection"]
         self._recogniser = analysis.models["recognition"]
-        cores = threads or len(os.sched_getaffinity(0))
         self._computing = threading.Semaphore(cores)
         self._threads = ThreadPoolExecutor(cores + FETCH_THREADS, thread_name_prefix="engine")
+        self._waiting: FairQueue[tuple[PhotoReader, Future[PhotoResult]]] = FairQueue()
 
     def embed(self, photo: BgrImage) -> DetectedFaces:
         """Find and embed every face of a photo.
@@ -71,14 +77,34 @@ class FaceEngine:
             embeddings=self._embed_crops(crops),
         )
 
-    def embed_all(self, readers: Sequence[PhotoReader]) -> list[DetectedFaces | FacePassError]:
+    def embed_all(
+        self, readers: Sequence[PhotoReader], customer: Hashable = None
+    ) -> list[PhotoResult]:
         """Read and embed photos, several at a time; results in the order given.
 
-        A reader's FacePassError takes its photo's place; any other error is raised.
+        A reader's FacePassError takes its photo's place; any other error is raised. `customer`
+        tells those apart who share this engine, each of whom gets a photo in turn.
         """
-        return list(self._threads.map(self._read_and_embed, readers))
+        results: list[Future[PhotoResult]] = [Future() for _ in readers]
+        for read, result in zip(readers, results, strict=True):
+            self._waiting.put(customer, (read, result))
+            self._threads.submit(self._do_next)
+        try:
+            return [result.result() for result in results]
+        finally:
+            for result in results:
+                result.cancel()  # after an error: what has not begun is not wanted
 
-    def _read_and_embed(self, read: PhotoReader) -> DetectedFaces | FacePassError:
+    def _do_next(self) -> None:
+        read, result = self._waiting.take()
+        if not result.set_running_or_notify_cancel():
+            return
+        try:
+            result.set_result(self._read_and_embed(read))
+        except BaseException as error:  # noqa: BLE001 (raised where the result is asked for)
+            result.set_exception(error)
+
+    def _read_and_embed(self, read: PhotoReader) -> PhotoResult:
         try:
             photo = read()
         except FacePassError as error:
@@ -121,7 +147,8 @@ def get_engine(pack_identity: str) -> FaceEngine:
     if engine.pack.identity != pack_identity:
         raise ModelPackError(
             f"This worker runs the model pack {engine.pack.identity}, the sync was planned for "
-            f"{pack_identity}: give all workers the same FACEPASS_MODEL_PACK."
+            f"{pack_identity}: give all workers the same FACEPASS_MODEL_PACK and "
+            "FACEPASS_INFERENCE."
         )
     return engine
 
@@ -129,4 +156,4 @@ def get_engine(pack_identity: str) -> FaceEngine:
 @lru_cache(maxsize=1)
 def _load_engine() -> FaceEngine:
     settings = get_settings()
-    return FaceEngine(resolve_pack(settings), settings.inference)
+    return FaceEngine(resolve_pack(settings), settings.inference, settings.engine_threads)

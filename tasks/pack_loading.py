@@ -1,16 +1,19 @@
-"""How InsightFace loads a model pack: its two models, on the CPU or on CUDA, one thread each."""
+"""How InsightFace loads a model pack: its two models, on the backend that the settings name."""
 
 import warnings
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from models.errors import ModelPackError
+from tasks.openvino_session import PRECISIONS, OpenVinoSession
 from tasks.pack_folder import shorten_error
 from tasks.packs import ModelPack
 
 NEEDED_MODULES = ("detection", "recognition")
+DETECTION_SIDE = 640  # pixels; photos are letterboxed to a square of it
 
 
 class FaceAnalysis(Protocol):
@@ -24,10 +27,11 @@ class FaceAnalysis(Protocol):
         ...
 
 
-def load_analysis(pack: ModelPack, inference: str) -> FaceAnalysis:
-    """Load the pack's detector and recogniser with InsightFace. inference: `cpu` or `cuda`.
+def load_analysis(pack: ModelPack, inference: str, threads: int = 1) -> FaceAnalysis:
+    """Load the pack's detector and recogniser with InsightFace.
 
-    Detection runs once, letterboxed to 640x640. Raises ModelPackError.
+    inference: as FACEPASS_INFERENCE; threads: how many will use it at a time. Detection runs once,
+    letterboxed to 640x640. Raises ModelPackError.
     """
     providers = _choose_providers(inference)
     try:
@@ -48,7 +52,17 @@ def load_analysis(pack: ModelPack, inference: str) -> FaceAnalysis:
     active = [model.session.get_providers()[0] for model in analysis.models.values()]
     if any(name != providers[0] for name in active):
         raise _refuse_cuda()
+    if inference in PRECISIONS:
+        _move_to_openvino(analysis, inference, threads)
     return analysis
+
+
+def _move_to_openvino(analysis: FaceAnalysis, inference: str, threads: int) -> None:
+    """Have OpenVINO run what InsightFace has checked and configured."""
+    shape = (1, 3, DETECTION_SIDE, DETECTION_SIDE)
+    for name, model in analysis.models.items():
+        fixed = shape if name == "detection" else None
+        model.session = OpenVinoSession(Path(model.model_file), inference, threads, fixed)
 
 
 def _choose_providers(inference: str) -> list[str]:
@@ -88,7 +102,9 @@ def _open_analysis(pack: ModelPack, providers: list[str]) -> FaceAnalysis:
     )
     on_cpu = providers[0] == "CPUExecutionProvider"
     analysis.prepare(
-        ctx_id=-1 if on_cpu else 0, det_size=(640, 640), det_thresh=pack.detection_threshold
+        ctx_id=-1 if on_cpu else 0,
+        det_size=(DETECTION_SIDE, DETECTION_SIDE),
+        det_thresh=pack.detection_threshold,
     )
     opened: FaceAnalysis = analysis
     return opened

@@ -5,7 +5,7 @@ compared, so a pack is known by name and content (`ModelPack.identity`), not by 
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models.errors import ModelPackError
@@ -30,22 +30,29 @@ INSIGHTFACE_PACKS = (
 # score 0.88 to 0.93); at 0.6 all six are there, and none in scikit-image's photos without people.
 DETECTION_THRESHOLDS = {OPENCV_ZOO: 0.6}
 DEFAULT_DETECTION_THRESHOLD = 0.5
+# Backends whose vectors differ from onnxruntime's by more than rounding (`make gate` shows it):
+# vectors of two precisions are kept apart like those of two packs.
+COARSE_PRECISIONS = {"openvino-bf16": "bf16"}
 
 
 @dataclass(frozen=True)
 class ModelPack:
-    """A pack on disk. `digest`: SHA-256 over its models; `detection_threshold`: 0..1."""
+    """A pack on disk. `digest`: SHA-256 over its models; `detection_threshold`: 0..1.
+
+    `precision` is named where it changes vectors by more than rounding.
+    """
 
     name: str
     folder: Path
     digest: str
     licence: str
     detection_threshold: float
+    precision: str = ""
 
     @property
     def identity(self) -> str:
         """Name and content in one word: packs with the same identity give the same vectors."""
-        return f"{self.name}@{self.digest[:16]}"
+        return f"{self.name}@{self.digest[:16]}{self.precision and f'+{self.precision}'}"
 
 
 def resolve_pack(settings: Settings) -> ModelPack:
@@ -53,7 +60,11 @@ def resolve_pack(settings: Settings) -> ModelPack:
 
     `model_pack` is a folder, `opencv_zoo`, or a name InsightFace downloads. Raises ModelPackError.
     """
-    wanted, root = settings.model_pack, settings.model_root.expanduser().resolve() / "models"
+    pack = _find_pack(settings.model_pack, settings.model_root.expanduser().resolve() / "models")
+    return replace(pack, precision=COARSE_PRECISIONS.get(settings.inference, ""))
+
+
+def _find_pack(wanted: str, root: Path) -> ModelPack:
     if "/" in wanted or os.sep in wanted or Path(wanted).is_dir():
         return _read_pack(Path(wanted).expanduser().resolve())
     if wanted == OPENCV_ZOO:

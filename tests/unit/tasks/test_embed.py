@@ -17,6 +17,7 @@ from models.settings import get_settings
 from tasks.embed import build_cache_key, embed_photos
 from tasks.engine import PhotoReader
 from tasks.faces import CHANGED, UNREACHABLE, DetectedFaces, PhotoFaces, unpack_faces
+from tasks.outage import Outage
 from tests.photos import encode_jpeg
 from tests.unit.tasks.fake_s3 import FakeClient, make_bucket, make_error
 
@@ -103,7 +104,9 @@ class FakeEngine:
     def __init__(self) -> None:
         self.photos = 0
 
-    def embed_all(self, readers: Sequence[PhotoReader]) -> list[DetectedFaces | FacePassError]:
+    def embed_all(
+        self, readers: Sequence[PhotoReader], customer: object
+    ) -> list[DetectedFaces | FacePassError]:
         """The faces, or the reader's own error."""
         return [self._embed(read) for read in readers]
 
@@ -128,7 +131,7 @@ def embed(objects: dict[str, bytes | Exception]) -> list[PhotoFaces]:
     """Embed all the objects as one batch."""
     bucket = make_bucket(FakeClient(objects=dict(objects)))
     photos = [PhotoRef(key, "e", 0) for key in objects]
-    return unpack_faces(embed_photos(photos, bucket, FakeEngine()))  # type: ignore[arg-type]
+    return unpack_faces(embed_photos(photos, bucket, FakeEngine(), Outage()))  # type: ignore[arg-type]
 
 
 UNREACHABLE_S3 = EndpointConnectionError(endpoint_url="http://127.0.0.1:8333")

@@ -249,6 +249,8 @@ def test_one_engine_is_loaded_however_many_threads_ask(configured: ModelPack) ->
 
 
 def test_a_sync_planned_for_another_pack_is_refused(configured: ModelPack) -> None:
-    with pytest.raises(ModelPackError, match=r"opencv_zoo@0123.*FACEPASS_MODEL_PACK\.$") as refusal:
+    with pytest.raises(
+        ModelPackError, match=r"opencv_zoo@0123.*FACEPASS_MODEL_PACK and FACEPASS_INFERENCE\.$"
+    ) as refusal:
         get_engine("opencv_zoo@0123456789abcdef")
     assert configured.identity in str(refusal.value)

@@ -1,0 +1,123 @@
+"""OpenVINO behind onnxruntime's session interface, as far as InsightFace's models use it."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from models.errors import ModelPackError
+
+# What OpenVINO calls the precisions; on a CPU with bf16 it would choose that by itself.
+PRECISIONS = {"openvino": "f32", "openvino-bf16": "bf16"}
+
+
+class _Core(Protocol):
+    """What is used of openvino.Core."""
+
+    def read_model(self, model: Path) -> Any:  # noqa: ANN401 (OpenVINO publishes no types)
+        """A model to compile."""
+
+    def compile_model(self, model: Any, device: str, config: dict[str, Any]) -> Any:  # noqa: ANN401
+        """The model, ready to run."""
+
+    def get_property(self, device: str, name: str) -> list[str]:
+        """What the device says of itself."""
+        ...
+
+
+class _Port(Protocol):
+    """An input or output of a compiled model."""
+
+    def get_any_name(self) -> str:
+        """One of its names."""
+        ...
+
+    def get_partial_shape(self) -> Sequence[Any]:
+        """Its sizes, those that are not fixed among them."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    """An input or output as onnxruntime describes it."""
+
+    name: str
+    shape: list[int | str]
+
+
+class OpenVinoSession:
+    """One compiled model, shared by all threads; each has an inference request of its own."""
+
+    def __init__(
+        self, model: Path, inference: str, threads: int, shape: Sequence[int] | None = None
+    ) -> None:
+        """Compile. `shape` pins the input's (it is faster than a free one).
+
+        Raises ModelPackError without OpenVINO, or without bf16 on this CPU.
+        """
+        core = _open_core(inference)
+        graph = core.read_model(model)
+        if shape is not None:
+            graph.reshape(list(shape))
+        self._compiled: Any = core.compile_model(
+            graph,
+            "CPU",
+            {
+                "INFERENCE_PRECISION_HINT": PRECISIONS[inference],
+                # One stream a thread that asks, one core each; the system places them.
+                "NUM_STREAMS": threads,
+                "INFERENCE_NUM_THREADS": threads,
+                "ENABLE_CPU_PINNING": False,
+            },
+        )
+        self._requests = threading.local()
+
+    def run(
+        self, output_names: Sequence[str] | None, feed: dict[str, npt.NDArray[np.float32]]
+    ) -> list[npt.NDArray[np.float32]]:
+        """The outputs asked for, or all, in the model's order."""
+        request = getattr(self._requests, "request", None)
+        if request is None:
+            request = self._requests.request = self._compiled.create_infer_request()
+        found = request.infer(feed)  # copies: the request's own memory is used again
+        names = output_names or [tensor.name for tensor in self.get_outputs()]
+        return [np.asarray(found[name]) for name in names]
+
+    def get_inputs(self) -> list[_Tensor]:
+        """The model's inputs."""
+        return [_describe(port) for port in self._compiled.inputs]
+
+    def get_outputs(self) -> list[_Tensor]:
+        """The model's outputs."""
+        return [_describe(port) for port in self._compiled.outputs]
+
+    def get_providers(self) -> list[str]:
+        """Where it runs, in onnxruntime's words."""
+        return ["CPUExecutionProvider"]
+
+
+def _describe(port: _Port) -> _Tensor:
+    shape = [size.get_length() if size.is_static else "?" for size in port.get_partial_shape()]
+    return _Tensor(port.get_any_name(), shape)
+
+
+def _open_core(inference: str) -> _Core:
+    try:
+        import openvino
+    except ImportError as error:
+        raise ModelPackError(
+            f"FACEPASS_INFERENCE={inference} needs OpenVINO: install facepass-sync[openvino], "
+            "or set FACEPASS_INFERENCE=cpu."
+        ) from error
+    core: _Core = openvino.Core()
+    if PRECISIONS[inference] == "bf16" and "BF16" not in core.get_property(
+        "CPU", "OPTIMIZATION_CAPABILITIES"
+    ):
+        raise ModelPackError(
+            "This CPU does not compute in bf16: set FACEPASS_INFERENCE=openvino (or cpu)."
+        )
+    return core
