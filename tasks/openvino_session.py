@@ -105,6 +105,11 @@ def _describe(port: _Port) -> _Tensor:
     return _Tensor(port.get_any_name(), shape)
 
 
+def require_precision(inference: str) -> None:
+    """Raises ModelPackError where this machine cannot run a mode of OpenVINO."""
+    _open_core(inference)
+
+
 def _open_core(inference: str) -> _Core:
     try:
         import openvino

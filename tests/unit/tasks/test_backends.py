@@ -12,7 +12,7 @@ from PIL import ImageOps
 from models.errors import ModelPackError
 from models.settings import Settings
 from tasks.engine import FaceEngine
-from tasks.openvino_session import OpenVinoSession, _open_core
+from tasks.openvino_session import OpenVinoSession, require_precision
 from tasks.pack_loading import NEEDED_MODULES
 from tasks.packs import ModelPack, resolve_pack
 from tests.photos import read_group, read_sample
@@ -58,7 +58,7 @@ def plain(pack: ModelPack, pictures: list[Picture]) -> list[list[Any]]:
 
 def has_bf16() -> bool:
     try:
-        _open_core("openvino-bf16")
+        require_precision("openvino-bf16")
     except ModelPackError:
         return False
     return True
@@ -133,7 +133,7 @@ def test_bf16_is_refused_where_the_cpu_has_none(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(openvino.Core, "get_property", lambda *_: ["FP32", "INT8"])
     with pytest.raises(ModelPackError, match="does not compute in bf16"):
-        _open_core("openvino-bf16")
+        require_precision("openvino-bf16")
 
 
 def test_a_session_names_its_tensors_as_onnxruntime_does(pack: ModelPack) -> None:
