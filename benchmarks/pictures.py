@@ -54,8 +54,7 @@ def draw_faces_picture(width: int, height: int, faces: int, seed: int) -> BgrPic
     corners = _draw_lots(random, round(width / scale), round(height / scale), faces)
     for (x, y), shade in zip(corners, shades, strict=True):
         left, top, right, bottom = (
-            round(value * scale)
-            for value in (x, y, x + MARKER_PX, y + MARKER_PX)
+            round(value * scale) for value in (x, y, x + MARKER_PX, y + MARKER_PX)
         )
         picture[top:bottom, left:right] = (round(shade), 0, round(shade))
     return picture

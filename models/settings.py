@@ -29,6 +29,9 @@ class Settings(BaseSettings):
         None,
         description="prefect-aws AwsCredentials block; unset means AWS's usual chain",
     )
+    s3_timeout_s: int = Field(
+        30, ge=1, le=600, description="seconds without a byte before S3 is asked again"
+    )
     result_storage: str | None = Field(
         None,
         pattern=r"^[^/]+/[^/]+$",

@@ -125,7 +125,7 @@ def open_bucket(settings: Settings) -> Bucket:
     name = settings.require_s3_bucket()
     config = Config(
         connect_timeout=5,
-        read_timeout=30,
+        read_timeout=settings.s3_timeout_s,
         max_pool_connections=32,
         retries={"mode": "standard", "total_max_attempts": 4},
         s3={"addressing_style": "path"} if settings.s3_endpoint_url else {},

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 class FaultProxy:
     """Relays bytes to a server; while `cut` is set, connections are dropped.
 
+    While `hang` is set they stay open, and what is sent is swallowed: nothing ever answers.
+
     `mend_after(n)` cuts, and mends by itself after n connections were dropped: what a retry
     meets, without a clock.
     """
@@ -22,6 +24,8 @@ class FaultProxy:
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.cut = threading.Event()
         self.dropped = 0
+        self.hang = threading.Event()
+        self.swallowed = 0
         self._mend_at: int | None = None
 
     def mend_after(self, connections: int) -> None:
@@ -65,4 +69,7 @@ class FaultProxy:
         with contextlib.suppress(OSError), source, sink:
             # An open connection is cut too, with the next bytes that pass.
             while (data := source.recv(65536)) and not self.cut.is_set():
-                sink.sendall(data)
+                if self.hang.is_set():
+                    self.swallowed += 1
+                else:
+                    sink.sendall(data)

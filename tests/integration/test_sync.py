@@ -1,5 +1,6 @@
 """The sync against the real S3, PostgreSQL, Prefect server and opencv_zoo."""
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.photos import (
     read_sample,
     vary,
 )
+from tests.waiting import wait_until
 
 GUIDE_FIELDS = {
     "event_id", "s3_prefix", "total_found", "new_photos", "skipped", "status", "message",
@@ -190,6 +192,41 @@ def test_an_outage_between_listing_and_reading_loses_nothing(
     monkeypatch.setattr(plan, "plan_prefix", plan_then_cut)
 
     assert event.sync().result["new_photos"] == 6
+    assert set(event.face_counts().values()) == {1}
+
+
+def test_a_store_that_hangs_is_not_waited_for_photo_by_photo(
+    event: EventBox,
+    s3_proxy: FaultProxy,
+    configure: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    configure(s3_endpoint_url=s3_proxy.url, s3_timeout_s=1, batch_size=5)
+    fill(event, 60)
+    from tasks import plan
+
+    plan_prefix = plan.plan_prefix
+
+    def plan_then_hang(*args: object) -> object:
+        tally = plan_prefix(*args)
+        s3_proxy.hang.set()
+        return tally
+
+    monkeypatch.setattr(plan, "plan_prefix", plan_then_hang)
+
+    def mend_before_the_next_attempt() -> None:
+        query = "SELECT 1 FROM sync_run WHERE event_id = :event AND state = 'retrying'"
+        wait_until(lambda: event.query(query))
+        s3_proxy.hang.clear()
+
+    mender = threading.Thread(target=mend_before_the_next_attempt)
+    mender.start()
+    result = event.sync().result
+    mender.join()
+
+    # Four tries a photo; without the outage's record it would be all sixty, looked at twice.
+    assert s3_proxy.swallowed < 60 * 4
+    assert result["new_photos"] == 60
     assert set(event.face_counts().values()) == {1}
 
 
