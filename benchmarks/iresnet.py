@@ -27,9 +27,7 @@ def build_iresnet(seed: int) -> onnx.ModelProto:
     columns = x.channels * LAST_SIDE**2
     connected = Features(graph.connect(x.name, columns, DIMENSION), DIMENSION)
     embedding = graph.normalise(connected).name
-    return graph.finish(
-        ("input.1", ("None", 3, SIDE, SIDE)), [(embedding, ("None", DIMENSION))]
-    )
+    return graph.finish(("input.1", ("None", 3, SIDE, SIDE)), [(embedding, ("None", DIMENSION))])
 
 
 def _add_block(graph: GraphBuilder, x: Features, channels: int, *, shrink: bool) -> Features:

@@ -63,7 +63,9 @@ def count_parameters(file: Path) -> int:
 def _infer_shapes(model: onnx.ModelProto, side: int) -> dict[str, list[int]]:
     """The shape of every tensor for one picture. Changes the model: its weights are dropped."""
     graph = model.graph
-    entry = helper.make_tensor_value_info(graph.input[0].name, TensorProto.FLOAT, [1, 3, side, side])
+    entry = helper.make_tensor_value_info(
+        graph.input[0].name, TensorProto.FLOAT, [1, 3, side, side]
+    )
     large = [tensor for tensor in graph.initializer if prod(tensor.dims) > SMALL]
     small = [tensor for tensor in graph.initializer if prod(tensor.dims) <= SMALL]
     weights = [

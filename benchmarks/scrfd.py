@@ -44,9 +44,7 @@ def build_scrfd(seed: int) -> onnx.ModelProto:
     """The detector: input.1 (1, 3, height, width) to scores, boxes and landmarks a stride."""
     graph = GraphBuilder(seed)
     levels = _add_neck(graph, _add_backbone(graph, Features("input.1", 3)))
-    found = [
-        _add_head(graph, level, stride) for level, stride in zip(levels, STRIDES, strict=True)
-    ]
+    found = [_add_head(graph, level, stride) for level, stride in zip(levels, STRIDES, strict=True)]
     outputs = []
     for kind, width in ((0, 1), (1, 4), (2, 10)):
         for stride, names in zip(STRIDES, found, strict=True):
@@ -59,9 +57,7 @@ def _add_backbone(graph: GraphBuilder, x: Features) -> list[Features]:
     """ResNetV1e: a deep stem, then basic blocks; returns what strides 8, 16 and 32 see."""
     for channels, stride in ((STEM_CHANNELS // 2, 2), (STEM_CHANNELS // 2, 1), (STEM_CHANNELS, 1)):
         x = graph.rectify(graph.convolve(x, channels, stride=stride))
-    x = Features(
-        graph.add("MaxPool", [x.name], kernel_shape=[2, 2], strides=[2, 2]), STEM_CHANNELS
-    )
+    x = Features(graph.add("MaxPool", [x.name], kernel_shape=[2, 2], strides=[2, 2]), STEM_CHANNELS)
     levels = []
     for stage, (blocks, channels) in enumerate(STAGES):
         for block in range(blocks):

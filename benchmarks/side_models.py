@@ -23,9 +23,7 @@ def build_landmarks_3d(seed: int) -> onnx.ModelProto:
     """1k3d68.onnx: ResNet-50 (He et al. 2016), data (N, 3, 192, 192) to (N, 3309)."""
     graph = GraphBuilder(seed)
     x = graph.rectify(graph.convolve(_add_entry(graph), RESNET_STAGES[0][1], 7, stride=2))
-    pooled = graph.add(
-        "MaxPool", [x.name], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]
-    )
+    pooled = graph.add("MaxPool", [x.name], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
     x = Features(pooled, x.channels)
     for stage, (blocks, channels) in enumerate(RESNET_STAGES):
         for block in range(blocks):
