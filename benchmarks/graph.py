@@ -10,8 +10,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 11  # what buffalo_l's files were exported with
 IR_VERSION = 8
-# Keeps a signal's size through a convolution and the rectifier after it. (He et al. 2015 have 2;
-# the filters here are blind to their input's mean, which is a third of what a rectifier passes.)
+# Keeps a signal's size through a convolution and a rectifier. (He et al. 2015 have 2; the filters
+# here are blind to their input's mean, a third of what a rectifier passes.)
 RECTIFIED_GAIN = 2.9
 BRANCH_GAIN = 0.3  # the last layer of a residual branch: the sum stays near its input's size
 LINEAR_GAIN = 1.0  # no rectifier follows
@@ -40,10 +40,13 @@ class GraphBuilder:
         self._constants.append(numpy_helper.from_array(np.asarray(value, dtype), name))
         return name
 
-    def add(self, operator: str, inputs: Sequence[str], **attributes: object) -> str:
+    def add(
+        self, operator: str, inputs: Sequence[str], **attributes: int | float | str | list[int]
+    ) -> str:
         """Add a node; returns its output's name."""
         name = f"{operator}_{len(self._nodes)}"
-        node = helper.make_node(operator, list(inputs), [name], name=name, **attributes)
+        node = helper.make_node(operator, list(inputs), [name], name=name)
+        node.attribute.extend(helper.make_attribute(*item) for item in sorted(attributes.items()))
         self._nodes.append(node)
         return name
 
@@ -60,8 +63,7 @@ class GraphBuilder:
     ) -> Features:
         """A random convolution, padded to keep the size (divided by `stride`).
 
-        gain: variance of the output for inputs of variance 1. bias: one value a channel, random
-        when None.
+        gain: the output's variance for inputs of variance 1. bias: a value a channel, or random.
         """
         shape = (channels, x.channels // groups, kernel, kernel)
         weights = self._draw_filters(shape, gain)
@@ -78,7 +80,7 @@ class GraphBuilder:
         groups: int = 1,
         padding: int | None = None,
     ) -> Features:
-        """A convolution with given weights (out, in, k, k); padded by half its kernel if not told."""
+        """A convolution with given weights (out, in, k, k); padding is half of k if not told."""
         kernel = weights.shape[2]
         name = self.add(
             "Conv",
@@ -96,7 +98,7 @@ class GraphBuilder:
         return Features(self.add("Relu", [x.name]), x.channels)
 
     def rectify_softly(self, x: Features) -> Features:
-        """PReLU: negative values are shrunk to about a quarter, by a share of each channel's own."""
+        """PReLU: negative values are shrunk to about a quarter, each channel's by its share."""
         shares = 0.25 + 0.02 * self._draw((x.channels, 1, 1))
         return Features(self.add("PRelu", [x.name, self.constant(shares)]), x.channels)
 

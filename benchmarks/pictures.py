@@ -96,7 +96,7 @@ def _draw_noise(random: np.random.Generator, width: int, height: int) -> BgrPict
     coarse = random.integers(30, 200, (24, 24, 3), dtype=np.uint8)
     patches = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.int16)
     grain = random.normal(0, 8, (height, width, 1)).round().astype(np.int16)
-    return np.clip(patches + grain, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(patches + grain, 0, 255), np.uint8)
 
 
 def _draw_lots(
