@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-unit lint format lock migration
+.PHONY: help setup demo up test test-unit lint format lock bench gate
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,12 @@ test: $(READY) ## every test
 
 test-unit: $(READY) ## the quick loop
 	python -m pytest tests/unit
+
+bench: $(READY) ## the guide's loop against ours, then the whole job (a quarter of an hour)
+	@python -m benchmarks
+
+gate: $(READY) ## what each faster backend changes on real photos; refuses what changes too much
+	@python -m benchmarks.gate
 
 lint: $(READY) ## ruff, format check, strict types
 	ruff check .

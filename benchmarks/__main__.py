@@ -78,7 +78,7 @@ def run_bench(folder: Path, rounds: int, picture: Path | None) -> dict[str, Any]
         build_thousand_table(thousand),
     ]
     headline = (
-        f"{cores} cores, fp32 peak {peak.fp32_gflops:.0f} GFLOP/s ({peak.method}); "
+        f"{cores} cores, fp32 peak {peak.gflops:.0f} GFLOP/s ({peak.method}); "
         f"medians of {rounds} rounds; S3 answers after 20 to 50 ms; the whole job of "
         f"{counts[-1].photos} photos runs at {whole:.0%} of bare inference"
     )

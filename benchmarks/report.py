@@ -13,7 +13,7 @@ from benchmarks.rounds import Variant
 from benchmarks.sizes import SizeRow
 from benchmarks.variants import EXACT, GUIDE, TUNED
 
-WIDTH = 100  # columns of the picture
+WIDTH = 116  # columns of the picture
 LABELS = {
     GUIDE: "the guide's loop, as written",
     TUNED: "the same, tuned",
@@ -48,7 +48,7 @@ def build_variant_table(
 
 def compute_peak_share(variant: Variant, gflop: float | None, peak: Peak) -> float | None:
     """The share of the machine's fp32 peak that a variant's arithmetic makes use of."""
-    return None if gflop is None else gflop / (variant.ms_a_photo / 1000) / peak.fp32_gflops
+    return None if gflop is None else gflop / (variant.ms_a_photo / 1000) / peak.gflops
 
 
 def build_count_table(rows: Sequence[CountRow]) -> Table:
