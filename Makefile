@@ -7,10 +7,10 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-unit lint format lock migration
+.PHONY: help setup demo up test test-unit bench-latency lint format lock migration
 
 help: ## what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## install into .venv (done by the others when needed)
 
@@ -40,6 +40,9 @@ test: $(READY) ## every test
 
 test-unit: $(READY) ## the quick loop
 	python -m pytest tests/unit
+
+bench-latency: $(READY) ## how soon a sync answers and shows a face; about 2 minutes
+	@python -m benchmarks.latency
 
 lint: $(READY) ## ruff, format check, strict types
 	ruff check .
