@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import psutil
+import psutil  # type: ignore[import-untyped]  # publishes no types, and its stubs are not locked
 from sqlalchemy import text
 
 from benchmarks.latency_stack import Doors, start_sync, upload_photos
@@ -62,9 +62,7 @@ def measure_first_face(doors: Doors, photos: list[SamplePhoto]) -> FirstFace:
                 raise TimeoutError(f"The sync did not end: {status}")
             time.sleep(0.2)
     moments = {name: when - began for name, when in _read_moments(doors, flow_run_id).items()}
-    return FirstFace(
-        answered=took_ms / 1000, process=process, first_face=first_face, **moments
-    )
+    return FirstFace(answered=took_ms / 1000, process=process, first_face=first_face, **moments)
 
 
 def measure_engine_load(doors: Doors) -> float:

@@ -3,7 +3,7 @@
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +58,7 @@ class Doors:
 
 
 @contextmanager
-def open_stack(report: Any) -> Iterator[Doors]:
+def open_stack(report: Callable[[str], None]) -> Iterator[Doors]:
     """The whole stack in a new folder, on free ports, with the pack that needs no network."""
     for name in [n for n in os.environ if n.startswith(OUTSIDE) and n not in KEPT]:
         del os.environ[name]

@@ -4,7 +4,8 @@ A listing is streamed into a temporary table with COPY, so memory stays flat how
 there are. A photo is *known* when its key and ETag stand in the ledger as read under the same
 model pack; known rows are not touched. A failed photo *rests* until its ETag changes, unless its
 content was never seen: what vanished is back, what was forbidden may be allowed now. All else is
-work: it becomes `pending`, with the run's id and a batch number, in key order.
+work: it becomes `pending`, with the run's id and a batch number, in key order. A run's first batch
+is a small one: nothing of a batch is stored before all of it is embedded, and people wait.
 """
 
 import csv
@@ -19,6 +20,9 @@ from sqlmodel import Session
 
 from models.prefixes import build_image_url, derive_original_key
 from models.tallies import Tally
+
+# Photos of a run's first batch: a second's work on two cores.
+FIRST_BATCH_SIZE = 8
 
 
 @dataclass(frozen=True)
@@ -87,12 +91,26 @@ SELECT count(*) AS listed,
 FROM classified
 """
 
+# What a dead run left is cut as it was: what that run had embedded is found in the cache.
+_MEASURE_FIRST_BATCH = """
+SELECT CASE
+    WHEN :first_batch > 0 THEN :batch_size
+    ELSE least(:batch_size, coalesce(
+        (SELECT count(*) FROM classified JOIN photo ON photo.id = classified.photo_id
+         WHERE verdict = 'work' AND photo.status = 'pending'
+         GROUP BY photo.batch ORDER BY photo.batch LIMIT 1),
+        :small_batch))
+END
+"""
+
 _WRITE_WORK = """
 INSERT INTO photo (event_id, s3_key, etag, size, image_url, original_missing, status, confidence,
                    attempts, change, sync_run_id, batch, created_at)
 SELECT :event_id, s3_key, etag, size, image_url, original_missing, 'pending',
        0, 0, 'new', :run,
-       :first_batch + (row_number() OVER (ORDER BY s3_key) - 1) / :batch_size, now()
+       :first_batch
+           + (row_number() OVER (ORDER BY s3_key) - 1 + :batch_size - :first_size) / :batch_size,
+       now()
 FROM classified WHERE verdict = 'work'
 ON CONFLICT (event_id, s3_key) DO UPDATE SET
     etag = excluded.etag, size = excluded.size, image_url = excluded.image_url,
@@ -151,7 +169,11 @@ def write_plan(
     first_batch: int,
     batch_size: int,
 ) -> Tally:
-    """Classify the copied listing and write its work into the ledger."""
+    """Classify the copied listing and write its work into the ledger.
+
+    Batches are numbered from `first_batch`; there are at most one more of them than
+    `planned / batch_size`, rounded up.
+    """
     values: dict[str, Any] = {
         "event_id": listing.event_id,
         "s3_prefix": listing.s3_prefix,
@@ -159,9 +181,11 @@ def write_plan(
         "pack_id": pack_id,
         "first_batch": first_batch,
         "batch_size": batch_size,
+        "small_batch": FIRST_BATCH_SIZE,
     }
     session.execute(text(_CLASSIFY), values)
     counts = session.execute(text(_COUNT)).mappings().one()
+    values["first_size"] = session.execute(text(_MEASURE_FIRST_BATCH), values).scalar_one()
     session.execute(text(_RESTORE_RETURNED))
     session.execute(text(_MARK_ORIGINALS))
     gone = session.execute(text(_MARK_GONE), values).rowcount  # type: ignore[attr-defined]
