@@ -49,7 +49,7 @@ def plan_sync(ticket: Ticket) -> list[list[int]]:
 def cut_windows(batches: list[int]) -> list[list[int]]:
     """Batches that are done side by side; a run's first is done alone.
 
-    Beside a large one its few photos would be embedded in between those, and its faces be seen late.
+    Beside a large one its few photos would wait among those, and its faces be seen late.
     """
     alone = 1 if batches[:1] == [0] else 0
     starts = range(alone, len(batches), WINDOW)
