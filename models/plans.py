@@ -4,8 +4,7 @@ A listing is streamed into a temporary table with COPY, so memory stays flat how
 there are. A photo is *known* when its key and ETag stand in the ledger as read under the same
 model pack; known rows are not touched. A failed photo *rests* until its ETag changes, unless its
 content was never seen: what vanished is back, what was forbidden may be allowed now. All else is
-work: it becomes `pending`, with the run's id and a batch number, in key order. A run's first batch
-is a small one: nothing of a batch is stored before all of it is embedded, and people wait.
+work: it becomes `pending`, with the run's id and a batch number, in key order.
 """
 
 import csv
@@ -18,11 +17,9 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlmodel import Session
 
+from models.first_batch import choose_first_size
 from models.prefixes import build_image_url, derive_original_key
 from models.tallies import Tally
-
-# Photos of a run's first batch: a second's work on two cores.
-FIRST_BATCH_SIZE = 8
 
 
 @dataclass(frozen=True)
@@ -89,18 +86,6 @@ SELECT count(*) AS listed,
        count(*) FILTER (WHERE verdict = 'resting' AND NOT own) AS resting,
        count(*) FILTER (WHERE original_missing) AS missing_originals
 FROM classified
-"""
-
-# What a dead run left is cut as it was: what that run had embedded is found in the cache.
-_MEASURE_FIRST_BATCH = """
-SELECT CASE
-    WHEN :first_batch > 0 THEN :batch_size
-    ELSE least(:batch_size, coalesce(
-        (SELECT count(*) FROM classified JOIN photo ON photo.id = classified.photo_id
-         WHERE verdict = 'work' AND photo.status = 'pending'
-         GROUP BY photo.batch ORDER BY photo.batch LIMIT 1),
-        :small_batch))
-END
 """
 
 _WRITE_WORK = """
@@ -171,8 +156,7 @@ def write_plan(
 ) -> Tally:
     """Classify the copied listing and write its work into the ledger.
 
-    Batches are numbered from `first_batch`; there are at most one more of them than
-    `planned / batch_size`, rounded up.
+    Batches are numbered from `first_batch`: one more than full ones at most, the first is small.
     """
     values: dict[str, Any] = {
         "event_id": listing.event_id,
@@ -181,11 +165,12 @@ def write_plan(
         "pack_id": pack_id,
         "first_batch": first_batch,
         "batch_size": batch_size,
-        "small_batch": FIRST_BATCH_SIZE,
     }
     session.execute(text(_CLASSIFY), values)
     counts = session.execute(text(_COUNT)).mappings().one()
-    values["first_size"] = session.execute(text(_MEASURE_FIRST_BATCH), values).scalar_one()
+    values["first_size"] = choose_first_size(
+        session, first_batch=first_batch, batch_size=batch_size
+    )
     session.execute(text(_RESTORE_RETURNED))
     session.execute(text(_MARK_ORIGINALS))
     gone = session.execute(text(_MARK_GONE), values).rowcount  # type: ignore[attr-defined]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from models.plans import FIRST_BATCH_SIZE
+from models.first_batch import FIRST_BATCH_SIZE
 from tests.event_box import EventBox
 from tests.faults import FaultProxy
 from tests.photos import (
