@@ -7,10 +7,10 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-unit lint format lock bench gate
+.PHONY: help setup demo up test test-unit bench bench-scale bench-latency gate lint format lock
 
 help: ## what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## install into .venv (done by the others when needed)
 
@@ -46,6 +46,9 @@ bench: $(READY) ## the guide's loop against ours, then the whole job (a quarter 
 
 gate: $(READY) ## what each faster backend changes on real photos; refuses what changes too much
 	@python -m benchmarks.gate
+
+bench-latency: $(READY) ## how soon a sync answers and shows a face; about 2 minutes
+	@python -m benchmarks.latency
 
 lint: $(READY) ## ruff, format check, strict types
 	ruff check .

@@ -1,7 +1,7 @@
 """The one module that talks to Prefect's API about flow runs, deployments and workers."""
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -67,24 +67,32 @@ class Orchestrator:
 
     def __init__(self, client: PrefectClient) -> None:
         self._client = client
+        self._deployment_id: UUID | None = None
 
-    async def start_sync(
-        self, *, event_id: int, s3_prefix: str, run_name: str, as_subflow: bool = False
-    ) -> UUID:
+    async def start_sync(self, *, event_id: int, s3_prefix: str, run_name: str) -> UUID:
         """Create a flow run of the sync deployment; returns its id at once.
 
         Raises OrchestratorUnavailableError.
         """
         with _map_errors():
-            run: FlowRun = await arun_deployment(
-                SYNC_DEPLOYMENT,
-                client=self._client,
-                timeout=0,
-                as_subflow=as_subflow,
-                parameters={"event_id": event_id, "s3_prefix": s3_prefix},
-                tags=[f"event:{event_id}"],
-                flow_run_name=run_name,
-            )
+            known = self._deployment_id
+            if known is not None:
+                # Not through arun_deployment, which reads the whole deployment anew for every run.
+                with suppress(ObjectNotFound):  # deleted and deployed again: it has a new id
+                    return await self._create_run(known, event_id, s3_prefix, run_name)
+            deployment = await self._client.read_deployment_by_name(SYNC_DEPLOYMENT)
+            self._deployment_id = deployment.id
+            return await self._create_run(deployment.id, event_id, s3_prefix, run_name)
+
+    async def _create_run(
+        self, deployment_id: UUID, event_id: int, s3_prefix: str, run_name: str
+    ) -> UUID:
+        run = await self._client.create_flow_run_from_deployment(
+            deployment_id,
+            parameters={"event_id": event_id, "s3_prefix": s3_prefix},
+            tags=[f"event:{event_id}"],
+            name=run_name,
+        )
         return run.id
 
     async def start_resync(self, *, event_id: int, s3_prefix: str, run_name: str) -> UUID | None:
@@ -101,9 +109,16 @@ class Orchestrator:
         with _map_errors():
             if await self._client.read_flow_runs(flow_run_filter=waiting, limit=1):
                 return None
-        return await self.start_sync(
-            event_id=event_id, s3_prefix=s3_prefix, run_name=run_name, as_subflow=True
-        )
+            run: FlowRun = await arun_deployment(
+                SYNC_DEPLOYMENT,
+                client=self._client,
+                timeout=0,
+                as_subflow=True,
+                parameters={"event_id": event_id, "s3_prefix": s3_prefix},
+                tags=[f"event:{event_id}"],
+                flow_run_name=run_name,
+            )
+        return run.id
 
     async def read_run(self, flow_run_id: UUID) -> RunReport | None:
         """Where a flow run is; None when Prefect does not know it."""

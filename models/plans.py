@@ -17,6 +17,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlmodel import Session
 
+from models.first_batch import choose_first_size
 from models.prefixes import build_image_url, derive_original_key
 from models.tallies import Tally
 
@@ -92,7 +93,9 @@ INSERT INTO photo (event_id, s3_key, etag, size, image_url, original_missing, st
                    attempts, change, sync_run_id, batch, created_at)
 SELECT :event_id, s3_key, etag, size, image_url, original_missing, 'pending',
        0, 0, 'new', :run,
-       :first_batch + (row_number() OVER (ORDER BY s3_key) - 1) / :batch_size, now()
+       :first_batch
+           + (row_number() OVER (ORDER BY s3_key) - 1 + :batch_size - :first_size) / :batch_size,
+       now()
 FROM classified WHERE verdict = 'work'
 ON CONFLICT (event_id, s3_key) DO UPDATE SET
     etag = excluded.etag, size = excluded.size, image_url = excluded.image_url,
@@ -151,7 +154,10 @@ def write_plan(
     first_batch: int,
     batch_size: int,
 ) -> Tally:
-    """Classify the copied listing and write its work into the ledger."""
+    """Classify the copied listing and write its work into the ledger.
+
+    Batches are numbered from `first_batch`: one more than full ones at most, the first is small.
+    """
     values: dict[str, Any] = {
         "event_id": listing.event_id,
         "s3_prefix": listing.s3_prefix,
@@ -162,6 +168,9 @@ def write_plan(
     }
     session.execute(text(_CLASSIFY), values)
     counts = session.execute(text(_COUNT)).mappings().one()
+    values["first_size"] = choose_first_size(
+        session, first_batch=first_batch, batch_size=batch_size
+    )
     session.execute(text(_RESTORE_RETURNED))
     session.execute(text(_MARK_ORIGINALS))
     gone = session.execute(text(_MARK_GONE), values).rowcount  # type: ignore[attr-defined]

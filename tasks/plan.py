@@ -43,7 +43,17 @@ def plan_sync(ticket: Ticket) -> list[list[int]]:
         logger.info("Found %d existing photos in database", tally.existing)
     with open_session() as session:
         batches = list_pending_batches(session, ticket.flow_run_id)
-    return [batches[i : i + WINDOW] for i in range(0, len(batches), WINDOW)]
+    return cut_windows(batches)
+
+
+def cut_windows(batches: list[int]) -> list[list[int]]:
+    """Batches that are done side by side; a run's first is done alone.
+
+    Beside a large one its few photos would wait among those, and its faces be seen late.
+    """
+    alone = 1 if batches[:1] == [0] else 0
+    starts = range(alone, len(batches), WINDOW)
+    return [batches[:alone]] * alone + [batches[i : i + WINDOW] for i in starts]
 
 
 @dataclass(frozen=True)
@@ -103,7 +113,8 @@ def _write(session: Session, ticket: Ticket, request: Request, listing: Listing)
     )
     drop_requests(session, event, request.waiting, request.s3_prefix)
     run.planned = True
-    run.batches += -(-tally.planned // batch_size)
+    # One more than full batches need: the first is a small one. A number may stay unused.
+    run.batches += -(-tally.planned // batch_size) + 1
     run.gone += tally.gone
     run.tallies = merge_tallies(run.tallies, listing.s3_prefix, tally)
     session.add(run)

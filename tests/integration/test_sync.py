@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from models.first_batch import FIRST_BATCH_SIZE
 from tests.event_box import EventBox
 from tests.faults import FaultProxy
 from tests.photos import (
@@ -84,6 +85,41 @@ def test_batches_of_any_size_give_the_same_ledger(
         "SELECT batch, count(*) AS size FROM photo WHERE event_id = :event GROUP BY 1 ORDER BY 1"
     )
     assert [row.size for row in sizes] == [5, 5, 5, 5, 3]
+
+
+def test_the_first_batch_is_small_and_the_others_are_full(
+    event: EventBox, configure: Callable[..., None]
+) -> None:
+    configure(batch_size=10)
+    fill(event, 23)
+
+    result = event.sync().result
+
+    assert result["new_photos"] == result["faces_found"] == 23
+    sizes = event.query(
+        "SELECT count(*) AS size FROM photo WHERE event_id = :event GROUP BY batch ORDER BY batch"
+    )
+    assert [row.size for row in sizes] == [FIRST_BATCH_SIZE, 10, 5]
+
+
+def test_what_a_dead_run_left_is_cut_as_it_was(
+    event: EventBox, configure: Callable[..., None]
+) -> None:
+    configure(batch_size=10)
+    fill(event, 23)
+    event.sync()
+    # As if the run had died with its first batch stored and its second one embedded.
+    event.query(
+        "UPDATE photo SET status = 'pending' WHERE event_id = :event AND batch > 0 RETURNING id"
+    )
+
+    event.sync()
+
+    sizes = event.query(
+        "SELECT count(*) AS size FROM photo WHERE event_id = :event"
+        " GROUP BY sync_run_id, batch ORDER BY count(*)"
+    )
+    assert [row.size for row in sizes] == [5, FIRST_BATCH_SIZE, 10]
 
 
 def test_a_changed_etag_is_embedded_anew_and_replaces_the_old_faces(event: EventBox) -> None:
