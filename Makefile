@@ -7,10 +7,10 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-unit lint format lock migration
+.PHONY: help setup demo up bench-scale test test-unit lint format lock migration
 
 help: ## what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## install into .venv (done by the others when needed)
 
@@ -34,6 +34,9 @@ demo: $(READY) ## the main job once, on sample photos; leaves nothing running
 
 up: $(READY) ## the whole stack in the foreground; data stays in .facepass/
 	@exec python -m deployments.stack
+
+bench-scale: $(READY) ## what planning and storing cost at 100,000 photos; about ten minutes
+	@python -m benchmarks.scale
 
 test: $(READY) ## every test
 	python -m pytest tests

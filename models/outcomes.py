@@ -130,6 +130,8 @@ def store_outcomes(
 
 def count_attempts(session: Session, s3_keys: Sequence[str], *, event_id: int, run: UUID) -> None:
     """Count a look at photos that brought no outcome, so that the next one is not the cache's."""
+    if not s3_keys:
+        return
     session.execute(
         update(Photo)
         .where(
