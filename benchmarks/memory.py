@@ -5,7 +5,7 @@ import threading
 from types import TracebackType
 from typing import Self
 
-import psutil
+import psutil  # type: ignore[import-untyped]  # publishes no types, and its stubs are not locked
 
 SAMPLE_S = 0.02
 MEGABYTE = 1_000_000

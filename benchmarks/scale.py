@@ -109,9 +109,7 @@ def _remember(photos: SmallPhotos) -> None:
 def _run(job: str, photos: SmallPhotos, environment: dict[str, str]) -> dict[str, Any]:
     argv = [sys.executable, "-m", "benchmarks.scale_worker", job, str(photos.event_id)]
     with console.status(f"  {job} of {photos.count} photos"):
-        ended = subprocess.run(
-            argv, env=environment, capture_output=True, text=True, check=False
-        )
+        ended = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
     if ended.returncode:
         raise StackError(f"The measured {job} failed:\n{ended.stderr[-3000:]}")
     measured: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])

@@ -10,13 +10,16 @@ import sys
 import time
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from benchmarks.memory import MemoryWatch
 from models.errors import FacePassError, StackError
 from models.prefixes import default_prefix, derive_original_key
 from models.settings import get_settings
 from tasks.storage import get_bucket
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def main() -> int:
@@ -84,11 +87,11 @@ class Stopwatch:
     def __init__(self) -> None:
         self.seconds: float | None = None
 
-    def time(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def time(self, function: Callable[P, R]) -> Callable[P, R]:
         """The function, timed."""
 
         @wraps(function)
-        def timed(*args: Any, **kwargs: Any) -> Any:
+        def timed(*args: P.args, **kwargs: P.kwargs) -> R:
             began = time.perf_counter()
             try:
                 return function(*args, **kwargs)

@@ -33,7 +33,7 @@ def _make_detector() -> onnx.ModelProto:
         for stride in STRIDES:
             name = f"{kind}_{stride}"
             channels = ANCHORS * width
-            weights = np.zeros((channels, 3, stride, stride), np.float32)
+            weights = np.zeros((channels, 3, 1, 1), np.float32)
             constants += [
                 numpy_helper.from_array(weights, f"{name}_weights"),
                 numpy_helper.from_array(np.full(channels, value, np.float32), f"{name}_bias"),
@@ -43,7 +43,7 @@ def _make_detector() -> onnx.ModelProto:
                 "Conv",
                 ["input", f"{name}_weights", f"{name}_bias"],
                 [f"{name}_map"],
-                kernel_shape=[stride, stride],
+                kernel_shape=[1, 1],
                 strides=[stride, stride],
             )
             # (1, anchors * width, h, w) to (h * w * anchors, width), as the shipped detectors do.

@@ -1,0 +1,54 @@
+"""What the measurement at scale is made of: its pack, its photos, its watch on memory."""
+
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.memory import MEGABYTE, MemoryWatch
+from benchmarks.small_photos import SmallPhotos
+from benchmarks.trivial_pack import STRIDES, VECTOR_LENGTH, write_trivial_pack
+from tasks.photos import decode_photo
+
+
+def test_the_packs_detector_keeps_scrfds_contract_and_never_fires(tmp_path: Path) -> None:
+    import onnxruntime
+
+    write_trivial_pack(tmp_path)
+    session = onnxruntime.InferenceSession(
+        tmp_path / "detector.onnx", providers=["CPUExecutionProvider"]
+    )
+    noise = np.random.default_rng(1).standard_normal((1, 3, 640, 640), np.float32)
+    outputs = session.run(None, {session.get_inputs()[0].name: noise})
+    rows = [(640 // stride) ** 2 * 2 for stride in STRIDES]
+    expected = [(count, width) for width in (1, 4, 10) for count in rows]
+    assert [output.shape for output in outputs] == expected
+    assert max(scores.max() for scores in outputs[:3]) < 1e-6
+
+
+def test_the_packs_recogniser_takes_aligned_faces(tmp_path: Path) -> None:
+    import onnxruntime
+
+    write_trivial_pack(tmp_path)
+    session = onnxruntime.InferenceSession(
+        tmp_path / "recogniser.onnx", providers=["CPUExecutionProvider"]
+    )
+    faces = np.ones((5, 3, 112, 112), np.float32)
+    (vectors,) = session.run(None, {session.get_inputs()[0].name: faces})
+    assert vectors.shape == (5, VECTOR_LENGTH)
+
+
+def test_small_photos_are_photos_each_with_its_own_bytes() -> None:
+    photos = SmallPhotos(event_id=7, count=300)
+    contents = {photos.draw(index) for index in range(photos.count)}
+    assert len(contents) == photos.count
+    assert {decode_photo(content, 1_000_000).shape for content in contents} == {(16, 16, 3)}
+    assert photos.name(3) == "events/7/previews/000003.jpg"
+
+
+def test_memory_that_is_used_within_the_block_counts_also_when_it_is_freed() -> None:
+    with MemoryWatch() as memory:
+        block = np.ones(64 * MEGABYTE, np.uint8)
+        del block
+        held = np.ones(32 * MEGABYTE, np.uint8)
+    assert held.nbytes == 32 * MEGABYTE
+    assert memory.growth_mb > 30
