@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.memory import MEGABYTE, MemoryWatch
+from benchmarks.scale import read_run_variables
 from benchmarks.small_photos import SmallPhotos
 from benchmarks.trivial_pack import STRIDES, VECTOR_LENGTH, write_trivial_pack
+from deployments.stack.plan import find_root
 from tasks.photos import decode_photo
 
 
@@ -52,3 +54,7 @@ def test_memory_that_is_used_within_the_block_counts_also_when_it_is_freed() -> 
         held = np.ones(32 * MEGABYTE, np.uint8)
     assert held.nbytes == 32 * MEGABYTE
     assert memory.growth_mb > 30
+
+
+def test_a_measured_run_gets_what_the_worker_gives_a_run() -> None:
+    assert read_run_variables(find_root()) == {"MALLOC_ARENA_MAX": "2"}
