@@ -12,14 +12,13 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]  # publishes no types, and its stubs are not locked
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
+from benchmarks.scale_report import build_table, take_median
 from benchmarks.small_photos import SmallPhotos
 from benchmarks.trivial_pack import write_trivial_pack
 from deployments.stack.signals import interrupt_on_signals
@@ -83,10 +82,12 @@ def measure(home: Path, keys: int, new: int) -> dict[str, float]:
         console.print("Stopping ...")
     _check("skipped", keys, *resyncs)
     _check("new_photos", new, sync)
-    console.print(_build_table(keys, new, listings, resyncs, sync))
+    console.print(build_table(keys, new, listings, resyncs, sync))
     return {
-        "resync_vs_listing": round(_middle(resyncs, "seconds") / _middle(listings, "seconds"), 3),
-        "resync_mb": round(_middle(resyncs, "memory_mb"), 1),
+        "resync_vs_listing": round(
+            take_median(resyncs, "seconds") / take_median(listings, "seconds"), 3
+        ),
+        "resync_mb": round(take_median(resyncs, "memory_mb"), 1),
         "sync_mb": round(sync["memory_mb"], 1),
     }
 
@@ -129,30 +130,6 @@ def _check(name: str, wanted: int, *runs: dict[str, Any]) -> None:
     found = [run["result"][name] for run in runs]
     if set(found) != {wanted}:
         raise StackError(f"The runs say {name} = {found}; it should have been {wanted}.")
-
-
-def _middle(runs: list[dict[str, Any]], name: str) -> float:
-    return median(float(run[name]) for run in runs)
-
-
-def _build_table(
-    keys: int,
-    new: int,
-    listings: list[dict[str, Any]],
-    resyncs: list[dict[str, Any]],
-    sync: dict[str, Any],
-) -> Table:
-    table = Table("run", "job, s", "whole flow run, s", "memory added, MB")
-    rows = (
-        (f"bare listing of {keys} previews and originals", listings),
-        (f"resync of {keys} known photos", resyncs),
-        (f"sync of {new} new photos", [sync]),
-    )
-    for title, runs in rows:
-        whole = f"{_middle(runs, 'run_seconds'):.2f}" if "run_seconds" in runs[0] else "–"
-        seconds, memory = _middle(runs, "seconds"), _middle(runs, "memory_mb")
-        table.add_row(title, f"{seconds:.2f}", whole, f"{memory:.1f}")
-    return table
 
 
 if __name__ == "__main__":
