@@ -74,19 +74,29 @@ def measure(home: Path, keys: int, new: int) -> dict[str, float]:
         known, fresh = _add_event("known", keys), _add_event("new", new)
         _remember(known)
         environment = stack.plan.child_environment | read_run_variables(stack.plan.root)
-        listings, resyncs = [], []
-        for _ in range(ROUNDS):
-            listings.append(_run("listing", known, environment))
-            resyncs.append(_run("sync", known, environment))
-        sync = _run("sync", fresh, environment)
+        figures = measure_runs(known, fresh, environment)
         console.print("Stopping ...")
-    _check("skipped", keys, *resyncs)
-    _check("new_photos", new, sync)
-    console.print(build_table(keys, new, listings, resyncs, sync))
+    return figures
+
+
+def measure_runs(
+    known: SmallPhotos, fresh: SmallPhotos, environment: dict[str, str]
+) -> dict[str, float]:
+    """Measure in a running stack, print a table and return the figures.
+
+    Raises StackError when a run did not do what it was measured for.
+    """
+    listings, resyncs = [], []
+    for _ in range(ROUNDS):
+        listings.append(_run("listing", known, environment))
+        resyncs.append(_run("sync", known, environment))
+    sync = _run("sync", fresh, environment)
+    _check("skipped", known.count, *resyncs)
+    _check("new_photos", fresh.count, sync)
+    console.print(build_table(known.count, fresh.count, listings, resyncs, sync))
+    ratio = take_median(resyncs, "seconds") / take_median(listings, "seconds")
     return {
-        "resync_vs_listing": round(
-            take_median(resyncs, "seconds") / take_median(listings, "seconds"), 3
-        ),
+        "resync_vs_listing": round(ratio, 3),
         "resync_mb": round(take_median(resyncs, "memory_mb"), 1),
         "sync_mb": round(sync["memory_mb"], 1),
     }
