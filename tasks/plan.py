@@ -79,7 +79,7 @@ def plan_prefix(
     s3_prefix = request.s3_prefix
     originals_prefix = derive_original_key(s3_prefix, ticket.event_id)
     with (
-        # While PostgreSQL takes one page in, S3 is asked for the next.
+        # While PostgreSQL takes one page in, S3 is asked for the next of both folders.
         closing(read_ahead(list_s3_objects(bucket, s3_prefix, ignored))) as previews,
         closing(read_ahead(list_s3_keys(bucket, originals_prefix))) as originals,
         open_session() as session,
