@@ -35,6 +35,9 @@ demo: $(READY) ## the main job once, on sample photos; leaves nothing running
 up: $(READY) ## the whole stack in the foreground; data stays in .facepass/
 	@exec python -m deployments.stack
 
+bench-scale: $(READY) ## what planning and storing cost at 100,000 photos; about ten minutes
+	@python -m benchmarks.scale
+
 test: $(READY) ## every test
 	python -m pytest tests
 

@@ -4,7 +4,7 @@ Promise: a decoded photo never leaves the process that decoded it; what travels 
 keys, ETags and counts.
 
 Where do I go to…?
-    see how S3 is listed and read                    storage.py
+    see how S3 is listed and read                    storage.py, ahead.py
     see what S3's refusals mean                      s3_errors.py
     see which photos are refused, and why            photos.py
     change how faces are found                       engine.py
@@ -12,6 +12,6 @@ Where do I go to…?
     see what is cached, under which key, and where   embed.py, result_storage.py
     see what is stored when                          batches.py
     see who may sync an event, and how a sync ends   turns.py, hold.py
-    change what Prefect's UI shows of a sync         artifacts.py, naming.py
+    change what Prefect's UI shows of a sync         artifacts.py, pace.py, naming.py
     see when old results are deleted                 prune.py
 """

@@ -22,6 +22,7 @@ from prefect.exceptions import PrefectException
 from models.counts import count_progress
 from models.session import open_session
 from models.tables import Photo, SyncRun
+from tasks.pace import get_pace
 from tasks.ticket import Ticket
 
 logger = logging.getLogger(__name__)
@@ -44,13 +45,18 @@ def start_progress(event_name: str) -> UUID | None:
         created: Any = create_progress_artifact(
             progress=0.0, description=f"Photos of {event_name} accounted for"
         )
-        return UUID(str(created))
+        progress_id = UUID(str(created))
+        get_pace(progress_id)
+        return progress_id
     return None
 
 
-def report_progress(ticket: Ticket) -> None:
-    """Move the bar to where the ledger is."""
-    if ticket.progress_id is None:
+def report_progress(ticket: Ticket, *, is_last: bool = False) -> None:
+    """Move the bar to where the ledger is: once a second at most, and at the end.
+
+    Between two reports neither the ledger is counted nor Prefect asked.
+    """
+    if ticket.progress_id is None or not (is_last or get_pace(ticket.progress_id).is_due()):
         return
     with open_session() as session:
         done, total = count_progress(session, session.get_one(SyncRun, ticket.flow_run_id))

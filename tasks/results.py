@@ -71,7 +71,7 @@ def finish_sync(ticket: Ticket) -> dict[str, Any] | None:
     get_run_logger().info(
         "S3 sync completed: %d new photos, %d skipped", result["new_photos"], result["skipped"]
     )
-    report_progress(ticket)
+    report_progress(ticket, is_last=True)
     publish_summary(ticket.event_name, result, [photo for photo, _ in failed])
     return result
 
