@@ -1,5 +1,6 @@
 """The bench's own arithmetic: medians, shares, parity, the last line."""
 
+import re
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ def test_the_picture_holds_every_variant(tmp_path: Path) -> None:
     table = build_variant_table("Свадьба", VARIANTS, 10.25, PEAK)
     show_tables("a headline", [table], picture)
     text = unescape(picture.read_text()).replace("\xa0", " ")
+    assert "url(" not in re.sub(r"url\(#[^)]*\)", "", text)  # nothing from elsewhere
     assert all(LABELS[name].split(" (")[0] in text for name in VARIANTS)
 
 
