@@ -1,9 +1,9 @@
 """OpenVINO behind onnxruntime's session interface, as far as InsightFace's models use it."""
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from queue import LifoQueue
 from typing import Any, Protocol
 
 import numpy as np
@@ -50,19 +50,20 @@ class _Tensor:
 
 
 class OpenVinoSession:
-    """One compiled model, shared by all threads; each has an inference request of its own."""
+    """One compiled model, shared by all threads.
 
-    def __init__(
-        self, model: Path, inference: str, threads: int, shape: Sequence[int] | None = None
-    ) -> None:
-        """Compile. `shape` pins the input's (it is faster than a free one).
+    Its input's shape is fixed, one picture at a time: OpenVINO builds what it runs anew for every
+    new shape and request, which costs more than a batch of faces brings on one core.
+    """
+
+    def __init__(self, model: Path, inference: str, threads: int, side: int) -> None:
+        """Compile for pictures of `side` pixels, `threads` of them at a time.
 
         Raises ModelPackError without OpenVINO, or without bf16 on this CPU.
         """
         core = _open_core(inference)
         graph = core.read_model(model)
-        if shape is not None:
-            graph.reshape(list(shape))
+        graph.reshape([1, 3, side, side])
         self._compiled: Any = core.compile_model(
             graph,
             "CPU",
@@ -74,18 +75,24 @@ class OpenVinoSession:
                 "ENABLE_CPU_PINNING": False,
             },
         )
-        self._requests = threading.local()
+        self._requests: LifoQueue[Any] = LifoQueue()
+        for _ in range(threads):
+            self._requests.put(self._compiled.create_infer_request())
 
     def run(
         self, output_names: Sequence[str] | None, feed: dict[str, npt.NDArray[np.float32]]
     ) -> list[npt.NDArray[np.float32]]:
-        """The outputs asked for, or all, in the model's order."""
-        request = getattr(self._requests, "request", None)
-        if request is None:
-            request = self._requests.request = self._compiled.create_infer_request()
-        found = request.infer(feed)  # copies: the request's own memory is used again
+        """The outputs asked for, or all, in the model's order; pictures (N, 3, side, side)."""
         names = output_names or [tensor.name for tensor in self.get_outputs()]
-        return [np.asarray(found[name]) for name in names]
+        [(name, pictures)] = feed.items()
+        request = self._requests.get()
+        try:
+            # What infer gives back are copies: the next picture may use the request at once.
+            found = [request.infer({name: picture[np.newaxis]}) for picture in pictures]
+            outputs = [[one[output] for one in found] for output in names]
+        finally:
+            self._requests.put(request)
+        return [one[0] if len(one) == 1 else np.concatenate(one) for one in outputs]
 
     def get_inputs(self) -> list[_Tensor]:
         """The model's inputs."""

@@ -59,10 +59,9 @@ def load_analysis(pack: ModelPack, inference: str, threads: int = 1) -> FaceAnal
 
 def _move_to_openvino(analysis: FaceAnalysis, inference: str, threads: int) -> None:
     """Have OpenVINO run what InsightFace has checked and configured."""
-    shape = (1, 3, DETECTION_SIDE, DETECTION_SIDE)
     for name, model in analysis.models.items():
-        fixed = shape if name == "detection" else None
-        model.session = OpenVinoSession(Path(model.model_file), inference, threads, fixed)
+        side = DETECTION_SIDE if name == "detection" else model.input_size[0]
+        model.session = OpenVinoSession(Path(model.model_file), inference, threads, side)
 
 
 def _choose_providers(inference: str) -> list[str]:
