@@ -14,7 +14,7 @@ from models.settings import Settings
 def read_timestamp(value: object) -> datetime:
     """What boto3 makes of a timestamp, without its guessing where the form is S3's usual one.
 
-    A listing has one a key, and that guessing was half of a listing's time.
+    A listing has one a key, and that guessing is nearly half of a listing's work.
     """
     if isinstance(value, str) and value[10:11] == "T" and value.endswith("Z"):
         try:
