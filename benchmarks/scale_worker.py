@@ -12,6 +12,9 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
+import boto3
+from botocore.config import Config
+
 from benchmarks.memory import MemoryWatch
 from models.errors import FacePassError, StackError
 from models.prefixes import default_prefix, derive_original_key
@@ -39,15 +42,20 @@ def main() -> int:
 
 
 def measure_listing(event_id: int) -> dict[str, Any]:
-    """List previews and originals page by page with boto3, as the sync does, and nothing else."""
-    bucket = get_bucket()
+    """List previews and originals page by page with boto3 as it comes, and nothing else."""
+    settings = get_settings()
+    client = boto3.client(
+        "s3",
+        endpoint_url=settings.s3_endpoint_url,
+        config=Config(s3={"addressing_style": "path"}),
+    )
     previews = default_prefix(event_id)
     keys = 0
     with MemoryWatch() as memory:
         began = time.perf_counter()
         for prefix in (previews, derive_original_key(previews, event_id)):
-            paginator = bucket.client.get_paginator("list_objects_v2")
-            for page in paginator.paginate(Bucket=bucket.name, Prefix=prefix):
+            paginator = client.get_paginator("list_objects_v2")
+            for page in paginator.paginate(Bucket=settings.require_s3_bucket(), Prefix=prefix):
                 keys += len(page.get("Contents", []))
         seconds = time.perf_counter() - began
     return {"keys": keys, "seconds": seconds, "memory_mb": memory.growth_mb}

@@ -8,17 +8,19 @@ from hashlib import md5
 from threading import local
 from urllib.parse import urlsplit
 
+import boto3
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from PIL import Image
 from sqlalchemy import text
 from sqlmodel import Session
 
-from models.errors import S3DownloadError
+from models.errors import ConfigurationError, S3DownloadError
 from models.prefixes import default_prefix, derive_original_key
 from tasks.storage import Bucket
 
 THREADS = 16
+TRIES, PATIENCE_S = 4, 60
 SIDE = 16  # pixels
 
 
@@ -89,32 +91,47 @@ FROM unnest(CAST(:keys AS text[]), CAST(:etags AS text[]), CAST(:image_urls AS t
 class Uploader:
     """Puts small objects: one connection a thread, and no more work an object than a signature.
 
-    boto3's put_object takes four times as long, and two hundred thousand are to be put.
+    Hundreds of thousands are put, and two cores are shared with the server that takes them.
     """
 
     def __init__(self, bucket: Bucket) -> None:
-        self._endpoint = bucket.client.meta.endpoint_url
+        """Sign with the environment's keys, as the stack gives them."""
         self._bucket = bucket.name
-        credentials = bucket.client._request_signer._credentials  # type: ignore[attr-defined]
+        self._endpoint = bucket.client.meta.endpoint_url
+        credentials = boto3.session.Session().get_credentials()
+        if credentials is None:
+            raise ConfigurationError("The environment holds no keys for S3.")
         self._signer = S3SigV4Auth(credentials, "s3", bucket.client.meta.region_name)
         self._mine = local()
 
     def put(self, key: str, content: bytes) -> None:
         """Put one object; its key must need no quoting. Raises S3DownloadError."""
+        for _ in range(TRIES):
+            try:
+                status, said = self._send(key, content)
+            except (OSError, http.client.HTTPException) as error:
+                # A server that all its clients overload may let one of them wait too long.
+                self._mine.connection.close()
+                status, said = 0, repr(error)
+            if status == http.client.OK:
+                return
+        raise S3DownloadError(f"S3 did not take {key}: {status} {said[:200]}")
+
+    def _send(self, key: str, content: bytes) -> tuple[int, str]:
+        """One request; the answer's status and text."""
         request = AWSRequest("PUT", f"{self._endpoint}/{self._bucket}/{key}", data=content)
         self._signer.add_auth(request)
         connection = self._connect()
         connection.request("PUT", f"/{self._bucket}/{key}", content, dict(request.headers.items()))
         answer = connection.getresponse()
-        said = answer.read()
-        if answer.status != http.client.OK:
-            raise S3DownloadError(f"S3 did not take {key}: {answer.status} {said[:200]!r}")
+        return answer.status, answer.read().decode(errors="replace")
 
     def _connect(self) -> http.client.HTTPConnection:
+        """This thread's connection; a closed one opens itself again."""
         if not hasattr(self._mine, "connection"):
             address = urlsplit(self._endpoint)
             self._mine.connection = http.client.HTTPConnection(
-                str(address.hostname), address.port, timeout=60
+                str(address.hostname), address.port, timeout=PATIENCE_S
             )
         connection: http.client.HTTPConnection = self._mine.connection
         return connection

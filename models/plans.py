@@ -11,7 +11,6 @@ import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import StringIO
-from itertools import zip_longest
 from typing import Any
 from uuid import UUID
 
@@ -134,14 +133,14 @@ WHERE event_id = :event_id AND starts_with(s3_key, :s3_prefix) AND status <> 'go
 def copy_listing(session: Session, listing: Listing) -> None:
     """Stream a listing into this transaction's temporary tables."""
     session.execute(text(_TABLES))
-    # A page of each in turn: both folders can be on their way at the same time.
-    for page, keys in zip_longest(listing.previews, listing.originals, fillvalue=()):
+    for page in listing.previews:
         rows = (
             (p.s3_key, p.etag, p.size, original, build_image_url(listing.image_base_url, original))
             for p in page
             for original in [derive_original_key(p.s3_key, listing.event_id)]
         )
         _copy_rows(session, "listed", rows)
+    for keys in listing.originals:
         _copy_rows(session, "originals", ((key,) for key in keys))
     session.execute(text(_SETTLE_COPIED))
 

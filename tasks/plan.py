@@ -16,7 +16,6 @@ from models.session import open_session
 from models.settings import get_settings
 from models.tables import SyncRun
 from models.tallies import Tally, merge_tallies, widen_prefix
-from tasks.ahead import read_ahead
 from tasks.storage import Bucket, get_bucket, list_s3_keys, list_s3_objects
 from tasks.ticket import Ticket
 
@@ -89,9 +88,8 @@ def plan_prefix(
     s3_prefix = request.s3_prefix
     originals_prefix = derive_original_key(s3_prefix, ticket.event_id)
     with (
-        # While PostgreSQL takes one page in, S3 is asked for the next of both folders.
-        closing(read_ahead(list_s3_objects(bucket, s3_prefix, ignored))) as previews,
-        closing(read_ahead(list_s3_keys(bucket, originals_prefix))) as originals,
+        closing(list_s3_objects(bucket, s3_prefix, ignored)) as previews,
+        closing(list_s3_keys(bucket, originals_prefix)) as originals,
         open_session() as session,
     ):
         listing = Listing(ticket.event_id, s3_prefix, previews, originals, bucket.public_url)

@@ -6,9 +6,8 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -33,6 +32,7 @@ from tasks.s3_errors import (
     explain_s3_error,
     is_about_key,
 )
+from tasks.s3_session import open_aws_session
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -131,7 +131,7 @@ def open_bucket(settings: Settings) -> Bucket:
         s3={"addressing_style": "path"} if settings.s3_endpoint_url else {},
     )
     try:
-        session = _open_aws_session(settings)
+        session = open_aws_session(settings)
         client = session.client("s3", endpoint_url=settings.s3_endpoint_url, config=config)
     except ValueError as error:
         raise ConfigurationError(
@@ -141,23 +141,6 @@ def open_bucket(settings: Settings) -> Bucket:
         raise explain_s3_error(error, name) from error
     endpoint = settings.s3_public_endpoint_url or client.meta.endpoint_url
     return Bucket(client, name, f"{endpoint.rstrip('/')}/{name}")
-
-
-def _open_aws_session(settings: Settings) -> boto3.session.Session:
-    if not settings.aws_credentials_block:
-        return boto3.session.Session()
-    from prefect_aws import AwsCredentials  # only where a block is configured: a slow import
-
-    name = settings.aws_credentials_block
-    try:
-        block: Any = AwsCredentials.load(name)
-    except ValueError as error:
-        raise ConfigurationError(
-            f"Prefect has no AwsCredentials block named {name}: create it in Prefect's UI, or "
-            "correct FACEPASS_AWS_CREDENTIALS_BLOCK."
-        ) from error
-    session: boto3.session.Session = block.get_boto3_session()
-    return session
 
 
 @lru_cache(maxsize=1)

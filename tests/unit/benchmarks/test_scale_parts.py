@@ -1,16 +1,22 @@
 """What the measurement at scale is made of: its pack, its photos, its watch on memory."""
 
+import http.server
 import mmap
+import threading
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
+import pytest
 
 from benchmarks.memory import MEGABYTE, MemoryWatch
 from benchmarks.scale import read_run_variables
 from benchmarks.small_photos import SmallPhotos
 from benchmarks.trivial_pack import STRIDES, VECTOR_LENGTH, write_trivial_pack
 from deployments.stack.plan import find_root
+from models.settings import Settings
 from tasks.photos import decode_photo
+from tasks.storage import open_bucket
 from tests.waiting import wait_until
 
 
@@ -61,3 +67,42 @@ def test_memory_counts_also_when_it_is_freed_within_the_block() -> None:
 
 def test_a_measured_run_gets_what_the_worker_gives_a_run() -> None:
     assert read_run_variables(find_root()) == {"MALLOC_ARENA_MAX": "2"}
+
+
+class FlakyServer(http.server.BaseHTTPRequestHandler):
+    """Takes objects, but hangs up on the first request for each."""
+
+    taken: ClassVar[dict[str, bytes]] = {}
+    seen: ClassVar[set[str]] = set()
+
+    def do_PUT(self) -> None:
+        """Keep the object from its second try on."""
+        content = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path not in self.seen:
+            self.seen.add(self.path)
+            self.close_connection = True
+            return
+        self.taken[self.path] = content
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+        """Say nothing."""
+
+
+def test_an_upload_that_the_server_hung_up_on_is_done_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), FlakyServer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        bucket = open_bucket(Settings(s3_endpoint_url=url, s3_bucket="b"))
+        SmallPhotos(event_id=7, count=5).upload(bucket, lambda _: None)
+        server.shutdown()
+    folders = ("previews", "originals")
+    expected = {f"/b/events/7/{folder}/{i:06}.jpg" for folder in folders for i in range(5)}
+    assert FlakyServer.taken.keys() == expected
