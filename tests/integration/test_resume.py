@@ -38,8 +38,8 @@ embed_photos, store_slice, store_outcomes = (
     embed.embed_photos, batches.store_slice, batches.store_outcomes
 )
 
-def embed_and_note(photos, *args):
-    product = embed_photos(photos, *args)
+def embed_and_note(photos, *args, **named):
+    product = embed_photos(photos, *args, **named)
     note("computed", [photo.s3_key for photo in photos])
     return product
 
@@ -97,9 +97,9 @@ def test_a_killed_run_is_finished_by_the_next_without_computing_twice(
     computed: set[str] = set()
     embed_photos = embed.embed_photos
 
-    def embed_and_note(photos: Any, *args: Any) -> bytes:
+    def embed_and_note(photos: Any, *args: Any, **named: Any) -> bytes:
         computed.update(photo.s3_key for photo in photos)
-        return embed_photos(photos, *args)
+        return embed_photos(photos, *args, **named)
 
     monkeypatch.setattr(embed, "embed_photos", embed_and_note)
     result = event.sync().result

@@ -178,7 +178,7 @@ def test_a_cache_hit_with_an_emptied_database_still_ends_with_faces_stored(
     event.sync()
     event.query("DELETE FROM photo WHERE event_id = :event RETURNING id")
     computed = []
-    monkeypatch.setattr("tasks.embed.embed_photos", lambda *args: computed.append(args))
+    monkeypatch.setattr("tasks.embed.embed_photos", lambda *args, **_: computed.append(args))
 
     result = event.sync().result
 
