@@ -62,6 +62,8 @@ def _move_to_openvino(analysis: FaceAnalysis, inference: str, threads: int) -> N
     for name, model in analysis.models.items():
         side = DETECTION_SIDE if name == "detection" else model.input_size[0]
         model.session = OpenVinoSession(Path(model.model_file), inference, threads, side)
+        # Else InsightFace opens onnxruntime's session for the size, if the detector takes any.
+        model.static_shape_sessions = False
 
 
 def _choose_providers(inference: str) -> list[str]:

@@ -14,9 +14,10 @@ from models.settings import Settings
 from tasks.engine import FaceEngine
 from tasks.opencv_zoo import DETECTOR, RECOGNISER
 from tasks.openvino_session import OpenVinoSession, require_precision
-from tasks.pack_loading import NEEDED_MODULES
+from tasks.pack_loading import NEEDED_MODULES, load_analysis
 from tasks.packs import ModelPack, resolve_pack
 from tests.photos import read_group, read_sample
+from tests.standin_pack import EMBEDDING_DIMENSION, draw_markers, write_standin_pack
 
 Picture = npt.NDArray[np.uint8]
 
@@ -107,6 +108,28 @@ def test_one_photo_gives_the_same_bits_every_time(pack: ModelPack, pictures: lis
         assert not isinstance(faces, Exception)
         np.testing.assert_array_equal(faces.embeddings, alone.embeddings)
         np.testing.assert_array_equal(faces.boxes, alone.boxes)
+
+
+def test_a_detector_that_takes_any_size_runs_on_openvino_too(tmp_path: Path) -> None:
+    """As buffalo_l's does; InsightFace would open a session of onnxruntime for the size."""
+    write_standin_pack(tmp_path / "buffalo_l")
+    analysis = load_analysis(
+        resolve_pack(Settings(model_pack=str(tmp_path / "buffalo_l"))), "openvino"
+    )
+    ran: list[str] = []
+    for name, model in analysis.models.items():
+        model.session.run = note_run(ran, name, model.session.run)
+    [face] = analysis.get(draw_markers(640, 640, [(320, 320)]))
+    assert ran == ["detection", "recognition"]
+    assert len(face.embedding) == EMBEDDING_DIMENSION
+
+
+def note_run(ran: list[str], name: str, run: Any) -> Any:
+    def run_and_note(*args: Any) -> Any:
+        ran.append(name)
+        return run(*args)
+
+    return run_and_note
 
 
 def test_only_what_changes_vectors_is_in_the_identity(models_root: Path) -> None:
