@@ -243,10 +243,12 @@ def test_the_flow_prunes_what_has_expired_from_both_storages_and_nothing_else(
     state = prune_results(return_state=True)
 
     counts = state.result()
+    # Other tests' results may be younger than that, too.
     assert counts["deleted"] >= 2
-    assert (counts["kept"], counts["failed"]) == (2, 0)
-    assert state.name == f"Completed: {counts['deleted']} deleted, 2 kept"
-    assert list(list_keys(event, "results/embed/")) == [f"results/{fresh}"]
+    assert counts["kept"] >= 2
+    assert counts["failed"] == 0
+    assert state.name == f"Completed: {counts['deleted']} deleted, {counts['kept']} kept"
+    assert list(list_keys(event, f"results/embed/{event.id}/")) == [f"results/{fresh}"]
     assert list_keys(event, "results/other/")
     assert photo in list_keys(event, event.prefix)
     assert [file.name for file in find_local_results(joined_stack, event)] == ["fresh"]
