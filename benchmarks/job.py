@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import boto3
 import httpx
 import psutil  # type: ignore[import-untyped]  # publishes no types, and its stubs are not locked
-from botocore.config import Config
 
+from benchmarks.s3_client import open_client
 from deployments.stack.stack import EmbeddedStack
 from models.settings import Settings
 
@@ -36,14 +35,7 @@ class JobStack:
 
     def upload(self, event: dict[str, Any], photos: Sequence[bytes], mark: int = 0) -> None:
         """Previews and originals; no two of the same bytes, none as under another `mark`."""
-        client = boto3.client(
-            "s3",
-            endpoint_url=self.environment["FACEPASS_S3_ENDPOINT_URL"],
-            aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
-            region_name=self.environment["AWS_DEFAULT_REGION"],
-            config=Config(proxies={}, max_pool_connections=16),
-        )
+        client = open_client(self.environment)
 
         def put(number: int) -> None:
             body = photos[number] + (mark * len(photos) + number).to_bytes(8, "big")

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
 import httpx
-from botocore.config import Config
 from sqlalchemy import Engine, create_engine
 
+from benchmarks.s3_client import open_client
 from deployments.names import WORK_POOL
 from deployments.sample_photos import SamplePhoto
 from deployments.stack.stack import EmbeddedStack
@@ -87,14 +86,7 @@ def start_sync(api: httpx.Client, event: dict[str, Any]) -> tuple[str, float]:
 def upload_photos(doors: Doors, s3_prefix: str, photos: Sequence[SamplePhoto]) -> None:
     """Put previews and originals where an event's sync looks for them."""
     environment = doors.environment
-    client = boto3.client(
-        "s3",
-        endpoint_url=environment["FACEPASS_S3_ENDPOINT_URL"],
-        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-        region_name=environment["AWS_DEFAULT_REGION"],
-        config=Config(proxies={}),
-    )
+    client = open_client(environment)
     bucket = environment["FACEPASS_S3_BUCKET"]
     for photo in photos:
         for kind, body in (("previews", photo.preview), ("originals", photo.original)):

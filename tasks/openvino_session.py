@@ -52,8 +52,8 @@ class _Tensor:
 class OpenVinoSession:
     """One compiled model, shared by all threads.
 
-    Its input's shape is fixed, one picture at a time: OpenVINO builds what it runs anew for every
-    new shape and request, which costs more than a batch of faces brings on one core.
+    Its input's shape is fixed, one picture at a time: a batch of faces brings nothing on one core,
+    and a model of free shapes is prepared anew for each number of them.
     """
 
     def __init__(self, model: Path, inference: str, threads: int, side: int) -> None:
