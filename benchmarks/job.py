@@ -90,8 +90,9 @@ def name_process(process: psutil.Process) -> str:
 @contextmanager
 def open_job_stack(folder: Path, **settings: object) -> Iterator[JobStack]:
     """A stack of the bench's own, on free ports; gone afterwards."""
-    ports = {"api_port": 0, "prefect_port": 0, "s3_port": 0}
-    wanted = Settings.model_validate({"home": folder, **ports, **settings})
+    # No event is active: the hourly resync must not sync beside what is measured.
+    own = {"api_port": 0, "prefect_port": 0, "s3_port": 0, "event_active_days": 0}
+    wanted = Settings.model_validate({"home": folder, **own, **settings})
     with EmbeddedStack(wanted) as stack:
         url = stack.environment["FACEPASS_API_URL"]
         with httpx.Client(base_url=url, timeout=60, trust_env=False) as api:

@@ -62,7 +62,10 @@ def open_stack(report: Callable[[str], None]) -> Iterator[Doors]:
     for name in [n for n in os.environ if n.startswith(OUTSIDE) and n not in KEPT]:
         del os.environ[name]
     with tempfile.TemporaryDirectory(prefix="fp-bench-") as folder:
-        settings = Settings(home=Path(folder), api_port=0, prefect_port=0, s3_port=0)
+        # No event is active: else the hourly resync would queue hundreds before the measured ones.
+        settings = Settings(
+            home=Path(folder), api_port=0, prefect_port=0, s3_port=0, event_active_days=0
+        )
         with EmbeddedStack(settings, report) as stack:
             environment = stack.environment
             prefect_url = environment["PREFECT_API_URL"] + "/"

@@ -8,6 +8,7 @@ the last commit; models are loaded and tried once before.
 import json
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ def open_plain(pack: ModelPack, *, tuned: bool) -> Any:  # noqa: ANN401 (no type
     import onnxruntime
     from insightface import app
 
+    # Its face alignment calls a function that scikit-image deprecates, once a face.
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"insightface\.")
     options = onnxruntime.SessionOptions()
     extras: dict[str, Any] = {}
     if tuned:
@@ -58,18 +61,19 @@ def run_plain(pack: ModelPack, photos: Sequence[StoredPhoto], *, tuned: bool) ->
             pixels = cv2.imdecode(np.frombuffer(photo.get(), np.uint8), cv2.IMREAD_COLOR)
             faces = analysis.get(pixels)
             time.sleep(COMMIT_S)
-            found.append(_collect(faces))
+            found.append(_collect(faces, pixels.shape))
         return found
 
     return _clock(work)
 
 
-def _collect(faces: Sequence[Any]) -> DetectedFaces:
+def _collect(faces: Sequence[Any], shape: tuple[int, ...]) -> DetectedFaces:
     if not faces:
         empty = np.zeros((0, 4), np.float32)
         return DetectedFaces(empty, np.zeros(0, np.float32), np.zeros((0, 0), np.float32))
+    scale = np.array([shape[1], shape[0]] * 2, np.float32)
     return DetectedFaces(
-        np.array([face.bbox for face in faces], np.float32),
+        np.array([face.bbox for face in faces], np.float32) / scale,
         np.array([face.det_score for face in faces], np.float32),
         np.array([face.normed_embedding for face in faces], np.float32),
     )
@@ -124,7 +128,7 @@ def _clock(work: Callable[[], list[DetectedFaces]]) -> Outcome:
 
 
 def main(name: str, pack_folder: str, photos_folder: str, product: str) -> None:
-    """Run one variant; its vectors go to the file `product`, its time to standard output."""
+    """Run one variant; its faces go to the file `product`, its time to standard output."""
     inference = name if name not in {GUIDE, TUNED, BARE} else EXACT
     settings = Settings.model_validate({"model_pack": pack_folder, "inference": inference})
     pack, photos = resolve_pack(settings), list_stored(Path(photos_folder))
@@ -134,11 +138,13 @@ def main(name: str, pack_folder: str, photos_folder: str, product: str) -> None:
         BARE: partial(run_bare, pack, photos),
     }
     outcome = ways.get(name, partial(run_engine, pack, photos, inference))()
-    vectors = [faces.embeddings for faces in outcome.faces if len(faces.scores)]
+    found = [faces for faces in outcome.faces if len(faces.scores)]
+    empty = np.zeros((0, 0), np.float32)
     np.savez(
         product,
         counts=np.array([len(faces.scores) for faces in outcome.faces]),
-        vectors=np.concatenate(vectors) if vectors else np.zeros((0, 0), np.float32),
+        boxes=np.concatenate([faces.boxes for faces in found]) if found else empty,
+        vectors=np.concatenate([faces.embeddings for faces in found]) if found else empty,
     )
     sys.stdout.write(json.dumps({"seconds": outcome.seconds}) + "\n")
 

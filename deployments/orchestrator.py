@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from uuid import UUID
 
+import anyio
 import httpx
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import (
@@ -58,6 +59,8 @@ _PHASES = {
     StateType.CRASHED: RunPhase.CRASHED,
     StateType.CANCELLED: RunPhase.CANCELLED,
 }
+# Prefect's server has one event loop: more calls at a time take longer each, and all together.
+STARTS_AT_ONCE = 2
 _RETRY_STATE = "AwaitingRetry"
 _UNREACHABLE = "Prefect's server cannot be reached: check PREFECT_API_URL and that it is running."
 
@@ -68,6 +71,7 @@ class Orchestrator:
     def __init__(self, client: PrefectClient) -> None:
         self._client = client
         self._deployment_id: UUID | None = None
+        self._starting = anyio.CapacityLimiter(STARTS_AT_ONCE)
 
     async def start_sync(self, *, event_id: int, s3_prefix: str, run_name: str) -> UUID:
         """Create a flow run of the sync deployment; returns its id at once.
@@ -75,6 +79,10 @@ class Orchestrator:
         Raises OrchestratorUnavailableError.
         """
         with _map_errors():
+            return await self._start(event_id, s3_prefix, run_name)
+
+    async def _start(self, event_id: int, s3_prefix: str, run_name: str) -> UUID:
+        async with self._starting:
             known = self._deployment_id
             if known is not None:
                 # Not through arun_deployment, which reads the whole deployment anew for every run.

@@ -50,8 +50,14 @@ def test_the_picture_holds_every_variant(tmp_path: Path) -> None:
     assert all(LABELS[name].split(" (")[0] in text for name in VARIANTS)
 
 
-def write_product(file: Path, counts: list[int], vectors: npt.NDArray[Any]) -> Path:
-    np.savez(file, counts=np.array(counts), vectors=vectors.astype(np.float32))
+BOXES = np.array([[0.1, 0.1, 0.3, 0.3], [0.6, 0.6, 0.9, 0.9]])
+
+
+def write_product(
+    file: Path, counts: list[int], vectors: npt.NDArray[Any], boxes: npt.NDArray[Any] = BOXES
+) -> Path:
+    boxes, vectors = boxes[: sum(counts)].astype(np.float32), vectors.astype(np.float32)
+    np.savez(file, counts=np.array(counts), boxes=boxes, vectors=vectors)
     return file
 
 
@@ -65,6 +71,12 @@ def test_parity_is_face_by_face(tmp_path: Path) -> None:
     assert _compare(none, none) == (1, 1.0)
     with pytest.raises(AssertionError, match="openvino found other faces than guide"):
         _compare(fewer, one)
+
+
+def test_faces_of_nearly_equal_scores_may_change_places(tmp_path: Path) -> None:
+    guide = write_product(tmp_path / "guide.npz", [2], np.eye(2))
+    swapped = write_product(tmp_path / "bf16.npz", [2], np.eye(2)[::-1], BOXES[::-1] + 0.001)
+    assert _compare(swapped, guide) == (1, pytest.approx(1))
 
 
 def test_latencies_are_the_same_in_every_run(tmp_path: Path) -> None:
