@@ -58,7 +58,7 @@ def run_plain(pack: ModelPack, photos: Sequence[StoredPhoto], *, tuned: bool) ->
     def work() -> list[DetectedFaces]:
         found = []
         for photo in photos:
-            pixels = cv2.imdecode(np.frombuffer(photo.get(), np.uint8), cv2.IMREAD_COLOR)
+            pixels: Any = cv2.imdecode(np.frombuffer(photo.get(), np.uint8), cv2.IMREAD_COLOR)
             faces = analysis.get(pixels)
             time.sleep(COMMIT_S)
             found.append(_collect(faces, pixels.shape))

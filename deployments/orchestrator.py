@@ -79,10 +79,6 @@ class Orchestrator:
         Raises OrchestratorUnavailableError.
         """
         with _map_errors():
-            return await self._start(event_id, s3_prefix, run_name)
-
-    async def _start(self, event_id: int, s3_prefix: str, run_name: str) -> UUID:
-        async with self._starting:
             known = self._deployment_id
             if known is not None:
                 # Not through arun_deployment, which reads the whole deployment anew for every run.
@@ -95,12 +91,13 @@ class Orchestrator:
     async def _create_run(
         self, deployment_id: UUID, event_id: int, s3_prefix: str, run_name: str
     ) -> UUID:
-        run = await self._client.create_flow_run_from_deployment(
-            deployment_id,
-            parameters={"event_id": event_id, "s3_prefix": s3_prefix},
-            tags=[f"event:{event_id}"],
-            name=run_name,
-        )
+        async with self._starting:
+            run = await self._client.create_flow_run_from_deployment(
+                deployment_id,
+                parameters={"event_id": event_id, "s3_prefix": s3_prefix},
+                tags=[f"event:{event_id}"],
+                name=run_name,
+            )
         return run.id
 
     async def start_resync(self, *, event_id: int, s3_prefix: str, run_name: str) -> UUID | None:
