@@ -59,8 +59,7 @@ _PHASES = {
     StateType.CRASHED: RunPhase.CRASHED,
     StateType.CANCELLED: RunPhase.CANCELLED,
 }
-# Prefect's server has one event loop: more calls at a time take longer each, and all together.
-STARTS_AT_ONCE = 2
+STARTS_AT_ONCE = 2  # Prefect's server has one event loop: with more at a time all take longer
 _RETRY_STATE = "AwaitingRetry"
 _UNREACHABLE = "Prefect's server cannot be reached: check PREFECT_API_URL and that it is running."
 
