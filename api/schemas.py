@@ -100,7 +100,6 @@ class EventDetails(EventAnswer):
         photos={"pending": 0, "indexed": 146, "no_face": 4, "failed": 0, "gone": 0, "erased": 0},
         faces=311,
         active_until="2026-07-20T12:00:00Z",
-        erased_at=None,
         last_sync={
             "task_id": _TASK_ID,
             "state": "completed",
@@ -110,7 +109,7 @@ class EventDetails(EventAnswer):
     photos: dict[PhotoStatus, int]
     faces: int
     active_until: datetime
-    erased_at: datetime | None  # since when it has no faces and takes no syncs
+    erased_at: datetime | None = None  # since when it has no faces and takes no syncs
     last_sync: LastSync | None
 
 
