@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from models.events import find_event
+from models.events import find_event, list_active_events
 from models.session import open_session
 from models.tables import Event, utc_now
 from tests.event_box import EventBox
@@ -85,6 +85,8 @@ def test_an_idle_event_is_erased_refuses_syncs_and_comes_back_when_resumed(
     details = api.get(address(event)).json()
     assert (details["faces"], details["photos"]["erased"]) == (0, 3)
     assert details["erased_at"] == receipt["erased_at"]
+    with open_session() as session:  # which the hourly resync goes by
+        assert event.id not in {active.id for active in list_active_events(session)}
     # Again: nothing more to do, and since when is kept.
     again = erase(api, event)
     assert (again["faces_erased"], again["photos_affected"]) == (0, 0)
