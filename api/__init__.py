@@ -6,5 +6,6 @@ Where do I go to…?
     start the API                        __main__.py (python -m api)
     change an answer's shape             schemas.py
     see how an error becomes a status    errors.py
+    erase faces, and resume an event     erasure.py
     see how a sync's state is told       sync_status.py
 """

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import anyio
 from fastapi import Depends, FastAPI
 
-from api import events, health, sync
+from api import erasure, events, health, sync
 from api.deps import require_api_key
 from api.errors import describe_errors, install_error_handlers
 from api.watch import watch_runs
@@ -31,7 +31,7 @@ def create_app() -> FastAPI:
     )
     install_error_handlers(app)
     photographers = [Depends(require_api_key)]
-    for router in (sync.router, events.router):
+    for router in (sync.router, events.router, erasure.router):
         app.include_router(router, dependencies=photographers, responses=describe_errors(401))
     app.include_router(health.router)
     return app

@@ -7,18 +7,24 @@ from api.schemas import ErrorAnswer
 from models.errors import (
     DatabaseOutdatedError,
     DatabaseUnavailableError,
+    ErasureIncompleteError,
+    EventErasedError,
     EventNotFoundError,
     EventTakenError,
     FacePassError,
     InvalidPrefixError,
     OrchestratorUnavailableError,
+    PhotoNotFoundError,
 )
 
 _STATUS: dict[type[Exception], int] = {
     InvalidPrefixError: 400,
     EventNotFoundError: 404,
+    PhotoNotFoundError: 404,
     EventTakenError: 409,
+    EventErasedError: 409,
     OrchestratorUnavailableError: 503,
+    ErasureIncompleteError: 503,
     DatabaseUnavailableError: 503,
     DatabaseOutdatedError: 503,
 }

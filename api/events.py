@@ -49,6 +49,7 @@ def read_event_details(event_uuid: EventUuid, request: Request) -> EventDetails:
             photos=count_photos(session, event_id),
             faces=count_faces(session, event_id),
             active_until=event.active_until,
+            erased_at=event.erased_at,
             last_sync=run
             and LastSync(task_id=run.flow_run_id, state=run.state, finished_at=run.finished_at),
         )

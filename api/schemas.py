@@ -50,6 +50,7 @@ _PHOTO = {
     "confidence": 0.0,
     "faces": 0,
     "original_missing": False,
+    "erased_alone": False,
 }
 
 
@@ -96,7 +97,7 @@ class EventDetails(EventAnswer):
 
     model_config = _example(
         **_EVENT,
-        photos={"pending": 0, "indexed": 146, "no_face": 4, "failed": 0, "gone": 0},
+        photos={"pending": 0, "indexed": 146, "no_face": 4, "failed": 0, "gone": 0, "erased": 0},
         faces=311,
         active_until="2026-07-20T12:00:00Z",
         last_sync={
@@ -108,6 +109,7 @@ class EventDetails(EventAnswer):
     photos: dict[PhotoStatus, int]
     faces: int
     active_until: datetime
+    erased_at: datetime | None = None  # since when it has no faces and takes no syncs
     last_sync: LastSync | None
 
 
@@ -171,6 +173,7 @@ class PhotoAnswer(BaseModel):
     confidence: float
     faces: int
     original_missing: bool
+    erased_alone: bool
 
 
 class PhotoPage(BaseModel):

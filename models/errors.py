@@ -27,6 +27,10 @@ class EventNotFoundError(FacePassError):
     """No event has this id."""
 
 
+class PhotoNotFoundError(FacePassError):
+    """The event has no photo of this id."""
+
+
 class EventTakenError(FacePassError):
     """Another event already has this id or UUID."""
 
@@ -65,6 +69,21 @@ class SyncIncompleteError(FacePassError):
 
 class SyncSupersededError(FacePassError):
     """Another attempt took this event over; what this one still holds must not be stored."""
+
+
+class EventErasedError(SyncSupersededError):
+    """The event's faces were erased, and it takes no syncs until somebody resumes it."""
+
+    def __init__(
+        self,
+        message: str = "The event's faces were erased: it takes no syncs until "
+        "POST /api/v1/events/{event_uuid}/resume.",
+    ) -> None:
+        super().__init__(message)
+
+
+class ErasureIncompleteError(FacePassError):
+    """The faces are out of the database, but a cached copy may be left; asking again is safe."""
 
 
 class OrchestratorUnavailableError(FacePassError):

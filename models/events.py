@@ -50,8 +50,8 @@ def extend_activity(session: Session, event: Event) -> None:
 
 
 def list_active_events(session: Session) -> Sequence[Event]:
-    """Events that the scheduled resync looks at, in the order of their ids."""
-    query = select(Event).where(col(Event.active_until) > utc_now())
+    """Events that the scheduled resync looks at, in the order of their ids; no erased ones."""
+    query = select(Event).where(col(Event.active_until) > utc_now(), col(Event.erased_at).is_(None))
     return session.exec(query.order_by(col(Event.id))).all()
 
 

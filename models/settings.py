@@ -63,6 +63,12 @@ class Settings(BaseSettings):
     event_active_days: int = Field(
         30, ge=0, description="days an event is resynced after it was added or a sync asked for"
     )
+    retention_days: int | None = Field(
+        None,
+        ge=0,
+        le=36_500,
+        description="days an event's faces are kept after it ceased to be active; unset: for ever",
+    )
     max_pixels: int = Field(50_000_000, ge=1, description="photos with more pixels are refused")
     max_photo_bytes: int = Field(50_000_000, ge=1, description="photos with more bytes are refused")
 

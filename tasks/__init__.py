@@ -14,4 +14,5 @@ Where do I go to…?
     see who may sync an event, and how a sync ends   turns.py, hold.py
     change what Prefect's UI shows of a sync         artifacts.py, pace.py, naming.py
     see when old results are deleted                 prune.py
+    see how faces are erased, and when by themselves  erasure.py, retention.py
 """

@@ -15,6 +15,7 @@ from prefect.runtime import flow_run
 from models.errors import (
     ConfigurationError,
     DatabaseUnavailableError,
+    EventErasedError,
     EventNotFoundError,
     FacePassError,
     InvalidPrefixError,
@@ -22,6 +23,7 @@ from models.errors import (
     SyncSupersededError,
 )
 from models.events import read_event
+from models.outcomes import check_epoch
 from models.packs import register_pack
 from models.prefixes import check_prefix
 from models.runs import (
@@ -69,9 +71,11 @@ def _begin(sync: HeldSync, stack: ExitStack) -> None:
     prefix = check_prefix(sync.s3_prefix, sync.event_id)
     with open_session() as session:
         name = read_event(session, sync.event_id).name
-        announce_attempt(
+        is_wanted = announce_attempt(
             session, flow_run_id=sync.flow_run_id, event_id=sync.event_id, s3_prefix=prefix
         )
+    if not is_wanted:
+        raise EventErasedError
     # From here on somebody answers for this run, however long the pack takes to arrive.
     start_heartbeat(sync.flow_run_id)
     pack = resolve_pack(get_settings())
@@ -101,6 +105,7 @@ def _take_over(sync: HeldSync, pack: ModelPack) -> tuple[int, int]:
     """Begin the attempt; a run that died with the event in its hands is recorded as crashed."""
     with open_session() as session:
         epoch = raise_epoch(session, sync.event_id)
+        check_epoch(session, sync.event_id, epoch)  # erased since the attempt was announced?
         rival = find_active_run(session, sync.event_id, but=sync.flow_run_id)
         if rival is not None and rival.state != SyncState.PENDING:
             end_run(session, rival.flow_run_id, SyncState.CRASHED, detail=TAKEN_OVER)
@@ -112,6 +117,10 @@ def _take_over(sync: HeldSync, pack: ModelPack) -> tuple[int, int]:
 def _record_errors(sync: HeldSync) -> Iterator[None]:
     try:
         yield
+    except EventErasedError as error:
+        # An erasure has ended the record of a sync that was under way: as cancelled.
+        began = sync.ticket_or_none is not None
+        sync.end(SyncState.CANCELLED if began else SyncState.SKIPPED, str(error))
     except SyncSupersededError as error:
         sync.end(SyncState.SKIPPED, str(error))
     except FINAL_ERRORS as error:

@@ -75,7 +75,10 @@ def test_the_guides_way_from_the_call_to_the_answer(api: httpx.Client) -> None:
     assert (result["new_photos"], result["no_face"], result["faces_found"]) == (2, 1, 6)
 
     details = api.get(f"{EVENTS}/{event['event_uuid']}").json()
-    assert details["photos"] == {"pending": 0, "indexed": 1, "no_face": 1, "failed": 0, "gone": 0}
+    assert {name: count for name, count in details["photos"].items() if count} == {
+        "indexed": 1,
+        "no_face": 1,
+    }
     assert (details["faces"], details["last_sync"]["task_id"]) == (6, task_id)
 
 

@@ -15,10 +15,13 @@ from models.errors import FacePassError
 ANSWERS: dict[type[FacePassError], int] = {
     errors.InvalidPrefixError: 400,
     errors.EventNotFoundError: 404,
+    errors.PhotoNotFoundError: 404,
     errors.EventTakenError: 409,
+    errors.EventErasedError: 409,
     errors.DatabaseUnavailableError: 503,
     errors.DatabaseOutdatedError: 503,
     errors.OrchestratorUnavailableError: 503,
+    errors.ErasureIncompleteError: 503,
     # The operator's, or the flow's own; a caller of the API cannot change anything about them.
     errors.FacePassError: 500,
     errors.ConfigurationError: 500,

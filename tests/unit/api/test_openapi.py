@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from api import schemas
+from api import erasure, schemas
 from api.app import create_app
 from models.tables import SyncRun, SyncState
 from tasks.results import build_result
@@ -16,9 +16,13 @@ ROUTES = {
     ("post", "/api/v1/events"): {201, 409, 503},
     ("get", "/api/v1/events"): {200, 503},
     ("get", "/api/v1/events/{event_uuid}"): {200, 400, 404, 503},
-    ("post", "/api/v1/faces/sync-s3"): {200, 400, 404, 503},
+    ("post", "/api/v1/faces/sync-s3"): {200, 400, 404, 409, 503},
     ("get", "/api/v1/faces/sync-s3/{task_id}"): {200, 404, 503},
     ("get", "/api/v1/events/{event_uuid}/photos"): {200, 400, 404, 503},
+    ("delete", "/api/v1/events/{event_uuid}/faces"): {200, 400, 404, 503},
+    ("post", "/api/v1/events/{event_uuid}/resume"): {200, 400, 404, 503},
+    ("delete", "/api/v1/events/{event_uuid}/photos/{photo_id}"): {200, 400, 404, 503},
+    ("post", "/api/v1/events/{event_uuid}/photos/{photo_id}/restore"): {200, 400, 404, 503},
 }
 OPEN_ROUTES = {("get", "/health"): {200}, ("get", "/ready"): {200, 503}}
 EXAMPLES = [
@@ -29,6 +33,7 @@ EXAMPLES = [
     "SyncAnswer",
     "SyncStatus",
     "PhotoPage",
+    "ErasureAnswer",
 ]
 
 
@@ -77,7 +82,7 @@ def test_a_request_or_answer_shows_an_example(description: dict[str, Any], name:
 def test_every_example_is_a_valid_one_of_its_kind(description: dict[str, Any]) -> None:
     for name, schema in description["components"]["schemas"].items():
         for example in schema.get("examples", []):
-            model = getattr(schemas, name)
+            model = getattr(schemas, name, None) or getattr(erasure, name)
             assert model.model_validate(example).model_dump(mode="json", exclude_unset=True) == (
                 example
             )
