@@ -19,14 +19,16 @@ Floats = npt.NDArray[np.float32]
 LONGEST_SIDE = 1280
 # A face whose longer side is at least this share of the largest one's might be the guest's too.
 SIMILAR_SIZE = 0.7
-# Measured on the seven people of the sample photos with opencv_zoo, each scaled down: 20 pixels of
-# a face's width lose up to 0.3 of its similarity to itself, 32 pixels less than 0.15.
-SMALLEST_FACE = 32  # pixels, the box's shorter side
-# The aligned crop's variance of the Laplacian over its variance of brightness, so that neither
-# darkness (1 to 0.4 of the light: the same within a tenth) nor contrast counts. Sharp faces have
-# 0.04 to 0.20, enlarged small ones 0.01. Blurred by a twenty-fifth of a face's width they have
-# 0.003 to 0.005, and their similarity to themselves is down to 0.25 to 0.65.
-LEAST_SHARPNESS = 0.004
+# Measured with opencv_zoo on the seven people of the sample photos, each against their own previews
+# (other people reach 0.35). By the face's width in pixels, the least similarity was: 40: 0.67,
+# 24: 0.61, 20: 0.57, 16: 0.45, 12: 0.33.
+SMALLEST_FACE = 24  # pixels, the box's shorter side
+# Variance of the Laplacian over variance of the brightness, so that darkness and contrast do not
+# count; on half the aligned crop, since bilinear enlarging leaves its own edges in the finest
+# pixels. Sharp faces have 0.22 to 0.62, those 24 pixels wide 0.06 to 0.12. Blurred by a share of a
+# face's width: 0.03 has 0.028 to 0.045 and is found (0.62 or more), 0.05 has 0.011 to 0.023 and is
+# mostly not (0.21 to 0.56), 0.06 has 0.009 to 0.020 and never is (0.38 at most).
+LEAST_SHARPNESS = 0.02
 
 _SENTENCES = {
     SelfieCode.NOT_AN_IMAGE: "This file is no picture that can be read: send a JPEG, PNG or WebP.",
@@ -69,8 +71,9 @@ def read_selfie(content: bytes, engine: FaceEngine, max_pixels: int, chosen: int
 
 
 def measure_sharpness(crop: BgrImage) -> float:
-    """Variance of the Laplacian over variance of the brightness; 0 for an even surface."""
-    grey = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY).astype(np.float32)
+    """How sharp an aligned face (S, S, 3) is: see LEAST_SHARPNESS; 0 for an even surface."""
+    half = cv2.resize(crop, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    grey = cv2.cvtColor(half, cv2.COLOR_BGR2GRAY).astype(np.float32)
     return float(cv2.Laplacian(grey, cv2.CV_32F).var() / max(float(grey.var()), 1e-6))
 
 

@@ -232,15 +232,15 @@ def test_links_bring_the_preview_and_the_original_under_its_name(
 
 def make_small_face() -> Image.Image:
     selfie = take_selfie(6, margin=1.0)
-    small = selfie.resize((selfie.width * 22 // 90, selfie.height * 22 // 90))
+    small = selfie.resize((selfie.width // 5, selfie.height // 5))
     canvas = Image.new("RGB", (200, 200), (90, 120, 150))
     canvas.paste(small, (60, 60))
     return canvas
 
 
 def make_blurred_face() -> Image.Image:
-    face = EVERYBODY[0].box
-    return take_selfie(0, margin=1.0).filter(ImageFilter.GaussianBlur(0.04 * (face[2] - face[0])))
+    x1, _, x2, _ = EVERYBODY[1].box
+    return take_selfie(1, margin=1.0).filter(ImageFilter.GaussianBlur(0.06 * (x2 - x1)))
 
 
 REFUSED: dict[str, Callable[[], bytes | Image.Image]] = {
