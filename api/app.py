@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import anyio
 from fastapi import Depends, FastAPI
 
-from api import erasure, events, health, sync
+from api import erasure, events, health, search, sync
 from api.deps import require_api_key
 from api.errors import describe_errors, install_error_handlers
 from api.watch import watch_runs
@@ -33,5 +33,6 @@ def create_app() -> FastAPI:
     photographers = [Depends(require_api_key)]
     for router in (sync.router, events.router, erasure.router):
         app.include_router(router, dependencies=photographers, responses=describe_errors(401))
+    app.include_router(search.router)
     app.include_router(health.router)
     return app
