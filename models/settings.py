@@ -11,6 +11,8 @@ from sqlalchemy.exc import ArgumentError
 
 from models.errors import ConfigurationError
 
+RATE = r"^[1-9]\d*/(second|minute|hour|day)$"
+
 
 class Settings(BaseSettings):
     """One field a setting; the description is what the README's table says."""
@@ -71,6 +73,17 @@ class Settings(BaseSettings):
     )
     max_pixels: int = Field(50_000_000, ge=1, description="photos with more pixels are refused")
     max_photo_bytes: int = Field(50_000_000, ge=1, description="photos with more bytes are refused")
+    rate_limit: str = Field(
+        "1200/minute", pattern=RATE, description="calls of one photographer's key"
+    )
+    guest_rate_limit: str = Field(
+        "600/minute",
+        pattern=RATE,
+        description="calls of one guest's address; a search counts as ten",
+    )
+    cors_origins: str | None = Field(
+        None, description="sites whose pages may call the API, comma-separated; unset: none"
+    )
     max_upload_bytes: int = Field(
         20_000_000, ge=1, description="largest upload that is read, bytes"
     )

@@ -11,6 +11,7 @@ from prefect.transactions import CommitMode, transaction
 from models.erasures import read_last_erasure
 from models.errors import (
     FacePassError,
+    PhotosUnreachableError,
     S3AccessError,
     S3DownloadError,
     SyncIncompleteError,
@@ -47,7 +48,7 @@ MOST_CHANGES = 5
 def sync_batch(number: int, ticket: Ticket) -> None:
     """Bring one batch of the plan into the database.
 
-    May run any number of times: what is stored is no longer pending. Raises SyncIncompleteError
+    May run any number of times: what is stored is no longer pending. Raises PhotosUnreachableError
     when some photos could not be fetched (the others are stored by then), S3DownloadError when
     none could.
     """
@@ -59,7 +60,7 @@ def sync_batch(number: int, ticket: Ticket) -> None:
     if left[CHANGED]:
         request_another_look(ticket, left[CHANGED])
     if left[UNREACHABLE]:
-        raise SyncIncompleteError(
+        raise PhotosUnreachableError(
             f"S3 unreachable: {len(left[UNREACHABLE])} photos of a batch could not be read."
         )
 
