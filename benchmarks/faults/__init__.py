@@ -5,7 +5,7 @@ use (signals, sockets, disks, locks): the product runs unchanged.
 
 Where do I go to…?
     run it, bound it, read its last line         __main__.py
-    see what one round does, and in which order  rounds.py
+    see what one round does, and in which order  rounds.py, recovery.py
     change how often each fault comes            deck.py
     see the stack that is disturbed              scene.py, mending.py
     see what a photographer does meanwhile       photographer.py

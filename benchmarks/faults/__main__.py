@@ -21,7 +21,8 @@ from benchmarks.faults.deck import Deck
 from benchmarks.faults.kinds import FAULTS, Fault
 from benchmarks.faults.photographer import Photographer
 from benchmarks.faults.report import build_line, build_table
-from benchmarks.faults.rounds import Outcome, Round, take_reference
+from benchmarks.faults.recovery import Outcome, take_reference
+from benchmarks.faults.rounds import Round
 from benchmarks.faults.scene import Scene, open_scene
 from deployments.sample_photos import SamplePhoto, make_sample_photos
 from deployments.stack.signals import interrupt_on_signals
@@ -79,11 +80,11 @@ class Campaign:
         """Inject so many faults; `deadline` (monotonic) is when no round is begun any more."""
         photographer = Photographer(self._scene, choose_photos())
         reference = take_reference(self._scene, photographer, _say)
-        one = Round(self._scene, photographer, reference, self._chance)
         number = 0
         while len(self.hit) < faults and time.monotonic() < deadline:
             number += 1
             began = time.monotonic()
+            one = Round(self._scene, photographer, reference, self._chance)
             report = one.run(self._deck.draw(faults - len(self.hit)))
             self._deck.put_back(report.missed)
             self.hit += report.hit

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from benchmarks.faults.kinds import Fault
 
 EVENTS = 2  # synced at a time: what the embedded stack's pool allows
-FAULTS_A_ROUND = 3
+FAULTS_A_ROUND = 5
 
 
 class Deck:
@@ -18,7 +18,7 @@ class Deck:
         self._cards: list[Fault] = []
 
     def draw(self, most: int) -> list[Fault]:
-        """The next round's faults: no kind twice, one event's own at most one an event."""
+        """The next round's faults: no kind twice, and no more of one event's own than events."""
         drawn: list[Fault] = []
         for _ in range(min(most, FAULTS_A_ROUND)):
             card = self._draw_beside(drawn)

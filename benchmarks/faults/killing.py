@@ -1,6 +1,8 @@
 """Processes killed with -9: the worker's, and those of its flow runs."""
 
+import random
 import signal
+import time
 
 import psutil  # type: ignore[import-untyped]  # publishes no types, and its stubs are not locked
 
@@ -31,18 +33,24 @@ def kill_flow(scene: Scene, task_id: str) -> bool:
     return bool(processes)
 
 
-def kill_worker(scene: Scene) -> bool:
-    """Kill the worker; its flow runs go on without it."""
-    scene.stopped.add(prefect_parts.WORKER)
-    return kill_part(scene.parts[prefect_parts.WORKER])
+def kill_worker(scene: Scene, chance: random.Random) -> bool:
+    """Kill the worker and start it again; its flow runs go on without it."""
+    return _replace_worker(scene, chance, [])
 
 
-def kill_worker_and_flows(scene: Scene, task_ids: set[str]) -> bool:
+def kill_worker_and_flows(scene: Scene, task_ids: set[str], chance: random.Random) -> bool:
     """Kill both, the worker first, so that it can tell nobody; whether a flow run died."""
     flows = find_flow_processes(scene, task_ids)
-    was_running = kill_worker(scene)
+    return _replace_worker(scene, chance, flows) and bool(flows)
+
+
+def _replace_worker(scene: Scene, chance: random.Random, flows: list[psutil.Process]) -> bool:
+    worker = scene.parts[prefect_parts.WORKER]
+    was_running = kill_part(worker)
     kill_processes(flows)
-    return was_running and bool(flows)
+    time.sleep(chance.uniform(0.5, 2.0))
+    worker.start()
+    return was_running
 
 
 def kill_part(part: Part, *, tree: bool = False) -> bool:

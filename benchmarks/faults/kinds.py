@@ -12,7 +12,7 @@ from benchmarks.faults.s3_proxy import Sickness
 from benchmarks.faults.scene import Scene
 
 SHARES = (0.3, 0.9)  # of requests that meet a sickness
-SICK_S = 3.0  # waited for a request that does
+SICK_S = 3.0  # at most waited for a request that does, and at most left so after it
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,12 @@ Inject = Callable[[Moment], bool]
 
 @dataclass(frozen=True)
 class Fault:
-    """A kind of fault. `is_own`: it strikes one event's sync, which cannot be struck twice."""
+    """A kind of fault. `is_own`: it strikes one event's sync. `is_last`: no sync lives after it."""
 
     name: str
     inject: Inject
     is_own: bool = False
+    is_last: bool = False
 
 
 def _sicken(sickness: Sickness) -> Inject:
@@ -44,6 +45,8 @@ def _sicken(sickness: Sickness) -> Inject:
         deadline = time.monotonic() + SICK_S
         while not proxy.hits and time.monotonic() < deadline:
             time.sleep(0.05)
+        time.sleep(moment.chance.uniform(0.5, SICK_S))
+        proxy.mend()
         return proxy.hits > 0
 
     return inject
@@ -58,7 +61,8 @@ def _cancel(moment: Moment) -> bool:
 
 
 def _kill_all(moment: Moment) -> bool:
-    return killing.kill_worker_and_flows(moment.scene, {case.task_id for case in moment.cases})
+    task_ids = {case.task_id for case in moment.cases}
+    return killing.kill_worker_and_flows(moment.scene, task_ids, moment.chance)
 
 
 def _restart_postgres(how: signal.Signals) -> Inject:
@@ -68,8 +72,8 @@ def _restart_postgres(how: signal.Signals) -> Inject:
 TWO_SYNCS = "two syncs at once from two API processes"  # how an event's sync begins
 
 FAULTS = (
-    Fault("worker killed", lambda m: killing.kill_worker(m.scene)),
-    Fault("worker and flow killed together", _kill_all),
+    Fault("worker killed", lambda m: killing.kill_worker(m.scene, m.chance)),
+    Fault("worker and flow killed together", _kill_all, is_last=True),
     Fault("flow killed", lambda m: killing.kill_flow(m.scene, m.victim.task_id), is_own=True),
     Fault(
         "flow killed between embedding and storing",

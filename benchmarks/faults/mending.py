@@ -8,9 +8,9 @@ START_ORDER = (postgres.NAME, s3.NAME, prefect_parts.SERVER, prefect_parts.WORKE
 
 
 def mend(scene: Scene) -> list[str]:
-    """Mend the line and the disk, start what was stopped; parts that died by themselves.
+    """Mend the line and the disk; parts that died, for whoever stopped one has started it again.
 
-    Those are started again too, so that the campaign can go on. Raises StackError.
+    Those are started, so that the campaign can go on. Raises StackError.
     """
     scene.proxy.mend()
     while scene.spoilt:
@@ -20,10 +20,8 @@ def mend(scene: Scene) -> list[str]:
         part = scene.parts[name]
         if part.is_running:
             continue
-        if name not in scene.stopped:
-            died.append(str(part.describe_death()))
+        died.append(str(part.describe_death()))
         part.stop()
         part.start()
         wait_ready(scene, name)
-    scene.stopped.clear()
     return died

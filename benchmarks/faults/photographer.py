@@ -25,6 +25,7 @@ class EventCase:
     event_uuid: str
     s3_prefix: str
     task_id: str = ""
+    asked: int = 0  # how often a sync of it was asked for
     complaints: list[str] = field(default_factory=list)  # answers no person should get
 
 
@@ -57,6 +58,7 @@ class Photographer:
         """Ask for a sync until it is granted."""
         answer = self._ask(case, "POST", "/api/v1/faces/sync-s3", _build_request(case))
         case.task_id = str(answer["task_id"])
+        case.asked += 1
 
     def start_twice(self, case: EventCase) -> list[str]:
         """Ask both APIs for a sync of one event at the same instant; the two task ids."""
@@ -70,6 +72,7 @@ class Photographer:
         with ThreadPoolExecutor(2) as threads:
             ids = list(threads.map(ask, self._scene.api_urls))
         case.task_id = ids[0]
+        case.asked += 1
         return ids
 
     def look(self, case: EventCase) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from benchmarks.faults.audit import Finding, count_verdicts
 from benchmarks.faults.kinds import FAULTS, Fault
-from benchmarks.faults.rounds import Outcome
+from benchmarks.faults.recovery import Outcome
 
 
 def build_table(hit: Sequence[tuple[Fault, Outcome]]) -> Table:

@@ -35,8 +35,6 @@ class Scene:
     second_api_url: str
     prefect: httpx.Client
     database: Engine
-    # Names of parts that the campaign itself has stopped and must start again.
-    stopped: set[str] = field(default_factory=set)
     spoilt: list[Callable[[], None]] = field(default_factory=list)  # what undoes it, newest last
 
     @property

@@ -14,6 +14,8 @@ DISK = "size=64k,mode=777"
 
 def empty_results(scene: Scene, event_id: int) -> bool:
     """Delete every result, once the event has one; whether there was one."""
+    if scene.spoilt:
+        return False  # the disk is full: there are none
     folder = scene.results / CACHE_FOLDER
     deadline = time.monotonic() + WAIT_S
     while not any((folder / str(event_id)).glob("*")):
