@@ -20,8 +20,8 @@ from benchmarks.faults.audit import Finding
 from benchmarks.faults.deck import Deck
 from benchmarks.faults.kinds import FAULTS, Fault
 from benchmarks.faults.photographer import Photographer
-from benchmarks.faults.report import build_line, build_table
 from benchmarks.faults.recovery import Outcome, take_reference
+from benchmarks.faults.report import build_line, build_table
 from benchmarks.faults.rounds import Round
 from benchmarks.faults.scene import Scene, open_scene
 from deployments.sample_photos import SamplePhoto, make_sample_photos

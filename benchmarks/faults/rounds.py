@@ -48,7 +48,7 @@ class Round:
         self._reference = reference
         self._chance = chance
         self._cases: list[EventCase] = []
-        self._struck: list[tuple[Fault, EventCase | None]] = []  # None: all events of the round
+        self._struck: list[tuple[Fault, EventCase]] = []  # and whose sync was known to be running
 
     def run(self, faults: Sequence[Fault]) -> RoundReport:
         """Raises StackError when a part does not come back."""
@@ -95,7 +95,7 @@ class Round:
             except (SQLAlchemyError, httpx.HTTPError) as error:
                 self.report.remarks.append(f"{fault.name} missed: {type(error).__name__}")
         if hit:
-            self._struck.append((fault, victim if fault.is_own else None))
+            self._struck.append((fault, victim))
         else:
             self.report.missed.append(fault)
 
@@ -123,8 +123,5 @@ class Round:
             )
             self.report.findings += found
         self.report.findings += audit_events(self._scene, self._cases, self._reference)
-        worst = max(outcomes.values(), key=list(Outcome).index)
-        for fault, owner in self._struck:
-            outcome = outcomes[owner.event_id] if owner else worst
-            self.report.hit.append((fault, outcome))
+        self.report.hit += [(fault, outcomes[case.event_id]) for fault, case in self._struck]
         self.report.remarks += [remark for case in self._cases for remark in case.complaints]

@@ -4,6 +4,7 @@ import http.client
 import random
 import socket
 import struct
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -39,10 +40,10 @@ class S3Proxy:
         self._sickness: Sickness | None = None
         self._share = 0.0
         self.pace_s = 0.0  # the least time between two photos: a slow line, so that syncs last
+        self.requests = 0
         self.hits = 0  # requests that met the present sickness
-        self._server = ThreadingHTTPServer(
-            ("127.0.0.1", 0), type("Handler", (_Handler,), {"proxy": self})
-        )
+        self._most = 0
+        self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"proxy": self}))
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> Self:
@@ -58,10 +59,10 @@ class S3Proxy:
         self._server.shutdown()
         self._server.server_close()
 
-    def sicken(self, sickness: Sickness, share: float) -> None:
-        """Let this share of the requests (0..1) meet a sickness, until mended."""
+    def sicken(self, sickness: Sickness, share: float, times: int = sys.maxsize) -> None:
+        """Let this share of the requests (0..1) meet a sickness, so often or until mended."""
         with self._lock:
-            self._sickness, self._share, self.hits = sickness, share, 0
+            self._sickness, self._share, self._most, self.hits = sickness, share, times, 0
 
     def mend(self) -> None:
         """Pass everything on."""
@@ -71,7 +72,9 @@ class S3Proxy:
     def draw(self) -> Sickness | None:
         """What the next request meets."""
         with self._lock:
-            if self._sickness is None or self._chance.random() >= self._share:
+            self.requests += 1
+            is_over = self._sickness is None or self.hits >= self._most
+            if is_over or self._chance.random() >= self._share:
                 return None
             self.hits += 1
             return self._sickness
@@ -97,6 +100,13 @@ class S3Proxy:
             return answer.status, answer.getheaders(), answer.read()
         finally:
             connection.close()
+
+
+class _Server(ThreadingHTTPServer):
+    """Clients of a campaign are killed: their ends are no news."""
+
+    def handle_error(self, *_: object) -> None:
+        """Be quiet."""
 
 
 class _Handler(BaseHTTPRequestHandler):
