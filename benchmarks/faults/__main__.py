@@ -32,7 +32,7 @@ OUTSIDE = ("FACEPASS_", "PREFECT_", "AWS_")
 LONGEST_ROUND_S = 240.0  # no round is begun with less time left
 EVERY = 2  # of the sample photos
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+console = Console(stderr=True, highlight=False, soft_wrap=True, width=110)
 
 
 def main() -> int:
@@ -42,6 +42,7 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=54, help="how many to inject")
     parser.add_argument("--minutes", type=float, default=20.0, help="at most")
     parser.add_argument("--only", help="kinds whose name contains this")
+    parser.add_argument("--models", type=Path, help="where the model pack is assembled, and kept")
     parser.add_argument("--logs", type=Path, help="copy the stack's logs there at the end")
     chosen = parser.parse_args()
     for name in [name for name in os.environ if name.startswith(OUTSIDE)]:
@@ -52,7 +53,7 @@ def main() -> int:
         interrupt_on_signals(),
         # A short path: PostgreSQL's sockets do not like long ones.
         tempfile.TemporaryDirectory(prefix="fp-") as folder,
-        open_scene(Path(folder), chosen.seed, _say) as scene,
+        open_scene(Path(folder), chosen.models, chosen.seed, _say) as scene,
     ):
         try:
             campaign = Campaign(scene, kinds, chosen.seed)

@@ -22,6 +22,7 @@ RETRY_DELAY_S = 2
 S3_TIMEOUT_S = 1
 BATCH_SIZE = 4
 READY_LIMIT_S = 60.0
+PACK = {"model_pack": "opencv_zoo"}
 SECOND_API = "second API"
 
 
@@ -72,12 +73,14 @@ class Scene:
 
 
 @contextmanager
-def open_scene(folder: Path, seed: int, report: Callable[[str], None]) -> Iterator[Scene]:
+def open_scene(
+    folder: Path, models: Path | None, seed: int, report: Callable[[str], None]
+) -> Iterator[Scene]:
     """Everything up and answering; gone afterwards, whatever is broken by then."""
     own = {"api_port": 0, "prefect_port": 0, "s3_port": 0, "event_active_days": 0}
     pace = {"retry_delay_s": RETRY_DELAY_S, "s3_timeout_s": S3_TIMEOUT_S, "batch_size": BATCH_SIZE}
     settings = Settings.model_validate(
-        {"home": folder / "home", "model_pack": "opencv_zoo", **own, **pace}
+        {"home": folder / "home", "model_root": models or folder, **PACK, **own, **pace}
     )
     with ExitStack() as exits:
         stack = exits.enter_context(EmbeddedStack(settings, report))
