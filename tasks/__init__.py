@@ -12,6 +12,7 @@ Where do I go to…?
     see what is cached, under which key, and where   embed.py, result_storage.py
     see what is stored when                          batches.py
     see who may sync an event, and how a sync ends   turns.py, hold.py
+    see why a sync outlives its worker               console.py
     change what Prefect's UI shows of a sync         artifacts.py, pace.py, naming.py
     see when old results are deleted                 prune.py
     see how faces are erased, and when by themselves  erasure.py, retention.py

@@ -41,6 +41,7 @@ from models.session import open_event_lock, open_session
 from models.settings import get_settings
 from models.tables import SyncState, utc_now
 from tasks.artifacts import publish_failure, start_progress
+from tasks.console import outlive_worker
 from tasks.heartbeat import start_heartbeat, stop_heartbeat
 from tasks.leftovers import end_lost_tasks
 from tasks.packs import ModelPack, describe_pack, resolve_pack
@@ -62,6 +63,7 @@ def hold_event(event_id: int, s3_prefix: str) -> Iterator[HeldSync]:
     Errors that no retry heals end the sync quietly as failed; others are recorded and raised, so
     that Prefect tries again.
     """
+    outlive_worker()
     sync = HeldSync(UUID(str(flow_run.get_id())), event_id, s3_prefix)
     with ExitStack() as stack:
         with _record_errors(sync):

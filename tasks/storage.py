@@ -1,6 +1,8 @@
 """S3: listing and reading. Errors of boto3 become the product's own here and nowhere else."""
 
 import logging
+import random
+import time
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -39,6 +41,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# Looks at a photo whose bytes break off after S3 has answered: the client repeats requests that
+# fail, and takes an answer whose head has come for one that has not.
+BODY_TRIES = 3
+LONGEST_WAIT_S = 8.0
+
 
 @dataclass(frozen=True)
 class Bucket:
@@ -73,12 +80,13 @@ class Bucket:
         S3AccessError about S3 itself.
         """
         try:
-            answer = self.client.get_object(Bucket=self.name, Key=s3_key, IfMatch=f'"{etag}"')
-            # Not `with body`: that hands out the raw stream, whose errors and length nobody checks.
-            with closing(answer["Body"]) as body:
-                if answer["ContentLength"] > max_bytes:
-                    raise PhotoUnavailableError(PhotoReason.TOO_MANY_BYTES)
-                return body.read()
+            attempt = 1
+            while not isinstance(found := self._read_once(s3_key, etag, max_bytes), bytes):
+                if attempt == BODY_TRIES:
+                    raise found
+                time.sleep(draw_wait(attempt))
+                attempt += 1
+            return found
         except ClientError as error:
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
             code = error.response.get("Error", {}).get("Code", "")
@@ -89,6 +97,23 @@ class Bucket:
             raise explain_s3_error(error, self.name) from error
         except BotoCoreError as error:
             raise explain_s3_error(error, self.name) from error
+
+    def _read_once(self, s3_key: str, etag: str, max_bytes: int) -> bytes | BotoCoreError:
+        """The bytes, or why they broke off. Raises boto3's errors about the request itself."""
+        answer = self.client.get_object(Bucket=self.name, Key=s3_key, IfMatch=f'"{etag}"')
+        # Not `with body`: that hands out the raw stream, whose errors and length nobody checks.
+        with closing(answer["Body"]) as body:
+            if answer["ContentLength"] > max_bytes:
+                raise PhotoUnavailableError(PhotoReason.TOO_MANY_BYTES)
+            try:
+                return body.read()
+            except BotoCoreError as error:
+                return error
+
+
+def draw_wait(attempt: int) -> float:
+    """Seconds before the next look: longer each time, and different for all who meet a fault."""
+    return random.uniform(0.0, min(LONGEST_WAIT_S, 2.0**attempt))  # noqa: S311 - no secret
 
 
 def list_s3_objects(
