@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 from botocore.config import Config
@@ -35,9 +36,12 @@ from tasks.s3_errors import (
 from tasks.s3_session import open_aws_session
 
 if TYPE_CHECKING:
+    from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
 
 logger = logging.getLogger(__name__)
+
+READ_BYTES = 1024 * 1024  # at a time
 
 
 @dataclass(frozen=True)
@@ -76,9 +80,9 @@ class Bucket:
             answer = self.client.get_object(Bucket=self.name, Key=s3_key, IfMatch=f'"{etag}"')
             # Not `with body`: that hands out the raw stream, whose errors and length nobody checks.
             with closing(answer["Body"]) as body:
-                if answer["ContentLength"] > max_bytes:
+                if answer.get("ContentLength", 0) > max_bytes:
                     raise PhotoUnavailableError(PhotoReason.TOO_MANY_BYTES)
-                return body.read()
+                return _read_body(body, max_bytes)
         except ClientError as error:
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
             code = error.response.get("Error", {}).get("Code", "")
@@ -89,6 +93,19 @@ class Bucket:
             raise explain_s3_error(error, self.name) from error
         except BotoCoreError as error:
             raise explain_s3_error(error, self.name) from error
+
+
+def _read_body(body: "StreamingBody", max_bytes: int) -> bytes:
+    """All of a body; at most one byte over the limit, whatever length the server announced.
+
+    Ends with an empty read: that is when botocore compares what came with what was announced.
+    """
+    content = BytesIO()
+    while piece := body.read(min(READ_BYTES, max_bytes + 1 - content.tell())):
+        content.write(piece)
+        if content.tell() > max_bytes:
+            raise PhotoUnavailableError(PhotoReason.TOO_MANY_BYTES)
+    return content.getvalue()
 
 
 def list_s3_objects(
