@@ -14,7 +14,7 @@ from models.errors import FaceEngineError, FacePassError, ModelPackError, PhotoU
 from models.settings import get_settings
 from models.tables import PhotoReason
 from tasks.cores import count_cores
-from tasks.engine_errors import forget_frames, is_out_of_memory
+from tasks.engine_errors import PLAIN_LANDMARKS, forget_frames, is_out_of_memory, make_plain_picture
 from tasks.faces import DetectedFaces
 from tasks.fair_queue import FairQueue
 from tasks.pack_loading import load_analysis
@@ -36,9 +36,6 @@ PIXELS_AT_A_TIME = 64_000_000
 SHORTEST_VECTOR = 1e-12  # a vector of zeros stays one, instead of becoming not-a-number
 # A strip longer than this is letterboxed to less than one pixel, which the detector cannot read.
 LONGEST_STRIP = 640
-# What shows that the models work: a grey picture, and in it the five points of a face.
-PLAIN_SIDE = 256
-PLAIN_LANDMARKS = ((96, 104), (160, 104), (128, 140), (102, 176), (154, 176))
 
 PhotoReader: TypeAlias = Callable[[], BgrImage]
 PhotoResult: TypeAlias = DetectedFaces | FacePassError
@@ -147,9 +144,8 @@ class FaceEngine:
 
     def _check_health(self) -> None:
         """Every step once. Raises FaceEngineError."""
-        plain = np.full((PLAIN_SIDE, PLAIN_SIDE, 3), 128, np.uint8)
         try:
-            self.embed(plain)
+            self.embed(plain := make_plain_picture())
             self._embed_crops([self._align(plain, np.array(PLAIN_LANDMARKS, np.float32))])
         except Exception as error:
             raise FaceEngineError(
