@@ -66,6 +66,10 @@ class PhotoChangedError(FacePassError):
     """A photo was replaced after it was listed; another listing brings its new ETag."""
 
 
+class FaceEngineError(FacePassError):
+    """The models fail on every picture, also on a plain one; another attempt may find them well."""
+
+
 class SyncIncompleteError(FacePassError):
     """Some photos have no outcome yet; another attempt takes them up."""
 

@@ -42,6 +42,7 @@ class PhotoReason(StrEnum):
     EMPTY = "empty"
     TOO_MANY_PIXELS = "too_many_pixels"
     TOO_MANY_BYTES = "too_many_bytes"
+    UNPROCESSABLE = "unprocessable"  # the decoder or the models cannot work on it
     FORBIDDEN = "forbidden"
     VANISHED = "vanished"
     NO_FACE_DETECTED = "no_face_detected"

@@ -1,5 +1,6 @@
 """The face engine: photos in, faces out. No Prefect, no SQL; one engine a process."""
 
+import logging
 import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,19 +11,28 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from models.errors import FacePassError, ModelPackError
+from models.errors import FaceEngineError, FacePassError, ModelPackError, PhotoUnavailableError
 from models.settings import get_settings
+from models.tables import PhotoReason
 from tasks.cores import count_cores
+from tasks.engine_errors import PLAIN_LANDMARKS, forget_frames, is_out_of_memory, make_plain_picture
 from tasks.faces import DetectedFaces
 from tasks.fair_queue import FairQueue
 from tasks.pack_loading import load_analysis
 from tasks.packs import ModelPack, resolve_pack
 from tasks.photos import BgrImage
+from tasks.pixel_budget import PixelBudget
+
+logger = logging.getLogger(__name__)
 
 # Threads that wait for S3 beside those that compute: enough to hide 50 ms behind 100 ms of work.
 FETCH_THREADS = 8
 # Faces a recogniser call: bounds its activations in a group photo of two hundred.
 FACES_PER_CALL = 16
+
+# Decoded at a time, by all threads together: 900 MB at most while they are decoded, two hundred
+# previews. One photo at the usual limit of pixels fills most of it.
+PIXELS_AT_A_TIME = 64_000_000
 
 SHORTEST_VECTOR = 1e-12  # a vector of zeros stays one, instead of becoming not-a-number
 # A strip longer than this is letterboxed to less than one pixel, which the detector cannot read.
@@ -40,8 +50,9 @@ class FaceEngine:
 
     Each thread carries one photo all the way: fetch, decode, then compute. As many compute at a
     time as there are cores (the sessions are single-threaded), the others wait for S3 meanwhile;
-    so decoded photos in memory are bounded by the number of threads, not by the batch. Batches of
-    one run follow each other without a gap; several runs get a photo each in turn.
+    so decoded photos in memory are bounded by the number of threads, not by the batch, and their
+    pixels by a budget. Batches of one run follow each other without a gap; several runs get a
+    photo each in turn.
     """
 
     def __init__(self, pack: ModelPack, inference: str, threads: int | None = None) -> None:
@@ -55,6 +66,8 @@ class FaceEngine:
         self._detector = analysis.models["detection"]
         self._recogniser = analysis.models["recognition"]
         self._computing = threading.Semaphore(cores)
+        # A reader reserves before it decodes; what it held is free again once its photo is done.
+        self.budget = PixelBudget(PIXELS_AT_A_TIME)
         self._threads = ThreadPoolExecutor(cores + FETCH_THREADS, thread_name_prefix="engine")
         self._waiting: FairQueue[tuple[PhotoReader, Future[PhotoResult]]] = FairQueue()
 
@@ -92,8 +105,10 @@ class FaceEngine:
     ) -> list[PhotoResult]:
         """Read and embed photos, several at a time; results in the order given.
 
-        A reader's FacePassError takes its photo's place; any other error is raised. `customer`
-        tells those apart who share this engine, each of whom gets a photo in turn.
+        A reader's FacePassError takes its photo's place, as does PhotoUnavailableError of a photo
+        on which the models fail, and FaceEngineError where they fail on a plain picture too; any
+        other error is raised. `customer` tells those apart who share this engine, each of whom
+        gets a photo in turn.
         """
         results: list[Future[PhotoResult]] = [Future() for _ in readers]
         for read, result in zip(readers, results, strict=True):
@@ -117,10 +132,36 @@ class FaceEngine:
     def _read_and_embed(self, read: PhotoReader) -> PhotoResult:
         try:
             photo = read()
+            with self.compute():
+                return self._embed_or_refuse(photo)
         except FacePassError as error:
-            return error
-        with self.compute():
+            return forget_frames(error)
+        finally:
+            self.budget.release()
+
+    def _embed_or_refuse(self, photo: BgrImage) -> DetectedFaces:
+        """The faces; the photo is to blame only while the models still work on a plain picture."""
+        try:
             return self.embed(photo)
+        except MemoryError:
+            raise
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise MemoryError("The models ran out of memory.") from error
+            self._check_health()
+            logger.warning("The models failed on one photo: %s", type(error).__name__)
+        raise PhotoUnavailableError(PhotoReason.UNPROCESSABLE)
+
+    def _check_health(self) -> None:
+        """Every step once. Raises FaceEngineError."""
+        try:
+            self.embed(plain := make_plain_picture())
+            self.embed_crops([self.align(plain, np.array(PLAIN_LANDMARKS, np.float32))])
+        except Exception as error:
+            raise FaceEngineError(
+                f"The models fail on every picture ({type(error).__name__}): look at the worker's "
+                "memory and at FACEPASS_INFERENCE, then start the sync again."
+            ) from error
 
     def align(self, photo: BgrImage, landmarks: Floats) -> BgrImage:
         """A face turned upright by its landmarks (5, 2), in the recogniser's square."""

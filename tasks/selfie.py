@@ -79,7 +79,7 @@ def measure_sharpness(crop: BgrImage) -> float:
 
 def _decode(content: bytes, max_pixels: int) -> BgrImage:
     try:
-        return decode_photo(content, max_pixels, LONGEST_SIDE)
+        return decode_photo(content, max_pixels, enough_pixels=LONGEST_SIDE)
     except PhotoUnavailableError as error:
         code = (
             SelfieCode.TOO_MANY_PIXELS

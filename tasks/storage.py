@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 from botocore.config import Config
@@ -37,6 +38,7 @@ from tasks.s3_errors import (
 from tasks.s3_session import open_aws_session
 
 if TYPE_CHECKING:
+    from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
 
 logger = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ logger = logging.getLogger(__name__)
 # fail, and takes an answer whose head has come for one that has not.
 BODY_TRIES = 3
 LONGEST_WAIT_S = 8.0
+READ_BYTES = 1024 * 1024  # at a time
 
 
 @dataclass(frozen=True)
@@ -103,10 +106,10 @@ class Bucket:
         answer = self.client.get_object(Bucket=self.name, Key=s3_key, IfMatch=f'"{etag}"')
         # Not `with body`: that hands out the raw stream, whose errors and length nobody checks.
         with closing(answer["Body"]) as body:
-            if answer["ContentLength"] > max_bytes:
+            if answer.get("ContentLength", 0) > max_bytes:
                 raise PhotoUnavailableError(PhotoReason.TOO_MANY_BYTES)
             try:
-                return body.read()
+                return _read_body(body, max_bytes)
             except BotoCoreError as error:
                 return error
 
@@ -114,6 +117,19 @@ class Bucket:
 def draw_wait(attempt: int) -> float:
     """Seconds before the next look: longer each time, and different for all who meet a fault."""
     return random.uniform(0.0, min(LONGEST_WAIT_S, 2.0**attempt))  # noqa: S311 - no secret
+
+
+def _read_body(body: "StreamingBody", max_bytes: int) -> bytes:
+    """All of a body; at most one byte over the limit, whatever length the server announced.
+
+    Ends with an empty read: that is when botocore compares what came with what was announced.
+    """
+    content = BytesIO()
+    while piece := body.read(min(READ_BYTES, max_bytes + 1 - content.tell())):
+        content.write(piece)
+        if content.tell() > max_bytes:
+            raise PhotoUnavailableError(PhotoReason.TOO_MANY_BYTES)
+    return content.getvalue()
 
 
 def list_s3_objects(

@@ -11,7 +11,7 @@ from models.tables import PhotoStatus, SyncState
 
 def build_statistics(**photos: int) -> Statistics:
     return Statistics(
-        syncs={state: 2 for state in SyncState},
+        syncs=dict.fromkeys(SyncState, 2),
         photos={status: photos.get(status.value, 0) for status in PhotoStatus},
         faces=311,
         processed=120,
