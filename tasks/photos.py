@@ -19,6 +19,17 @@ logger = logging.getLogger(__name__)
 
 BgrImage: TypeAlias = npt.NDArray[np.uint8]
 
+# EXIF's orientation -> what turns the stored picture upright.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
 
 def decode_photo(
     content: bytes,
