@@ -113,6 +113,14 @@ class EventDetails(EventAnswer):
     last_sync: LastSync | None
 
 
+class RequeueAnswer(BaseModel):
+    """How many photos the next sync reads again."""
+
+    model_config = _example(event_id=1, requeued=3)
+    event_id: int
+    requeued: int
+
+
 class SyncRequest(BaseModel):
     """Which event's previews to sync, and where they are."""
 

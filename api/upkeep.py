@@ -1,26 +1,17 @@
 """What a photographer does for an event that is there: failed photos again, a new guests' link."""
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict
 
 from api.deps import EventUuid
 from api.errors import describe_errors
 from api.events import describe_event
-from api.schemas import EventAnswer
+from api.schemas import EventAnswer, RequeueAnswer
 from models.events import find_event, rotate_gallery_token
 from models.requeue import requeue_photos
 from models.session import open_session
 from models.tables import PhotoReason
 
 router = APIRouter(prefix="/api/v1/events/{event_uuid}", tags=["events"])
-
-
-class RequeueAnswer(BaseModel):
-    """How many photos the next sync reads again."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"event_id": 1, "requeued": 3}]})
-    event_id: int
-    requeued: int
 
 
 @router.post("/photos/requeue", responses=describe_errors(400, 404, 503))

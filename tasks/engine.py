@@ -1,6 +1,5 @@
 """The face engine: photos in, faces out. No Prefect, no SQL; one engine a process."""
 
-import logging
 import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,19 +10,16 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from models.errors import FaceEngineError, FacePassError, ModelPackError, PhotoUnavailableError
+from models.errors import FacePassError, ModelPackError
 from models.settings import get_settings
-from models.tables import PhotoReason
 from tasks.cores import count_cores
-from tasks.engine_errors import PLAIN_LANDMARKS, forget_frames, is_out_of_memory, make_plain_picture
+from tasks.engine_errors import forget_frames, judge_failure
 from tasks.faces import DetectedFaces
 from tasks.fair_queue import FairQueue
 from tasks.pack_loading import load_analysis
 from tasks.packs import ModelPack, resolve_pack
 from tasks.photos import BgrImage
 from tasks.pixel_budget import PixelBudget
-
-logger = logging.getLogger(__name__)
 
 # Threads that wait for S3 beside those that compute: enough to hide 50 ms behind 100 ms of work.
 FETCH_THREADS = 8
@@ -140,28 +136,11 @@ class FaceEngine:
             self.budget.release()
 
     def _embed_or_refuse(self, photo: BgrImage) -> DetectedFaces:
-        """The faces; the photo is to blame only while the models still work on a plain picture."""
         try:
             return self.embed(photo)
-        except MemoryError:
-            raise
-        except Exception as error:
-            if is_out_of_memory(error):
-                raise MemoryError("The models ran out of memory.") from error
-            self._check_health()
-            logger.warning("The models failed on one photo: %s", type(error).__name__)
-        raise PhotoUnavailableError(PhotoReason.UNPROCESSABLE)
-
-    def _check_health(self) -> None:
-        """Every step once. Raises FaceEngineError."""
-        try:
-            self.embed(plain := make_plain_picture())
-            self.embed_crops([self.align(plain, np.array(PLAIN_LANDMARKS, np.float32))])
-        except Exception as error:
-            raise FaceEngineError(
-                f"The models fail on every picture ({type(error).__name__}): look at the worker's "
-                "memory and at FACEPASS_INFERENCE, then start the sync again."
-            ) from error
+        except Exception as error:  # noqa: BLE001 (cv2 and the runtimes share no base class)
+            refusal = judge_failure(error, self)
+        raise refusal
 
     def align(self, photo: BgrImage, landmarks: Floats) -> BgrImage:
         """A face turned upright by its landmarks (5, 2), in the recogniser's square."""
