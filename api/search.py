@@ -111,7 +111,7 @@ def _describe(result: "SearchResult") -> SearchAnswer:
     return SearchAnswer.model_validate(
         {
             "matches": matches,
-            "selfie": {"box": tuple(result.face.box), "confidence": result.face.confidence},
+            "selfie": {"box": result.face.box, "confidence": result.face.confidence},
             "thresholds": {"min_similarity": result.min_similarity, "surely": result.surely},
             "next_cursor": result.next_place and result.next_place.encode(),
         }

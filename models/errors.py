@@ -1,9 +1,9 @@
 """Every error the product raises on purpose; each message is one sentence that says what to do."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from models import selfies
 
 
 class FacePassError(Exception):
@@ -97,35 +97,19 @@ class ErasureIncompleteError(FacePassError):
     """The faces are out of the database, but a cached copy may be left; asking again is safe."""
 
 
-class SelfieCode(StrEnum):
-    """Why a selfie cannot be searched with, for programs."""
-
-    NOT_AN_IMAGE = "not_an_image"
-    TOO_MANY_BYTES = "too_many_bytes"
-    TOO_MANY_PIXELS = "too_many_pixels"
-    NO_FACE = "no_face"
-    SEVERAL_FACES = "several_faces"  # of similar size: the guest says which
-    NO_SUCH_FACE = "no_such_face"
-    FACE_TOO_SMALL = "face_too_small"
-    FACE_TOO_BLURRED = "face_too_blurred"
-    NEEDS_SYNC = "needs_sync"  # the event's faces are another pack's
-
-
-@dataclass(frozen=True)
-class SelfieFace:
-    """A face in a selfie; box: x1 y1 x2 y2 in 0..1 of the upright picture."""
-
-    box: Sequence[float]
-    confidence: float
-
-
 class SelfieError(FacePassError):
-    """A search cannot be made; `faces` are the selfie's, largest first, as far as found."""
+    """A search cannot be made, for a code; `faces` are the selfie's, largest first, where found."""
 
-    def __init__(self, code: SelfieCode, sentence: str, faces: Sequence[SelfieFace] = ()) -> None:
+    def __init__(
+        self, sentence: str, code: str = "", faces: "tuple[selfies.SelfieFace, ...]" = ()
+    ) -> None:
         super().__init__(sentence)
         self.code = code
         self.faces = faces
+
+    def __reduce__(self) -> "tuple[type[Self], tuple[object, ...]]":
+        """Travel to another process with its code."""
+        return type(self), (str(self), self.code, self.faces)
 
 
 class InvalidCursorError(FacePassError):

@@ -8,6 +8,9 @@ Where do I go to…?
     see what S3's refusals mean                      s3_errors.py
     see which photos are refused, and why            photos.py
     change how faces are found                       engine.py
+    see how a selfie is searched with                search.py, selfie.py, close_ups.py
+    change from when on a face is shown              thresholds.py
+    see how guests' links are signed                 links.py
     add a model pack                                 packs.py, pack_install.py, pack_loading.py
     see what is cached, under which key, and where   embed.py, result_storage.py
     see what is stored when                          batches.py
