@@ -411,7 +411,9 @@ def test_a_selfie_never_touches_a_disk_and_is_logged_nowhere(
         searching, "find_photos", lambda *a, **k: vectors.append(a[1].embedding) or find(*a, **k)
     )
     spooled: list[object] = []
-    monkeypatch.setattr(tempfile.SpooledTemporaryFile, "rollover", spooled.append)
+    monkeypatch.setattr(
+        tempfile.SpooledTemporaryFile, "rollover", lambda file: spooled.append(file)
+    )
     selfie = encode_jpeg(take_selfie(6).resize((2400, 2900)), quality=100)
     assert len(selfie) > MultiPartParser.spool_max_size
 
