@@ -411,11 +411,13 @@ def test_a_selfie_never_touches_a_disk_and_is_logged_nowhere(
         searching, "find_photos", lambda *a, **k: vectors.append(a[1].embedding) or find(*a, **k)
     )
     spooled: list[object] = []
-    monkeypatch.setattr(tempfile.SpooledTemporaryFile, "rollover", spooled.append)
+    monkeypatch.setattr(
+        tempfile.SpooledTemporaryFile, "rollover", lambda file: spooled.append(file)
+    )
     selfie = encode_jpeg(take_selfie(6).resize((2400, 2900)), quality=100)
     assert len(selfie) > MultiPartParser.spool_max_size
 
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.DEBUG), caplog.at_level(logging.DEBUG, "sqlalchemy.engine"):
         get_engine.cache_clear()  # it decides when it is made whether it logs
         answer = search(guarded, wedding, selfie, gallery_token=read_token(wedding))
 
