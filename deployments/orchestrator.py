@@ -46,6 +46,7 @@ class RunReport:
     message: str | None
     due: datetime  # since when it is in this phase, or should have left it
     is_queued: bool  # waits for a worker, so that no process can be expected
+    is_waiting: bool = False  # its own process waits for the next attempt; a retry by hand has none
 
 
 _PHASES = {
@@ -128,9 +129,10 @@ class Orchestrator:
         """Where a flow run is; None when Prefect does not know it."""
         with _map_errors():
             try:
-                state = (await self._client.read_flow_run(flow_run_id)).state
+                run = await self._client.read_flow_run(flow_run_id)
             except ObjectNotFound:
                 return None
+        state = run.state
         if state is None:
             return RunReport(RunPhase.PENDING, None, datetime.now(UTC), is_queued=True)
         is_retry = state.name == _RETRY_STATE
@@ -139,6 +141,7 @@ class Orchestrator:
             state.message,
             due=state.state_details.scheduled_time or state.timestamp,
             is_queued=state.type is StateType.SCHEDULED and not is_retry,
+            is_waiting=is_retry and run.empirical_policy.retry_type == "in_process",
         )
 
     async def crash_run(self, flow_run_id: UUID, message: str) -> None:
