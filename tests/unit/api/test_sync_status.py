@@ -31,7 +31,7 @@ def is_lost(
         state=state,
     )
     run.state = state.value  # type: ignore[assignment]  # as it comes from the database
-    report = RunReport(phase, None, due=utc_now() - due, is_queued=queued, is_waiting=waiting)
+    report = RunReport(phase, due=utc_now() - due, is_queued=queued, is_waiting=waiting)
     return _is_lost(run, report, beat)
 
 
