@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-unit bench bench-scale bench-latency gate lint format lock
+.PHONY: help setup demo up test test-unit bench bench-scale bench-latency gate hostile lint format lock
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ gate: $(READY) ## what each faster backend changes on real photos; refuses what 
 
 bench-latency: $(READY) ## how soon a sync answers and shows a face; about 2 minutes
 	@python -m benchmarks.latency
+
+hostile: $(READY) ## hundreds of broken and hostile files; none may crash, stall or stay without a reason
+	@python -m benchmarks.hostile
 
 lint: $(READY) ## ruff, format check, strict types
 	ruff check .
