@@ -30,7 +30,7 @@ class FolderClient:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def get_object(self, **call: Any) -> dict[str, Any]:
+    def get_object(self, **call: str) -> dict[str, Any]:
         """The file, as boto3 would give it."""
         content = (self._folder / call["Key"]).read_bytes()
         body = StreamingBody(cast(Any, BytesIO(content)), len(content))

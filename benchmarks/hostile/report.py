@@ -12,7 +12,7 @@ WIDTH = 150
 
 
 def print_audit(audit: Audit) -> None:
-    """Kind by kind: files, outcomes, the slowest file and the largest memory; then what is wrong."""
+    """Kind by kind: files, outcomes, the slowest and the largest; then whatever is wrong."""
     console = Console(width=WIDTH)
     table = Table("kind", "files", "outcomes", "slowest, s", "peak, MiB", show_lines=False)
     for kind in dict.fromkeys(file.kind for file in audit.files):

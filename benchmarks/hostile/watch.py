@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self, cast
 
 import psutil  # type: ignore[import-untyped]  # publishes no types, and its stubs are not locked
 
@@ -55,8 +55,9 @@ class WatchedWorker:
     def look(self, numbers: Sequence[int], bounds: Bounds) -> Look:
         """Have the worker look at these files as one batch."""
         process = self._process or self._start()
-        process.stdin.write(json.dumps(list(numbers)) + "\n")  # type: ignore[union-attr]
-        process.stdin.flush()  # type: ignore[union-attr]
+        questions = cast(IO[str], process.stdin)
+        questions.write(json.dumps(list(numbers)) + "\n")
+        questions.flush()
         began = time.monotonic()
         answer, crash, peak = self._wait(process, bounds)
         if crash:
@@ -78,6 +79,7 @@ class WatchedWorker:
     ) -> tuple[list[Any] | None, str | None, int]:
         """The worker's next line, or how it crashed; and its largest memory meanwhile."""
         watched, peak = psutil.Process(process.pid), 0
+        answers = cast(IO[str], process.stdout)
         deadline = time.monotonic() + bounds.seconds
         while True:
             try:
@@ -88,8 +90,8 @@ class WatchedWorker:
                 return None, "passed the memory bound", peak
             if time.monotonic() > deadline:
                 return None, "stalled", peak
-            if select.select([process.stdout], [], [], SAMPLE_S)[0]:
-                line = process.stdout.readline()  # type: ignore[union-attr]
+            if select.select([answers], [], [], SAMPLE_S)[0]:
+                line = answers.readline()
                 return (json.loads(line), None, peak) if line else (None, "died", peak)
 
     def _stop(self) -> None:
