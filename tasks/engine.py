@@ -26,9 +26,9 @@ FETCH_THREADS = 8
 # Faces a recogniser call: bounds its activations in a group photo of two hundred.
 FACES_PER_CALL = 16
 
-# Decoded at a time, by all threads together: 900 MB at most while they are decoded, two hundred
-# previews. One photo at the usual limit of pixels fills most of it.
-PIXELS_AT_A_TIME = 64_000_000
+# Decoded at a time, by all threads together: one photo at the usual limit, or a hundred previews.
+# While it is decoded a pixel takes up to 20 bytes.
+PIXELS_AT_A_TIME = 50_000_000
 
 SHORTEST_VECTOR = 1e-12  # a vector of zeros stays one, instead of becoming not-a-number
 # A strip longer than this is letterboxed to less than one pixel, which the detector cannot read.

@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 BgrImage: TypeAlias = npt.NDArray[np.uint8]
 
+STRIP_PIXELS = 1_000_000
+
 # EXIF's orientation -> what turns the stored picture upright.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -51,6 +53,13 @@ def decode_photo(
     if count_claimed_pixels(content, kind) > max_pixels:
         raise PhotoUnavailableError(PhotoReason.TOO_MANY_PIXELS)
     Image.MAX_IMAGE_PIXELS = None  # the limit is ours, and told as a reason of ours
+    return _copy_as_bgr(_decode_upright(content, kind, max_pixels, reserve))
+
+
+def _decode_upright(
+    content: bytes, kind: str, max_pixels: int, reserve: Callable[[int], None] | None
+) -> Image.Image:
+    """The picture as RGB. What its decoder held, up to 16 bytes a pixel, is free on return."""
     # The first bytes are a photo's: what fails from here on is missing or damaged.
     with _refuse_truncated():
         picture, notes = split_picture(content, kind)
@@ -66,8 +75,18 @@ def decode_photo(
             reserve(image.width * image.height)
         with _refuse_truncated():
             image.load()
-            pixels = _turn_upright(_make_rgb(image), notes.orientation)
-    return np.ascontiguousarray(np.asarray(pixels)[:, :, ::-1])
+            return _turn_upright(_make_rgb(image), notes.orientation)
+
+
+def _copy_as_bgr(image: Image.Image) -> BgrImage:
+    """Strip by strip: in one piece numpy and Pillow would make three copies on the way."""
+    width, height = image.size
+    pixels = np.empty((height, width, 3), np.uint8)
+    rows = max(1, STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        strip = image.crop((0, top, width, min(top + rows, height)))
+        pixels[top : top + rows] = np.asarray(strip)[:, :, ::-1]
+    return pixels
 
 
 def _turn_upright(image: Image.Image, orientation: int) -> Image.Image:

@@ -6,7 +6,7 @@ import threading
 class PixelBudget:
     """Pixels that all threads together may hold; who wants more than is free waits.
 
-    A photo takes about 14 bytes a pixel while it is decoded. Each thread holds one photo at a
+    A photo takes 10 to 20 bytes a pixel while it is decoded. Each thread holds one photo at a
     time, and gives back what it holds without naming it.
     """
 
