@@ -1,12 +1,14 @@
 """`python -m api`: serve the API where the settings say."""
 
 import sys
-from ipaddress import ip_address
+from copy import deepcopy
+from typing import Any
 
 import uvicorn
 
 from api.app import create_app
 from api.deps import read_api_keys
+from api.local_only import is_loopback
 from deployments.orchestrator import check_server_address
 from models.errors import ConfigurationError, FacePassError
 from models.settings import Settings, get_settings
@@ -17,7 +19,7 @@ def check_exposure(settings: Settings) -> None:
 
     Raises ConfigurationError for any other address.
     """
-    if read_api_keys(settings) or _is_loopback(settings.api_host):
+    if read_api_keys(settings) or is_loopback(settings.api_host):
         return
     raise ConfigurationError(
         f"FACEPASS_API_HOST={settings.api_host} would open the API to others without a key: "
@@ -25,13 +27,13 @@ def check_exposure(settings: Settings) -> None:
     )
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+def build_log_config() -> dict[str, Any]:
+    """Uvicorn's own, and the product's lines beside it: with their time, on stderr."""
+    config = deepcopy(uvicorn.config.LOGGING_CONFIG)
+    config["formatters"]["default"]["fmt"] = "%(asctime)s %(levelprefix)s %(message)s"
+    for room in ("api", "models", "tasks"):
+        config["loggers"][room] = {"handlers": ["default"], "level": "INFO", "propagate": False}
+    return config
 
 
 def main() -> int:
@@ -44,7 +46,16 @@ def main() -> int:
     except FacePassError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    uvicorn.run(create_app(), host=settings.api_host, port=settings.api_port)
+    uvicorn.run(
+        create_app(),
+        host=settings.api_host,
+        port=settings.api_port,
+        access_log=False,  # prints paths, and so gallery tokens; api.access_log has the calls
+        log_config=build_log_config(),
+        proxy_headers=settings.trusted_proxies is not None,
+        forwarded_allow_ips=settings.trusted_proxies or "",
+        server_header=False,
+    )
     return 0
 
 

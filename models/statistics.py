@@ -1,0 +1,72 @@
+"""What all events amount to, in a few aggregates: what /metrics tells. No names, no keys."""
+
+from dataclasses import dataclass, field
+
+from sqlalchemy import Row, text
+from sqlmodel import Session
+
+from models.tables import PhotoStatus, SyncState
+
+# Every sentence of an S3 failure names S3 or AWS, and no other does: nothing else keeps its kind.
+S3_SENTENCE = "S3|AWS"
+PATIENCE_MS = 5_000  # a scrape must not hold up a sync
+
+_SYNCS = text("""
+SELECT state, count(*) AS runs,
+       count(*) FILTER (WHERE state IN ('retrying', 'failed') AND detail ~ :s3) AS s3,
+       coalesce(sum(processed), 0) AS processed,
+       coalesce(sum(processed) FILTER (WHERE result IS NOT NULL), 0) AS timed,
+       coalesce(sum(CAST(result->>'seconds' AS float8)) FILTER (WHERE processed > 0), 0) AS seconds,
+       coalesce(sum(CAST(result->>'skipped' AS bigint)), 0) AS skipped
+FROM sync_run GROUP BY state
+""")
+_PHOTOS = text("SELECT status, reason, count(*) AS photos FROM photo GROUP BY status, reason")
+_FACES = text("SELECT count(*) FROM face")
+
+
+@dataclass
+class Statistics:
+    """Counts over all events, as the tables hold them now."""
+
+    syncs: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SyncState, 0))
+    stopped_by_s3: dict[str, int] = field(
+        default_factory=lambda: dict.fromkeys((SyncState.RETRYING, SyncState.FAILED), 0)
+    )
+    photos: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PhotoStatus, 0))
+    failed: dict[str, int] = field(default_factory=dict)  # by reason
+    faces: int = 0
+    processed: int = 0  # photos, by all syncs so far
+    timed: int = 0  # those of completed syncs, whose seconds are known
+    seconds: float = 0.0
+    skipped: int = 0  # photos that a completed sync knew already
+
+    @property
+    def success_ratio(self) -> float:
+        """Share of the photos with an outcome that could be read; 1.0 where there are none."""
+        read = self.photos[PhotoStatus.INDEXED] + self.photos[PhotoStatus.NO_FACE]
+        all_ = read + self.photos[PhotoStatus.FAILED]
+        return read / all_ if all_ else 1.0
+
+
+def read_statistics(session: Session) -> Statistics:
+    """Three aggregates, each over one table."""
+    session.execute(text(f"SET LOCAL statement_timeout = {PATIENCE_MS}"))
+    counts = Statistics()
+    for row in session.execute(_SYNCS, {"s3": S3_SENTENCE}):
+        _add_syncs(counts, row)
+    for status, reason, photos in session.execute(_PHOTOS):
+        counts.photos[status] += photos
+        if status == PhotoStatus.FAILED:
+            counts.failed[reason] = photos
+    counts.faces = session.execute(_FACES).scalar_one()
+    return counts
+
+
+def _add_syncs(counts: Statistics, row: Row[tuple[object, ...]]) -> None:
+    counts.syncs[row.state] = row.runs
+    if row.state in counts.stopped_by_s3:
+        counts.stopped_by_s3[row.state] = row.s3
+    counts.processed += int(row.processed)
+    counts.timed += int(row.timed)
+    counts.seconds += row.seconds
+    counts.skipped += int(row.skipped)
