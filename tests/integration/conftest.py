@@ -106,7 +106,7 @@ def public_api(
     settings = {
         **joined_stack,
         "FACEPASS_API_KEYS": name_keys(anna=KEY),
-        "FACEPASS_API_HOST": "0.0.0.0",
+        "FACEPASS_API_HOST": "0.0.0.0",  # noqa: S104 (it has keys)
         "FACEPASS_RATE_LIMIT": "100000/minute",
         "FACEPASS_GUEST_RATE_LIMIT": "100000/minute",
     }
