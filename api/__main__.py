@@ -2,11 +2,14 @@
 
 import logging
 import sys
+from copy import deepcopy
+from typing import Any
 
 import uvicorn
 
 from api.app import create_app
-from api.deps import is_loopback, read_api_keys
+from api.deps import read_api_keys
+from api.local_only import is_loopback
 from deployments.orchestrator import check_server_address
 from models.errors import ConfigurationError, FacePassError
 from models.settings import Settings, get_settings
@@ -25,6 +28,15 @@ def check_exposure(settings: Settings) -> None:
     )
 
 
+def build_log_config() -> dict[str, Any]:
+    """Uvicorn's own, and the product's lines beside it: with their time, on stderr."""
+    config = deepcopy(uvicorn.config.LOGGING_CONFIG)
+    config["formatters"]["default"]["fmt"] = "%(asctime)s %(levelprefix)s %(message)s"
+    for room in ("api", "models", "tasks"):
+        config["loggers"][room] = {"handlers": ["default"], "level": "INFO", "propagate": False}
+    return config
+
+
 def main() -> int:
     """Check the settings, then serve until told to stop."""
     try:
@@ -35,17 +47,14 @@ def main() -> int:
     except FacePassError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    # One line for each of our calls of Prefect's API would hide the rest.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    # No access log of uvicorn's: it prints addresses, and a gallery's address is a key.
     uvicorn.run(
         create_app(),
         host=settings.api_host,
         port=settings.api_port,
-        access_log=False,
+        access_log=False,  # prints paths, and so gallery tokens; api.access_log has the calls
+        log_config=build_log_config(),
+        proxy_headers=settings.trusted_proxies is not None,
+        forwarded_allow_ips=settings.trusted_proxies or "",
         server_header=False,
     )
     return 0

@@ -1,56 +1,53 @@
-"""How much of a request's body is read: larger ones are refused before they fill the memory."""
+"""How much a caller may send: refused by what it announces, or once it has sent more."""
 
-from starlette.exceptions import HTTPException
+from fastapi import HTTPException
+from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from models.settings import get_settings
 
-JSON_BYTES = 64 * 1024  # the largest JSON that any call takes is a thousandth of it
-UPLOAD_PATH = "/api/v1/faces/search"
-FORM_BYTES = 64 * 1024  # what a form may have around its file
+MAX_BODY_BYTES = 64 * 1024
+UPLOAD_PATHS = frozenset({"/api/v1/faces/search"})  # may send FACEPASS_MAX_UPLOAD_BYTES
 
 
-class BodyLimit:
-    """ASGI middleware: answers 413 by the announced length, or when more arrives than allowed."""
+class BodyLimits:
+    """Middleware: 413 for a body that is too large, before it is read into memory."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+        self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Count what is received; nothing is looked into."""
+        """Pass the call on, its body counted while it arrives."""
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
+            await self._app(scope, receive, send)
             return
-        limit = _choose_limit(scope["path"])
-        if _read_length(scope) > limit:
-            await JSONResponse({"detail": _explain(limit)}, 413)(scope, receive, send)
-            return
-        read = 0
-
-        async def count() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > limit:
-                # FastAPI passes a middleware's HTTPException on as it is.
-                raise HTTPException(413, _explain(limit))
-            return message
-
-        await self.app(scope, count, send)
+        is_upload = scope["path"] in UPLOAD_PATHS
+        limit = get_settings().max_upload_bytes if is_upload else MAX_BODY_BYTES
+        announced = Headers(scope=scope).get("content-length", "0")
+        if not announced.isdecimal():
+            answer = JSONResponse({"detail": "Invalid Content-Length header"}, 400)
+            await answer(scope, receive, send)
+        elif len(announced) > 18 or int(announced) > limit:
+            answer = JSONResponse({"detail": _explain(limit)}, 413, {"connection": "close"})
+            await answer(scope, receive, send)
+        else:
+            await self._app(scope, _count(receive, limit), send)
 
 
-def _choose_limit(path: str) -> int:
-    if path == UPLOAD_PATH:
-        return get_settings().max_upload_bytes + FORM_BYTES
-    return JSON_BYTES
+def _count(receive: Receive, limit: int) -> Receive:
+    received = 0
 
+    async def count() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > limit:
+            raise HTTPException(413, _explain(limit), {"connection": "close"})
+        return message
 
-def _read_length(scope: Scope) -> int:
-    """The announced length; 0 where there is none, or none that is a number."""
-    text = dict(scope["headers"]).get(b"content-length", b"0")
-    return int(text) if text.isdigit() else 0
+    return count
 
 
 def _explain(limit: int) -> str:
-    return f"The request is too large: send at most {limit:,} bytes."
+    return f"The request is too large: at most {limit} bytes."

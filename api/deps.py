@@ -1,3 +1,4 @@
+# LEAD NOTE: stop and read LEAD-NOTE.md in the root of this worktree first.
 """What routes ask for: the orchestrator, ids in the guide's manner, a photographer's key."""
 
 import hmac
@@ -6,12 +7,19 @@ from ipaddress import ip_address
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Header, HTTPException, Request
+from fastapi import Depends, HTTPException, Path, Request, Security
+from fastapi.security import APIKeyHeader
 
-from api.rate_limits import get_rate_limits, name_address
+from api.rate_limits import count_call
 from deployments.orchestrator import Orchestrator
 from models.errors import ConfigurationError
 from models.settings import Settings, get_settings
+
+_API_KEY_HEADER = APIKeyHeader(
+    name="X-API-Key",
+    auto_error=False,
+    description="A photographer's key; needed where FACEPASS_API_KEYS is set.",
+)
 
 
 def get_orchestrator(request: Request) -> Orchestrator:
@@ -28,7 +36,9 @@ def parse_uuid(value: str) -> UUID:
         raise HTTPException(400, "Invalid UUID format") from error
 
 
-def parse_event_uuid(event_uuid: str) -> UUID:
+def parse_event_uuid(
+    event_uuid: Annotated[str, Path(json_schema_extra={"format": "uuid"})],
+) -> UUID:
     """The path's event UUID."""
     return parse_uuid(event_uuid)
 
@@ -52,10 +62,10 @@ def read_api_keys(settings: Settings) -> dict[str, bytes]:
     return keys
 
 
-def require_api_key(request: Request, x_api_key: Annotated[str | None, Header()] = None) -> None:
-    """Let a photographer in: any key will do; without keys, this machine only.
+def check_api_key(x_api_key: str | None) -> str | None:
+    """The name of the key a photographer came with; None where no keys are set.
 
-    The key's name, never the key, stands in the log of the call.
+    Raises HTTPException 401: any key will do where keys are set.
     """
     keys = read_api_keys(get_settings())
     if not keys:
@@ -64,34 +74,22 @@ def require_api_key(request: Request, x_api_key: Annotated[str | None, Header()]
     # As the bytes that were sent: HTTP hands them over as Latin-1.
     offered = sha256((x_api_key or "").encode("latin-1")).digest()
     # All are compared, each in constant time: the time taken tells nothing about them.
-    names = [name for name, digest in keys.items() if hmac.compare_digest(offered, digest)]
-    limits = get_rate_limits(request)
-    if not names:
-        limits.count("guest", name_address(request))
-        raise HTTPException(401, "Missing or unknown X-API-Key")
-    request.state.key_name = names[0]
-    limits.count("photographer", names[0])
+    fits = [name for name, digest in keys.items() if hmac.compare_digest(offered, digest)]
+    if keys and not fits:
+        raise HTTPException(401, "Missing or unknown X-API-Key", {"WWW-Authenticate": "X-API-Key"})
+    return fits[0] if fits else None
 
 
-def _require_loopback(request: Request) -> None:
-    """However the API is served: without keys nobody else gets in.
-
-    By the Host too: a page from elsewhere, loaded in this machine's browser under a name that
-    leads to 127.0.0.1, must not call as this machine.
-    """
-    caller, host = name_address(request), request.url.hostname or ""
-    if not is_loopback(caller) or not is_loopback(host):
-        raise HTTPException(403, "Without FACEPASS_API_KEYS the API answers this machine only.")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host's name or address is this machine's own."""
-    if host == "localhost":
-        return True
+async def require_api_key(
+    request: Request,
+    x_api_key: Annotated[str | None, Security(_API_KEY_HEADER)],
+) -> None:
+    """Let a photographer in, and note the name of the key for the log; never the key."""
     try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+        request.state.key_name = check_api_key(x_api_key)
+    except HTTPException:
+        count_call("refused", request)  # guessing is slow
+        raise
 
 
 OrchestratorDep = Annotated[Orchestrator, Depends(get_orchestrator)]

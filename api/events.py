@@ -6,8 +6,19 @@ from fastapi import APIRouter, Query, Request
 
 from api.deps import EventUuid
 from api.errors import describe_errors
-from api.schemas import EventAnswer, EventCreate, EventDetails, LastSync, PhotoAnswer, PhotoPage
-from models.events import create_event, find_event, list_events
+from api.schemas import (
+    EventAnswer,
+    EventCreate,
+    EventDetails,
+    LastSync,
+    PhotoAnswer,
+    PhotoPage,
+)
+from models.events import (
+    create_event,
+    find_event,
+    list_events,
+)
 from models.photos import count_faces, count_photos, list_photos
 from models.prefixes import default_prefix
 from models.runs import find_last_run
@@ -20,7 +31,7 @@ router = APIRouter(prefix="/api/v1/events", tags=["events"])
 PAGE_LIMIT = 500
 
 
-@router.post("", status_code=201, responses=describe_errors(409, 503))
+@router.post("", status_code=201, responses=describe_errors(400, 409, 503))
 def add_event(body: EventCreate, request: Request) -> EventAnswer:
     """Add an event; its answer says where its previews go and which link its guests get."""
     with open_session() as session:
@@ -73,13 +84,17 @@ def read_photos(
     return PhotoPage(photos=photos, next_cursor=photos[-1].photo_id if more else None)
 
 
-def describe_event(event: Event, request: Request) -> dict[str, object]:
-    """An event's fields as EventAnswer has them."""
+def build_gallery_url(event: Event, request: Request) -> str:
+    """The guests' link to an event."""
     base = (get_settings().public_url or str(request.base_url)).rstrip("/")
+    return f"{base}/gallery/{event.gallery_token}"
+
+
+def _describe_event(event: Event, request: Request) -> dict[str, object]:
     return {
         "event_id": event.id,
         "event_uuid": event.uuid,
         "name": event.name,
         "s3_prefix": default_prefix(event.id or 0),
-        "gallery_url": f"{base}/gallery/{event.gallery_token}",
+        "gallery_url": build_gallery_url(event, request),
     }

@@ -1,105 +1,112 @@
-"""`GET /metrics`: what Prometheus scrapes. No event's name, key or token is in it.
+"""`/metrics`, for Prometheus: what the tables amount to, and this process's own calls.
 
-Syncs run in other processes, on other machines too: their figures are read from PostgreSQL at the
-scrape. Four of them are the guide's: photos processed, seconds a photo, share of success, skipped.
+Syncs run in other processes, so what is told of them is read from PostgreSQL at scrape time. No
+label holds an event's name, a key of S3 or a token.
 """
 
-import logging
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Iterable
 
-from fastapi import APIRouter, Request, Response
-from prometheus_client import (
-    CONTENT_TYPE_LATEST,
-    CollectorRegistry,
-    PlatformCollector,
-    ProcessCollector,
-    generate_latest,
-)
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector
 
+from api.rate_limits import limit_rate
 from models.errors import FacePassError
 from models.session import open_session
 from models.statistics import Statistics, read_statistics
-from models.tables import PhotoStatus
-
-logger = logging.getLogger(__name__)
 
 router = APIRouter(tags=["health"])
 
-READABLE = (PhotoStatus.INDEXED, PhotoStatus.NO_FACE)
+# In JSON, though the good answer is plain text.
+_TOO_MANY = {
+    "description": "Too Many Requests",
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorAnswer"}}},
+}
+FRESH_S = 5.0  # how long a look at the tables is good for, whoever asks
 
 
-@router.get("/metrics", response_class=Response)
-def read_metrics(request: Request) -> Response:
-    """Figures of all syncs, and of this process, in Prometheus's text form."""
-    registry: CollectorRegistry = request.app.state.metrics
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+class TablesCollector(Collector):
+    """The tables' aggregates; only `facepass_database_up 0` where they cannot be read."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._read_at = 0.0
+        self._counts: Statistics | None = None
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: registering must not ask the database."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        """The metrics of one scrape."""
+        counts = self._read()
+        up = counts is not None
+        yield GaugeMetricFamily("facepass_database_up", "Whether PostgreSQL answered", value=up)
+        if counts is not None:
+            yield from _describe(counts)
+
+    def _read(self) -> Statistics | None:
+        with self._lock:
+            if time.monotonic() - self._read_at > FRESH_S or self._counts is None:
+                try:
+                    with open_session() as session:
+                        self._counts = read_statistics(session)
+                except FacePassError:
+                    self._counts = None
+                self._read_at = time.monotonic()
+            return self._counts
+
+
+def _describe(counts: Statistics) -> Iterable[Metric]:
+    yield _count_by("syncs", "Syncs by outcome (or state, while they last)", "state", counts.syncs)
+    yield _count_by(
+        "syncs_stopped_by_s3",
+        "Syncs that wait or failed because of S3",
+        "state",
+        counts.stopped_by_s3,
+    )
+    yield _count_by("photos", "Photos by status", "status", counts.photos)
+    yield _count_by("photos_failed", "Failed photos by reason", "reason", counts.failed)
+    for name, help_text, value in (
+        ("faces", "Faces stored", counts.faces),
+        ("photos_processed", "Photos processed by all syncs (guide's metric 1)", counts.processed),
+        ("photos_success_ratio", "Share of photos read (metric 3)", counts.success_ratio),
+        ("photos_skipped", "Photos that syncs knew already (metric 4)", counts.skipped),
+    ):
+        yield GaugeMetricFamily(f"facepass_{name}", help_text, value=value)
+    yield SummaryMetricFamily(
+        "facepass_photo_seconds",
+        "Seconds of completed syncs and their photos: sum / count is the time a photo (metric 2)",
+        count_value=counts.timed,
+        sum_value=counts.seconds,
+    )
+
+
+def _count_by(name: str, help_text: str, label: str, counts: dict[str, int]) -> Metric:
+    family = GaugeMetricFamily(f"facepass_{name}", help_text, labels=[label])
+    for value, count in counts.items():
+        family.add_metric([str(value)], count)
+    return family
 
 
 def build_registry() -> CollectorRegistry:
-    """An application's own registry: two applications in one process do not share figures."""
+    """An application's own registry: two of them in one process do not meet."""
     registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    PlatformCollector(registry=registry)
-    # `describe` would ask the database at every start.
-    registry.register(SyncCollector())
+    registry.register(TablesCollector())
     return registry
 
 
-class SyncCollector(Collector):
-    """The figures in PostgreSQL; `facepass_up 0` alone where it does not answer."""
-
-    def describe(self) -> Iterator[Metric]:
-        """Nothing: what is collected needs the database."""
-        return iter(())
-
-    def collect(self) -> Iterator[Metric]:
-        """Read the figures anew."""
-        try:
-            with open_session() as session:
-                statistics = read_statistics(session)
-        except FacePassError as error:
-            logger.warning("No figures of syncs: %s", error)
-            yield GaugeMetricFamily("facepass_up", "Whether the database answers.", 0)
-            return
-        yield GaugeMetricFamily("facepass_up", "Whether the database answers.", 1)
-        yield from describe_statistics(statistics)
-
-
-def describe_statistics(figures: Statistics) -> Iterator[Metric]:
-    """The figures as metrics."""
-    syncs = GaugeMetricFamily("facepass_syncs", "Syncs by their state.", labels=["state"])
-    for state, count in figures.syncs.items():
-        syncs.add_metric([state.value], count)
-    photos = GaugeMetricFamily("facepass_photos", "Photos by their status.", labels=["status"])
-    for status, count in figures.photos.items():
-        photos.add_metric([status.value], count)
-    yield from (syncs, photos)
-    yield GaugeMetricFamily("facepass_faces", "Faces that can be found.", figures.faces)
-    yield CounterMetricFamily(
-        "facepass_photos_processed", "Photos that syncs have read.", figures.processed
-    )
-    yield CounterMetricFamily(
-        "facepass_photos_skipped", "Photos that syncs knew already.", figures.skipped
-    )
-    yield CounterMetricFamily(
-        "facepass_sync_seconds", "Seconds that finished syncs took.", figures.sync_seconds
-    )
-    yield CounterMetricFamily(
-        "facepass_s3_errors", "Attempts that failed because of S3.", figures.s3_errors
-    )
-    if figures.seconds_per_photo is not None:
-        yield GaugeMetricFamily(
-            "facepass_photo_seconds",
-            "Seconds a photo took in the latest fifty syncs that read any.",
-            figures.seconds_per_photo,
-        )
-    readable = sum(figures.photos[status] for status in READABLE)
-    judged = readable + figures.photos[PhotoStatus.FAILED]
-    if judged:
-        yield GaugeMetricFamily(
-            "facepass_photos_success_ratio",
-            "Share of photos that could be read.",
-            readable / judged,
-        )
+@router.get(
+    "/metrics",
+    response_class=PlainTextResponse,
+    dependencies=[Depends(limit_rate("open"))],
+    responses={429: _TOO_MANY},
+)
+def read_metrics(request: Request) -> PlainTextResponse:
+    """Metrics in Prometheus's text form."""
+    text = generate_latest(request.app.state.registry).decode()
+    return PlainTextResponse(text, media_type=CONTENT_TYPE_LATEST)

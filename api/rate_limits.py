@@ -1,8 +1,13 @@
-"""How often one caller may ask: photographers by their key's name, guests by their address."""
+"""How often one may call: counted in this process's memory, by key or by address.
 
-import math
+Every API process counts for itself: two processes let through twice as much.
+"""
+
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address, ip_network
+from math import ceil
 from typing import Literal
 
 from fastapi import HTTPException, Request
@@ -10,53 +15,73 @@ from limits import RateLimitItem, parse
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 
-from models.settings import Settings, get_settings
+from models.settings import get_settings
 
-Kind = Literal["photographer", "guest"]
-
-
-class RateLimits:
-    """One API process's counts, in memory: forgotten with their window."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._limiter = FixedWindowRateLimiter(MemoryStorage())
-        self._allowed: dict[Kind, RateLimitItem] = {
-            "photographer": parse(settings.rate_limit),
-            "guest": parse(settings.guest_rate_limit),
-        }
-
-    def count(self, kind: Kind, caller: str, cost: int = 1) -> None:
-        """Count a call; `cost` is what it counts for. Raises HTTPException 429 over the limit."""
-        allowed = self._allowed[kind]
-        if self._limiter.hit(allowed, kind, caller, cost=cost):
-            return
-        reset_at = self._limiter.get_window_stats(allowed, kind, caller).reset_time
-        wait_s = max(1, math.ceil(reset_at - time.time()))
-        raise HTTPException(
-            429,
-            f"Too many requests: try again in {wait_s} s.",
-            headers={"Retry-After": str(wait_s)},
-        )
+Caller = Literal["photographer", "guest", "refused", "open"]
+MAX_CALLERS = 20_000  # counted apart at a time; past it, newcomers share one count
 
 
-def get_rate_limits(request: Request) -> RateLimits:
-    """The application's counts, made when first asked for."""
-    state = request.app.state
-    if not hasattr(state, "rate_limits"):
-        state.rate_limits = RateLimits(get_settings())
-    limits: RateLimits = state.rate_limits
-    return limits
+def limit_rate(caller: Caller) -> Callable[[Request], Awaitable[None]]:
+    """A dependency: 429 for a caller of this kind who calls too often.
+
+    Photographers are told apart by their key and not limited where no keys are set (only this
+    machine may call then); all others by their address.
+    """
+
+    async def check(request: Request) -> None:
+        count_call(caller, request)
+
+    return check
+
+
+def count_call(caller: Caller, request: Request) -> None:
+    """Count one call; HTTPException 429 with Retry-After when it is one too many."""
+    key_name = getattr(request.state, "key_name", None)
+    if caller in {"photographer", "open"} and not get_settings().api_keys:
+        return
+    item = _parse_limit(_choose_limit(caller))
+    who = key_name or name_address(request)
+    limiter, storage = _get_limiter()
+    known = storage.get(item.key_for(caller, who)) > 0
+    if not known and len(storage.storage) >= MAX_CALLERS:
+        who = "crowd"
+    if limiter.hit(item, caller, who):
+        return
+    reset = limiter.get_window_stats(item, caller, who).reset_time
+    wait_s = max(1, ceil(reset - time.time()))
+    raise HTTPException(
+        429, f"Too many calls: try again in {wait_s} seconds.", {"Retry-After": str(wait_s)}
+    )
 
 
 def name_address(request: Request) -> str:
-    """The caller's address, as the server tells it: proxies' headers are not trusted here."""
-    return request.client.host if request.client else "unknown"
+    """The caller's address; of IPv6 the /64, since every household has 2^64 addresses of them."""
+    host = request.client.host if request.client else "local"
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(address, IPv6Address):
+        return str(address.ipv4_mapped or ip_network((address, 64), strict=False))
+    return host
 
 
-def limit_guests(cost: int = 1) -> Callable[[Request], None]:
-    """A dependency for guests' routes; a heavy one costs more than one call."""
+def forget_calls() -> None:
+    """Start counting anew."""
+    _get_limiter.cache_clear()
 
-    def count_guest(request: Request) -> None:
-        get_rate_limits(request).count("guest", name_address(request), cost)
 
-    return count_guest
+def _choose_limit(caller: Caller) -> str:
+    settings = get_settings()
+    return settings.rate_limit if caller == "photographer" else settings.guest_rate_limit
+
+
+@lru_cache(maxsize=8)
+def _parse_limit(limit: str) -> RateLimitItem:
+    return parse(limit)
+
+
+@lru_cache(maxsize=1)
+def _get_limiter() -> tuple[FixedWindowRateLimiter, MemoryStorage]:
+    storage = MemoryStorage()
+    return FixedWindowRateLimiter(storage), storage

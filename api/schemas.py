@@ -125,7 +125,7 @@ class SyncRequest(BaseModel):
     """Which event's previews to sync, and where they are."""
 
     model_config = _example(event_uuid=_UUID, s3_prefix=_PREFIX)
-    event_uuid: str
+    event_uuid: str = Field(json_schema_extra={"format": "uuid"})
     s3_prefix: str
 
 

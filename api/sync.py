@@ -1,5 +1,6 @@
 """Starting a sync and asking how it goes."""
 
+import logging
 from typing import Annotated
 from uuid import UUID
 
@@ -19,6 +20,8 @@ from models.prefixes import build_run_name, check_prefix
 from models.runs import ensure_run, find_active_run, lock_requests, remember_prefix
 from models.session import open_session
 from models.tables import Event, SyncRun, SyncState
+
+logger = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/api/v1/faces", tags=["sync"])
 
@@ -51,6 +54,7 @@ def start_sync(request: SyncRequest, orchestrator: OrchestratorDep) -> SyncAnswe
                 )
         task_id = _start_run(orchestrator, event, s3_prefix)
         ensure_run(session, flow_run_id=task_id, event_id=event_id, s3_prefix=s3_prefix)
+    logger.info("Event %d: sync %s started", event_id, task_id)
     return SyncAnswer(
         task_id=task_id,
         event_id=event_id,

@@ -1,33 +1,56 @@
-"""What a photographer does for an event that is there: failed photos again, a new guests' link."""
+"""Upkeep of an event: another try for its failed photos, another link for its guests."""
+
+import logging
 
 from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
 
 from api.deps import EventUuid
 from api.errors import describe_errors
-from api.events import describe_event
-from api.schemas import EventAnswer, RequeueAnswer
-from models.events import find_event, rotate_gallery_token
-from models.requeue import requeue_photos
+from api.events import build_gallery_url
+from models.events import extend_activity, find_event, rotate_gallery_token
+from models.photos import requeue_photos
 from models.session import open_session
 from models.tables import PhotoReason
 
-router = APIRouter(prefix="/api/v1/events/{event_uuid}", tags=["events"])
+logger = logging.getLogger(__name__)
+
+router = APIRouter(prefix="/api/v1/events", tags=["events"])
 
 
-@router.post("/photos/requeue", responses=describe_errors(400, 404, 503))
+class RequeueAnswer(BaseModel):
+    """How many failed photos the next sync takes up again."""
+
+    requeued: int = Field(examples=[3])
+    message: str = Field(examples=["3 failed photos wait for the next sync"])
+
+
+class GalleryLink(BaseModel):
+    """The link an event's guests get from now on."""
+
+    gallery_url: str = Field(examples=["http://127.0.0.1:8000/gallery/3q2-7wAAAAAAAAAAAAAAAAAA"])
+
+
+@router.post("/{event_uuid}/photos/requeue", responses=describe_errors(400, 404, 503))
 def requeue_failed_photos(
     event_uuid: EventUuid, reason: PhotoReason | None = None
 ) -> RequeueAnswer:
-    """Have the next sync read failed photos again: all, or those that failed for one reason."""
+    """Have the next sync read the failed photos again; all of them, or those of one reason."""
     with open_session() as session:
-        event_id = find_event(session, event_uuid).id or 0
-        return RequeueAnswer(event_id=event_id, requeued=requeue_photos(session, event_id, reason))
+        event = find_event(session, event_uuid)
+        requeued = requeue_photos(session, event.id or 0, reason=reason)
+        extend_activity(session, event)
+    logger.info("Event %d: %d failed photos requeued", event.id, requeued)
+    return RequeueAnswer(
+        requeued=requeued, message=f"{requeued} failed photos wait for the next sync"
+    )
 
 
-@router.post("/gallery-token", responses=describe_errors(400, 404, 503))
-def rotate_gallery_link(event_uuid: EventUuid, request: Request) -> EventAnswer:
-    """Give the event a new guests' link; the old one opens nothing any more."""
+@router.post("/{event_uuid}/gallery-token", responses=describe_errors(400, 404, 503))
+def change_gallery_link(event_uuid: EventUuid, request: Request) -> GalleryLink:
+    """Give the event's guests a new link; the old one ends at once."""
     with open_session() as session:
         event = find_event(session, event_uuid)
         rotate_gallery_token(session, event)
-        return EventAnswer(**describe_event(event, request))
+    logger.info("Event %d: new gallery link", event.id)
+    return GalleryLink(gallery_url=build_gallery_url(event, request))

@@ -10,5 +10,5 @@ Where do I go to…?
     see how faces are searched    search.py
     add a selfie's refusal        selfies.py
     change a first batch's size   first_batch.py
-    see what an erasure changes   erasures.py
+    see what /metrics counts      statistics.py
 """

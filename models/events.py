@@ -26,9 +26,7 @@ def create_event(
     Raises EventTakenError when one of the ids is taken.
     """
     event = Event(
-        name=name,
-        gallery_token=secrets.token_urlsafe(TOKEN_BYTES),
-        active_until=_compute_active_until(),
+        name=name, gallery_token=_draw_gallery_token(), active_until=_compute_active_until()
     )
     if event_uuid is not None:
         event.uuid = event_uuid
@@ -47,9 +45,13 @@ def create_event(
 
 
 def rotate_gallery_token(session: Session, event: Event) -> None:
-    """Give the event another random token: the link that is out opens nothing any more."""
-    event.gallery_token = secrets.token_urlsafe(TOKEN_BYTES)
+    """Give an event's guests a new link; the old one is worth nothing from here on."""
+    event.gallery_token = _draw_gallery_token()
     session.add(event)
+
+
+def _draw_gallery_token() -> str:
+    return secrets.token_urlsafe(24)  # 192 bits: nobody guesses one
 
 
 def extend_activity(session: Session, event: Event) -> None:

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import func
+from sqlalchemy import func, update
 from sqlmodel import Session, col, select
 
-from models.tables import Face, Photo, PhotoStatus
+from models.tables import Face, Photo, PhotoReason, PhotoStatus
 
 
 def count_photos(session: Session, event_id: int) -> dict[PhotoStatus, int]:
@@ -43,3 +43,17 @@ def list_photos(
     if status is not None:
         query = query.where(Photo.status == status)
     return session.exec(query.order_by(col(Photo.id)).limit(limit)).all()
+
+
+def requeue_photos(session: Session, event_id: int, *, reason: PhotoReason | None) -> int:
+    """Have the next plan take an event's failed photos up again; returns how many.
+
+    Their ETag is forgotten, so that the next listing finds them changed. Until then they stay
+    `failed`, and a run under way counts them as it did. `attempts` stays too: what was cached of
+    the last look has another key.
+    """
+    failed = [col(Photo.event_id) == event_id, col(Photo.status) == PhotoStatus.FAILED]
+    if reason is not None:
+        failed.append(col(Photo.reason) == reason)
+    requeued = session.execute(update(Photo).where(*failed).values(etag=""))
+    return int(requeued.rowcount)  # type: ignore[attr-defined]

@@ -3,9 +3,9 @@
 A listing is streamed into a temporary table with COPY, so memory stays flat however many keys
 there are. A photo is *known* when its key and ETag stand in the ledger as read under the same
 model pack; known rows are not touched. A failed photo *rests* until its ETag changes, unless its
-content was never seen: what vanished is back, what was forbidden may be allowed now. A photo that
-was erased by itself stays so, also under a new ETag. All else is work: it becomes `pending`, with
-the run's id and a batch number, in key order.
+content was never seen (what vanished is back, what was forbidden may be allowed now) or it was
+requeued, which empties its ETag. All else is work: it becomes `pending`, with the run's id and a
+batch number, in key order.
 """
 
 import csv

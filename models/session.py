@@ -27,7 +27,7 @@ def get_engine() -> Engine:
         pool_size=10,
         max_overflow=20,
         pool_pre_ping=True,
-        hide_parameters=True,  # embeddings are among them: not in errors, not in logs
+        hide_parameters=True,  # else an error's text holds tokens, names and embeddings
     )
 
 

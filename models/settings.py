@@ -11,7 +11,8 @@ from sqlalchemy.exc import ArgumentError
 
 from models.errors import ConfigurationError
 
-RATE = r"^[1-9]\d*/(second|minute|hour|day)$"
+_RATE = r"^[1-9][0-9]{0,8}/(second|minute|hour|day)$"
+_ORIGIN = r"https?://[A-Za-z0-9.\-\[\]:]+"
 
 
 class Settings(BaseSettings):
@@ -46,6 +47,23 @@ class Settings(BaseSettings):
     api_port: int = Field(8000, description="port of the API")
     api_keys: str | None = Field(
         None, description="photographers' keys as name:sha256 pairs, comma-separated"
+    )
+    rate_limit: str = Field(
+        "1200/minute", pattern=_RATE, description="calls a photographer's key may make"
+    )
+    guest_rate_limit: str = Field(
+        "60/minute", pattern=_RATE, description="calls a guest's address may make"
+    )
+    max_upload_bytes: int = Field(
+        20_000_000, ge=1, description="largest selfie a guest may send, in bytes"
+    )
+    cors_origins: str | None = Field(
+        None,
+        pattern=rf"^{_ORIGIN}(?:,{_ORIGIN})*$",
+        description="sites whose pages may call the API, comma-separated, as https://example.com",
+    )
+    trusted_proxies: str | None = Field(
+        None, description="addresses of proxies whose X-Forwarded-For is believed, comma-separated"
     )
     prefect_port: int = Field(4200, description="port of the embedded Prefect server")
     s3_port: int = Field(8333, description="port of the embedded S3 server")
@@ -109,6 +127,10 @@ class Settings(BaseSettings):
                 "FACEPASS_DATABASE_URL is no address: write postgresql://user:password@host/db."
             ) from error
         return address
+
+    def list_cors_origins(self) -> list[str]:
+        """The sites whose pages may call the API."""
+        return self.cors_origins.split(",") if self.cors_origins else []
 
     def require_s3_bucket(self) -> str:
         """The bucket's name."""

@@ -1,69 +1,72 @@
-"""Figures of the whole installation, for its operator: a few bulk queries, no event's name."""
+"""What all events amount to, in a few aggregates: what /metrics tells. No names, no keys."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlmodel import Session
 
 from models.tables import PhotoStatus, SyncState
 
-# A look must never hold up the work: better none than a slow one.
-_BOUND = text("SET LOCAL statement_timeout = '5s'")
+# Every sentence of an S3 failure names S3 or AWS, and no other does: nothing else keeps its kind.
+S3_SENTENCE = "S3|AWS"
+PATIENCE_MS = 5_000  # a scrape must not hold up a sync
 
-_RUNS = text("""
-SELECT state, count(*) AS syncs, sum(processed) AS processed, sum(s3_errors) AS s3_errors,
-       sum((result->>'skipped')::bigint) AS skipped,
-       sum((result->>'seconds')::float8) AS seconds
+_SYNCS = text("""
+SELECT state, count(*) AS runs,
+       count(*) FILTER (WHERE state IN ('retrying', 'failed') AND detail ~ :s3) AS s3,
+       coalesce(sum(processed), 0) AS processed,
+       coalesce(sum(processed) FILTER (WHERE result IS NOT NULL), 0) AS timed,
+       coalesce(sum(CAST(result->>'seconds' AS float8)) FILTER (WHERE processed > 0), 0) AS seconds,
+       coalesce(sum(CAST(result->>'skipped' AS bigint)), 0) AS skipped
 FROM sync_run GROUP BY state
 """)
-
-# Of the latest syncs that read anything: what an operator compares with yesterday.
-_PACE = text("""
-SELECT sum(seconds) / nullif(sum(read), 0) FROM (
-    SELECT (result->>'seconds')::float8 AS seconds,
-           (result->>'new_photos')::bigint + (result->>'updated')::bigint AS read
-    FROM sync_run
-    WHERE state = 'completed'
-      AND (result->>'new_photos')::bigint + (result->>'updated')::bigint > 0
-    ORDER BY finished_at DESC LIMIT 50) AS latest
-""")
-
-_PHOTOS = text("SELECT status, count(*) FROM photo GROUP BY status")
+_PHOTOS = text("SELECT status, reason, count(*) AS photos FROM photo GROUP BY status, reason")
 _FACES = text("SELECT count(*) FROM face")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Statistics:
-    """Syncs by state and photos by status hold every value, those without any as 0."""
+    """Counts over all events, as the tables hold them now."""
 
-    syncs: dict[SyncState, int]
-    photos: dict[PhotoStatus, int]
-    faces: int
-    processed: int  # photos that syncs have read
-    skipped: int  # photos that finished syncs found known
-    sync_seconds: float  # of finished syncs
-    s3_errors: int  # attempts that failed because of S3
-    seconds_per_photo: float | None  # of the latest syncs; None before the first
+    syncs: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SyncState, 0))
+    stopped_by_s3: dict[str, int] = field(
+        default_factory=lambda: dict.fromkeys((SyncState.RETRYING, SyncState.FAILED), 0)
+    )
+    photos: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PhotoStatus, 0))
+    failed: dict[str, int] = field(default_factory=dict)  # by reason
+    faces: int = 0
+    processed: int = 0  # photos, by all syncs so far
+    timed: int = 0  # those of completed syncs, whose seconds are known
+    seconds: float = 0.0
+    skipped: int = 0  # photos that a completed sync knew already
+
+    @property
+    def success_ratio(self) -> float:
+        """Share of the photos with an outcome that could be read; 1.0 where there are none."""
+        read = self.photos[PhotoStatus.INDEXED] + self.photos[PhotoStatus.NO_FACE]
+        all_ = read + self.photos[PhotoStatus.FAILED]
+        return read / all_ if all_ else 1.0
 
 
 def read_statistics(session: Session) -> Statistics:
-    """Read all figures in one transaction; each query takes five seconds at most."""
-    session.execute(_BOUND)
-    runs = list(session.execute(_RUNS).mappings())
-    photos: dict[str, int] = dict(session.execute(_PHOTOS).tuples().all())
-    by_state = {row["state"]: row["syncs"] for row in runs}
+    """Three aggregates, each over one table."""
+    session.execute(text(f"SET LOCAL statement_timeout = {PATIENCE_MS}"))
+    counts = Statistics()
+    for row in session.execute(_SYNCS, {"s3": S3_SENTENCE}):
+        _add_syncs(counts, row)
+    for status, reason, photos in session.execute(_PHOTOS):
+        counts.photos[status] += photos
+        if status == PhotoStatus.FAILED:
+            counts.failed[reason] = photos
+    counts.faces = session.execute(_FACES).scalar_one()
+    return counts
 
-    def total(name: str) -> Any:  # noqa: ANN401 (a number of either kind)
-        return sum(row[name] or 0 for row in runs)
 
-    return Statistics(
-        syncs={state: by_state.get(state, 0) for state in SyncState},
-        photos={status: photos.get(status, 0) for status in PhotoStatus},
-        faces=session.execute(_FACES).scalar_one(),
-        processed=int(total("processed")),
-        skipped=int(total("skipped")),
-        sync_seconds=float(total("seconds")),
-        s3_errors=int(total("s3_errors")),
-        seconds_per_photo=session.execute(_PACE).scalar_one_or_none(),
-    )
+def _add_syncs(counts: Statistics, row: Row[tuple[object, ...]]) -> None:
+    counts.syncs[row.state] = row.runs
+    if row.state in counts.stopped_by_s3:
+        counts.stopped_by_s3[row.state] = row.s3
+    counts.processed += int(row.processed)
+    counts.timed += int(row.timed)
+    counts.seconds += row.seconds
+    counts.skipped += int(row.skipped)

@@ -58,6 +58,11 @@ class Bucket:
     name: str
     public_url: str  # {endpoint}/{bucket}, for links
 
+    def check(self) -> None:
+        """Raise S3AccessError or S3DownloadError unless the bucket can be listed."""
+        with map_s3_errors(self.name):
+            self.client.list_objects_v2(Bucket=self.name, MaxKeys=1)
+
     def list_pages(self, s3_prefix: str) -> Generator[list[ListedPreview], None, None]:
         """Every key under the prefix, page by page, so that memory does not grow with them."""
         paginator = self.client.get_paginator("list_objects_v2")

@@ -10,6 +10,7 @@ from models.session import get_engine
 from models.settings import get_settings
 from tests.event_box import EventBox
 from tests.faults import FaultProxy
+from tests.public_api import KEY, PublicApi, name_keys, serve_api
 from tests.rest_api import RestApi
 
 
@@ -96,3 +97,19 @@ def s3_proxy(joined_stack: dict[str, str], configure: Callable[..., None]) -> It
     with FaultProxy(joined_stack["FACEPASS_S3_ENDPOINT_URL"]) as proxy:
         configure(s3_endpoint_url=proxy.url)
         yield proxy
+
+
+@pytest.fixture(scope="session")
+def public_api(
+    joined_stack: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PublicApi]:
+    """The API with a key, served on every address of this machine."""
+    settings = {
+        **joined_stack,
+        "FACEPASS_API_KEYS": name_keys(anna=KEY),
+        "FACEPASS_API_HOST": "0.0.0.0",  # noqa: S104 (it has keys)
+        "FACEPASS_RATE_LIMIT": "100000/minute",
+        "FACEPASS_GUEST_RATE_LIMIT": "100000/minute",
+    }
+    with serve_api(tmp_path_factory.mktemp("public"), ["api"], settings) as api:
+        yield api

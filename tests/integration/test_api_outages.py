@@ -9,6 +9,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, tempor
 from api.app import create_app
 from deployments import orchestrator
 from tests.event_box import EventBox
+from tests.local_client import open_local_client
 
 NOBODY_LISTENS = "http://127.0.0.1:9/api"  # the discard port
 
@@ -22,7 +23,10 @@ def call_sync(client: TestClient, event: EventBox) -> tuple[int, str]:
 
 def test_prefect_away(event: EventBox) -> None:
     settings = {PREFECT_API_URL: NOBODY_LISTENS, PREFECT_CLIENT_MAX_RETRIES: 0}
-    with temporary_settings(settings), TestClient(create_app()) as client:
+    with (
+        temporary_settings(settings),
+        open_local_client(create_app()) as client,
+    ):
         status, detail = call_sync(client, event)
         assert (status, client.get("/health").status_code) == (503, 200)
         assert "PREFECT_API_URL" in detail
@@ -32,7 +36,7 @@ def test_prefect_away(event: EventBox) -> None:
 
 def test_the_deployment_missing(event: EventBox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(orchestrator, "SYNC_DEPLOYMENT", "sync_event_photos/nowhere")
-    with TestClient(create_app()) as client:
+    with open_local_client(create_app()) as client:
         status, detail = call_sync(client, event)
     assert status == 503
     assert "deploy --all" in detail
@@ -40,7 +44,7 @@ def test_the_deployment_missing(event: EventBox, monkeypatch: pytest.MonkeyPatch
 
 def test_the_database_away(event: EventBox, configure: Callable[..., None]) -> None:
     configure(database_url="postgresql://nobody@127.0.0.1:9/nothing")
-    with TestClient(create_app()) as client:
+    with open_local_client(create_app()) as client:
         status, detail = call_sync(client, event)
         assert client.get("/ready").status_code == 503
     assert (status, detail) == (503, "The database cannot be reached: is PostgreSQL running?")
