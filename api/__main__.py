@@ -1,6 +1,5 @@
 """`python -m api`: serve the API where the settings say."""
 
-import logging
 import sys
 from copy import deepcopy
 from typing import Any

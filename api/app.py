@@ -1,7 +1,5 @@
-# LEAD NOTE: stop and read LEAD-NOTE.md in the root of this worktree first.
 """The application: one connection to Prefect for its whole life, a watch over runs, the routers."""
 
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,7 +8,7 @@ from fastapi import Depends, FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from api import events, health, metrics, sync, upkeep
+from api import erasure, events, health, metrics, search, sync, upkeep
 from api.access_log import AccessLog, silence_servers
 from api.body_limits import BodyLimits
 from api.deps import read_api_keys, require_api_key
@@ -55,10 +53,14 @@ def create_app() -> FastAPI:
     app.state.registry = registry
     install_error_handlers(app)
     photographers = [Depends(require_api_key), Depends(limit_rate("photographer"))]
-    for router in (sync.router, events.router, upkeep.router):
+    for router in (sync.router, events.router, upkeep.router, erasure.router):
         app.include_router(
             router, dependencies=photographers, responses=describe_errors(401, 403, 413, 422, 429)
         )
+    guests = [Depends(limit_rate("guest"))]
+    app.include_router(
+        search.router, dependencies=guests, responses=describe_errors(401, 403, 413, 429)
+    )
     for router in (health.router, metrics.router):
         app.include_router(router)
     return app

@@ -1,9 +1,7 @@
-# LEAD NOTE: stop and read LEAD-NOTE.md in the root of this worktree first.
 """What routes ask for: the orchestrator, ids in the guide's manner, a photographer's key."""
 
 import hmac
 from hashlib import sha256
-from ipaddress import ip_address
 from typing import Annotated
 from uuid import UUID
 
@@ -68,9 +66,6 @@ def check_api_key(x_api_key: str | None) -> str | None:
     Raises HTTPException 401: any key will do where keys are set.
     """
     keys = read_api_keys(get_settings())
-    if not keys:
-        _require_loopback(request)
-        return
     # As the bytes that were sent: HTTP hands them over as Latin-1.
     offered = sha256((x_api_key or "").encode("latin-1")).digest()
     # All are compared, each in constant time: the time taken tells nothing about them.

@@ -1,7 +1,7 @@
-# LEAD NOTE: stop and read LEAD-NOTE.md in the root of this worktree first.
 """Errors as HTTP answers: one table, one sentence each, never a stack trace."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -24,8 +24,6 @@ from models.errors import (
     SelfieError,
 )
 
-logger = logging.getLogger(__name__)
-
 _STATUS: dict[type[Exception], int] = {
     InvalidPrefixError: 400,
     InvalidUploadError: 400,
@@ -35,8 +33,8 @@ _STATUS: dict[type[Exception], int] = {
     EventTakenError: 409,
     EventErasedError: 409,
     SelfieError: 422,
-    OrchestratorUnavailableError: 503,
     ErasureIncompleteError: 503,
+    OrchestratorUnavailableError: 503,
     DatabaseUnavailableError: 503,
     DatabaseOutdatedError: 503,
 }
@@ -55,7 +53,10 @@ def describe_errors(*statuses: int) -> dict[int | str, dict[str, object]]:
 
 async def _answer_error(_: Request, error: Exception) -> JSONResponse:
     status = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
-    return JSONResponse({"detail": str(error)}, status_code=status)
+    body: dict[str, object] = {"detail": str(error)}
+    if isinstance(error, SelfieError):
+        body |= {"code": error.code, "faces": [asdict(face) for face in error.faces]}
+    return JSONResponse(body, status_code=status)
 
 
 async def _answer_invalid(_: Request, error: Exception) -> JSONResponse:

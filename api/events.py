@@ -38,14 +38,14 @@ def add_event(body: EventCreate, request: Request) -> EventAnswer:
         event = create_event(
             session, name=body.name, event_uuid=body.event_uuid, event_id=body.event_id
         )
-        return EventAnswer(**describe_event(event, request))
+        return EventAnswer(**_describe_event(event, request))
 
 
 @router.get("", responses=describe_errors(503))
 def read_events(request: Request) -> list[EventAnswer]:
     """All events, the newest first."""
     with open_session() as session:
-        return [EventAnswer(**describe_event(event, request)) for event in list_events(session)]
+        return [EventAnswer(**_describe_event(event, request)) for event in list_events(session)]
 
 
 @router.get("/{event_uuid}", responses=describe_errors(400, 404, 503))
@@ -56,7 +56,7 @@ def read_event_details(event_uuid: EventUuid, request: Request) -> EventDetails:
         event_id = event.id or 0
         run = find_last_run(session, event_id)
         return EventDetails(
-            **describe_event(event, request),
+            **_describe_event(event, request),
             photos=count_photos(session, event_id),
             faces=count_faces(session, event_id),
             active_until=event.active_until,

@@ -1,8 +1,5 @@
 """Is the API alive, and could it do its work?"""
 
-import logging
-from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Request
@@ -12,13 +9,7 @@ from api.errors import describe_errors
 from api.rate_limits import limit_rate
 from api.readiness import ReadinessProbe
 
-logger = logging.getLogger(__name__)
-
 router = APIRouter(tags=["health"])
-
-CHECK_LIMIT_S = 5.0
-# Threads that checks may hold: one that hangs longer than its check's limit keeps its thread.
-CHECK_THREADS = 8
 
 
 class Health(BaseModel):

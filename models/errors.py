@@ -74,10 +74,6 @@ class SyncIncompleteError(FacePassError):
     """Some photos have no outcome yet; another attempt takes them up."""
 
 
-class PhotosUnreachableError(SyncIncompleteError):
-    """S3 did not give some photos of a batch; another attempt asks again."""
-
-
 class SyncSupersededError(FacePassError):
     """Another attempt took this event over; what this one still holds must not be stored."""
 

@@ -14,7 +14,6 @@ from models.settings import get_settings
 from models.tables import Event, utc_now
 
 MAX_EVENT_ID = 2**31 - 1  # what the column holds
-TOKEN_BYTES = 24  # of a gallery's token: nobody guesses it
 EVENT_ID_LOCK = 0x46_50_45  # "FPE": one process at a time picks an event's id
 
 

@@ -116,15 +116,6 @@ def end_run(
     return bool(changed.rowcount)  # type: ignore[attr-defined]
 
 
-def count_s3_error(session: Session, flow_run_id: UUID) -> None:
-    """Count an attempt that failed because of S3."""
-    session.execute(
-        update(SyncRun)
-        .where(col(SyncRun.flow_run_id) == flow_run_id)
-        .values(s3_errors=SyncRun.s3_errors + 1)
-    )
-
-
 def mark_retrying(
     session: Session, flow_run_id: UUID, *, detail: str, next_try_at: datetime
 ) -> None:

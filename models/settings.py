@@ -13,6 +13,7 @@ from models.errors import ConfigurationError
 
 _RATE = r"^[1-9][0-9]{0,8}/(second|minute|hour|day)$"
 _ORIGIN = r"https?://[A-Za-z0-9.\-\[\]:]+"
+_ORIGIN = r"https?://[A-Za-z0-9.\-\[\]:]+"
 
 
 class Settings(BaseSettings):
@@ -52,10 +53,9 @@ class Settings(BaseSettings):
         "1200/minute", pattern=_RATE, description="calls a photographer's key may make"
     )
     guest_rate_limit: str = Field(
-        "60/minute", pattern=_RATE, description="calls a guest's address may make"
-    )
-    max_upload_bytes: int = Field(
-        20_000_000, ge=1, description="largest selfie a guest may send, in bytes"
+        "600/minute",
+        pattern=_RATE,
+        description="calls a guest's address may make; a party behind one router has one",
     )
     cors_origins: str | None = Field(
         None,
@@ -64,6 +64,9 @@ class Settings(BaseSettings):
     )
     trusted_proxies: str | None = Field(
         None, description="addresses of proxies whose X-Forwarded-For is believed, comma-separated"
+    )
+    max_upload_bytes: int = Field(
+        20_000_000, ge=1, description="largest upload that is read, bytes"
     )
     prefect_port: int = Field(4200, description="port of the embedded Prefect server")
     s3_port: int = Field(8333, description="port of the embedded S3 server")
@@ -91,20 +94,6 @@ class Settings(BaseSettings):
     )
     max_pixels: int = Field(50_000_000, ge=1, description="photos with more pixels are refused")
     max_photo_bytes: int = Field(50_000_000, ge=1, description="photos with more bytes are refused")
-    rate_limit: str = Field(
-        "1200/minute", pattern=RATE, description="calls of one photographer's key"
-    )
-    guest_rate_limit: str = Field(
-        "600/minute",
-        pattern=RATE,
-        description="calls of one guest's address; a search counts as ten",
-    )
-    cors_origins: str | None = Field(
-        None, description="sites whose pages may call the API, comma-separated; unset: none"
-    )
-    max_upload_bytes: int = Field(
-        20_000_000, ge=1, description="largest upload that is read, bytes"
-    )
     link_lifetime_s: int = Field(
         900, ge=1, le=604_800, description="seconds for which a guest's links to photos work"
     )

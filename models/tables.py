@@ -117,8 +117,6 @@ class SyncRun(SQLModel, table=True):
     batches: int = 0
     processed: int = 0
     gone: int = 0
-    # Attempts that failed because of S3.
-    s3_errors: int = 0
     # Prefix -> counts of photos that needed no work, from its latest listing.
     tallies: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
     # json, not jsonb: keeps the order of its fields.

@@ -11,7 +11,6 @@ from prefect.transactions import CommitMode, transaction
 from models.erasures import read_last_erasure
 from models.errors import (
     FacePassError,
-    PhotosUnreachableError,
     S3AccessError,
     S3DownloadError,
     SyncIncompleteError,
@@ -48,7 +47,7 @@ MOST_CHANGES = 5
 def sync_batch(number: int, ticket: Ticket) -> None:
     """Bring one batch of the plan into the database.
 
-    May run any number of times: what is stored is no longer pending. Raises PhotosUnreachableError
+    May run any number of times: what is stored is no longer pending. Raises SyncIncompleteError
     when some photos could not be fetched (the others are stored by then), S3DownloadError when
     none could.
     """
@@ -60,7 +59,7 @@ def sync_batch(number: int, ticket: Ticket) -> None:
     if left[CHANGED]:
         request_another_look(ticket, left[CHANGED])
     if left[UNREACHABLE]:
-        raise PhotosUnreachableError(
+        raise SyncIncompleteError(
             f"S3 unreachable: {len(left[UNREACHABLE])} photos of a batch could not be read."
         )
 

@@ -5,7 +5,7 @@ attempt that only seems dead from storing anything after a newer one has begun.
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from uuid import UUID
 
@@ -19,9 +19,7 @@ from models.errors import (
     EventNotFoundError,
     FacePassError,
     InvalidPrefixError,
-    PhotosUnreachableError,
     S3AccessError,
-    S3DownloadError,
     SyncSupersededError,
 )
 from models.events import read_event
@@ -30,7 +28,6 @@ from models.packs import register_pack
 from models.prefixes import check_prefix
 from models.runs import (
     announce_attempt,
-    count_s3_error,
     end_run,
     find_active_run,
     mark_retrying,
@@ -51,8 +48,6 @@ from tasks.turns import wait_for_turn
 SYNC_RETRIES = 3
 TAKEN_OVER = "The process of this sync died; a newer sync has taken the event over."
 # What no later attempt heals: retrying would burn fifteen minutes to say the same.
-# What an operator counts as S3's failures.
-S3_ERRORS = (S3AccessError, S3DownloadError, PhotosUnreachableError)
 FINAL_ERRORS = (ConfigurationError, EventNotFoundError, InvalidPrefixError, S3AccessError)
 
 
@@ -131,20 +126,11 @@ def _record_errors(sync: HeldSync) -> Iterator[None]:
     except SyncSupersededError as error:
         sync.end(SyncState.SKIPPED, str(error))
     except FINAL_ERRORS as error:
-        if isinstance(error, S3_ERRORS):
-            _count_s3_error(sync)
         sync.end(SyncState.FAILED, str(error))
         publish_failure(sync.event_id, str(error))
     except Exception as error:
-        if isinstance(error, S3_ERRORS):
-            _count_s3_error(sync)
         _record_failure(sync, error)
         raise
-
-
-def _count_s3_error(sync: HeldSync) -> None:
-    with suppress(DatabaseUnavailableError), open_session() as session:
-        count_s3_error(session, sync.flow_run_id)
 
 
 def _record_failure(sync: HeldSync, error: Exception) -> None:

@@ -163,12 +163,6 @@ def map_s3_errors(bucket: str) -> Iterator[None]:
         raise explain_s3_error(error, bucket) from error
 
 
-def check_bucket(bucket: Bucket) -> None:
-    """Ask for one key: raises S3AccessError or S3DownloadError unless the bucket can be listed."""
-    with map_s3_errors(bucket.name):
-        bucket.client.list_objects_v2(Bucket=bucket.name, MaxKeys=1)
-
-
 def open_bucket(settings: Settings) -> Bucket:
     """The configured bucket. Path-style addresses: every S3 server understands them.
 

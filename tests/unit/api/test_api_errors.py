@@ -22,7 +22,6 @@ ANSWERS: dict[type[FacePassError], int] = {
     errors.EventErasedError: 409,
     errors.SelfieError: 422,
     errors.FaceEngineError: 500,
-    errors.PhotosUnreachableError: 500,
     errors.DatabaseUnavailableError: 503,
     errors.DatabaseOutdatedError: 503,
     errors.OrchestratorUnavailableError: 503,

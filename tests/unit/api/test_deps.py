@@ -4,7 +4,7 @@ from hashlib import sha256
 from uuid import UUID
 
 import pytest
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import Depends, FastAPI, HTTPException
 from fastapi.testclient import TestClient
 
 from api import deps
@@ -72,22 +72,6 @@ def test_anything_else_is_refused_with_the_way_to_make_one_and_without_repeating
 
 
 # --- asking for a key ---
-
-
-def build_request(caller: str = "127.0.0.1", host: str = "127.0.0.1:8000") -> Request:
-    """A call of an application without a server."""
-    return Request(
-        {
-            "type": "http",
-            "app": FastAPI(),
-            "client": (caller, 50_000),
-            "headers": [(b"host", host.encode())],
-            "scheme": "http",
-            "path": "/",
-            "query_string": b"",
-            "server": ("127.0.0.1", 8000),
-        }
-    )
 
 
 @pytest.fixture
