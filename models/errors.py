@@ -27,6 +27,10 @@ class EventNotFoundError(FacePassError):
     """No event has this id."""
 
 
+class PhotoNotFoundError(FacePassError):
+    """The event has no such photo."""
+
+
 class EventTakenError(FacePassError):
     """Another event already has this id or UUID."""
 

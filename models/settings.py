@@ -45,6 +45,10 @@ class Settings(BaseSettings):
     api_keys: str | None = Field(
         None, description="photographers' keys as name:sha256 pairs, comma-separated"
     )
+    privacy_contact: str | None = Field(
+        None,
+        description="who is responsible and how to be erased; shown in the gallery",
+    )
     prefect_port: int = Field(4200, description="port of the embedded Prefect server")
     s3_port: int = Field(8333, description="port of the embedded S3 server")
     home: Path = Field(Path(".facepass"), description="folder of the embedded stack's data")

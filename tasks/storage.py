@@ -35,9 +35,12 @@ from tasks.s3_errors import (
 from tasks.s3_session import open_aws_session
 
 if TYPE_CHECKING:
+    from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
 
 logger = logging.getLogger(__name__)
+
+PIECE_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,28 @@ class Bucket:
             raise explain_s3_error(error, self.name) from error
         except BotoCoreError as error:
             raise explain_s3_error(error, self.name) from error
+
+    def open_object(self, key: str) -> tuple[int, Iterator[bytes]]:
+        """An object's size and its bytes, piece by piece: memory does not grow with it.
+
+        Raises PhotoUnavailableError where it is not there, S3DownloadError or S3AccessError about
+        S3 itself; while its bytes are read, too.
+        """
+        try:
+            answer = self.client.get_object(Bucket=self.name, Key=key)
+        except ClientError as error:
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            if is_about_key(status, error.response.get("Error", {}).get("Code", "")):
+                raise PhotoUnavailableError(KEY_REASONS.get(status, UNREADABLE)) from error
+            raise explain_s3_error(error, self.name) from error
+        except BotoCoreError as error:
+            raise explain_s3_error(error, self.name) from error
+        return answer["ContentLength"], self._read_pieces(answer["Body"])
+
+    def _read_pieces(self, body: "StreamingBody") -> Iterator[bytes]:
+        with map_s3_errors(self.name), closing(body):
+            while piece := body.read(PIECE_BYTES):
+                yield piece
 
 
 def list_s3_objects(
