@@ -45,10 +45,13 @@ def link_static(name: str) -> str:
 
 @lru_cache(maxsize=1)
 def _open_templates() -> Environment:
-    return Environment(
+    templates = Environment(
         loader=FileSystemLoader(_FOLDER / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    # Cyrillic as it is: half the bytes. What could end the script element stays escaped.
+    templates.policies["json.dumps_kwargs"] = {"ensure_ascii": False}
+    return templates

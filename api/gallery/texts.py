@@ -20,11 +20,11 @@ PAGE_TEXTS: dict[str, dict[Language, Text]] = {
     "reload": {"ru": "Показать новые", "en": "Show the new ones"},
     "find_title": {"ru": "Найдите себя", "en": "Find yourself"},
     "find_lead": {
-        "ru": "Сделайте селфи — покажем все снимки, на которых есть вы.",
-        "en": "Take a selfie and see every photo you are in.",
+        "ru": "Одно селфи — и вы увидите все снимки, на которых есть вы.",
+        "en": "One selfie, and you see every photo you are in.",
     },
     "consent": {
-        "ru": "Я согласен на поиск по моему лицу среди фотографий этого события. "
+        "ru": "Даю согласие на поиск по моему лицу среди фотографий этого события. "
         "Селфи нужно только для поиска и не сохраняется.",
         "en": "I agree that my face is searched for in this event's photos. "
         "The selfie is used for this search only and is not kept.",
@@ -52,8 +52,8 @@ PAGE_TEXTS: dict[str, dict[Language, Text]] = {
     },
     "which_face": {"ru": "Кто из них вы?", "en": "Which one is you?"},
     "which_face_lead": {
-        "ru": "На снимке несколько лиц. Выберите своё.",
-        "en": "There are several faces in the picture. Choose yours.",
+        "ru": "Выберите своё.",
+        "en": "Choose yours.",
     },
     "cancel": {"ru": "Отмена", "en": "Cancel"},
     "viewer": {"ru": "Просмотр фотографии", "en": "Photo viewer"},

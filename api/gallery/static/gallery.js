@@ -101,7 +101,6 @@ document.addEventListener("click", async (event) => {
 const SELFIE_SIDE_PX = 1600;
 const PAGE_MATCHES = 100;
 
-byId("find-form").hidden = false;
 for (const button of document.querySelectorAll("[data-input]")) {
   const input = byId(button.dataset.input);
   button.addEventListener("click", () => {
@@ -406,7 +405,6 @@ viewer.addEventListener("touchend", (event) => {
 // --- for the photographer: through the photographers' own calls, with their key ---
 
 const KEY_NAME = "facepass-api-key";
-byId("photographer").hidden = false;
 byId("key").value = sessionStorage.getItem(KEY_NAME) ?? "";
 byId("key-form").addEventListener("submit", async (event) => {
   event.preventDefault();
