@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up demo-event test test-unit bench bench-scale bench-latency gate lint format lock
+.PHONY: help setup demo up demo-event test test-unit bench bench-scale bench-latency bench-search gate lint format lock
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ gate: $(READY) ## what each faster backend changes on real photos; refuses what 
 
 bench-latency: $(READY) ## how soon a sync answers and shows a face; about 2 minutes
 	@python -m benchmarks.latency
+
+bench-search: $(READY) ## how long a guest's search takes, and what it rests on; about ten minutes
+	@python -m benchmarks.search
 
 lint: $(READY) ## ruff, format check, strict types
 	ruff check .

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import anyio
 from fastapi import Depends, FastAPI
 
-from api import events, gallery, health, sync
+from api import events, gallery, health, search, sync
 from api.deps import require_api_key
 from api.errors import describe_errors, install_error_handlers
 from api.watch import watch_runs
@@ -33,6 +33,7 @@ def create_app() -> FastAPI:
     photographers = [Depends(require_api_key)]
     for router in (sync.router, events.router):
         app.include_router(router, dependencies=photographers, responses=describe_errors(401))
+    app.include_router(search.router)
     app.include_router(health.router)
     app.include_router(gallery.router)
     return app

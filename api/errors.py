@@ -1,5 +1,7 @@
 """Errors as HTTP answers: one table, one sentence each, never a stack trace."""
 
+from dataclasses import asdict
+
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
@@ -10,14 +12,20 @@ from models.errors import (
     EventNotFoundError,
     EventTakenError,
     FacePassError,
+    InvalidCursorError,
     InvalidPrefixError,
+    InvalidUploadError,
     OrchestratorUnavailableError,
+    SelfieError,
 )
 
 _STATUS: dict[type[Exception], int] = {
     InvalidPrefixError: 400,
+    InvalidUploadError: 400,
+    InvalidCursorError: 400,
     EventNotFoundError: 404,
     EventTakenError: 409,
+    SelfieError: 422,
     OrchestratorUnavailableError: 503,
     DatabaseUnavailableError: 503,
     DatabaseOutdatedError: 503,
@@ -36,4 +44,7 @@ def describe_errors(*statuses: int) -> dict[int | str, dict[str, object]]:
 
 async def _answer_error(_: Request, error: Exception) -> JSONResponse:
     status = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
-    return JSONResponse({"detail": str(error)}, status_code=status)
+    body: dict[str, object] = {"detail": str(error)}
+    if isinstance(error, SelfieError):
+        body |= {"code": error.code, "faces": [asdict(face) for face in error.faces]}
+    return JSONResponse(body, status_code=status)

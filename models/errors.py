@@ -1,5 +1,8 @@
 """Every error the product raises on purpose; each message is one sentence that says what to do."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Self
 
 
@@ -69,6 +72,45 @@ class SyncIncompleteError(FacePassError):
 
 class SyncSupersededError(FacePassError):
     """Another attempt took this event over; what this one still holds must not be stored."""
+
+
+class SelfieCode(StrEnum):
+    """Why a selfie cannot be searched with, for programs."""
+
+    NOT_AN_IMAGE = "not_an_image"
+    TOO_MANY_BYTES = "too_many_bytes"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    NO_FACE = "no_face"
+    SEVERAL_FACES = "several_faces"  # of similar size: the guest says which
+    NO_SUCH_FACE = "no_such_face"
+    FACE_TOO_SMALL = "face_too_small"
+    FACE_TOO_BLURRED = "face_too_blurred"
+    NEEDS_SYNC = "needs_sync"  # the event's faces are another pack's
+
+
+@dataclass(frozen=True)
+class SelfieFace:
+    """A face in a selfie; box: x1 y1 x2 y2 in 0..1 of the upright picture."""
+
+    box: Sequence[float]
+    confidence: float
+
+
+class SelfieError(FacePassError):
+    """A search cannot be made; `faces` are the selfie's, largest first, as far as found."""
+
+    def __init__(self, code: SelfieCode, sentence: str, faces: Sequence[SelfieFace] = ()) -> None:
+        super().__init__(sentence)
+        self.code = code
+        self.faces = faces
+
+
+class InvalidCursorError(FacePassError):
+    """A page's cursor is not one of an earlier answer's."""
+
+
+class InvalidUploadError(FacePassError):
+    """A form is damaged, incomplete, or holds a value that cannot be."""
 
 
 class OrchestratorUnavailableError(FacePassError):

@@ -75,6 +75,17 @@ def find_event(session: Session, event_uuid: UUID) -> Event:
     return event
 
 
+def find_gallery(session: Session, gallery_token: str) -> Event:
+    """The event whose guests have this token, or EventNotFoundError."""
+    # A token is of ASCII; PostgreSQL takes no zero bytes.
+    known = gallery_token.isascii() and "\0" not in gallery_token
+    query = select(Event).where(Event.gallery_token == gallery_token)
+    event = session.exec(query).one_or_none() if known else None
+    if event is None:
+        raise EventNotFoundError("Event not found")
+    return event
+
+
 def read_event(session: Session, event_id: int) -> Event:
     """The event with this id, or EventNotFoundError."""
     event = session.get(Event, event_id)

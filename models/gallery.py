@@ -1,25 +1,14 @@
-"""What a guest's link opens: the event, and those of its photos that can be looked at."""
+"""What a guest's link opens: those of the event's photos that can be looked at."""
 
 from collections.abc import Sequence
 
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from models.errors import EventNotFoundError
-from models.prefixes import is_storable
-from models.tables import Event, Photo, PhotoStatus
+from models.tables import Photo, PhotoStatus
 
 # What was read once is there to be looked at, with faces or without.
 VISIBLE = (PhotoStatus.INDEXED, PhotoStatus.NO_FACE)
-
-
-def find_gallery(session: Session, gallery_token: str) -> Event:
-    """The event that this link is for. Raises EventNotFoundError."""
-    query = select(Event).where(Event.gallery_token == gallery_token)
-    event = session.exec(query).one_or_none() if is_storable(gallery_token) else None
-    if event is None:
-        raise EventNotFoundError("This gallery link is not valid, or no longer.")
-    return event
 
 
 def count_gallery_photos(session: Session, event_id: int) -> int:

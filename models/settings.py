@@ -69,6 +69,12 @@ class Settings(BaseSettings):
     )
     max_pixels: int = Field(50_000_000, ge=1, description="photos with more pixels are refused")
     max_photo_bytes: int = Field(50_000_000, ge=1, description="photos with more bytes are refused")
+    max_upload_bytes: int = Field(
+        20_000_000, ge=1, description="largest upload that is read, bytes"
+    )
+    link_lifetime_s: int = Field(
+        900, ge=1, le=604_800, description="seconds for which a guest's links to photos work"
+    )
 
     def require_database_url(self) -> str:
         """The database's address in the form SQLAlchemy's psycopg2 dialect wants."""

@@ -1,8 +1,9 @@
 """The face engine: photos in, faces out. No Prefect, no SQL; one engine a process."""
 
 import threading
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -31,9 +32,7 @@ PhotoReader: TypeAlias = Callable[[], BgrImage]
 PhotoResult: TypeAlias = DetectedFaces | FacePassError
 Floats: TypeAlias = npt.NDArray[np.float32]
 
-NOTHING_FOUND = DetectedFaces(
-    np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 0), np.float32)
-)
+NO_DETECTIONS = (np.zeros((0, 5), np.float32), np.zeros((0, 5, 2), np.float32))
 
 
 class FaceEngine:
@@ -65,17 +64,28 @@ class FaceEngine:
         photo: BGR uint8 (H, W, 3), upright. Detection: SCRFD's scheme (Guo et al. 2021); faces
         are aligned by five landmarks and embedded as ArcFace does (Deng et al. 2019).
         """
+        detections, landmarks = self.detect(photo)
         height, width = photo.shape[:2]
-        if min(height, width) * LONGEST_STRIP < max(height, width):
-            return NOTHING_FOUND
-        detections, landmarks = self._detector.detect(photo)
         scale = np.array([width, height, width, height], dtype=np.float32)
-        crops = [self._align(photo, points) for points in ([] if landmarks is None else landmarks)]
         return DetectedFaces(
             boxes=np.clip(detections[:, :4] / scale, 0.0, 1.0).astype(np.float32),
             scores=detections[:, 4].astype(np.float32),
-            embeddings=self._embed_crops(crops),
+            embeddings=self.embed_crops([self.align(photo, points) for points in landmarks]),
         )
+
+    def detect(self, photo: BgrImage) -> tuple[Floats, Floats]:
+        """Find faces: float32 (F, 5), x1 y1 x2 y2 in pixels and the score; landmarks (F, 5, 2)."""
+        height, width = photo.shape[:2]
+        if min(height, width) * LONGEST_STRIP < max(height, width):
+            return NO_DETECTIONS
+        detections, landmarks = self._detector.detect(photo)
+        return NO_DETECTIONS if landmarks is None else (detections, landmarks)
+
+    @contextmanager
+    def compute(self) -> Iterator[None]:
+        """A core for the block: as many at a time as there are, batches and selfies together."""
+        with self._computing:
+            yield
 
     def embed_all(
         self, readers: Sequence[PhotoReader], customer: Hashable = None
@@ -109,10 +119,11 @@ class FaceEngine:
             photo = read()
         except FacePassError as error:
             return error
-        with self._computing:
+        with self.compute():
             return self.embed(photo)
 
-    def _align(self, photo: BgrImage, landmarks: Floats) -> BgrImage:
+    def align(self, photo: BgrImage, landmarks: Floats) -> BgrImage:
+        """A face turned upright by its landmarks (5, 2), in the recogniser's square."""
         from insightface.utils import face_align
 
         crop: BgrImage = face_align.norm_crop(
@@ -120,7 +131,8 @@ class FaceEngine:
         )
         return crop
 
-    def _embed_crops(self, crops: list[BgrImage]) -> Floats:
+    def embed_crops(self, crops: list[BgrImage]) -> Floats:
+        """Embed aligned faces: float32 (F, dim), each of length 1."""
         if not crops:
             return np.zeros((0, 0), dtype=np.float32)
         vectors: Floats = np.concatenate(
@@ -137,13 +149,18 @@ class FaceEngine:
 _LOADING = threading.Lock()
 
 
+def get_own_engine() -> FaceEngine:
+    """This process's engine, for the pack its settings name; loaded once. Raises ModelPackError."""
+    with _LOADING:
+        return _load_engine()
+
+
 def get_engine(pack_identity: str) -> FaceEngine:
     """This process's engine for a pack; loaded once, however many threads ask for it.
 
     Raises ModelPackError when this machine's settings name another pack.
     """
-    with _LOADING:
-        engine = _load_engine()
+    engine = get_own_engine()
     if engine.pack.identity != pack_identity:
         raise ModelPackError(
             f"This worker runs the model pack {engine.pack.identity}, the sync was planned for "

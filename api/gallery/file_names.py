@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable
 from pathlib import PurePosixPath
-from urllib.parse import quote
 
 MAX_NAME_BYTES = 200  # file systems take 255; a number and .zip may be added
 # What Windows or a shell would take for something else, and what turns text around.
@@ -39,10 +38,3 @@ def name_files(names: Iterable[str]) -> list[str]:
         taken.add(clean.casefold())
         chosen.append(clean)
     return chosen
-
-
-def build_disposition(name: str) -> str:
-    """A Content-Disposition that saves under this name (RFC 6266), in any script."""
-    clean = clean_name(name)
-    plain = re.sub(r"[^\x20-\x7e]|[%;]", "_", clean)
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(clean, safe='')}"

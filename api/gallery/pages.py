@@ -9,7 +9,7 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Stre
 
 from api.gallery.archive import MAX_ZIP_PHOTOS, stream_zip
 from api.gallery.failures import GalleryRoute, read_language
-from api.gallery.file_names import build_disposition
+from api.gallery.file_names import clean_name
 from api.gallery.headers import build_page_headers
 from api.gallery.rendering import (
     STATIC_FILES,
@@ -19,9 +19,9 @@ from api.gallery.rendering import (
 )
 from api.gallery.texts import tell
 from models.errors import PhotoNotFoundError
+from models.events import find_gallery
 from models.gallery import (
     count_gallery_photos,
-    find_gallery,
     find_gallery_photos,
     list_gallery_photos,
 )
@@ -30,7 +30,7 @@ from models.runs import find_active_run
 from models.session import open_session
 from models.settings import get_settings
 from models.tables import Photo
-from tasks.links import sign_link
+from tasks.links import build_disposition, get_link_signer
 from tasks.storage import get_bucket
 
 router = APIRouter(prefix="/gallery", route_class=GalleryRoute, include_in_schema=False)
@@ -78,7 +78,7 @@ def read_gallery(gallery_token: str, request: Request, after: str = "0") -> HTML
         script_texts=read_script_texts(language),
         zip_limit=MAX_ZIP_PHOTOS,
     )
-    return HTMLResponse(page, headers=build_page_headers(sign_link("any")))
+    return HTMLResponse(page, headers=build_page_headers(get_link_signer().sign_view("any")))
 
 
 @router.get("/{gallery_token}/status")
@@ -96,7 +96,7 @@ def read_gallery_status(gallery_token: str, request: Request) -> dict[str, objec
 def open_preview(gallery_token: str, photo_id: int) -> RedirectResponse:
     """A preview by a fresh link: where the page's own has expired, and without a script."""
     photo = _read_photo(gallery_token, photo_id)
-    return RedirectResponse(sign_link(photo.s3_key), 303, headers=PRIVATE)
+    return RedirectResponse(get_link_signer().sign_view(photo.s3_key), 303, headers=PRIVATE)
 
 
 @router.get("/{gallery_token}/photos/{photo_id}/original")
@@ -104,8 +104,7 @@ def open_original(gallery_token: str, photo_id: int) -> RedirectResponse:
     """An original, from S3, to be saved under its own name."""
     photo = _read_photo(gallery_token, photo_id)
     key = derive_original_key(photo.s3_key, photo.event_id)
-    link = sign_link(key, build_disposition(_read_name(photo)))
-    return RedirectResponse(link, 303, headers=PRIVATE)
+    return RedirectResponse(get_link_signer().sign_download(key), 303, headers=PRIVATE)
 
 
 @router.post("/{gallery_token}/zip")
@@ -131,7 +130,10 @@ def download_zip(
     return StreamingResponse(
         _start(pieces),
         media_type="application/zip",
-        headers={**PRIVATE, "Content-Disposition": build_disposition(f"{event.name}.zip")},
+        headers={
+            **PRIVATE,
+            "Content-Disposition": build_disposition(f"{clean_name(event.name)}.zip"),
+        },
     )
 
 
@@ -158,6 +160,6 @@ def _describe_photo(photo: Photo) -> dict[str, object]:
     return {
         "id": photo.id,
         "name": _read_name(photo),
-        "preview": sign_link(photo.s3_key),
+        "preview": get_link_signer().sign_view(photo.s3_key),
         "original_missing": photo.original_missing,
     }

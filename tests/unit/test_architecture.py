@@ -24,7 +24,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "flows": ("tasks",),
     # Starting runs of a deployment is the orchestrator's alone.
     "flows.resync_events": ("tasks", "deployments.orchestrator"),
-    "api": ("deployments", "models", "tasks.storage", "tasks.erasure", "tasks.links"),
+    "api": ("deployments", "models", "tasks.storage", "tasks.links", "tasks.erasure"),
     "deployments": (),
     "deployments.stack": ("models", "tasks"),
     "deployments.push": ("models", "tasks"),
@@ -35,7 +35,10 @@ ARROWS: dict[str, tuple[str, ...]] = {
 }
 # What may be imported inside a function as well: loaded only by those who call it.
 LAZY_ARROWS: dict[str, tuple[str, ...]] = {
-    "api": ("tasks.engine", "tasks.packs", "tasks.photos", "tasks.faces", "tasks.search"),
+    "api": (
+        *("tasks.engine", "tasks.packs", "tasks.photos", "tasks.faces", "tasks.search"),
+        "tasks.cores",
+    ),
 }
 # A library's module -> the rooms (or modules) that may import it; nobody else may, lazily or not.
 OWNERS: dict[str, tuple[str, ...]] = {

@@ -99,7 +99,7 @@ document.addEventListener("click", async (event) => {
 // --- find me ---
 
 const SELFIE_SIDE_PX = 1600;
-const PAGE_MATCHES = 100;
+const PAGE_MATCHES = 500;
 
 for (const button of document.querySelectorAll("[data-input]")) {
   const input = byId(button.dataset.input);
@@ -207,7 +207,7 @@ async function search(selfie, face, cursor) {
   }
   if (answer.ok) return answer.json();
   const body = await answer.json().catch(() => ({}));
-  throw new Refusal(CODES[answer.status] ?? body.code, body.faces);
+  throw new Refusal(body.code ?? CODES[answer.status], body.faces);
 }
 
 function showMatches(matches) {
@@ -293,7 +293,7 @@ function chooseFace(selfie, faces) {
   byId("chooser-count").textContent = `${tell("faces_in_picture", { n: faces.length })}.`;
   return new Promise((choose) => {
     let chosen = null;
-    const buttons = faces.map((box, index) => {
+    const buttons = faces.map(({ box }, index) => {
       const button = make("button", { type: "button", className: "face" });
       button.append(make("span", { textContent: index + 1 }));
       button.setAttribute("aria-label", tell("face_number", { n: index + 1, total: faces.length }));

@@ -1,0 +1,159 @@
+"""The nearest faces of one event: exact, one row a photo, in pages."""
+
+import base64
+import binascii
+import math
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from pgvector import HalfVector
+from sqlalchemy import text
+from sqlmodel import Session, col, select
+
+from models.errors import InvalidCursorError
+from models.tables import Face, Pack, Photo, PhotoStatus
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a page ends: the last photo's distance and id. Names nobody and opens nothing."""
+
+    distance: float
+    photo_id: int
+
+    def encode(self) -> str:
+        """The opaque cursor of an answer."""
+        return base64.urlsafe_b64encode(_PLACE.pack(self.distance, self.photo_id)).decode()
+
+    @classmethod
+    def decode(cls, cursor: str) -> Self:
+        """Read an answer's cursor. Raises InvalidCursorError."""
+        try:
+            place = cls(*_PLACE.unpack(base64.b64decode(cursor.encode(), b"-_", validate=True)))
+        except (binascii.Error, struct.error, ValueError) as error:
+            raise InvalidCursorError(_NO_CURSOR) from error
+        if not math.isfinite(place.distance):
+            raise InvalidCursorError(_NO_CURSOR)
+        return place
+
+
+_PLACE = struct.Struct("<dq")
+_NO_CURSOR = "cursor must be an earlier answer's next_cursor, unchanged."
+
+
+@dataclass(frozen=True)
+class FaceQuery:
+    """Whose photos to look for: in which event, under which pack, how similar at least.
+
+    embedding: float32 (dim,), of length 1; min_similarity: cosine.
+    """
+
+    event_id: int
+    pack_id: int
+    embedding: npt.NDArray[np.float32]
+    min_similarity: float
+
+
+@dataclass(frozen=True)
+class FoundPhoto:
+    """A photo and the face in it that is nearest; box: x1 y1 x2 y2 in 0..1."""
+
+    photo_id: int
+    s3_key: str
+    image_url: str
+    original_missing: bool
+    distance: float
+    box: tuple[float, float, float, float]
+
+    @property
+    def similarity(self) -> float:
+        """Cosine; halves of vectors may multiply to a little more than 1."""
+        return min(1.0, -self.distance)
+
+
+# The vectors of an event are read in one pass and compared there: at the size of an event that is
+# as quick as an index of vectors, and exact. Materialised, or the planner would compute a distance
+# once more for everything that is asked of it. OFFSET 0 keeps PostgreSQL from reading all photos
+# of the event for the few that are near. Only `indexed`: whatever other status comes is not shown.
+_NEAREST = text("""
+WITH near AS MATERIALIZED (
+    SELECT photo_id, embedding <#> CAST(:embedding AS halfvec) AS distance, x1, y1, x2, y2
+    FROM face
+    WHERE event_id = :event_id AND pack_id = :pack_id
+      AND embedding <#> CAST(:embedding AS halfvec) <= :max_distance
+), best AS (
+    SELECT DISTINCT ON (photo_id) * FROM near ORDER BY photo_id, distance, x1, y1
+)
+SELECT photo_id, s3_key, image_url, original_missing, distance, x1, y1, x2, y2
+FROM best CROSS JOIN LATERAL (
+    SELECT s3_key, image_url, original_missing FROM photo
+    WHERE photo.id = best.photo_id AND photo.event_id = :event_id AND photo.status = :indexed
+    OFFSET 0
+) AS photo
+WHERE (distance, photo_id) > (CAST(:after_distance AS float8), CAST(:after_id AS bigint))
+ORDER BY distance, photo_id
+LIMIT :limit
+""")
+# Compiling the query takes longer than running it, and so does starting a parallel worker.
+_PREPARE = text(
+    "SELECT set_config('jit', 'off', true), "
+    "set_config('max_parallel_workers_per_gather', '0', true)"
+)
+_FIRST = Place(-math.inf, 0)
+
+
+def find_photos(
+    session: Session, query: FaceQuery, *, after: Place | None, limit: int
+) -> Sequence[FoundPhoto]:
+    """Photos with a face that is near enough, the nearest first; those behind `after`."""
+    session.execute(_PREPARE)
+    after = after or _FIRST
+    rows = session.execute(
+        _NEAREST,
+        {
+            "event_id": query.event_id,
+            "pack_id": query.pack_id,
+            "embedding": HalfVector(query.embedding).to_text(),
+            "max_distance": -query.min_similarity,
+            "indexed": PhotoStatus.INDEXED,
+            "after_distance": after.distance,
+            "after_id": after.photo_id,
+            "limit": limit,
+        },
+    )
+    return [
+        FoundPhoto(
+            photo_id=row.photo_id,
+            s3_key=row.s3_key,
+            image_url=row.image_url,
+            original_missing=row.original_missing,
+            distance=row.distance,
+            box=(row.x1, row.y1, row.x2, row.y2),
+        )
+        for row in rows
+    ]
+
+
+def find_pack_id(session: Session, identity: str) -> int | None:
+    """A pack's number; None where it has made no vector yet."""
+    return session.exec(select(Pack.id).where(Pack.identity == identity)).one_or_none()
+
+
+def has_foreign_faces(session: Session, event_id: int, pack_id: int | None) -> bool:
+    """Whether photos of the event are still known by faces of another pack.
+
+    They cannot be compared, so a search would silently leave these photos out.
+    """
+    faces = select(Face.id).join(Photo, col(Photo.id) == col(Face.photo_id))
+    faces = faces.where(
+        Face.event_id == event_id,
+        col(Photo.status).in_((PhotoStatus.INDEXED, PhotoStatus.PENDING)),
+    )
+    if pack_id is not None:
+        # Not `<>`: two ranges of the index are read, and there is mostly nothing in either.
+        faces = faces.where((col(Face.pack_id) < pack_id) | (col(Face.pack_id) > pack_id))
+    return session.exec(faces.limit(1)).first() is not None

@@ -1,0 +1,107 @@
+"""A guest's search: a selfie in, the event's photos of that person out.
+
+The API imports this when the first search comes: it loads the face engine.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from models.errors import SelfieCode, SelfieError, SelfieFace
+from models.prefixes import derive_original_key
+from models.search import (
+    FaceQuery,
+    FoundPhoto,
+    Place,
+    find_pack_id,
+    find_photos,
+    has_foreign_faces,
+)
+from models.session import open_session
+from models.settings import get_settings
+from tasks.engine import get_own_engine
+from tasks.links import LinkSigner, get_link_signer
+from tasks.selfie import Selfie, read_selfie
+from tasks.thresholds import Purpose, read_threshold
+
+NEEDS_SYNC = (
+    "This event's faces were found by another model and cannot be compared: "
+    "the photographer must sync the event again."
+)
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """What is looked for. `face` chooses one of the selfie's, 0 being the largest."""
+
+    event_id: int
+    selfie: bytes
+    limit: int
+    after: Place | None = None
+    min_similarity: float | None = None
+    face: int | None = None
+
+
+@dataclass(frozen=True)
+class Match:
+    """A photo of the person, with links for a short time; `surely` or `maybe` in `band`."""
+
+    photo: FoundPhoto
+    band: str
+    original_url: str | None
+    preview_url: str
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """Matches, best first, and what they were measured by."""
+
+    matches: list[Match]
+    face: SelfieFace
+    min_similarity: float
+    surely: float
+    next_place: Place | None
+
+
+def search_faces(request: SearchRequest) -> SearchResult:
+    """Find the photos. Raises SelfieError, also where the event has faces of another pack."""
+    engine, settings = get_own_engine(), get_settings()
+    selfie = read_selfie(request.selfie, engine, settings.max_pixels, request.face)
+    lowest = request.min_similarity
+    if lowest is None:
+        lowest = read_threshold(engine.pack.name, Purpose.SEARCH)
+    photos = _find(request, selfie, engine.pack.identity, lowest)
+    page = photos[: request.limit]
+    surely = read_threshold(engine.pack.name, Purpose.SURELY)
+    signer = get_link_signer()
+    more = len(photos) > request.limit
+    return SearchResult(
+        matches=[_build_match(photo, request.event_id, surely, signer) for photo in page],
+        face=selfie.face,
+        min_similarity=lowest,
+        surely=surely,
+        next_place=Place(page[-1].distance, page[-1].photo_id) if more else None,
+    )
+
+
+def _find(
+    request: SearchRequest, selfie: Selfie, identity: str, lowest: float
+) -> Sequence[FoundPhoto]:
+    """The page, and one photo more where there is one."""
+    with open_session() as session:
+        pack_id = find_pack_id(session, identity)
+        if has_foreign_faces(session, request.event_id, pack_id):
+            raise SelfieError(SelfieCode.NEEDS_SYNC, NEEDS_SYNC, [selfie.face])
+        if pack_id is None:
+            return []
+        query = FaceQuery(request.event_id, pack_id, selfie.embedding, lowest)
+        return find_photos(session, query, after=request.after, limit=request.limit + 1)
+
+
+def _build_match(photo: FoundPhoto, event_id: int, surely: float, signer: LinkSigner) -> Match:
+    original = derive_original_key(photo.s3_key, event_id)
+    return Match(
+        photo=photo,
+        band="surely" if photo.similarity >= surely else "maybe",
+        original_url=None if photo.original_missing else signer.sign_download(original),
+        preview_url=signer.sign_view(photo.s3_key),
+    )
