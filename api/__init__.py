@@ -7,4 +7,5 @@ Where do I go to…?
     change an answer's shape             schemas.py
     see how an error becomes a status    errors.py
     see how a sync's state is told       sync_status.py
+    change the guests' page              gallery/
 """

@@ -8,4 +8,5 @@ Where do I go to…?
     change a table                tables.py, then a file in migrations/versions/
     see how dedup decides         plans.py (grep for s3_key)
     change a first batch's size   first_batch.py
+    say which photos guests see   gallery.py
 """
