@@ -5,7 +5,9 @@ Promise: no SQL and no Prefect in a route; the sync API starts without onnxrunti
 Where do I go to…?
     start the API                        __main__.py (python -m api)
     change an answer's shape             schemas.py
+    see what a guest's search takes      search.py, search_schemas.py, uploads.py
     see how an error becomes a status    errors.py
+    erase faces, and resume an event     erasure.py
     see how a sync's state is told       sync_status.py
     change the guests' page              gallery/
 """

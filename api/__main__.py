@@ -1,12 +1,12 @@
 """`python -m api`: serve the API where the settings say."""
 
+import logging
 import sys
-from ipaddress import ip_address
 
 import uvicorn
 
 from api.app import create_app
-from api.deps import read_api_keys
+from api.deps import is_loopback, read_api_keys
 from deployments.orchestrator import check_server_address
 from models.errors import ConfigurationError, FacePassError
 from models.settings import Settings, get_settings
@@ -17,21 +17,12 @@ def check_exposure(settings: Settings) -> None:
 
     Raises ConfigurationError for any other address.
     """
-    if read_api_keys(settings) or _is_loopback(settings.api_host):
+    if read_api_keys(settings) or is_loopback(settings.api_host):
         return
     raise ConfigurationError(
         f"FACEPASS_API_HOST={settings.api_host} would open the API to others without a key: "
         "set FACEPASS_API_KEYS, or listen on 127.0.0.1."
     )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def main() -> int:
@@ -44,7 +35,19 @@ def main() -> int:
     except FacePassError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    uvicorn.run(create_app(), host=settings.api_host, port=settings.api_port)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    # One line for each of our calls of Prefect's API would hide the rest.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    # No access log of uvicorn's: it prints addresses, and a gallery's address is a key.
+    uvicorn.run(
+        create_app(),
+        host=settings.api_host,
+        port=settings.api_port,
+        access_log=False,
+        server_header=False,
+    )
     return 0
 
 

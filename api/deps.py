@@ -2,11 +2,13 @@
 
 import hmac
 from hashlib import sha256
+from ipaddress import ip_address
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Header, HTTPException, Request
 
+from api.rate_limits import get_rate_limits, name_address
 from deployments.orchestrator import Orchestrator
 from models.errors import ConfigurationError
 from models.settings import Settings, get_settings
@@ -50,14 +52,46 @@ def read_api_keys(settings: Settings) -> dict[str, bytes]:
     return keys
 
 
-def require_api_key(x_api_key: Annotated[str | None, Header()] = None) -> None:
-    """Let a photographer in: any key will do where keys are set, none is needed elsewhere."""
+def require_api_key(request: Request, x_api_key: Annotated[str | None, Header()] = None) -> None:
+    """Let a photographer in: any key will do; without keys, this machine only.
+
+    The key's name, never the key, stands in the log of the call.
+    """
     keys = read_api_keys(get_settings())
+    if not keys:
+        _require_loopback(request)
+        return
     # As the bytes that were sent: HTTP hands them over as Latin-1.
     offered = sha256((x_api_key or "").encode("latin-1")).digest()
     # All are compared, each in constant time: the time taken tells nothing about them.
-    if keys and not sum(hmac.compare_digest(offered, digest) for digest in keys.values()):
+    names = [name for name, digest in keys.items() if hmac.compare_digest(offered, digest)]
+    limits = get_rate_limits(request)
+    if not names:
+        limits.count("guest", name_address(request))
         raise HTTPException(401, "Missing or unknown X-API-Key")
+    request.state.key_name = names[0]
+    limits.count("photographer", names[0])
+
+
+def _require_loopback(request: Request) -> None:
+    """However the API is served: without keys nobody else gets in.
+
+    By the Host too: a page from elsewhere, loaded in this machine's browser under a name that
+    leads to 127.0.0.1, must not call as this machine.
+    """
+    caller, host = name_address(request), request.url.hostname or ""
+    if not is_loopback(caller) or not is_loopback(host):
+        raise HTTPException(403, "Without FACEPASS_API_KEYS the API answers this machine only.")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host's name or address is this machine's own."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 OrchestratorDep = Annotated[Orchestrator, Depends(get_orchestrator)]

@@ -27,14 +27,14 @@ def add_event(body: EventCreate, request: Request) -> EventAnswer:
         event = create_event(
             session, name=body.name, event_uuid=body.event_uuid, event_id=body.event_id
         )
-        return EventAnswer(**_describe_event(event, request))
+        return EventAnswer(**describe_event(event, request))
 
 
 @router.get("", responses=describe_errors(503))
 def read_events(request: Request) -> list[EventAnswer]:
     """All events, the newest first."""
     with open_session() as session:
-        return [EventAnswer(**_describe_event(event, request)) for event in list_events(session)]
+        return [EventAnswer(**describe_event(event, request)) for event in list_events(session)]
 
 
 @router.get("/{event_uuid}", responses=describe_errors(400, 404, 503))
@@ -45,10 +45,11 @@ def read_event_details(event_uuid: EventUuid, request: Request) -> EventDetails:
         event_id = event.id or 0
         run = find_last_run(session, event_id)
         return EventDetails(
-            **_describe_event(event, request),
+            **describe_event(event, request),
             photos=count_photos(session, event_id),
             faces=count_faces(session, event_id),
             active_until=event.active_until,
+            erased_at=event.erased_at,
             last_sync=run
             and LastSync(task_id=run.flow_run_id, state=run.state, finished_at=run.finished_at),
         )
@@ -80,7 +81,8 @@ def read_photos(
     return PhotoPage(photos=photos, next_cursor=photos[-1].photo_id if more else None)
 
 
-def _describe_event(event: Event, request: Request) -> dict[str, object]:
+def describe_event(event: Event, request: Request) -> dict[str, object]:
+    """An event's fields as EventAnswer has them."""
     base = (get_settings().public_url or str(request.base_url)).rstrip("/")
     return {
         "event_id": event.id,

@@ -50,6 +50,7 @@ _PHOTO = {
     "confidence": 0.0,
     "faces": 0,
     "original_missing": False,
+    "erased_alone": False,
 }
 
 
@@ -96,7 +97,7 @@ class EventDetails(EventAnswer):
 
     model_config = _example(
         **_EVENT,
-        photos={"pending": 0, "indexed": 146, "no_face": 4, "failed": 0, "gone": 0},
+        photos={"pending": 0, "indexed": 146, "no_face": 4, "failed": 0, "gone": 0, "erased": 0},
         faces=311,
         active_until="2026-07-20T12:00:00Z",
         last_sync={
@@ -108,7 +109,16 @@ class EventDetails(EventAnswer):
     photos: dict[PhotoStatus, int]
     faces: int
     active_until: datetime
+    erased_at: datetime | None = None  # since when it has no faces and takes no syncs
     last_sync: LastSync | None
+
+
+class RequeueAnswer(BaseModel):
+    """How many photos the next sync reads again."""
+
+    model_config = _example(event_id=1, requeued=3)
+    event_id: int
+    requeued: int
 
 
 class SyncRequest(BaseModel):
@@ -171,6 +181,7 @@ class PhotoAnswer(BaseModel):
     confidence: float
     faces: int
     original_missing: bool
+    erased_alone: bool
 
 
 class PhotoPage(BaseModel):

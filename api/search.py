@@ -3,11 +3,12 @@
 from typing import TYPE_CHECKING, Annotated
 
 import anyio
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Depends, Header, Request
 from starlette.datastructures import UploadFile
 
 from api.deps import parse_uuid, require_api_key
 from api.errors import describe_errors
+from api.rate_limits import limit_guests
 from api.search_schemas import (
     SearchAnswer,
     SearchForm,
@@ -27,10 +28,13 @@ if TYPE_CHECKING:
 
 router = APIRouter(prefix="/api/v1/faces", tags=["guests"])
 
+SEARCH_COST = 10  # calls of a guest's rate: a search computes, the others only read
+
 
 @router.post(
     "/search",
-    responses=describe_errors(400, 401, 404, 503) | {422: {"model": SearchRefusal}},
+    dependencies=[Depends(limit_guests(SEARCH_COST))],
+    responses=describe_errors(400, 401, 403, 404, 413, 429, 503) | {422: {"model": SearchRefusal}},
     openapi_extra=describe_form(),
 )
 async def search_photos(
@@ -46,7 +50,7 @@ async def search_photos(
     file = form.get("file")
     fields = read_fields(texts)
     if fields.event_uuid is not None:
-        require_api_key(x_api_key)
+        require_api_key(request, x_api_key)
     if not isinstance(file, UploadFile):
         raise InvalidUploadError("The form has no `file`: send the selfie as a file.")
     selfie = await file.read()
@@ -107,7 +111,7 @@ def _describe(result: "SearchResult") -> SearchAnswer:
     return SearchAnswer.model_validate(
         {
             "matches": matches,
-            "selfie": {"box": tuple(result.face.box), "confidence": result.face.confidence},
+            "selfie": {"box": result.face.box, "confidence": result.face.confidence},
             "thresholds": {"min_similarity": result.min_similarity, "surely": result.surely},
             "next_cursor": result.next_place and result.next_place.encode(),
         }

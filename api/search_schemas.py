@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from models.errors import InvalidUploadError, SelfieCode
+from models.errors import InvalidUploadError
+from models.selfies import SelfieCode
 
 PAGE_LIMIT = 500
 Box = Annotated[
@@ -95,7 +96,7 @@ class SearchAnswer(BaseModel):
                     ],
                     "selfie": _SELFIE,
                     "thresholds": {"min_similarity": 0.4, "surely": 0.55},
-                    "next_cursor": None,
+                    "next_cursor": "uB6F61G46r8HAAAAAAAAAA==",
                 }
             ]
         }

@@ -13,6 +13,7 @@ from api.schemas import Progress, SyncAnswer, SyncRequest, SyncStatus
 from api.sync_status import settle_run
 from deployments.orchestrator import Orchestrator
 from models.counts import count_progress
+from models.erasures import require_syncable
 from models.events import extend_activity, find_event
 from models.prefixes import build_run_name, check_prefix
 from models.runs import ensure_run, find_active_run, lock_requests, remember_prefix
@@ -22,7 +23,7 @@ from models.tables import Event, SyncRun, SyncState
 router = APIRouter(prefix="/api/v1/faces", tags=["sync"])
 
 
-@router.post("/sync-s3", responses=describe_errors(400, 404, 503))
+@router.post("/sync-s3", responses=describe_errors(400, 404, 409, 503))
 def start_sync(request: SyncRequest, orchestrator: OrchestratorDep) -> SyncAnswer:
     """Sync an event's previews from S3; answers at once, the work goes on in the background.
 
@@ -32,6 +33,7 @@ def start_sync(request: SyncRequest, orchestrator: OrchestratorDep) -> SyncAnswe
     event_uuid = parse_uuid(request.event_uuid)
     with open_session() as session:
         event = find_event(session, event_uuid)
+        require_syncable(event)
         event_id, name = event.id or 0, event.name
         s3_prefix = check_prefix(request.s3_prefix, event_id)
         lock_requests(session, event_id)

@@ -78,8 +78,15 @@ def _is_lost(run: SyncRun, report: RunReport, silence: timedelta | None) -> bool
         return False
     if silence is not None and silence < HEARTBEAT_LIMIT:
         return False
-    was_beating = str(run.state) == str(report.phase) and silence is not None
-    return was_beating or utc_now() - report.due > START_LIMIT
+    if utc_now() - report.due > START_LIMIT:
+        return True
+    if silence is None:
+        return False
+    # The record may be behind: what a run did while the database was away is not in it.
+    must_beat = str(run.state) == str(report.phase) or report.is_waiting
+    return must_beat or (
+        report.phase is RunPhase.RUNNING and utc_now() - report.due > HEARTBEAT_LIMIT
+    )
 
 
 def _close_run(session: Session, run: SyncRun, state: SyncState, detail: str) -> None:

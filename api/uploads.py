@@ -6,7 +6,8 @@ from fastapi import Request
 from starlette.datastructures import FormData
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from models.errors import InvalidUploadError, SelfieCode, SelfieError
+from models.errors import InvalidUploadError, SelfieError
+from models.selfies import SelfieCode
 
 MAX_FIELDS = 16
 
@@ -35,7 +36,7 @@ async def read_form(request: Request, max_bytes: int) -> FormData:
 
 async def _bound(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
     refused = SelfieError(
-        SelfieCode.TOO_MANY_BYTES, f"This file is too large: send at most {max_bytes} bytes."
+        f"This file is too large: send at most {max_bytes} bytes.", SelfieCode.TOO_MANY_BYTES
     )
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > max_bytes:

@@ -50,6 +50,13 @@ class JobStack:
     def sync(self, event: dict[str, Any]) -> dict[str, Any]:
         """Sync an event; its result, with `wall`: seconds from the call to the answer."""
         began = time.monotonic()
+        status = self.run_sync(event)
+        if status["state"] != "completed" or status["result"]["failed"]:
+            raise AssertionError(f"the sync ended as {status['state']}: {status['detail']}")
+        return {**status["result"], "wall": time.monotonic() - began}
+
+    def run_sync(self, event: dict[str, Any]) -> dict[str, Any]:
+        """Sync an event, however that ends; the status call's last answer."""
         body = {key: event[key] for key in ("event_uuid", "s3_prefix")}
         started = self.api.post("/api/v1/faces/sync-s3", json=body).raise_for_status().json()
         while True:
@@ -57,11 +64,8 @@ class JobStack:
             status = self.api.get(path).raise_for_status().json()
             self.note_memory()
             if status["state"] in OVER:
-                break
+                return dict(status)
             time.sleep(POLL_S)
-        if status["state"] != "completed" or status["result"]["failed"]:
-            raise AssertionError(f"the sync ended as {status['state']}: {status['detail']}")
-        return {**status["result"], "wall": time.monotonic() - began}
 
     def note_memory(self) -> None:
         """Look at every process of the stack."""

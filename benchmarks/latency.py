@@ -24,8 +24,7 @@ PHOTOS = 20
 STEPS = {
     "answered": "POST is answered",
     "submitted": "the worker takes the run",
-    "process": "its process is started",
-    "running": "Python and Prefect are imported, the flow is called",
+    "running": "its process is started, Prefect is imported, the flow is called",
     "held": "the event is held",
     "planned": "S3 is listed, the plan is written",
     "embedding": "the first batch begins",

@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import psutil  # type: ignore[import-untyped]  # publishes no types, and its stubs are not locked
 from sqlalchemy import text
 
 from benchmarks.latency_stack import Doors, start_sync, upload_photos
@@ -38,8 +37,7 @@ class FirstFace:
 
     answered: float
     submitted: float  # the worker took the run
-    process: float  # its process exists
-    running: float  # imports are over, Prefect calls the flow
+    running: float  # its process is there, imports are over, Prefect calls the flow
     held: float  # the flow has the event
     planned: float  # S3 is listed, the plan is written
     embedding: float  # the first batch asks for its faces: the engine loads
@@ -56,13 +54,12 @@ def measure_first_face(doors: Doors, photos: list[SamplePhoto]) -> FirstFace:
         began, began_s = time.time(), time.monotonic()
         flow_run_id, took_ms = start_sync(api, event)
         first_face = _wait_for_face(doors, event["event_id"], began_s)
-        process = _find_process_start(flow_run_id) - began
         while (status := api.get(f"/api/v1/faces/sync-s3/{flow_run_id}").json())["result"] is None:
             if time.monotonic() - began_s > LIMIT_S:
                 raise TimeoutError(f"The sync did not end: {status}")
             time.sleep(0.2)
     moments = {name: when - began for name, when in _read_moments(doors, flow_run_id).items()}
-    return FirstFace(answered=took_ms / 1000, process=process, first_face=first_face, **moments)
+    return FirstFace(answered=took_ms / 1000, first_face=first_face, **moments)
 
 
 def measure_engine_load(doors: Doors) -> float:
@@ -85,17 +82,6 @@ def _wait_for_face(doors: Doors, event_id: int, began_s: float) -> float:
                 raise TimeoutError(f"No face of event {event_id} within {LIMIT_S:.0f} s.")
             time.sleep(POLL_S)
     return time.monotonic() - began_s
-
-
-def _find_process_start(flow_run_id: str) -> float:
-    """When the run's process was started; Prefect hands it the id in its environment."""
-    for process in psutil.Process().children(recursive=True):
-        try:
-            if process.environ().get("PREFECT__FLOW_RUN_ID") == flow_run_id:
-                return float(process.create_time())
-        except psutil.Error:
-            continue
-    return float("nan")  # it has ended already
 
 
 def _read_moments(doors: Doors, flow_run_id: str) -> dict[str, float]:

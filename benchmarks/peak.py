@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +77,11 @@ def _measure_registers(cores: int) -> Peak | None:
         f"{cores} threads, best of {ROUNDS} x {ROUND_S} s"
     )
     return Peak(cores, best["fp32"], method, best.get("bf16"))
+
+
+def take_median(peaks: Sequence[Peak]) -> Peak:
+    """The one in the middle of several measurements; of two the smaller."""
+    return sorted(peaks, key=lambda peak: peak.gflops)[(len(peaks) - 1) // 2]
 
 
 def _measure_sgemm(cores: int) -> Peak:

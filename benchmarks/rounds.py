@@ -53,11 +53,18 @@ def list_modes() -> list[str]:
 
 
 def run_rounds(
-    pack: Path, photos: Path, scratch: Path, report: Callable[[str], None], rounds: int = ROUNDS
+    pack: Path,
+    photos: Path,
+    scratch: Path,
+    report: Callable[[str], None],
+    rounds: int = ROUNDS,
+    before_round: Callable[[], object] = lambda: None,
 ) -> dict[str, Variant]:
     """Run guide, tuned and every mode; parity with the guide's loop is asserted on the way."""
     variants = {name: Variant(name) for name in (GUIDE, TUNED, *list_modes())}
     for number in range(1, rounds + 1):
+        wait_for_rest()
+        before_round()
         for variant in variants.values():
             wait_for_rest()
             product = scratch / f"{variant.name}.npz"

@@ -43,9 +43,9 @@ class RunReport:
     """What Prefect says of a flow run."""
 
     phase: RunPhase
-    message: str | None
     due: datetime  # since when it is in this phase, or should have left it
     is_queued: bool  # waits for a worker, so that no process can be expected
+    is_waiting: bool = False  # its own process waits for the next attempt; a retry by hand has none
 
 
 _PHASES = {
@@ -104,11 +104,10 @@ class Orchestrator:
 
         So a slow day piles up one run an event, not one an hour.
         """
+        not_yet = FlowRunFilterStateType(any_=[StateType.SCHEDULED, StateType.PENDING])
         waiting = FlowRunFilter(
             tags=FlowRunFilterTags(all_=[f"event:{event_id}"]),
-            state=FlowRunFilterState(
-                type=FlowRunFilterStateType(any_=[StateType.SCHEDULED, StateType.PENDING])
-            ),
+            state=FlowRunFilterState(type=not_yet),
         )
         with _map_errors():
             if await self._client.read_flow_runs(flow_run_filter=waiting, limit=1):
@@ -128,17 +127,18 @@ class Orchestrator:
         """Where a flow run is; None when Prefect does not know it."""
         with _map_errors():
             try:
-                state = (await self._client.read_flow_run(flow_run_id)).state
+                run = await self._client.read_flow_run(flow_run_id)
             except ObjectNotFound:
                 return None
+        state = run.state
         if state is None:
-            return RunReport(RunPhase.PENDING, None, datetime.now(UTC), is_queued=True)
+            return RunReport(RunPhase.PENDING, datetime.now(UTC), is_queued=True)
         is_retry = state.name == _RETRY_STATE
         return RunReport(
             RunPhase.RETRYING if is_retry else _PHASES[state.type],
-            state.message,
             due=state.state_details.scheduled_time or state.timestamp,
             is_queued=state.type is StateType.SCHEDULED and not is_retry,
+            is_waiting=is_retry and run.empirical_policy.retry_type == "in_process",
         )
 
     async def crash_run(self, flow_run_id: UUID, message: str) -> None:

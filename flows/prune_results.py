@@ -7,12 +7,17 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from tasks.prune import prune_expired
+from tasks.retention import prune_erased
 
 
 @flow(name="prune_results", flow_run_name="prune expired results", persist_result=False)
 def prune_results() -> State[Any]:
-    """Delete cached faces that have expired; counts are the data of the final state."""
+    """Delete cached faces that have expired; counts are the data of the final state.
+
+    And what a batch that was killed in the very moment of an erasure may have left behind.
+    """
     counts = prune_expired()
+    prune_erased()
     return Completed(
         name=f"Completed: {counts['deleted']} deleted, {counts['kept']} kept", data=counts
     )

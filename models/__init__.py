@@ -7,6 +7,9 @@ Where do I go to…?
     add an error a user can meet  errors.py
     change a table                tables.py, then a file in migrations/versions/
     see how dedup decides         plans.py (grep for s3_key)
+    see how faces are searched    search.py
+    add a selfie's refusal        selfies.py
     change a first batch's size   first_batch.py
     say which photos guests see   gallery.py
+    see what an erasure changes   erasures.py
 """

@@ -13,6 +13,7 @@ SELECT count(*) FILTER (WHERE change = 'new' AND status IN ('indexed', 'no_face'
        count(*) FILTER (WHERE change = 'updated' AND status IN ('indexed', 'no_face')) AS updated,
        count(*) FILTER (WHERE status = 'failed') AS failed,
        count(*) FILTER (WHERE status = 'no_face') AS no_face,
+       count(*) FILTER (WHERE status = 'erased') AS erased,
        count(*) FILTER (WHERE status = 'pending') AS pending
 FROM photo WHERE sync_run_id = :run
 """)

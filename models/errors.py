@@ -1,9 +1,9 @@
 """Every error the product raises on purpose; each message is one sentence that says what to do."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from models import selfies
 
 
 class FacePassError(Exception):
@@ -31,7 +31,7 @@ class EventNotFoundError(FacePassError):
 
 
 class PhotoNotFoundError(FacePassError):
-    """The event has no such photo."""
+    """The event has no photo of this id."""
 
 
 class EventTakenError(FacePassError):
@@ -66,43 +66,50 @@ class PhotoChangedError(FacePassError):
     """A photo was replaced after it was listed; another listing brings its new ETag."""
 
 
+class FaceEngineError(FacePassError):
+    """The models fail on every picture, also on a plain one; another attempt may find them well."""
+
+
 class SyncIncompleteError(FacePassError):
     """Some photos have no outcome yet; another attempt takes them up."""
+
+
+class PhotosUnreachableError(SyncIncompleteError):
+    """S3 did not give some photos of a batch; another attempt asks again."""
 
 
 class SyncSupersededError(FacePassError):
     """Another attempt took this event over; what this one still holds must not be stored."""
 
 
-class SelfieCode(StrEnum):
-    """Why a selfie cannot be searched with, for programs."""
+class EventErasedError(SyncSupersededError):
+    """The event's faces were erased, and it takes no syncs until somebody resumes it."""
 
-    NOT_AN_IMAGE = "not_an_image"
-    TOO_MANY_BYTES = "too_many_bytes"
-    TOO_MANY_PIXELS = "too_many_pixels"
-    NO_FACE = "no_face"
-    SEVERAL_FACES = "several_faces"  # of similar size: the guest says which
-    NO_SUCH_FACE = "no_such_face"
-    FACE_TOO_SMALL = "face_too_small"
-    FACE_TOO_BLURRED = "face_too_blurred"
-    NEEDS_SYNC = "needs_sync"  # the event's faces are another pack's
+    def __init__(
+        self,
+        message: str = "The event's faces were erased: it takes no syncs until "
+        "POST /api/v1/events/{event_uuid}/resume.",
+    ) -> None:
+        super().__init__(message)
 
 
-@dataclass(frozen=True)
-class SelfieFace:
-    """A face in a selfie; box: x1 y1 x2 y2 in 0..1 of the upright picture."""
-
-    box: Sequence[float]
-    confidence: float
+class ErasureIncompleteError(FacePassError):
+    """The faces are out of the database, but a cached copy may be left; asking again is safe."""
 
 
 class SelfieError(FacePassError):
-    """A search cannot be made; `faces` are the selfie's, largest first, as far as found."""
+    """A search cannot be made, for a code; `faces` are the selfie's, largest first, where found."""
 
-    def __init__(self, code: SelfieCode, sentence: str, faces: Sequence[SelfieFace] = ()) -> None:
+    def __init__(
+        self, sentence: str, code: str = "", faces: "tuple[selfies.SelfieFace, ...]" = ()
+    ) -> None:
         super().__init__(sentence)
         self.code = code
         self.faces = faces
+
+    def __reduce__(self) -> "tuple[type[Self], tuple[object, ...]]":
+        """Travel to another process with its code."""
+        return type(self), (str(self), self.code, self.faces)
 
 
 class InvalidCursorError(FacePassError):

@@ -14,6 +14,7 @@ from models.settings import get_settings
 from models.tables import Event, utc_now
 
 MAX_EVENT_ID = 2**31 - 1  # what the column holds
+TOKEN_BYTES = 24  # of a gallery's token: nobody guesses it
 EVENT_ID_LOCK = 0x46_50_45  # "FPE": one process at a time picks an event's id
 
 
@@ -25,7 +26,9 @@ def create_event(
     Raises EventTakenError when one of the ids is taken.
     """
     event = Event(
-        name=name, gallery_token=secrets.token_urlsafe(24), active_until=_compute_active_until()
+        name=name,
+        gallery_token=secrets.token_urlsafe(TOKEN_BYTES),
+        active_until=_compute_active_until(),
     )
     if event_uuid is not None:
         event.uuid = event_uuid
@@ -43,6 +46,12 @@ def create_event(
     return event
 
 
+def rotate_gallery_token(session: Session, event: Event) -> None:
+    """Give the event another random token: the link that is out opens nothing any more."""
+    event.gallery_token = secrets.token_urlsafe(TOKEN_BYTES)
+    session.add(event)
+
+
 def extend_activity(session: Session, event: Event) -> None:
     """Keep an event in the scheduled resync for another while: somebody works on it."""
     event.active_until = max(event.active_until, _compute_active_until())
@@ -50,8 +59,8 @@ def extend_activity(session: Session, event: Event) -> None:
 
 
 def list_active_events(session: Session) -> Sequence[Event]:
-    """Events that the scheduled resync looks at, in the order of their ids."""
-    query = select(Event).where(col(Event.active_until) > utc_now())
+    """Events that the scheduled resync looks at, in the order of their ids; no erased ones."""
+    query = select(Event).where(col(Event.active_until) > utc_now(), col(Event.erased_at).is_(None))
     return session.exec(query.order_by(col(Event.id))).all()
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import delete, insert, text, update
 from sqlmodel import Session, col, select
 
-from models.errors import SyncSupersededError
+from models.errors import EventErasedError, SyncSupersededError
 from models.tables import Event, Face, Photo, PhotoReason, PhotoStatus, SyncRun
 
 
@@ -50,11 +50,17 @@ class PhotoOutcome:
 def check_epoch(session: Session, event_id: int, epoch: int) -> None:
     """Hold the event's epoch still until the transaction ends.
 
-    Raises SyncSupersededError when a newer attempt, or an erasure, has raised it.
+    Raises SyncSupersededError when a newer attempt has raised it, EventErasedError when an
+    erasure has.
     """
-    current = session.exec(
-        select(Event.sync_epoch).where(Event.id == event_id).with_for_update(read=True)
+    found = session.exec(
+        select(Event.sync_epoch, Event.erased_at)
+        .where(Event.id == event_id)
+        .with_for_update(read=True)
     ).one_or_none()
+    current, erased_at = found or (None, None)
+    if erased_at is not None:
+        raise EventErasedError
     if current != epoch:
         raise SyncSupersededError("Another attempt to sync this event has taken over.")
 

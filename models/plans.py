@@ -3,8 +3,9 @@
 A listing is streamed into a temporary table with COPY, so memory stays flat however many keys
 there are. A photo is *known* when its key and ETag stand in the ledger as read under the same
 model pack; known rows are not touched. A failed photo *rests* until its ETag changes, unless its
-content was never seen: what vanished is back, what was forbidden may be allowed now. All else is
-work: it becomes `pending`, with the run's id and a batch number, in key order.
+content was never seen: what vanished is back, what was forbidden may be allowed now. A photo that
+was erased by itself stays so, also under a new ETag. All else is work: it becomes `pending`, with
+the run's id and a batch number, in key order.
 """
 
 import csv
@@ -58,11 +59,13 @@ ANALYZE listed; ANALYZE originals
 """
 
 # A photo this very run has already stored is neither skipped nor resting: the run counts it.
+# So is one that was erased while it was this run's.
 _CLASSIFY = """
 CREATE TEMPORARY TABLE classified ON COMMIT DROP AS
 SELECT listed.*, photo.id AS photo_id,
        photo.sync_run_id IS NOT DISTINCT FROM :run AS own,
        CASE
+           WHEN photo.erased_alone THEN 'erased'
            WHEN photo.id IS NULL OR photo.etag <> listed.etag THEN 'work'
            WHEN photo.status = 'failed' AND photo.reason NOT IN ('vanished', 'forbidden')
                THEN 'resting'
@@ -82,7 +85,7 @@ LEFT JOIN photo ON photo.event_id = :event_id AND photo.s3_key = listed.s3_key
 _COUNT = """
 SELECT count(*) AS listed,
        count(photo_id) FILTER (WHERE verdict <> 'work') AS existing,
-       count(*) FILTER (WHERE verdict = 'known' AND NOT own) AS skipped,
+       count(*) FILTER (WHERE verdict IN ('known', 'erased') AND NOT own) AS skipped,
        count(*) FILTER (WHERE verdict = 'resting' AND NOT own) AS resting,
        count(*) FILTER (WHERE original_missing) AS missing_originals
 FROM classified
@@ -121,10 +124,12 @@ FROM classified
 WHERE photo.id = classified.photo_id AND photo.original_missing <> classified.original_missing
 """
 
-# Only below the listed prefix, and only after a listing that was not empty.
+# Only below the listed prefix, and only after a listing that was not empty. What was erased by
+# itself keeps that word: taken away and uploaded again it must not be read either.
 _MARK_GONE = """
 UPDATE photo SET status = 'gone'
 WHERE event_id = :event_id AND starts_with(s3_key, :s3_prefix) AND status <> 'gone'
+  AND NOT erased_alone
   AND EXISTS (SELECT FROM listed)
   AND NOT EXISTS (SELECT FROM listed WHERE listed.s3_key = photo.s3_key)
 """

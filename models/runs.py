@@ -24,14 +24,18 @@ def ensure_run(session: Session, *, flow_run_id: UUID, event_id: int, s3_prefix:
     return session.get_one(SyncRun, flow_run_id, with_for_update=True)
 
 
-def announce_attempt(session: Session, *, flow_run_id: UUID, event_id: int, s3_prefix: str) -> None:
+def announce_attempt(session: Session, *, flow_run_id: UUID, event_id: int, s3_prefix: str) -> bool:
     """Record that a process is there for the run, before it knows whether the event is free.
+
+    False, and no more than a record, for an event that was erased.
 
     Retrying a finished run from Prefect's UI looks at S3 again; one that failed or crashed goes on
     with the plan it has.
     """
-    lock_event(session, event_id)
+    event = lock_event(session, event_id)
     run = ensure_run(session, flow_run_id=flow_run_id, event_id=event_id, s3_prefix=s3_prefix)
+    if event.erased_at is not None:
+        return False
     if run.state in {SyncState.COMPLETED, SyncState.SKIPPED}:
         run.planned, run.tallies, run.gone = False, {}, 0
     if run.finished_at is not None:
@@ -39,6 +43,7 @@ def announce_attempt(session: Session, *, flow_run_id: UUID, event_id: int, s3_p
     run.state, run.detail, run.next_try_at = SyncState.PENDING, None, None
     run.heartbeat_at = utc_now()
     session.flush()
+    return True
 
 
 def start_attempt(session: Session, flow_run_id: UUID) -> None:
@@ -109,6 +114,15 @@ def end_run(
         )
     )
     return bool(changed.rowcount)  # type: ignore[attr-defined]
+
+
+def count_s3_error(session: Session, flow_run_id: UUID) -> None:
+    """Count an attempt that failed because of S3."""
+    session.execute(
+        update(SyncRun)
+        .where(col(SyncRun.flow_run_id) == flow_run_id)
+        .values(s3_errors=SyncRun.s3_errors + 1)
+    )
 
 
 def mark_retrying(

@@ -80,11 +80,13 @@ class FoundPhoto:
 # once more for everything that is asked of it. OFFSET 0 keeps PostgreSQL from reading all photos
 # of the event for the few that are near. Only `indexed`: whatever other status comes is not shown.
 _NEAREST = text("""
-WITH near AS MATERIALIZED (
-    SELECT photo_id, embedding <#> CAST(:embedding AS halfvec) AS distance, x1, y1, x2, y2
+WITH face_query AS MATERIALIZED (
+    SELECT CAST(current_setting('facepass.face') AS halfvec) AS wanted
+), near AS MATERIALIZED (
+    SELECT photo_id, embedding <#> (SELECT wanted FROM face_query) AS distance, x1, y1, x2, y2
     FROM face
     WHERE event_id = :event_id AND pack_id = :pack_id
-      AND embedding <#> CAST(:embedding AS halfvec) <= :max_distance
+      AND embedding <#> (SELECT wanted FROM face_query) <= :max_distance
 ), best AS (
     SELECT DISTINCT ON (photo_id) * FROM near ORDER BY photo_id, distance, x1, y1
 )
@@ -98,10 +100,13 @@ WHERE (distance, photo_id) > (CAST(:after_distance AS float8), CAST(:after_id AS
 ORDER BY distance, photo_id
 LIMIT :limit
 """)
-# Compiling the query takes longer than running it, and so does starting a parallel worker.
+# Compiling the query takes longer than running it, and so does starting a parallel worker. The face
+# goes ahead of the query, for this transaction only: PostgreSQL logs the text of a query that is
+# slow, fails or is cut off by a shutdown, and a guest's face has no place in a log.
 _PREPARE = text(
     "SELECT set_config('jit', 'off', true), "
-    "set_config('max_parallel_workers_per_gather', '0', true)"
+    "set_config('max_parallel_workers_per_gather', '0', true), "
+    "set_config('facepass.face', :embedding, true) = ''"
 )
 _FIRST = Place(-math.inf, 0)
 
@@ -110,14 +115,13 @@ def find_photos(
     session: Session, query: FaceQuery, *, after: Place | None, limit: int
 ) -> Sequence[FoundPhoto]:
     """Photos with a face that is near enough, the nearest first; those behind `after`."""
-    session.execute(_PREPARE)
+    session.execute(_PREPARE, {"embedding": HalfVector(query.embedding).to_text()})
     after = after or _FIRST
     rows = session.execute(
         _NEAREST,
         {
             "event_id": query.event_id,
             "pack_id": query.pack_id,
-            "embedding": HalfVector(query.embedding).to_text(),
             "max_distance": -query.min_similarity,
             "indexed": PhotoStatus.INDEXED,
             "after_distance": after.distance,

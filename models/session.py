@@ -23,7 +23,11 @@ SYNC_LOCK_CLASS = 0x46_50  # "FP"
 def get_engine() -> Engine:
     """The process's pool. `pool_pre_ping` lets it outlive a restart of the database."""
     return create_engine(
-        get_settings().require_database_url(), pool_size=10, max_overflow=20, pool_pre_ping=True
+        get_settings().require_database_url(),
+        pool_size=10,
+        max_overflow=20,
+        pool_pre_ping=True,
+        hide_parameters=True,  # embeddings are among them: not in errors, not in logs
     )
 
 

@@ -11,6 +11,8 @@ from sqlalchemy.exc import ArgumentError
 
 from models.errors import ConfigurationError
 
+RATE = r"^[1-9]\d*/(second|minute|hour|day)$"
+
 
 class Settings(BaseSettings):
     """One field a setting; the description is what the README's table says."""
@@ -67,8 +69,25 @@ class Settings(BaseSettings):
     event_active_days: int = Field(
         30, ge=0, description="days an event is resynced after it was added or a sync asked for"
     )
+    retention_days: int | None = Field(
+        None,
+        ge=0,
+        le=36_500,
+        description="days an event's faces are kept after it ceased to be active; unset: for ever",
+    )
     max_pixels: int = Field(50_000_000, ge=1, description="photos with more pixels are refused")
     max_photo_bytes: int = Field(50_000_000, ge=1, description="photos with more bytes are refused")
+    rate_limit: str = Field(
+        "1200/minute", pattern=RATE, description="calls of one photographer's key"
+    )
+    guest_rate_limit: str = Field(
+        "600/minute",
+        pattern=RATE,
+        description="calls of one guest's address; a search counts as ten",
+    )
+    cors_origins: str | None = Field(
+        None, description="sites whose pages may call the API, comma-separated; unset: none"
+    )
     max_upload_bytes: int = Field(
         20_000_000, ge=1, description="largest upload that is read, bytes"
     )

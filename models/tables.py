@@ -10,12 +10,14 @@ from sqlalchemy import (
     ARRAY,
     JSON,
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     ForeignKey,
     Index,
     SmallInteger,
     Text,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
@@ -29,6 +31,7 @@ class PhotoStatus(StrEnum):
     NO_FACE = "no_face"  # read, and there is no face in it
     FAILED = "failed"  # cannot be read; `reason` says why; rests until its ETag changes
     GONE = "gone"  # no longer in S3; hidden, restored when it returns
+    ERASED = "erased"  # what was found in it was erased
 
 
 class PhotoReason(StrEnum):
@@ -39,6 +42,7 @@ class PhotoReason(StrEnum):
     EMPTY = "empty"
     TOO_MANY_PIXELS = "too_many_pixels"
     TOO_MANY_BYTES = "too_many_bytes"
+    UNPROCESSABLE = "unprocessable"  # the decoder or the models cannot work on it
     FORBIDDEN = "forbidden"
     VANISHED = "vanished"
     NO_FACE_DETECTED = "no_face_detected"
@@ -81,6 +85,10 @@ class Event(SQLModel, table=True):
     )
     # Until then the scheduled resync looks at its previews.
     active_until: datetime = Field(sa_column=_timestamp(nullable=False))
+    # Since when the event has no faces and takes no syncs; null again once it is resumed.
+    erased_at: datetime | None = Field(default=None, sa_column=_timestamp())
+    # The newest erasure, of the event or of one photo: what was embedded before it must go.
+    last_erasure_at: datetime | None = Field(default=None, sa_column=_timestamp())
     created_at: datetime = Field(default_factory=utc_now, sa_column=_timestamp(nullable=False))
 
 
@@ -109,6 +117,8 @@ class SyncRun(SQLModel, table=True):
     batches: int = 0
     processed: int = 0
     gone: int = 0
+    # Attempts that failed because of S3.
+    s3_errors: int = 0
     # Prefix -> counts of photos that needed no work, from its latest listing.
     tallies: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
     # json, not jsonb: keeps the order of its fields.
@@ -140,6 +150,10 @@ class Photo(SQLModel, table=True):
     original_missing: bool = False
     status: PhotoStatus = Field(sa_column=Column(Text, nullable=False))
     reason: PhotoReason | None = Field(default=None, sa_column=Column(Text))
+    # Erased by itself: no sync reads it, whatever its ETag, until it is restored.
+    erased_alone: bool = Field(
+        default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false"))
+    )
     # Best detection's score, 0..1; 0.0 where there is no face.
     confidence: float = 0.0
     # Looks at it so far: part of the cache key, so that a second look is a real one.

@@ -34,6 +34,7 @@ WHAT_TO_DO = {
     "empty": "upload the file again: it has no bytes",
     "too_many_pixels": "make a smaller preview (640 pixels are enough)",
     "too_many_bytes": "make a smaller preview (JPEG at quality 85)",
+    "unprocessable": "open it in a photo program and save it as an ordinary JPEG",
     "forbidden": "let the sync's credentials read this object",
     "vanished": "nothing, if it was deleted on purpose; else upload it again",
 }

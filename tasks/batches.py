@@ -8,8 +8,10 @@ from prefect import get_run_logger, task
 from prefect.futures import PrefectFuture, wait
 from prefect.transactions import CommitMode, transaction
 
+from models.erasures import read_last_erasure
 from models.errors import (
     FacePassError,
+    PhotosUnreachableError,
     S3AccessError,
     S3DownloadError,
     SyncIncompleteError,
@@ -28,6 +30,7 @@ from models.runs import remember_prefix
 from models.session import open_session
 from tasks.artifacts import report_progress
 from tasks.embed import recall_or_embed
+from tasks.erasure import forget_erased
 from tasks.faces import CHANGED, UNREACHABLE, PhotoFaces, unpack_faces
 from tasks.outage import get_outage
 from tasks.ticket import Ticket
@@ -45,7 +48,7 @@ MOST_CHANGES = 5
 def sync_batch(number: int, ticket: Ticket) -> None:
     """Bring one batch of the plan into the database.
 
-    May run any number of times: what is stored is no longer pending. Raises SyncIncompleteError
+    May run any number of times: what is stored is no longer pending. Raises PhotosUnreachableError
     when some photos could not be fetched (the others are stored by then), S3DownloadError when
     none could.
     """
@@ -57,7 +60,7 @@ def sync_batch(number: int, ticket: Ticket) -> None:
     if left[CHANGED]:
         request_another_look(ticket, left[CHANGED])
     if left[UNREACHABLE]:
-        raise SyncIncompleteError(
+        raise PhotosUnreachableError(
             f"S3 unreachable: {len(left[UNREACHABLE])} photos of a batch could not be read."
         )
 
@@ -66,6 +69,7 @@ def sync_pending(number: int, ticket: Ticket) -> dict[str, list[PhotoRef]]:
     """Embed and store what a batch still has to do; returns what is left, by verdict."""
     left: dict[str, list[PhotoRef]] = {UNREACHABLE: [], CHANGED: []}
     with open_session() as session:
+        erasure = read_last_erasure(session, ticket.event_id)  # before the photos, not after
         photos = list_pending_photos(session, ticket.flow_run_id, number)
     if not photos:
         return left
@@ -73,6 +77,7 @@ def sync_pending(number: int, ticket: Ticket) -> dict[str, list[PhotoRef]]:
     # that dies in between computes nothing again.
     with transaction(commit_mode=CommitMode.EAGER):
         product = recall_or_embed(photos, ticket.pack, ticket.event_id, ticket.epoch)
+    forget_erased(ticket.event_id, erasure)
     found = list(zip(photos, unpack_faces(product), strict=True))
     for i in range(0, len(found), STORE_SLICE):
         store_slice(ticket, found[i : i + STORE_SLICE], get_run_logger())

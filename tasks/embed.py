@@ -27,6 +27,7 @@ from tasks.engine import FaceEngine, get_engine
 from tasks.faces import CHANGED, UNREACHABLE, DetectedFaces, PhotoFaces, pack_faces
 from tasks.outage import Outage, get_outage
 from tasks.photos import BgrImage, decode_photo
+from tasks.pixel_budget import PixelBudget
 from tasks.result_storage import open_result_storage
 from tasks.storage import Bucket, get_bucket
 
@@ -63,9 +64,10 @@ def embed_photos(
 ) -> bytes:
     """Read, decode, detect, align and embed; the faces as `pack_faces` lays them out.
 
-    Raises S3DownloadError when S3 gave none of the photos, S3AccessError when it denied all.
+    Raises S3DownloadError when S3 gave none of the photos, S3AccessError when it denied all,
+    FaceEngineError when the models fail on a plain picture too.
     """
-    readers = [partial(_read_photo, bucket, photo, outage) for photo in photos]
+    readers = [partial(_read_photo, bucket, photo, outage, engine.budget) for photo in photos]
     faces = [_judge(found) for found in engine.embed_all(readers, customer)]
     if faces and all(photo.verdict == UNREACHABLE for photo in faces):
         raise S3DownloadError("S3 unreachable: none of a batch's photos could be read.")
@@ -76,11 +78,11 @@ def embed_photos(
     return pack_faces(faces)
 
 
-def _read_photo(bucket: Bucket, photo: PhotoRef, outage: Outage) -> BgrImage:
+def _read_photo(bucket: Bucket, photo: PhotoRef, outage: Outage, budget: PixelBudget) -> BgrImage:
     settings = get_settings()
     with outage.watch():
         content = bucket.read_photo(photo.s3_key, photo.etag, settings.max_photo_bytes)
-    return decode_photo(content, settings.max_pixels)
+    return decode_photo(content, settings.max_pixels, budget.reserve)
 
 
 def _judge(found: DetectedFaces | FacePassError) -> PhotoFaces:

@@ -13,16 +13,22 @@ import numpy.typing as npt
 from models.errors import FacePassError, ModelPackError
 from models.settings import get_settings
 from tasks.cores import count_cores
+from tasks.engine_errors import forget_frames, judge_failure
 from tasks.faces import DetectedFaces
 from tasks.fair_queue import FairQueue
 from tasks.pack_loading import load_analysis
 from tasks.packs import ModelPack, resolve_pack
 from tasks.photos import BgrImage
+from tasks.pixel_budget import PixelBudget
 
 # Threads that wait for S3 beside those that compute: enough to hide 50 ms behind 100 ms of work.
 FETCH_THREADS = 8
 # Faces a recogniser call: bounds its activations in a group photo of two hundred.
 FACES_PER_CALL = 16
+
+# Decoded at a time, by all threads together: one photo at the usual limit, or a hundred previews.
+# While it is decoded a pixel takes up to 20 bytes.
+PIXELS_AT_A_TIME = 50_000_000
 
 SHORTEST_VECTOR = 1e-12  # a vector of zeros stays one, instead of becoming not-a-number
 # A strip longer than this is letterboxed to less than one pixel, which the detector cannot read.
@@ -40,8 +46,9 @@ class FaceEngine:
 
     Each thread carries one photo all the way: fetch, decode, then compute. As many compute at a
     time as there are cores (the sessions are single-threaded), the others wait for S3 meanwhile;
-    so decoded photos in memory are bounded by the number of threads, not by the batch. Batches of
-    one run follow each other without a gap; several runs get a photo each in turn.
+    so decoded photos in memory are bounded by the number of threads, not by the batch, and their
+    pixels by a budget. Batches of one run follow each other without a gap; several runs get a
+    photo each in turn.
     """
 
     def __init__(self, pack: ModelPack, inference: str, threads: int | None = None) -> None:
@@ -55,6 +62,8 @@ class FaceEngine:
         self._detector = analysis.models["detection"]
         self._recogniser = analysis.models["recognition"]
         self._computing = threading.Semaphore(cores)
+        # A reader reserves before it decodes; what it held is free again once its photo is done.
+        self.budget = PixelBudget(PIXELS_AT_A_TIME)
         self._threads = ThreadPoolExecutor(cores + FETCH_THREADS, thread_name_prefix="engine")
         self._waiting: FairQueue[tuple[PhotoReader, Future[PhotoResult]]] = FairQueue()
 
@@ -92,8 +101,10 @@ class FaceEngine:
     ) -> list[PhotoResult]:
         """Read and embed photos, several at a time; results in the order given.
 
-        A reader's FacePassError takes its photo's place; any other error is raised. `customer`
-        tells those apart who share this engine, each of whom gets a photo in turn.
+        A reader's FacePassError takes its photo's place, as does PhotoUnavailableError of a photo
+        on which the models fail, and FaceEngineError where they fail on a plain picture too; any
+        other error is raised. `customer` tells those apart who share this engine, each of whom
+        gets a photo in turn.
         """
         results: list[Future[PhotoResult]] = [Future() for _ in readers]
         for read, result in zip(readers, results, strict=True):
@@ -117,10 +128,19 @@ class FaceEngine:
     def _read_and_embed(self, read: PhotoReader) -> PhotoResult:
         try:
             photo = read()
+            with self.compute():
+                return self._embed_or_refuse(photo)
         except FacePassError as error:
-            return error
-        with self.compute():
+            return forget_frames(error)
+        finally:
+            self.budget.release()
+
+    def _embed_or_refuse(self, photo: BgrImage) -> DetectedFaces:
+        try:
             return self.embed(photo)
+        except Exception as error:  # noqa: BLE001 (cv2 and the runtimes share no base class)
+            refusal = judge_failure(error, self)
+        raise refusal
 
     def align(self, photo: BgrImage, landmarks: Floats) -> BgrImage:
         """A face turned upright by its landmarks (5, 2), in the recogniser's square."""

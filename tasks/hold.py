@@ -5,7 +5,7 @@ attempt that only seems dead from storing anything after a newer one has begun.
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from uuid import UUID
 
@@ -15,17 +15,22 @@ from prefect.runtime import flow_run
 from models.errors import (
     ConfigurationError,
     DatabaseUnavailableError,
+    EventErasedError,
     EventNotFoundError,
     FacePassError,
     InvalidPrefixError,
+    PhotosUnreachableError,
     S3AccessError,
+    S3DownloadError,
     SyncSupersededError,
 )
 from models.events import read_event
+from models.outcomes import check_epoch
 from models.packs import register_pack
 from models.prefixes import check_prefix
 from models.runs import (
     announce_attempt,
+    count_s3_error,
     end_run,
     find_active_run,
     mark_retrying,
@@ -36,6 +41,7 @@ from models.session import open_event_lock, open_session
 from models.settings import get_settings
 from models.tables import SyncState, utc_now
 from tasks.artifacts import publish_failure, start_progress
+from tasks.console import outlive_worker
 from tasks.heartbeat import start_heartbeat, stop_heartbeat
 from tasks.leftovers import end_lost_tasks
 from tasks.packs import ModelPack, describe_pack, resolve_pack
@@ -45,6 +51,8 @@ from tasks.turns import wait_for_turn
 SYNC_RETRIES = 3
 TAKEN_OVER = "The process of this sync died; a newer sync has taken the event over."
 # What no later attempt heals: retrying would burn fifteen minutes to say the same.
+# What an operator counts as S3's failures.
+S3_ERRORS = (S3AccessError, S3DownloadError, PhotosUnreachableError)
 FINAL_ERRORS = (ConfigurationError, EventNotFoundError, InvalidPrefixError, S3AccessError)
 
 
@@ -55,6 +63,7 @@ def hold_event(event_id: int, s3_prefix: str) -> Iterator[HeldSync]:
     Errors that no retry heals end the sync quietly as failed; others are recorded and raised, so
     that Prefect tries again.
     """
+    outlive_worker()
     sync = HeldSync(UUID(str(flow_run.get_id())), event_id, s3_prefix)
     with ExitStack() as stack:
         with _record_errors(sync):
@@ -69,9 +78,11 @@ def _begin(sync: HeldSync, stack: ExitStack) -> None:
     prefix = check_prefix(sync.s3_prefix, sync.event_id)
     with open_session() as session:
         name = read_event(session, sync.event_id).name
-        announce_attempt(
+        is_wanted = announce_attempt(
             session, flow_run_id=sync.flow_run_id, event_id=sync.event_id, s3_prefix=prefix
         )
+    if not is_wanted:
+        raise EventErasedError
     # From here on somebody answers for this run, however long the pack takes to arrive.
     start_heartbeat(sync.flow_run_id)
     pack = resolve_pack(get_settings())
@@ -101,6 +112,7 @@ def _take_over(sync: HeldSync, pack: ModelPack) -> tuple[int, int]:
     """Begin the attempt; a run that died with the event in its hands is recorded as crashed."""
     with open_session() as session:
         epoch = raise_epoch(session, sync.event_id)
+        check_epoch(session, sync.event_id, epoch)  # erased since the attempt was announced?
         rival = find_active_run(session, sync.event_id, but=sync.flow_run_id)
         if rival is not None and rival.state != SyncState.PENDING:
             end_run(session, rival.flow_run_id, SyncState.CRASHED, detail=TAKEN_OVER)
@@ -112,14 +124,27 @@ def _take_over(sync: HeldSync, pack: ModelPack) -> tuple[int, int]:
 def _record_errors(sync: HeldSync) -> Iterator[None]:
     try:
         yield
+    except EventErasedError as error:
+        # An erasure has ended the record of a sync that was under way: as cancelled.
+        began = sync.ticket_or_none is not None
+        sync.end(SyncState.CANCELLED if began else SyncState.SKIPPED, str(error))
     except SyncSupersededError as error:
         sync.end(SyncState.SKIPPED, str(error))
     except FINAL_ERRORS as error:
+        if isinstance(error, S3_ERRORS):
+            _count_s3_error(sync)
         sync.end(SyncState.FAILED, str(error))
         publish_failure(sync.event_id, str(error))
     except Exception as error:
+        if isinstance(error, S3_ERRORS):
+            _count_s3_error(sync)
         _record_failure(sync, error)
         raise
+
+
+def _count_s3_error(sync: HeldSync) -> None:
+    with suppress(DatabaseUnavailableError), open_session() as session:
+        count_s3_error(session, sync.flow_run_id)
 
 
 def _record_failure(sync: HeldSync, error: Exception) -> None:

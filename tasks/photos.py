@@ -1,69 +1,109 @@
 """Bytes to pixels: what is refused, and why."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image
 
 from models.errors import PhotoUnavailableError
 from models.tables import PhotoReason
+from tasks.photo_notes import PhotoNotes
+from tasks.picture_parts import count_claimed_pixels, recognise_format, split_picture
 
 logger = logging.getLogger(__name__)
 
 BgrImage: TypeAlias = npt.NDArray[np.uint8]
 
-FORMATS = ("JPEG", "PNG", "WEBP")
-_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF")
+STRIP_PIXELS = 1_000_000
+
+# EXIF's orientation -> what turns the stored picture upright.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
-def decode_photo(content: bytes, max_pixels: int, enough_pixels: int | None = None) -> BgrImage:
+def decode_photo(
+    content: bytes,
+    max_pixels: int,
+    reserve: Callable[[int], None] | None = None,
+    enough_pixels: int | None = None,
+) -> BgrImage:
     """Decode a photo, upright.
 
     Returns BGR uint8 (H, W, 3) with the EXIF orientation applied, as a person sees it. The size
-    is read from the header first. A JPEG is decoded at a half, a quarter or an eighth of its size
-    where both sides keep `enough_pixels`: a phone's 12 million pixels in 14 ms instead of 300.
-    Raises PhotoUnavailableError with the reason.
+    is read from the header first; `reserve` is told the number of pixels before the first one is
+    decoded. Of an animation only the first picture is. A JPEG is decoded at a half, a quarter or
+    an eighth of its size where both sides keep `enough_pixels`: a phone's 12 million pixels in
+    14 ms instead of 300. Raises PhotoUnavailableError.
     """
     if not content:
         raise PhotoUnavailableError(PhotoReason.EMPTY)
+    kind = recognise_format(content)
+    if count_claimed_pixels(content, kind) > max_pixels:
+        raise PhotoUnavailableError(PhotoReason.TOO_MANY_PIXELS)
     Image.MAX_IMAGE_PIXELS = None  # the limit is ours, and told as a reason of ours
-    begun = content.startswith(_SIGNATURES)
-    with _refuse(PhotoReason.TRUNCATED if begun else PhotoReason.NOT_AN_IMAGE):
-        image = Image.open(BytesIO(content), formats=FORMATS)
+    return _copy_as_bgr(_decode_upright(content, kind, max_pixels, reserve))
+
+
+def _decode_upright(
+    content: bytes, kind: str, max_pixels: int, reserve: Callable[[int], None] | None
+) -> Image.Image:
+    """The picture as RGB. What its decoder held, up to 16 bytes a pixel, is free on return."""
+    # The first bytes are a photo's: what fails from here on is missing or damaged.
+    with _refuse_truncated():
+        picture, notes = split_picture(content, kind)
+        image = Image.open(BytesIO(picture), formats=[kind])
     with image:
         if image.width * image.height > max_pixels:
             raise PhotoUnavailableError(PhotoReason.TOO_MANY_PIXELS)
-        # The header is fine: what fails now is missing or damaged.
-        with _refuse(PhotoReason.TRUNCATED):
-            if enough_pixels is not None:
-                image.draft(None, (enough_pixels, enough_pixels))
+        if kind == "WEBP":
+            notes = PhotoNotes(image.info.get("exif", b""), image.info.get("xmp", b""))
+        if enough_pixels is not None:
+            image.draft(None, (enough_pixels, enough_pixels))
+        if reserve is not None:
+            reserve(image.width * image.height)
+        with _refuse_truncated():
             image.load()
-            pixels = _reduce_depth(_turn_upright(image)).convert("RGB")
-    return np.ascontiguousarray(np.asarray(pixels)[:, :, ::-1])
+            return _turn_upright(_make_rgb(image), notes.orientation)
 
 
-def _turn_upright(image: Image.Image) -> Image.Image:
-    """The picture as EXIF wants it seen; as it is where EXIF is damaged."""
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # noqa: BLE001 (a parser of foreign bytes raises anything)
-        return image
+def _copy_as_bgr(image: Image.Image) -> BgrImage:
+    """Strip by strip: in one piece numpy and Pillow would make three copies on the way."""
+    width, height = image.size
+    pixels = np.empty((height, width, 3), np.uint8)
+    rows = max(1, STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        strip = image.crop((0, top, width, min(top + rows, height)))
+        pixels[top : top + rows] = np.asarray(strip)[:, :, ::-1]
+    return pixels
 
 
-def _reduce_depth(image: Image.Image) -> Image.Image:
-    """Grey of 16 bits as 8 bits: Pillow's own conversion would clip it to white."""
-    if not image.mode.startswith("I"):
-        return image
-    return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+def _turn_upright(image: Image.Image, orientation: int) -> Image.Image:
+    turn = _TURNS.get(orientation)
+    return image if turn is None else image.transpose(turn)
+
+
+def _make_rgb(image: Image.Image) -> Image.Image:
+    """Eight bits a channel. Every step is a copy, so none is made that changes nothing."""
+    if image.mode.startswith("I"):  # Pillow's own conversion would clip 16 bits to white
+        grey = np.asarray(image).astype(np.uint32) >> 8
+        image = Image.fromarray(grey.clip(0, 255).astype(np.uint8))
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 @contextmanager
-def _refuse(reason: PhotoReason) -> Iterator[None]:
+def _refuse_truncated() -> Iterator[None]:
     """Turn a decoder's error into the photo's reason, whatever it is.
 
     A damaged file makes Pillow's plugins raise anything from struct.error to KeyError; one photo
@@ -71,8 +111,8 @@ def _refuse(reason: PhotoReason) -> Iterator[None]:
     """
     try:
         yield
-    except MemoryError:
+    except (MemoryError, PhotoUnavailableError):
         raise
     except Exception as error:
-        logger.debug("A photo was refused as %s: %s", reason.value, type(error).__name__)
-        raise PhotoUnavailableError(reason) from error
+        logger.debug("A photo was refused as truncated: %s", type(error).__name__)
+        raise PhotoUnavailableError(PhotoReason.TRUNCATED) from error

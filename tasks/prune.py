@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+EVER = datetime.max.replace(tzinfo=UTC)
+
 
 @task(name="prune_expired", persist_result=False)
 def prune_expired() -> dict[str, int]:
@@ -31,7 +33,7 @@ def prune_expired() -> dict[str, int]:
     written_before = datetime.now(UTC) - CACHE_LIFETIME
     counts = Counter(deleted=0, kept=0, failed=0, bytes=0)
     for storage in list_result_storages():
-        counts.update(prune_storage(storage, written_before))
+        counts.update(prune_storage(storage, written_before) or {})
     get_run_logger().info(
         "Pruned results: %d deleted (%d bytes), %d kept, %d could not be deleted",
         *(counts[name] for name in ("deleted", "bytes", "kept", "failed")),
@@ -39,20 +41,38 @@ def prune_expired() -> dict[str, int]:
     return dict(counts)
 
 
-def prune_storage(storage: WritableFileSystem, written_before: datetime) -> Counter[str]:
-    """Delete one storage's results that were written before a moment."""
+def delete_event_results(event_id: int, written_before: datetime = EVER) -> Counter[str]:
+    """Delete an event's results from every storage in use, those of before a moment only.
+
+    What lies in a storage that cannot be pruned from here counts as one failed. Raises
+    S3DownloadError, S3AccessError and ConfigurationError.
+    """
+    counts = Counter(deleted=0, kept=0, failed=0, bytes=0)
+    for storage in list_result_storages():
+        found = prune_storage(storage, written_before, f"{CACHE_FOLDER}/{event_id}")
+        counts.update(found if found is not None else {"failed": 1})
+    return counts
+
+
+def prune_storage(
+    storage: WritableFileSystem, written_before: datetime, folder: str = CACHE_FOLDER
+) -> Counter[str] | None:
+    """Delete one storage's results that were written before a moment.
+
+    None for a storage of a kind that cannot be pruned from here.
+    """
     if isinstance(storage, LocalFileSystem):
         root = Path(storage.basepath or ".").expanduser()
-        return prune_folder(root / CACHE_FOLDER, written_before)
+        return prune_folder(root / folder, written_before)
     from prefect_aws import S3Bucket  # a slow import
 
     if isinstance(storage, S3Bucket):
         client: S3Client = storage.credentials.get_client("s3")
-        prefix = f"{(PurePosixPath(storage.bucket_folder) / CACHE_FOLDER).as_posix()}/"
+        prefix = f"{(PurePosixPath(storage.bucket_folder) / folder).as_posix()}/"
         with map_s3_errors(storage.bucket_name):
             return prune_bucket(client, storage.bucket_name, prefix, written_before)
     logger.warning("Results in a %s cannot be pruned from here.", type(storage).__name__)
-    return Counter()
+    return None
 
 
 def prune_folder(folder: Path, written_before: datetime) -> Counter[str]:

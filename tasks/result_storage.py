@@ -28,6 +28,12 @@ def list_result_storages() -> list[WritableFileSystem]:
     return [own] if shared is None else [own, shared]
 
 
+def name_result_storages() -> list[str]:
+    """What `list_result_storages` lists, in words that give no path away."""
+    name = get_settings().result_storage
+    return ["local folder", name] if name else ["local folder"]
+
+
 @lru_cache(maxsize=4)
 def load_storage_block(name: str) -> WritableFileSystem:
     """A block document such as `s3-bucket/facepass-results`, asked for once a process.

@@ -26,7 +26,8 @@ def build_result(run: SyncRun, counts: dict[str, int], seconds: float) -> dict[s
     total_found = new_photos + updated + skipped + failed, by construction.
     """
     tallies = run.tallies.values()
-    skipped = sum(tally["skipped"] for tally in tallies)
+    # Erased while they were this run's: there, and not read again.
+    skipped = counts["erased"] + sum(tally["skipped"] for tally in tallies)
     failed = counts["failed"] + sum(tally["resting"] for tally in tallies)
     total = counts["new_photos"] + counts["updated"] + skipped + failed
     synced = f"Successfully synced {counts['new_photos']} new photos"
@@ -107,4 +108,6 @@ def build_final_state(sync: HeldSync) -> State[Any]:
         return Completed(name=name, message=sync.message, data=sync.result)
     if sync.state is SyncState.SKIPPED:
         return Completed(name="Skipped", message=sync.message, data=None)
+    if sync.state is SyncState.CANCELLED:
+        return State(type=StateType.CANCELLED, name="Cancelled", message=sync.message)
     return State(type=StateType.CRASHED, name="Failed", message=sync.message)

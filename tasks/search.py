@@ -6,7 +6,7 @@ The API imports this when the first search comes: it loads the face engine.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from models.errors import SelfieCode, SelfieError, SelfieFace
+from models.errors import SelfieError
 from models.prefixes import derive_original_key
 from models.search import (
     FaceQuery,
@@ -16,6 +16,7 @@ from models.search import (
     find_photos,
     has_foreign_faces,
 )
+from models.selfies import SelfieCode, SelfieFace
 from models.session import open_session
 from models.settings import get_settings
 from tasks.engine import get_own_engine
@@ -90,7 +91,7 @@ def _find(
     with open_session() as session:
         pack_id = find_pack_id(session, identity)
         if has_foreign_faces(session, request.event_id, pack_id):
-            raise SelfieError(SelfieCode.NEEDS_SYNC, NEEDS_SYNC, [selfie.face])
+            raise SelfieError(NEEDS_SYNC, SelfieCode.NEEDS_SYNC, (selfie.face,))
         if pack_id is None:
             return []
         query = FaceQuery(request.event_id, pack_id, selfie.embedding, lowest)

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.errors import PhotoUnavailableError, SelfieCode, SelfieError, SelfieFace
+from models.errors import PhotoUnavailableError, SelfieError
+from models.selfies import SelfieCode, SelfieFace
 from models.tables import PhotoReason
 from tasks.close_ups import align_face, find_faces
 from tasks.engine import SHORTEST_VECTOR, FaceEngine
@@ -79,7 +80,7 @@ def measure_sharpness(crop: BgrImage) -> float:
 
 def _decode(content: bytes, max_pixels: int) -> BgrImage:
     try:
-        return decode_photo(content, max_pixels, LONGEST_SIDE)
+        return decode_photo(content, max_pixels, enough_pixels=LONGEST_SIDE)
     except PhotoUnavailableError as error:
         code = (
             SelfieCode.TOO_MANY_PIXELS
@@ -101,8 +102,8 @@ def _describe(detections: Floats, photo: BgrImage) -> list[SelfieFace]:
     height, width = photo.shape[:2]
     boxes = np.clip(detections[:, :4] / [width, height, width, height], 0.0, 1.0)
     return [
-        SelfieFace(box=box, confidence=score)
-        for box, score in zip(boxes.tolist(), detections[:, 4].tolist(), strict=True)
+        SelfieFace(box=(x1, y1, x2, y2), confidence=score)
+        for (x1, y1, x2, y2), score in zip(boxes.tolist(), detections[:, 4].tolist(), strict=True)
     ]
 
 
@@ -121,4 +122,4 @@ def _choose(faces: list[SelfieFace], detections: Floats, chosen: int | None) -> 
 
 
 def _refuse(code: SelfieCode, faces: list[SelfieFace] | None = None) -> SelfieError:
-    return SelfieError(code, _SENTENCES[code], faces or [])
+    return SelfieError(_SENTENCES[code], code, tuple(faces or ()))

@@ -1,11 +1,14 @@
 """S3: listing and reading. Errors of boto3 become the product's own here and nowhere else."""
 
 import logging
+import random
+import time
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 from botocore.config import Config
@@ -40,7 +43,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PIECE_BYTES = 256 * 1024
+# Looks at a photo whose bytes break off after S3 has answered: the client repeats requests that
+# fail, and takes an answer whose head has come for one that has not.
+BODY_TRIES = 3
+LONGEST_WAIT_S = 8.0
+READ_BYTES = 1024 * 1024  # at a time
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,11 @@ class Bucket:
     client: "S3Client"
     name: str
     public_url: str  # {endpoint}/{bucket}, for links
+
+    def check(self) -> None:
+        """Raise S3AccessError or S3DownloadError unless the bucket can be listed."""
+        with map_s3_errors(self.name):
+            self.client.list_objects_v2(Bucket=self.name, MaxKeys=1)
 
     def list_pages(self, s3_prefix: str) -> Generator[list[ListedPreview], None, None]:
         """Every key under the prefix, page by page, so that memory does not grow with them."""
@@ -76,12 +88,13 @@ class Bucket:
         S3AccessError about S3 itself.
         """
         try:
-            answer = self.client.get_object(Bucket=self.name, Key=s3_key, IfMatch=f'"{etag}"')
-            # Not `with body`: that hands out the raw stream, whose errors and length nobody checks.
-            with closing(answer["Body"]) as body:
-                if answer["ContentLength"] > max_bytes:
-                    raise PhotoUnavailableError(PhotoReason.TOO_MANY_BYTES)
-                return body.read()
+            attempt = 1
+            while not isinstance(found := self._read_once(s3_key, etag, max_bytes), bytes):
+                if attempt == BODY_TRIES:
+                    raise found
+                time.sleep(draw_wait(attempt))
+                attempt += 1
+            return found
         except ClientError as error:
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
             code = error.response.get("Error", {}).get("Code", "")
@@ -93,27 +106,35 @@ class Bucket:
         except BotoCoreError as error:
             raise explain_s3_error(error, self.name) from error
 
-    def open_object(self, key: str) -> tuple[int, Iterator[bytes]]:
-        """An object's size and its bytes, piece by piece: memory does not grow with it.
+    def _read_once(self, s3_key: str, etag: str, max_bytes: int) -> bytes | BotoCoreError:
+        """The bytes, or why they broke off. Raises boto3's errors about the request itself."""
+        answer = self.client.get_object(Bucket=self.name, Key=s3_key, IfMatch=f'"{etag}"')
+        # Not `with body`: that hands out the raw stream, whose errors and length nobody checks.
+        with closing(answer["Body"]) as body:
+            if answer.get("ContentLength", 0) > max_bytes:
+                raise PhotoUnavailableError(PhotoReason.TOO_MANY_BYTES)
+            try:
+                return _read_body(body, max_bytes)
+            except BotoCoreError as error:
+                return error
 
-        Raises PhotoUnavailableError where it is not there, S3DownloadError or S3AccessError about
-        S3 itself; while its bytes are read, too.
-        """
-        try:
-            answer = self.client.get_object(Bucket=self.name, Key=key)
-        except ClientError as error:
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            if is_about_key(status, error.response.get("Error", {}).get("Code", "")):
-                raise PhotoUnavailableError(KEY_REASONS.get(status, UNREADABLE)) from error
-            raise explain_s3_error(error, self.name) from error
-        except BotoCoreError as error:
-            raise explain_s3_error(error, self.name) from error
-        return answer["ContentLength"], self._read_pieces(answer["Body"])
 
-    def _read_pieces(self, body: "StreamingBody") -> Iterator[bytes]:
-        with map_s3_errors(self.name), closing(body):
-            while piece := body.read(PIECE_BYTES):
-                yield piece
+def draw_wait(attempt: int) -> float:
+    """Seconds before the next look: longer each time, and different for all who meet a fault."""
+    return random.uniform(0.0, min(LONGEST_WAIT_S, 2.0**attempt))  # noqa: S311 - no secret
+
+
+def _read_body(body: "StreamingBody", max_bytes: int) -> bytes:
+    """All of a body; at most one byte over the limit, whatever length the server announced.
+
+    Ends with an empty read: that is when botocore compares what came with what was announced.
+    """
+    content = BytesIO()
+    while piece := body.read(min(READ_BYTES, max_bytes + 1 - content.tell())):
+        content.write(piece)
+        if content.tell() > max_bytes:
+            raise PhotoUnavailableError(PhotoReason.TOO_MANY_BYTES)
+    return content.getvalue()
 
 
 def list_s3_objects(
@@ -140,6 +161,12 @@ def map_s3_errors(bucket: str) -> Iterator[None]:
         yield
     except (BotoCoreError, ClientError) as error:
         raise explain_s3_error(error, bucket) from error
+
+
+def check_bucket(bucket: Bucket) -> None:
+    """Ask for one key: raises S3AccessError or S3DownloadError unless the bucket can be listed."""
+    with map_s3_errors(bucket.name):
+        bucket.client.list_objects_v2(Bucket=bucket.name, MaxKeys=1)
 
 
 def open_bucket(settings: Settings) -> Bucket:

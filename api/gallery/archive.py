@@ -10,6 +10,7 @@ from zipstream import ZipStream  # type: ignore[import-untyped]  # publishes no 
 
 from api.gallery.file_names import name_files
 from models.errors import PhotoUnavailableError
+from tasks.originals import open_original
 from tasks.storage import Bucket
 
 MAX_ZIP_PHOTOS = 500
@@ -29,7 +30,7 @@ def stream_zip(
     list_name, *names = name_files([missing_name, *(key.rpartition("/")[2] for key in keys)])
     for key, name in zip(keys, names, strict=True):
         try:
-            size, pieces = bucket.open_object(key)
+            size, pieces = open_original(bucket, key)
         except PhotoUnavailableError:
             missing.append(name)
             continue

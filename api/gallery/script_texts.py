@@ -106,6 +106,10 @@ SCRIPT_TEXTS: dict[str, dict[Language, str | dict[str, str]]] = {
     "reason_empty": {"ru": "файл пуст: загрузите его снова", "en": "empty: upload it again"},
     "reason_too_many_pixels": {"ru": "слишком много пикселей", "en": "too many pixels"},
     "reason_too_many_bytes": {"ru": "файл слишком большой", "en": "the file is too large"},
+    "reason_unprocessable": {
+        "ru": "поиск лиц на нём не удался: сохраните его заново",
+        "en": "looking for faces in it failed: save it anew",
+    },
     "reason_forbidden": {
         "ru": "хранилище не даёт его прочитать",
         "en": "the storage refuses to hand it out",

@@ -34,6 +34,12 @@ CLIENT_SETTINGS = {
     "PREFECT_CLI_WRAP_LINES": "false",
 }
 
+WORKER_SETTINGS = {
+    # Asked again for four minutes (2 + 4 + ... + 128 s) instead of one: a run that cannot tell
+    # how it ended would be shown as running for ever, and keep its place in the pool.
+    "PREFECT_CLIENT_MAX_RETRIES": "7",
+}
+
 
 def build_server(
     *, port: int, api_url: str, database_url: str, env: Mapping[str, str], log: Path
@@ -68,14 +74,14 @@ def build_deploy(*, root: Path, env: Mapping[str, str], log: Path) -> Part:
 
 
 def build_worker(*, name: str, root: Path, env: Mapping[str, str], log: Path) -> Part:
-    """The process worker; each flow run is a process below it."""
+    """The process worker; each flow run is a process below it, in its environment."""
     return Part(
         name=WORKER,
         argv=[
             *(*_cli(), "worker", "start", "--pool", WORK_POOL, "--type", "process"),
             *("--name", name),
         ],
-        env=env,
+        env={**env, **WORKER_SETTINGS},
         log=log,
         cwd=root,
         ask_descendants=True,

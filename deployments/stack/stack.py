@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -68,6 +68,11 @@ class EmbeddedStack:
     def environment(self) -> dict[str, str]:
         """The variables of stack.env."""
         return dict(self.plan.environment)
+
+    @property
+    def parts(self) -> Mapping[str, Part]:
+        """What runs, by name: for who disturbs a stack on purpose and starts its parts again."""
+        return self._parts
 
     def start(self) -> None:
         """Bring everything up and return when all of it answers.

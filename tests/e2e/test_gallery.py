@@ -270,7 +270,8 @@ def test_without_a_script_all_photos_can_still_be_seen(
 ) -> None:
     page = visit({**PHONE, "java_script_enabled": False}, RUSSIAN)
     expect(page.locator("#grid .cell")).to_have_count(41)
-    expect(page.locator("noscript")).to_contain_text("включите JavaScript")
+    assert "включите JavaScript" in page.locator("noscript").inner_html()
+    expect(page.locator("noscript")).to_be_visible()
     expect(page.locator("#find-form")).to_be_hidden()
     answer = httpx.get(
         f"http://{gallery_url.split('/')[2]}"

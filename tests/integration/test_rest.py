@@ -75,7 +75,10 @@ def test_the_guides_way_from_the_call_to_the_answer(api: httpx.Client) -> None:
     assert (result["new_photos"], result["no_face"], result["faces_found"]) == (2, 1, 6)
 
     details = api.get(f"{EVENTS}/{event['event_uuid']}").json()
-    assert details["photos"] == {"pending": 0, "indexed": 1, "no_face": 1, "failed": 0, "gone": 0}
+    assert {name: count for name, count in details["photos"].items() if count} == {
+        "indexed": 1,
+        "no_face": 1,
+    }
     assert (details["faces"], details["last_sync"]["task_id"]) == (6, task_id)
 
 
@@ -151,7 +154,7 @@ def test_ids_of_another_system_are_kept_and_taken_ones_refused(api: httpx.Client
     assert event["event_uuid"] in {item["event_uuid"] for item in api.get(EVENTS).json()}
 
 
-@pytest.mark.parametrize("task_id", ["nonsense", str(uuid4())])
+@pytest.mark.parametrize("task_id", ["nonsense", "a1b2c3d4-e5f6-4890-abcd-ef1234567890"])
 def test_an_unknown_task_is_not_found(api: httpx.Client, task_id: str) -> None:
     assert api.get(f"{SYNC}/{task_id}").status_code == 404
 

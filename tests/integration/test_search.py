@@ -1,14 +1,24 @@
 """A guest finds themselves: sync, selfie, photos, over the real API, S3, PostgreSQL and models."""
 
+import logging
+import tempfile
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx
+import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 from PIL import Image, ImageFilter, ImageOps
+from sqlalchemy.exc import DBAPIError
+from starlette.formparsers import MultiPartParser
 
+from api.app import create_app
+from models.session import get_engine
 from tests.event_box import EventBox
 from tests.guests import EVERYBODY, make_album, name_photos_of, search, take_selfie
 from tests.photos import encode_jpeg, read_group, read_sample
@@ -359,3 +369,108 @@ def test_what_is_no_form_with_a_file_is_refused(api: httpx.Client, wedding: Even
         answer = api.post(SEARCH, **call)  # type: ignore[arg-type]
         assert answer.status_code == 400, answer.text
         assert isinstance(answer.json()["detail"], str)
+
+
+# --- what stays private ---
+
+KEY = "ключ Анны"
+
+
+@pytest.fixture
+def guarded(joined_stack: dict[str, str], configure: Callable[..., None]) -> Iterator[TestClient]:
+    """The API with a photographer's key, in this process."""
+    configure(api_keys=f"anna:{sha256(KEY.encode()).hexdigest()}")
+    with TestClient(create_app()) as client:
+        yield client
+
+
+def test_a_photographer_needs_a_key_and_a_guest_the_token(
+    guarded: TestClient, wedding: EventBox
+) -> None:
+    token = read_token(wedding)
+
+    assert search(guarded, wedding, take_selfie(6)).status_code == 401
+    assert search(guarded, wedding, take_selfie(6), event_uuid=str(uuid4())).status_code == 401
+    assert search(guarded, wedding, take_selfie(6), gallery_token=token).status_code == 200
+    guarded.headers = httpx.Headers([(b"X-API-Key", KEY.encode())])
+    assert search(guarded, wedding, take_selfie(6)).status_code == 200
+
+
+def test_a_selfie_never_touches_a_disk_and_is_logged_nowhere(
+    guarded: TestClient,
+    wedding: EventBox,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Logged at the finest level, SQL and all; more than what Starlette keeps in memory is sent."""
+    from tasks import search as searching
+
+    vectors: list[Any] = []
+    find = searching.find_photos
+    monkeypatch.setattr(
+        searching, "find_photos", lambda *a, **k: vectors.append(a[1].embedding) or find(*a, **k)
+    )
+    spooled: list[object] = []
+    monkeypatch.setattr(
+        tempfile.SpooledTemporaryFile, "rollover", lambda file: spooled.append(file)
+    )
+    selfie = encode_jpeg(take_selfie(6).resize((2400, 2900)), quality=100)
+    assert len(selfie) > MultiPartParser.spool_max_size
+
+    with caplog.at_level(logging.DEBUG), caplog.at_level(logging.DEBUG, "sqlalchemy.engine"):
+        get_engine.cache_clear()  # it decides when it is made whether it logs
+        answer = search(guarded, wedding, selfie, gallery_token=read_token(wedding))
+
+    assert answer.status_code == 200
+    assert spooled == []
+    (vector,) = vectors
+    assert "FROM face" in caplog.text
+    numbers = {str(np.float16(value)).lstrip("-0") for value in vector[:20]}
+    for text in (caplog.text, answer.text):
+        assert [secret for secret in {*numbers, "JFIF", "\\xff\\xd8"} if secret in text] == []
+
+
+def test_an_error_of_the_database_does_not_tell_the_face(wedding: EventBox) -> None:
+    from models.search import FaceQuery, find_photos
+    from models.session import open_session
+
+    (row,) = wedding.query("SELECT pack_id FROM face WHERE event_id = :event LIMIT 1")
+    face = np.full(3, 0.57735, np.float32)  # of another length than the event's
+    with pytest.raises(DBAPIError) as caught, open_session() as session:
+        find_photos(session, FaceQuery(wedding.id, row.pack_id, face, 0.4), after=None, limit=1)
+    assert "different halfvec dimensions" in str(caught.value)
+    assert "0.577" not in str(caught.value)
+
+
+def test_the_stack_keeps_nothing_of_a_selfie(
+    api: httpx.Client, wedding: EventBox, joined_stack: dict[str, str]
+) -> None:
+    """After searches over the real server: no log, no file of the database or of results has it."""
+    from tasks.engine import get_own_engine
+    from tasks.selfie import read_selfie
+
+    before = wedding.query("SELECT sum(pg_relation_size(oid)) FROM pg_class WHERE relkind = 'r'")
+    selfie = encode_jpeg(take_selfie(6).resize((1500, 1800)), quality=100)
+    vector = read_selfie(selfie, get_own_engine(), 10**9, None).embedding
+    find(api, wedding, selfie)
+    refuse(api, wedding, encode_jpeg(read_group()))
+
+    needles = [
+        selfie[2000:2032],
+        vector[:4].tobytes(),
+        *(np.array2string(vector[i : i + 1], precision=6)[1:-1].encode() for i in (0, 9)),
+        ("[" + str(float(vector[0]))[:9]).encode(),
+    ]
+    home = Path(joined_stack["FACEPASS_HOME"])
+    places = [home, Path(joined_stack["PREFECT_LOCAL_STORAGE_PATH"])]
+    files = {
+        file
+        for place in places
+        for file in place.rglob("*")
+        if file.is_file() and not {"models", "s3"} & set(file.relative_to(place).parts)
+    }
+    assert any(file.suffix == ".log" for file in files)
+    found = [file for file in files if any(needle in file.read_bytes() for needle in needles)]
+    assert found == []
+    after = wedding.query("SELECT sum(pg_relation_size(oid)) FROM pg_class WHERE relkind = 'r'")
+    assert before == after

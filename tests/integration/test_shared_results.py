@@ -20,6 +20,7 @@ from prefect.filesystems import LocalFileSystem
 from deployments.names import SYNC_DEPLOYMENT
 from deployments.result_storage import BLOCK_SLUG, build_block, create_result_storage, main
 from models.settings import get_settings
+from tasks.erasure import erase_photo_faces
 from tasks.result_storage import load_storage_block
 from tests.event_box import EventBox
 from tests.photos import read_sample, vary
@@ -216,6 +217,35 @@ def test_a_storage_that_fails_costs_no_photo(
     fill(event, 2)
 
     assert event.sync().result["new_photos"] == 2
+
+
+def test_an_erasure_sweeps_its_events_results_from_both_storages_and_no_others(
+    make_event: Callable[..., EventBox], shared_results: None, joined_stack: dict[str, str]
+) -> None:
+    event, other = make_event(), make_event("Другая")
+    local: Any = LocalFileSystem(basepath=joined_stack["PREFECT_LOCAL_STORAGE_PATH"])
+    for box in (event, other):
+        fill(box, 2)
+        box.sync()
+        # Of before results were shared.
+        local.write_path(f"embed/{box.id}/before", b"12345")
+    # What begins with its number is not its own.
+    neighbour = f"embed/{event.id}0/cached"
+    local.write_path(neighbour, b"12345")
+    load_storage_block(BLOCK_SLUG).write_path(neighbour, b"12345")
+    (photo,) = [row for name, row in event.photos().items() if name == "1.jpg"]
+
+    receipt = erase_photo_faces(event.id, photo.id)
+
+    assert receipt.result_storages == ["local folder", BLOCK_SLUG]
+    assert receipt.cached_results_erased == 2
+    assert list_keys(event, f"results/embed/{event.id}/") == {}
+    assert find_local_results(joined_stack, event) == []
+    assert len(list_keys(other, f"results/embed/{other.id}/")) == 1
+    assert len(find_local_results(joined_stack, other)) == 1
+    assert local.read_path(neighbour) == b"12345"
+    assert list_keys(event, f"results/{neighbour}")
+    assert event.face_counts() == {"0.jpg": 1, "1.jpg": 0}
 
 
 def test_the_flow_prunes_what_has_expired_from_both_storages_and_nothing_else(

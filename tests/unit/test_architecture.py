@@ -24,7 +24,10 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "flows": ("tasks",),
     # Starting runs of a deployment is the orchestrator's alone.
     "flows.resync_events": ("tasks", "deployments.orchestrator"),
-    "api": ("deployments", "models", "tasks.storage", "tasks.links", "tasks.erasure"),
+    "api": (
+        *("deployments", "models"),
+        *("tasks.storage", "tasks.links", "tasks.originals", "tasks.erasure"),
+    ),
     "deployments": (),
     "deployments.stack": ("models", "tasks"),
     "deployments.push": ("models", "tasks"),

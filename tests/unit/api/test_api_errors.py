@@ -14,11 +14,19 @@ from models.errors import FacePassError
 # A new error must be put here: what does the API answer when it meets it?
 ANSWERS: dict[type[FacePassError], int] = {
     errors.InvalidPrefixError: 400,
+    errors.InvalidCursorError: 400,
+    errors.InvalidUploadError: 400,
     errors.EventNotFoundError: 404,
+    errors.PhotoNotFoundError: 404,
     errors.EventTakenError: 409,
+    errors.EventErasedError: 409,
+    errors.SelfieError: 422,
+    errors.FaceEngineError: 500,
+    errors.PhotosUnreachableError: 500,
     errors.DatabaseUnavailableError: 503,
     errors.DatabaseOutdatedError: 503,
     errors.OrchestratorUnavailableError: 503,
+    errors.ErasureIncompleteError: 503,
     # The operator's, or the flow's own; a caller of the API cannot change anything about them.
     errors.FacePassError: 500,
     errors.ConfigurationError: 500,
@@ -59,7 +67,8 @@ def test_an_error_answers_with_its_status_and_its_own_sentence(
 
     answer = TestClient(app).get("/")
     assert answer.status_code == status
-    assert answer.json() == {"detail": str(error)}
+    extras = {"code": "", "faces": []} if kind is errors.SelfieError else {}
+    assert answer.json() == {"detail": str(error)} | extras
     assert ErrorAnswer.model_validate(answer.json())
 
 

@@ -4,10 +4,10 @@ from hashlib import sha256
 from uuid import UUID
 
 import pytest
-from fastapi import Depends, FastAPI, HTTPException
+from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.testclient import TestClient
 
-from api import deps
+from api import deps, rate_limits
 from api.deps import parse_uuid, read_api_keys, require_api_key
 from models.errors import ConfigurationError
 from models.settings import Settings
@@ -74,6 +74,22 @@ def test_anything_else_is_refused_with_the_way_to_make_one_and_without_repeating
 # --- asking for a key ---
 
 
+def build_request(caller: str = "127.0.0.1", host: str = "127.0.0.1:8000") -> Request:
+    """A call of an application without a server."""
+    return Request(
+        {
+            "type": "http",
+            "app": FastAPI(),
+            "client": (caller, 50_000),
+            "headers": [(b"host", host.encode())],
+            "scheme": "http",
+            "path": "/",
+            "query_string": b"",
+            "server": ("127.0.0.1", 8000),
+        }
+    )
+
+
 @pytest.fixture
 def with_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two photographers have keys."""
@@ -83,7 +99,7 @@ def with_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("with_keys")
 def test_any_photographers_key_lets_in() -> None:
     for key in (ANNA, BORIS):
-        require_api_key(as_header(key))
+        require_api_key(build_request(), as_header(key))
 
 
 @pytest.mark.usefixtures("with_keys")
@@ -92,7 +108,7 @@ def test_any_photographers_key_lets_in() -> None:
 )
 def test_everything_else_is_401_even_the_digest_itself(key: str | None) -> None:
     with pytest.raises(HTTPException) as refusal:
-        require_api_key(as_header(key))
+        require_api_key(build_request(), as_header(key))
     assert (refusal.value.status_code, refusal.value.detail) == (
         401,
         "Missing or unknown X-API-Key",
@@ -102,7 +118,48 @@ def test_everything_else_is_401_even_the_digest_itself(key: str | None) -> None:
 def test_where_no_keys_are_set_none_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deps, "get_settings", lambda: Settings(api_keys=None))
     for key in (None, "", "anything"):
-        require_api_key(as_header(key))
+        require_api_key(build_request(), as_header(key))
+
+
+@pytest.mark.parametrize(
+    ("caller", "host"),
+    [
+        ("192.0.2.7", "127.0.0.1:8000"),  # served to others by another server than ours
+        ("127.0.0.1", "evil.example:8000"),  # a page's name that leads here
+        ("127.0.0.1", "127.0.0.1.evil.example"),
+        ("::ffff:192.0.2.7", "localhost"),
+    ],
+)
+def test_without_keys_nobody_but_this_machine_gets_in(
+    monkeypatch: pytest.MonkeyPatch, caller: str, host: str
+) -> None:
+    monkeypatch.setattr(deps, "get_settings", lambda: Settings(api_keys=None))
+    with pytest.raises(HTTPException) as refusal:
+        require_api_key(build_request(caller, host))
+    assert refusal.value.status_code == 403
+    assert "FACEPASS_API_KEYS" in refusal.value.detail
+
+
+@pytest.mark.usefixtures("with_keys")
+def test_with_keys_anybody_may_ask_from_anywhere() -> None:
+    request = build_request("192.0.2.7", "photos.example")
+    require_api_key(request, as_header(BORIS))
+    assert request.state.key_name == "boris"
+
+
+@pytest.mark.usefixtures("with_keys")
+def test_guessing_keys_is_slowed_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        rate_limits, "get_settings", lambda: Settings(guest_rate_limit="3/hour", api_keys=KEYS)
+    )
+    request = build_request("192.0.2.7")
+    statuses = []
+    for _ in range(5):
+        with pytest.raises(HTTPException) as refusal:
+            require_api_key(request, "guess")
+        statuses.append(refusal.value.status_code)
+    assert statuses == [401, 401, 401, 429, 429]
+    assert int((refusal.value.headers or {})["Retry-After"]) > 0
 
 
 @pytest.mark.usefixtures("with_keys")
@@ -119,7 +176,7 @@ def test_every_digest_is_compared_in_constant_time_whichever_fits(
 
     monkeypatch.setattr(deps.hmac, "compare_digest", record)
     try:
-        require_api_key(as_header(key))
+        require_api_key(build_request(), as_header(key))
     except HTTPException:
         assert key not in {ANNA, BORIS}
     offered = sha256((key or "").encode()).digest()

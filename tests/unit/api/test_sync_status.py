@@ -16,7 +16,13 @@ LONG_AGO = START_LIMIT + timedelta(seconds=1)
 
 
 def is_lost(
-    state: SyncState, beat: timedelta | None, phase: RunPhase, due: timedelta, *, queued: bool
+    state: SyncState,
+    beat: timedelta | None,
+    phase: RunPhase,
+    due: timedelta,
+    *,
+    queued: bool,
+    waiting: bool = False,
 ) -> bool:
     run = SyncRun(
         flow_run_id=uuid4(),
@@ -25,7 +31,8 @@ def is_lost(
         state=state,
     )
     run.state = state.value  # type: ignore[assignment]  # as it comes from the database
-    return _is_lost(run, RunReport(phase, None, due=utc_now() - due, is_queued=queued), beat)
+    report = RunReport(phase, due=utc_now() - due, is_queued=queued, is_waiting=waiting)
+    return _is_lost(run, report, beat)
 
 
 @pytest.mark.parametrize("beat", [None, FRESH, STALE])
@@ -56,3 +63,15 @@ def test_a_run_retried_by_hand_gets_time_to_start() -> None:
 def test_a_run_that_died_before_its_first_heartbeat_is_lost_in_the_end(phase: RunPhase) -> None:
     assert not is_lost(SyncState.PENDING, None, phase, FRESH, queued=False)
     assert is_lost(SyncState.PENDING, None, phase, LONG_AGO, queued=False)
+
+
+def test_a_run_whose_record_is_behind_is_lost_as_soon_as_any_other() -> None:
+    # PostgreSQL was restarted, so that the attempt's failure is not in the record; then worker and
+    # process were killed while the process waited for the next attempt.
+    assert is_lost(SyncState.RUNNING, STALE, RunPhase.RETRYING, FRESH, queued=False, waiting=True)
+    assert not is_lost(
+        SyncState.RUNNING, FRESH, RunPhase.RETRYING, FRESH, queued=False, waiting=True
+    )
+    # Killed after its first sign of life and before it had the event.
+    assert is_lost(SyncState.PENDING, STALE, RunPhase.RUNNING, STALE, queued=False)
+    assert not is_lost(SyncState.PENDING, STALE, RunPhase.RUNNING, FRESH, queued=False)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import peak
-from benchmarks.peak import PeakMeasurementError, measure_peak
+from benchmarks.peak import Peak, PeakMeasurementError, measure_peak, take_median
 
 
 @pytest.fixture(autouse=True)
@@ -49,3 +49,9 @@ def test_a_compiler_that_does_not_compile_is_no_compiler(
 def test_a_program_that_fails_is_told() -> None:
     with pytest.raises(PeakMeasurementError, match="ended with 2"):
         measure_peak(0)
+
+
+def test_a_round_on_a_quick_or_a_slow_clock_does_not_decide() -> None:
+    peaks = [Peak(2, gflops, "of a test", None) for gflops in (585.0, 430.0, 510.0)]
+    assert take_median(peaks).gflops == 510
+    assert take_median(peaks[:2]).gflops == 430

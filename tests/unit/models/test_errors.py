@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from models import errors
-from models.errors import FacePassError, PhotoUnavailableError
+from models.errors import FacePassError, PhotoUnavailableError, SelfieError
+from models.selfies import SelfieCode, SelfieFace
 from models.tables import PhotoReason
 
 CLASSES = [value for _, value in inspect.getmembers(errors, inspect.isclass)]
@@ -41,6 +42,12 @@ def test_an_unavailable_photo_may_travel_to_another_process_too() -> None:
     copy = travel(error)
     assert copy.reason == "empty"
     assert str(copy) == str(error)
+
+
+def test_a_selfies_refusal_travels_with_its_code_and_faces() -> None:
+    face = SelfieFace((0.0, 0.1, 0.2, 0.3), 0.9)
+    copy = travel(SelfieError("Several faces.", SelfieCode.SEVERAL_FACES, (face,)))
+    assert (str(copy), copy.code, copy.faces) == ("Several faces.", "several_faces", (face,))
 
 
 def travel(error: Any) -> Any:

@@ -1,6 +1,6 @@
 """An S3 client without S3: a dictionary of objects, and errors as boto3 raises them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
@@ -32,9 +32,11 @@ def make_error(code: str, status: int, operation: str = "GetObject") -> ClientEr
 
 @dataclass
 class FakeClient:
-    """Objects by key: their bytes, an error, or a ready answer; `pages` is what a listing gives."""
+    """Objects by key: bytes, an error, an answer or its maker; `pages` is what a listing gives."""
 
-    objects: dict[str, bytes | Exception | dict[str, Any]] = field(default_factory=dict)
+    objects: dict[str, bytes | Exception | dict[str, Any] | Callable[[], dict[str, Any]]] = field(
+        default_factory=dict
+    )
     pages: list[dict[str, Any] | Exception] = field(default_factory=list)
     calls: list[dict[str, Any]] = field(default_factory=list)
 
@@ -44,6 +46,8 @@ class FakeClient:
         found = self.objects.get(call["Key"], make_error("NoSuchKey", 404))
         if isinstance(found, Exception):
             raise found
+        if callable(found):
+            return found()
         return answer_bytes(found) if isinstance(found, bytes) else found
 
     def get_paginator(self, operation: str) -> "FakeClient":

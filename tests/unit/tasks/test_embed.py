@@ -18,6 +18,7 @@ from tasks.embed import build_cache_key, embed_photos
 from tasks.engine import PhotoReader
 from tasks.faces import CHANGED, UNREACHABLE, DetectedFaces, PhotoFaces, unpack_faces
 from tasks.outage import Outage
+from tasks.pixel_budget import PixelBudget
 from tests.photos import encode_jpeg
 from tests.unit.tasks.fake_s3 import FakeClient, make_bucket, make_error
 
@@ -103,6 +104,7 @@ class FakeEngine:
 
     def __init__(self) -> None:
         self.photos = 0
+        self.budget = PixelBudget(1_000_000)
 
     def embed_all(
         self, readers: Sequence[PhotoReader], customer: object

@@ -19,7 +19,7 @@ GUIDE_FIELDS = [
     *("updated", "failed", "no_face", "faces_found", "gone", "missing_originals", "seconds"),
 ]
 NUMBER = st.integers(0, 10**7)
-COUNTED = ("new_photos", "updated", "failed", "no_face", "pending", "faces_found")
+COUNTED = ("new_photos", "updated", "failed", "no_face", "erased", "pending", "faces_found")
 TALLIED = (
     *("listed", "existing", "skipped", "resting", "gone"),
     *("missing_originals", "planned"),
@@ -97,7 +97,8 @@ def test_the_total_is_the_sum_of_its_parts_whatever_the_counts(
     result = build_result(make_run(tallies, gone), counts, 1.0)
     parts = ("new_photos", "updated", "skipped", "failed")
     assert result["total_found"] == sum(result[part] for part in parts)
-    assert result["skipped"] == sum(tally["skipped"] for tally in tallies.values())
+    tallied = sum(tally["skipped"] for tally in tallies.values())
+    assert result["skipped"] == tallied + counts["erased"]
     assert result["missing_originals"] == sum(
         tally["missing_originals"] for tally in tallies.values()
     )
@@ -156,6 +157,13 @@ def test_a_skipped_sync_is_completed_under_its_own_name() -> None:
     state = build_final_state(hold(SyncState.SKIPPED, "Event 1 is being synced already."))
     assert (state.type, state.name) == (StateType.COMPLETED, "Skipped")
     assert (state.message, state.data) == ("Event 1 is being synced already.", None)
+
+
+def test_a_sync_that_an_erasure_stopped_is_called_cancelled_and_not_retried() -> None:
+    state = build_final_state(hold(SyncState.CANCELLED, "The event's faces were erased."))
+    assert (state.type, state.name) == (StateType.CANCELLED, "Cancelled")
+    assert state.is_final()
+    assert not state.is_failed()
 
 
 def test_a_sync_that_no_retry_heals_is_called_failed_and_not_retried() -> None:

@@ -30,7 +30,15 @@ from models.errors import (
 )
 from models.settings import Settings
 from tasks.s3_errors import explain_s3_error
-from tasks.storage import Bucket, list_s3_keys, list_s3_objects, open_bucket
+from tasks.storage import (
+    BODY_TRIES,
+    LONGEST_WAIT_S,
+    Bucket,
+    draw_wait,
+    list_s3_keys,
+    list_s3_objects,
+    open_bucket,
+)
 from tests.unit.tasks.fake_s3 import (
     ACCESS_KEY,
     SECRET_KEY,
@@ -253,6 +261,14 @@ def test_what_is_not_about_the_key_is_never_the_photos_fault(
     check_sentence(raised.value)
 
 
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that would have been waited between two looks at a photo."""
+    waited: list[float] = []
+    monkeypatch.setattr("tasks.storage.time.sleep", waited.append)
+    return waited
+
+
 class BrokenBody(BytesIO):
     """A connection that breaks while the photo is being read."""
 
@@ -272,15 +288,46 @@ class BrokenBody(BytesIO):
         RawReadTimeoutError(None, URL, "timed out"),  # type: ignore[arg-type]
     ],
 )
-def test_a_connection_that_breaks_in_the_middle_of_a_photo_is_s3_failing(error: Exception) -> None:
-    body = StreamingBody(BrokenBody(error), 50)  # type: ignore[arg-type]
+def test_a_connection_that_breaks_in_the_middle_of_a_photo_is_s3_failing(
+    error: Exception, waits: list[float]
+) -> None:
+    def answer() -> dict[str, Any]:
+        body = StreamingBody(BrokenBody(error), 50)  # type: ignore[arg-type]
+        return {"Body": body, "ContentLength": 50}
+
+    client = FakeClient(objects={"a.jpg": answer})
     with pytest.raises(S3DownloadError):
-        read({"Body": body, "ContentLength": 50})
+        make_bucket(client).read_photo("a.jpg", "e1", 100)
+    assert len(client.calls) == BODY_TRIES == len(waits) + 1
 
 
-def test_fewer_bytes_than_announced_are_s3_failing_not_a_truncated_photo() -> None:
+def test_fewer_bytes_than_announced_are_s3_failing_not_a_truncated_photo(
+    waits: list[float],
+) -> None:
+    def answer() -> dict[str, Any]:
+        return {"Body": StreamingBody(BytesIO(b"half"), 8), "ContentLength": 8}  # type: ignore[arg-type]
+
     with pytest.raises(S3DownloadError):
-        read({"Body": StreamingBody(BytesIO(b"half"), 8), "ContentLength": 8})  # type: ignore[arg-type]
+        make_bucket(FakeClient(objects={"a.jpg": answer})).read_photo("a.jpg", "e1", 100)
+
+
+def test_a_photo_whose_bytes_broke_off_once_is_read_again(waits: list[float]) -> None:
+    sizes = iter([8, 4])
+
+    def answer() -> dict[str, Any]:
+        return {"Body": StreamingBody(BytesIO(b"half"), next(sizes)), "ContentLength": 4}  # type: ignore[arg-type]
+
+    client = FakeClient(objects={"a.jpg": answer})
+    assert make_bucket(client).read_photo("a.jpg", "e1", 100) == b"half"
+    assert client.calls == [{"Bucket": "photos", "Key": "a.jpg", "IfMatch": '"e1"'}] * 2
+
+
+def test_waits_grow_differ_and_have_an_end() -> None:
+    for attempt, longest in ((1, 2.0), (2, 4.0), (9, LONGEST_WAIT_S)):
+        drawn = {draw_wait(attempt) for _ in range(100)}
+        assert len(drawn) > 50
+        assert 0 <= min(drawn) < max(drawn) <= longest
+        assert max(drawn) > longest / 2
 
 
 # --- opening ---

@@ -2,43 +2,56 @@
 
 from collections.abc import Iterator
 from io import BytesIO
-from typing import cast
+from typing import Any, cast
 from zipfile import ZIP_STORED, ZipFile
 
 import pytest
+from botocore.exceptions import ClientError, ConnectionClosedError
 from hypothesis import given
 from hypothesis import strategies as st
 
 from api.gallery.archive import stream_zip
 from api.gallery.file_names import MAX_NAME_BYTES, clean_name, name_files
-from models.errors import PhotoUnavailableError, S3DownloadError
+from models.errors import S3DownloadError
 from tasks.storage import Bucket
 
 
-class FakeBucket:
-    """Objects in memory; at most one of them is open at a time."""
+class Body:
+    """What S3 sends, piece by piece; at most one is open at a time."""
+
+    open = 0
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        assert Body.open == 0
+        Body.open += 1
+        self.pieces = [*pieces]
+
+    def read(self, _: int) -> bytes:
+        piece = self.pieces.pop(0) if self.pieces else b""
+        if piece == b"!":
+            raise ConnectionClosedError(endpoint_url="http://s3")
+        return piece
+
+    def close(self) -> None:
+        Body.open -= 1
+
+
+class Client:
+    """S3 in memory."""
 
     def __init__(self, objects: dict[str, list[bytes]]) -> None:
         self.objects = objects
-        self.open = 0
 
-    def open_object(self, key: str) -> tuple[int, Iterator[bytes]]:
-        if key not in self.objects:
-            raise PhotoUnavailableError("vanished")
-        assert self.open == 0
-        self.open += 1
-        return sum(map(len, self.objects[key])), self.read(key)
-
-    def read(self, key: str) -> Iterator[bytes]:
-        for piece in self.objects[key]:
-            if piece == b"!":
-                raise S3DownloadError("S3 unreachable.")
-            yield piece
-        self.open -= 1
+    def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803 (boto3's)
+        if Key not in self.objects:
+            missing = {"Error": {"Code": "NoSuchKey"}, "ResponseMetadata": {"HTTPStatusCode": 404}}
+            raise ClientError(missing, "GetObject")
+        pieces = self.objects[Key]
+        return {"ContentLength": sum(map(len, pieces)), "Body": Body(pieces)}
 
 
 def stream(objects: dict[str, list[bytes]], keys: list[str]) -> Iterator[bytes]:
-    bucket = cast(Bucket, FakeBucket(objects))
+    bucket = Bucket(cast(Any, Client(objects)), "photos", "http://s3/photos")
     return stream_zip(bucket, keys, missing_name="НЕ ХВАТАЕТ.txt", missing_text="Нет:")
 
 
@@ -72,6 +85,7 @@ def test_what_is_missing_is_skipped_and_listed_under_a_name_no_photo_has() -> No
 def test_a_failing_s3_breaks_the_download_rather_than_shortening_it() -> None:
     with pytest.raises(S3DownloadError):
         list(stream({"x/1.jpg": [b"1", b"!"], "x/2.jpg": [b"2"]}, ["x/1.jpg", "x/2.jpg"]))
+    assert Body.open == 0
 
 
 @pytest.mark.parametrize(

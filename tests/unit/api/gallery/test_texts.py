@@ -11,7 +11,7 @@ from api.gallery.language import choose_language
 from api.gallery.plurals import CATEGORIES, Language, choose_category
 from api.gallery.script_texts import SCRIPT_TEXTS
 from api.gallery.texts import CATALOGUE, PAGE_TEXTS, tell
-from models.errors import SelfieCode
+from models.selfies import SelfieCode
 from models.tables import PhotoReason
 
 FOLDER = Path(__file__).parents[4] / "api" / "gallery"

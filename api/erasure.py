@@ -1,0 +1,106 @@
+"""Erasing faces, and letting an event or a photo come back."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from pydantic import BaseModel, ConfigDict
+
+from api.deps import EventUuid
+from api.errors import describe_errors
+from models.erasures import restore_photo, resume_event
+from models.errors import EventNotFoundError
+from models.events import find_event
+from models.session import open_session
+from tasks.erasure import erase_event_faces, erase_photo_faces
+
+router = APIRouter(prefix="/api/v1/events/{event_uuid}", tags=["erasure"])
+
+PhotoId = Annotated[int, Path(ge=1, le=2**63 - 1, description="photo_id of the photos' list")]
+
+
+class ErasureAnswer(BaseModel):
+    """The receipt of an erasure; `result_storages` are where cached results were looked for."""
+
+    model_config = ConfigDict(
+        from_attributes=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "event_id": 1,
+                    "faces_erased": 311,
+                    "photos_affected": 150,
+                    "cached_results_erased": 3,
+                    "cached_bytes": 218000,
+                    "syncs_stopped": 0,
+                    "result_storages": ["local folder"],
+                    "erased_at": "2026-07-20T12:00:00Z",
+                }
+            ]
+        },
+    )
+    event_id: int
+    faces_erased: int
+    photos_affected: int
+    cached_results_erased: int
+    cached_bytes: int
+    syncs_stopped: int
+    result_storages: list[str]
+    erased_at: datetime
+
+
+class ReturnAnswer(BaseModel):
+    """What happens next to what may come back."""
+
+    event_id: int
+    message: str
+
+
+@router.delete("/faces", responses=describe_errors(400, 404, 503))
+def erase_faces(event_uuid: EventUuid) -> ErasureAnswer:
+    """Erase every face of an event, cached ones too; it takes no syncs until it is resumed.
+
+    A sync under way is stopped and stores nothing more. 503 when a part could not be reached:
+    send the call again, it is safe.
+    """
+    receipt = erase_event_faces(_find_event_id(event_uuid))
+    if receipt is None:
+        raise EventNotFoundError("Event not found")
+    return ErasureAnswer.model_validate(receipt)
+
+
+@router.post("/resume", responses=describe_errors(400, 404, 503))
+def resume_syncs(event_uuid: EventUuid) -> ReturnAnswer:
+    """Let an erased event sync again; its next sync reads every photo anew.
+
+    Photos that were erased by themselves stay erased.
+    """
+    with open_session() as session:
+        event = resume_event(session, find_event(session, event_uuid).id or 0)
+        return ReturnAnswer(
+            event_id=event.id or 0,
+            message=f"Event {event.name} takes syncs; what was erased is read by the next one",
+        )
+
+
+@router.delete("/photos/{photo_id}", responses=describe_errors(400, 404, 503))
+def erase_photo(event_uuid: EventUuid, photo_id: PhotoId) -> ErasureAnswer:
+    """Erase one photo's faces, for good: no sync reads this key again, even with a new file.
+
+    All of the event's cached results go with it, since they hold many photos' faces each.
+    """
+    return ErasureAnswer.model_validate(erase_photo_faces(_find_event_id(event_uuid), photo_id))
+
+
+@router.post("/photos/{photo_id}/restore", responses=describe_errors(400, 404, 503))
+def restore_erased_photo(event_uuid: EventUuid, photo_id: PhotoId) -> ReturnAnswer:
+    """Take back the erasure of one photo: the next sync reads it again."""
+    event_id = _find_event_id(event_uuid)
+    with open_session() as session:
+        photo = restore_photo(session, event_id, photo_id)
+        return ReturnAnswer(event_id=event_id, message=f"The next sync reads {photo.s3_key}")
+
+
+def _find_event_id(event_uuid: EventUuid) -> int:
+    with open_session() as session:
+        return find_event(session, event_uuid).id or 0

@@ -1,0 +1,166 @@
+"""An HTTP proxy in front of the real S3 that answers a share of the requests as a sick one does."""
+
+import http.client
+import random
+import socket
+import struct
+import sys
+import threading
+import time
+from contextlib import suppress
+from enum import StrEnum
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+SLOW_S = 1.5  # longer than the patience the campaign's worker has (FACEPASS_S3_TIMEOUT_S)
+# Said by the two servers to each other, never passed on.
+HOP = {"connection", "keep-alive", "transfer-encoding"}
+
+
+class Sickness(StrEnum):
+    """What a request may meet."""
+
+    ERROR_500 = "500"
+    SLOW_DOWN_503 = "503"
+    SLOW = "slow"
+    HALF_BODY = "half a body"
+    RESET = "reset"
+
+
+class S3Proxy:
+    """Passes requests on to `target_url`, signatures and all; threads may change it at any time."""
+
+    def __init__(self, target_url: str, seed: int = 0) -> None:
+        address = urlsplit(target_url)
+        self._target = (address.hostname or "127.0.0.1", address.port or 80)
+        self._chance = random.Random(seed)  # noqa: S311 - a seeded campaign, no secrets
+        self._lock, self._turn = threading.Lock(), threading.Lock()
+        self._sickness: Sickness | None = None
+        self._share = 0.0
+        self.pace_s = 0.0  # the least time between two photos: a slow line, so that syncs last
+        self.requests = 0
+        self.hits = 0  # requests that met the present sickness
+        self._most = 0
+        self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"proxy": self}))
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def sicken(self, sickness: Sickness, share: float, times: int = sys.maxsize) -> None:
+        """Let this share of the requests (0..1) meet a sickness, so often or until mended."""
+        with self._lock:
+            self._sickness, self._share, self._most, self.hits = sickness, share, times, 0
+
+    def mend(self) -> None:
+        """Pass everything on."""
+        with self._lock:
+            self._sickness = None
+
+    def draw(self) -> Sickness | None:
+        """What the next request meets."""
+        with self._lock:
+            self.requests += 1
+            is_over = self._sickness is None or self.hits >= self._most
+            if is_over or self._chance.random() >= self._share:
+                return None
+            self.hits += 1
+            return self._sickness
+
+    def wait_for_turn(self) -> None:
+        """Hold a photo back, so that no more of them come a second than the pace allows."""
+        if self.pace_s:
+            with self._turn:
+                time.sleep(self.pace_s)
+
+    def forward(
+        self, path: str, headers: dict[str, str]
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
+        """The real server's status, headers and body. Raises OSError or HTTPException."""
+        connection = http.client.HTTPConnection(*self._target, timeout=30)
+        try:
+            # The Host that was signed goes along in `headers`.
+            connection.putrequest("GET", path, skip_host=True, skip_accept_encoding=True)
+            for name, value in headers.items():
+                connection.putheader(name, value)
+            connection.endheaders()
+            answer = connection.getresponse()
+            return answer.status, answer.getheaders(), answer.read()
+        finally:
+            connection.close()
+
+
+class _Server(ThreadingHTTPServer):
+    """Clients of a campaign are killed: their ends are no news."""
+
+    def handle_error(self, *_: object) -> None:
+        """Be quiet."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One connection of a client; `proxy` says what its requests meet."""
+
+    proxy: S3Proxy
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # headers and body in one packet: two cost 40 ms
+
+    def do_GET(self) -> None:  # the name http.server asks for; a worker only lists and reads
+        """One request."""
+        sickness = self.proxy.draw()
+        if sickness is Sickness.RESET:
+            self._reset()
+        elif sickness is Sickness.ERROR_500:
+            self._refuse(500, "InternalError")
+        elif sickness is Sickness.SLOW_DOWN_503:
+            self._refuse(503, "SlowDown")
+        else:
+            if sickness is Sickness.SLOW:
+                time.sleep(SLOW_S)
+            elif "/previews/" in self.path.partition("?")[0]:
+                self.proxy.wait_for_turn()
+            self._pass_on(half=sickness is Sickness.HALF_BODY)
+
+    def _pass_on(self, *, half: bool) -> None:
+        headers = {k: v for k, v in self.headers.items() if k.lower() not in HOP}
+        try:
+            status, pairs, content = self.proxy.forward(self.path, headers)
+        except (OSError, http.client.HTTPException):
+            self._reset()  # as if this were the server that is away
+            return
+        kept = [(k, v) for k, v in pairs if k.lower() not in {*HOP, "content-length"}]
+        self._answer(status, kept, content, len(content) // 2 if half else len(content))
+
+    def _refuse(self, status: int, code: str) -> None:
+        text = f"<Error><Code>{code}</Code><Message>injected</Message></Error>".encode()
+        self._answer(status, [("Content-Type", "application/xml")], text, len(text))
+
+    def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes, sent: int) -> None:
+        self.send_response(status)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        with suppress(OSError):  # the client lost its patience, which was meant
+            self.wfile.write(body[:sent])
+            self.wfile.flush()
+        self.close_connection = sent < len(body)
+
+    def _reset(self) -> None:
+        """RST instead of an orderly end."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
+
+    def log_message(self, *_: object) -> None:
+        """Be quiet."""

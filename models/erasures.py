@@ -1,0 +1,162 @@
+"""Erasures: what it means in the database that an event's faces, or one photo's, are forgotten.
+
+Photos keep their rows: what happened is told, and counted. Whoever erases locks the event's row,
+as every transaction that stores faces does, so that each sees the other's work or comes first.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Result, delete, func, text, update
+from sqlmodel import Session, col, select
+
+from models.errors import EventErasedError, PhotoNotFoundError
+from models.events import extend_activity, lock_event
+from models.tables import Event, Face, Photo, PhotoStatus, SyncRun, SyncState, utc_now
+
+
+@dataclass(frozen=True)
+class ErasedRows:
+    """What an erasure found in the database."""
+
+    faces: int
+    photos: int
+    syncs: int
+    erased_at: datetime
+
+
+# Failed photos never had faces and keep their reason; those erased alone keep their flag. A run
+# that had stored a photo still counts it; one that had not never will.
+_FORGET_PHOTOS = text("""
+UPDATE photo SET status = 'erased', reason = NULL, confidence = 0, pack_id = NULL,
+       processed_at = NULL,
+       sync_run_id = CASE WHEN status = 'pending' THEN NULL ELSE sync_run_id END,
+       batch = CASE WHEN status = 'pending' THEN NULL ELSE batch END
+WHERE event_id = :event_id AND status NOT IN ('failed', 'erased')
+""")
+
+
+def require_syncable(event: Event) -> None:
+    """Raise EventErasedError for an event that was erased and not resumed."""
+    if event.erased_at is not None:
+        raise EventErasedError
+
+
+def erase_event_rows(
+    session: Session, event_id: int, *, inactive_since: datetime | None = None
+) -> ErasedRows | None:
+    """Erase an event's faces of all packs, and stop its syncs; it takes none until resumed.
+
+    With `inactive_since` only an event that is still untouched and has not been active since
+    then: None for another. Erasing twice is harmless. Raises EventNotFoundError.
+    """
+    event = lock_event(session, event_id)
+    if inactive_since is not None and (event.erased_at or event.active_until >= inactive_since):
+        return None
+    now = utc_now()
+    event.sync_epoch += 1
+    event.erased_at = event.erased_at or now
+    event.last_erasure_at = now
+    event.pending_prefixes = []
+    session.add(event)
+    session.flush()
+    syncs = _stop_syncs(session, event_id)
+    photos = _count(session.execute(_FORGET_PHOTOS, {"event_id": event_id}))
+    faces = _count(session.execute(delete(Face).where(col(Face.event_id) == event_id)))
+    return ErasedRows(faces, photos, syncs, event.erased_at)
+
+
+def _stop_syncs(session: Session, event_id: int) -> int:
+    """End the event's unfinished runs; no run goes on with a plan of before the erasure."""
+    stopped = session.execute(
+        update(SyncRun)
+        .where(col(SyncRun.event_id) == event_id, col(SyncRun.finished_at).is_(None))
+        .values(
+            state=SyncState.CANCELLED,
+            detail=str(EventErasedError()),
+            next_try_at=None,
+            finished_at=func.now(),
+        )
+    )
+    session.execute(
+        update(SyncRun)
+        .where(col(SyncRun.event_id) == event_id, col(SyncRun.state) != SyncState.COMPLETED)
+        .values(planned=False, tallies={}, gone=0)
+    )
+    return _count(stopped)
+
+
+def erase_photo_rows(session: Session, event_id: int, photo_id: int) -> ErasedRows:
+    """Erase one photo's faces, for good: no sync reads this key until the photo is restored.
+
+    A sync under way goes on and counts it as skipped. Raises PhotoNotFoundError for a photo that
+    is not the event's.
+    """
+    event = lock_event(session, event_id)
+    photo = _find_photo(session, event_id, photo_id)
+    event.last_erasure_at = utc_now()
+    photo.status, photo.reason, photo.confidence = PhotoStatus.ERASED, None, 0.0
+    photo.pack_id = photo.processed_at = None
+    photo.erased_alone = True
+    session.add_all([event, photo])
+    session.flush()
+    faces = _count(session.execute(delete(Face).where(col(Face.photo_id) == photo_id)))
+    return ErasedRows(faces, 1, 0, event.last_erasure_at)
+
+
+def restore_photo(session: Session, event_id: int, photo_id: int) -> Photo:
+    """Let the next sync read a photo again that was erased by itself; others stay as they are.
+
+    Raises PhotoNotFoundError.
+    """
+    lock_event(session, event_id)
+    photo = _find_photo(session, event_id, photo_id)
+    photo.erased_alone = False
+    session.add(photo)
+    session.flush()
+    return photo
+
+
+def resume_event(session: Session, event_id: int) -> Event:
+    """Let an erased event sync again, from the beginning: the next sync reads every photo anew.
+
+    Photos that were erased by themselves stay erased.
+    """
+    event = lock_event(session, event_id)
+    event.erased_at = None
+    extend_activity(session, event)
+    return event
+
+
+def read_last_erasure(session: Session, event_id: int) -> datetime | None:
+    """When something of the event was last erased: another value tells of another erasure."""
+    query = select(Event.last_erasure_at).where(Event.id == event_id)
+    return session.exec(query).one_or_none()
+
+
+def list_expired_events(session: Session, retention: timedelta) -> list[int]:
+    """Events whose active time ended longer ago than faces are kept."""
+    query = select(Event.id).where(
+        col(Event.erased_at).is_(None), col(Event.active_until) < utc_now() - retention
+    )
+    return [event_id for event_id in session.exec(query.order_by(col(Event.id))) if event_id]
+
+
+def list_erasures(session: Session, since: datetime) -> Sequence[tuple[int, datetime]]:
+    """Events of which something was erased since then, each with the newest moment."""
+    query = select(Event.id, Event.last_erasure_at).where(col(Event.last_erasure_at) >= since)
+    return [(event_id, at) for event_id, at in session.exec(query) if event_id and at]
+
+
+def _find_photo(session: Session, event_id: int, photo_id: int) -> Photo:
+    query = select(Photo).where(Photo.id == photo_id, Photo.event_id == event_id)
+    photo = session.exec(query.with_for_update()).one_or_none()
+    if photo is None:
+        raise PhotoNotFoundError("Photo not found")
+    return photo
+
+
+def _count(result: Result[Any]) -> int:
+    return int(result.rowcount)  # type: ignore[attr-defined]
