@@ -53,11 +53,15 @@ def decode_photo(
     if count_claimed_pixels(content, kind) > max_pixels:
         raise PhotoUnavailableError(PhotoReason.TOO_MANY_PIXELS)
     Image.MAX_IMAGE_PIXELS = None  # the limit is ours, and told as a reason of ours
-    return _copy_as_bgr(_decode_upright(content, kind, max_pixels, reserve))
+    return _copy_as_bgr(_decode_upright(content, kind, max_pixels, reserve, enough_pixels))
 
 
 def _decode_upright(
-    content: bytes, kind: str, max_pixels: int, reserve: Callable[[int], None] | None
+    content: bytes,
+    kind: str,
+    max_pixels: int,
+    reserve: Callable[[int], None] | None,
+    enough_pixels: int | None,
 ) -> Image.Image:
     """The picture as RGB. What its decoder held, up to 16 bytes a pixel, is free on return."""
     # The first bytes are a photo's: what fails from here on is missing or damaged.
