@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-unit bench bench-scale bench-latency bench-search gate lint format lock faults hostile
+.PHONY: help setup demo up demo-event test test-unit bench bench-scale bench-latency bench-search gate lint format lock faults hostile
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ demo: $(READY) ## the main job once, on sample photos; leaves nothing running
 
 up: $(READY) ## the whole stack in the foreground; data stays in .facepass/
 	@exec python -m deployments.stack
+
+demo-event: $(READY) ## an event with sample photos for the stack that runs; prints its gallery
+	@python -m deployments.demo_event
 
 bench-scale: $(READY) ## what planning and storing cost at 100,000 photos; about ten minutes
 	@python -m benchmarks.scale

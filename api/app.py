@@ -8,7 +8,7 @@ from fastapi import Depends, FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from api import erasure, events, health, metrics, search, sync, upkeep
+from api import erasure, events, gallery, health, metrics, search, sync, upkeep
 from api.access_log import AccessLog, silence_servers
 from api.body_limits import BodyLimits
 from api.deps import read_api_keys, require_api_key
@@ -61,6 +61,7 @@ def create_app() -> FastAPI:
     app.include_router(
         search.router, dependencies=guests, responses=describe_errors(401, 403, 413, 429)
     )
+    app.include_router(gallery.router, dependencies=guests)
     for router in (health.router, metrics.router):
         app.include_router(router)
     return app

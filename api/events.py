@@ -70,13 +70,21 @@ def read_event_details(event_uuid: EventUuid, request: Request) -> EventDetails:
 def read_photos(
     event_uuid: EventUuid,
     status: PhotoStatus | None = None,
+    original_missing: bool | None = None,
     cursor: Annotated[int, Query(ge=0, le=2**63 - 1)] = 0,
     limit: Annotated[int, Query(ge=1, le=PAGE_LIMIT)] = 100,
 ) -> PhotoPage:
     """What became of each photo, and why; in the order in which they were first seen."""
     with open_session() as session:
         event = find_event(session, event_uuid)
-        rows = list_photos(session, event.id or 0, status=status, after=cursor, limit=limit)
+        rows = list_photos(
+            session,
+            event.id or 0,
+            status=status,
+            original_missing=original_missing,
+            after=cursor,
+            limit=limit,
+        )
     photos = [
         PhotoAnswer(**photo.model_dump(), photo_id=photo.id, faces=faces) for photo, faces in rows
     ]

@@ -7,5 +7,6 @@ Where do I go to…?
     start, read or end a flow run      orchestrator.py
     share results between machines     result_storage.py
     change what `make up` starts       stack/
-    change what `make demo` shows      demo.py, sample_photos.py
+    change what `make demo` shows      demo.py, sample_event.py, sample_photos.py
+    fill a gallery to look at          demo_event.py
 """

@@ -7,30 +7,20 @@ import json
 import os
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-import boto3
 import httpx
-from botocore.config import Config
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from deployments.sample_event import console, create_event, sync_event, upload_photos
 from deployments.sample_photos import SamplePhoto, make_sample_photos
 from deployments.stack.signals import interrupt_on_signals
 from deployments.stack.stack import EmbeddedStack
 from models.errors import FacePassError, StackError
 from models.settings import Settings
 
-EVENT_NAME = "Свадьба"
-POLL_S = 0.2
-SYNC_LIMIT_S = 300
-OVER = {"completed", "failed", "crashed", "cancelled", "skipped"}
 # What the demo takes from the caller; everything else would lead it to the caller's own servers.
 KEPT_SETTINGS = {"FACEPASS_MODEL_PACK", "FACEPASS_MODEL_ROOT"}
-
-console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def main() -> int:
@@ -69,10 +59,10 @@ def run_demo(home: Path) -> dict[str, Any]:
             timeout=30,
             trust_env=False,
         ) as api:
-            event = _create_event(api)
-            _upload(stack.environment, event["s3_prefix"], photos)
-            first = _sync(api, event, "First sync", prefect_ui)
-            second = _sync(api, event, "Second sync", prefect_ui)
+            event = create_event(api)
+            upload_photos(stack.environment, event["s3_prefix"], photos)
+            first = sync_event(api, event, "First sync", prefect_ui)
+            second = sync_event(api, event, "Second sync", prefect_ui)
         console.print("Stopping ...")
     check_runs(photos, first, second)
     return {"first": first, "second": second}
@@ -98,78 +88,6 @@ def check_runs(photos: list[SamplePhoto], first: dict[str, Any], second: dict[st
                 f"The {title} sync says {wrong}; the photos contain "
                 f"{ {name: wanted[name] for name in wrong} }."
             )
-
-
-def _create_event(api: httpx.Client) -> dict[str, Any]:
-    event: dict[str, Any] = (
-        api.post("/api/v1/events", json={"name": EVENT_NAME}).raise_for_status().json()
-    )
-    console.print(f"\nEvent {event['name']}: its previews go to {event['s3_prefix']}")
-    return event
-
-
-def _upload(environment: dict[str, str], s3_prefix: str, photos: list[SamplePhoto]) -> None:
-    client = boto3.client(
-        "s3",
-        endpoint_url=environment["FACEPASS_S3_ENDPOINT_URL"],
-        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-        region_name=environment["AWS_DEFAULT_REGION"],
-        config=Config(proxies={}),
-    )
-    originals_prefix = s3_prefix.replace("/previews/", "/originals/")
-    for photo in photos:
-        for prefix, body in ((s3_prefix, photo.preview), (originals_prefix, photo.original)):
-            client.put_object(
-                Bucket=environment["FACEPASS_S3_BUCKET"], Key=f"{prefix}{photo.name}", Body=body
-            )
-    console.print(f"Uploaded {len(photos)} previews and their originals to S3.\n")
-
-
-def _sync(api: httpx.Client, event: dict[str, Any], title: str, prefect_ui: str) -> dict[str, Any]:
-    """One sync through the REST call, with a progress bar; its result. Raises StackError."""
-    body = {"event_uuid": event["event_uuid"], "s3_prefix": event["s3_prefix"]}
-    started = api.post("/api/v1/faces/sync-s3", json=body).raise_for_status().json()
-    task_id = started["task_id"]
-    console.print(f"{title}: {started['message']}")
-    console.print(f"  watch it in Prefect: {prefect_ui}/runs/flow-run/{task_id}")
-    status = _follow(api, task_id)
-    if status["state"] != "completed":
-        raise StackError(f"{title} ended as {status['state']}: {status['detail']}")
-    result: dict[str, Any] = status["result"]
-    console.print(
-        f"  {result['message']}: {result['skipped']} skipped, {result['failed']} failed, "
-        f"{result['no_face']} without a face, {result['faces_found']} faces, "
-        f"{result['seconds']} s\n"
-    )
-    return result
-
-
-def _follow(api: httpx.Client, task_id: str) -> dict[str, Any]:
-    columns = (
-        TextColumn("  {task.description:<9}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    deadline = time.monotonic() + SYNC_LIMIT_S
-    with Progress(*columns, console=console) as progress:
-        bar = progress.add_task("pending", total=None)
-        while time.monotonic() < deadline:
-            status: dict[str, Any] = (
-                api.get(f"/api/v1/faces/sync-s3/{task_id}").raise_for_status().json()
-            )
-            done = status["progress"]
-            progress.update(
-                bar,
-                description=status["state"],
-                completed=done["processed"],
-                total=done["total"] or None,
-            )
-            if status["state"] in OVER:
-                return status
-            time.sleep(POLL_S)
-    raise StackError(f"The sync did not end within {SYNC_LIMIT_S} s.")
 
 
 def _forget_outside_servers() -> None:

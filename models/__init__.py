@@ -11,4 +11,6 @@ Where do I go to…?
     add a selfie's refusal        selfies.py
     change a first batch's size   first_batch.py
     see what /metrics counts      statistics.py
+    say which photos guests see   gallery.py
+    see what an erasure changes   erasures.py
 """

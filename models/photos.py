@@ -29,7 +29,13 @@ def count_faces(session: Session, event_id: int) -> int:
 
 
 def list_photos(
-    session: Session, event_id: int, *, status: PhotoStatus | None, after: int, limit: int
+    session: Session,
+    event_id: int,
+    *,
+    status: PhotoStatus | None,
+    original_missing: bool | None = None,
+    after: int,
+    limit: int,
 ) -> Sequence[tuple[Photo, int]]:
     """Photos with their numbers of faces, by id, those after `after`."""
     faces = (
@@ -42,6 +48,8 @@ def list_photos(
     query = select(Photo, faces).where(Photo.event_id == event_id, col(Photo.id) > after)
     if status is not None:
         query = query.where(Photo.status == status)
+    if original_missing is not None:
+        query = query.where(Photo.original_missing == original_missing)
     return session.exec(query.order_by(col(Photo.id)).limit(limit)).all()
 
 

@@ -68,6 +68,10 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(
         20_000_000, ge=1, description="largest upload that is read, bytes"
     )
+    privacy_contact: str | None = Field(
+        None,
+        description="who is responsible and how to be erased; shown in the gallery",
+    )
     prefect_port: int = Field(4200, description="port of the embedded Prefect server")
     s3_port: int = Field(8333, description="port of the embedded S3 server")
     home: Path = Field(Path(".facepass"), description="folder of the embedded stack's data")

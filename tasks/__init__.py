@@ -11,6 +11,7 @@ Where do I go to…?
     see how a selfie is searched with                search.py, selfie.py, close_ups.py
     change from when on a face is shown              thresholds.py
     see how guests' links are signed                 links.py
+    see how a zip's originals are read               originals.py
     add a model pack                                 packs.py, pack_install.py, pack_loading.py
     see what is cached, under which key, and where   embed.py, result_storage.py
     see what is stored when                          batches.py

@@ -1,5 +1,8 @@
 """What S3's refusals mean: for one photo, for the whole sync, or for another try."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -9,7 +12,7 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 
-from models.errors import FacePassError, S3AccessError, S3DownloadError
+from models.errors import FacePassError, PhotoUnavailableError, S3AccessError, S3DownloadError
 from models.tables import PhotoReason
 
 # What no second try heals. Everything else that is not about one key is S3 failing.
@@ -56,3 +59,17 @@ def explain_s3_error(error: BotoCoreError | ClientError, bucket: str) -> FacePas
             return S3AccessError(_FINAL_CODES[code].format(bucket=bucket))
         return S3DownloadError(f"S3 is failing (it answered {code}).")
     return S3DownloadError(f"S3 unreachable ({type(error).__name__}).")
+
+
+@contextmanager
+def map_object_errors(bucket: str) -> Iterator[None]:
+    """Raise boto3's errors about one object as PhotoUnavailableError, all others as S3's own."""
+    try:
+        yield
+    except ClientError as error:
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if is_about_key(status, error.response.get("Error", {}).get("Code", "")):
+            raise PhotoUnavailableError(KEY_REASONS.get(status, UNREADABLE)) from error
+        raise explain_s3_error(error, bucket) from error
+    except BotoCoreError as error:
+        raise explain_s3_error(error, bucket) from error

@@ -51,7 +51,8 @@ def describe_stack(stack: EmbeddedStack) -> list[str]:
     plan = stack.plan
     rows = {
         "API": f"{plan.api_url}  (try {plan.api_url}/docs)",
-        "Gallery": f"{plan.settings.public_url or plan.api_url}/gallery/",
+        "Gallery": "each event has its own link, gallery_url; "
+        "`make demo-event` adds one with photos",
         "Prefect": plan.prefect_api_url.removesuffix("/api"),
         "S3": f"{plan.environment.get('FACEPASS_S3_ENDPOINT_URL', 'AWS')}, "
         f"bucket {plan.environment['FACEPASS_S3_BUCKET']}",

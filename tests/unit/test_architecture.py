@@ -24,12 +24,17 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "flows": ("tasks",),
     # Starting runs of a deployment is the orchestrator's alone.
     "flows.resync_events": ("tasks", "deployments.orchestrator"),
-    "api": ("deployments", "models", "tasks.storage", "tasks.links", "tasks.erasure"),
+    "api": (
+        *("deployments", "models"),
+        *("tasks.storage", "tasks.links", "tasks.originals", "tasks.erasure"),
+    ),
     "deployments": (),
     "deployments.stack": ("models", "tasks"),
     "deployments.push": ("models", "tasks"),
     "deployments.demo": ("models", "tasks"),
     "deployments.sample_photos": ("models", "tasks"),
+    "deployments.sample_event": (),
+    "deployments.demo_event": (),
 }
 # What may be imported inside a function as well: loaded only by those who call it.
 LAZY_ARROWS: dict[str, tuple[str, ...]] = {
@@ -48,6 +53,8 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "botocore": ("tasks", "deployments"),
     "fastapi": ("api",),
     "uvicorn": ("api",),
+    "jinja2": ("api",),
+    "zipstream": ("api",),
     "alembic": ("models",),
     "sqlalchemy": ("models", "tasks", "api"),
     "sqlmodel": ("models", "tasks", "api"),

@@ -1,0 +1,17 @@
+"""The guests' page: an event's photos, "find me", downloads. Server-rendered, no build step.
+
+Promise: a page gives away nothing but the event's name and photos; bytes come from S3 by links
+signed for a short time, a zip aside.
+
+Where do I go to…?
+    change a route                  pages.py
+    change a word                   texts.py
+    change how it looks             templates/, static/
+    change how many is told         plurals.py
+    change what a browser may load  headers.py
+    change what is in a zip         archive.py, file_names.py
+"""
+
+from api.gallery.pages import router
+
+__all__ = ["router"]

@@ -1,0 +1,334 @@
+"""The gallery in a real browser, on the real stack: a guest's whole way, and a photographer's."""
+
+import re
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import httpx
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from PIL import Image, ImageFilter
+from playwright.sync_api import Page, Route, expect
+
+from deployments.sample_photos import make_sample_photos
+from tests.e2e.conftest import DESKTOP, PHONE
+from tests.guests import ASTRONAUT, take_selfie
+from tests.photos import encode_jpeg, read_group, read_sample
+
+RUSSIAN, ENGLISH = "ru-RU", "en-GB"
+VISITS = pytest.mark.parametrize(
+    ("device", "locale"), [(PHONE, RUSSIAN), (DESKTOP, ENGLISH)], ids=["phone-ru", "desktop-en"]
+)
+FIRST_VIEW_BYTES = 200_000
+
+
+def hand_over(page: Page, selfie: "Image.Image | bytes", name: str = "me.jpg") -> None:
+    """Consent, and choose a file, as a guest's browser does."""
+    page.get_by_role("checkbox").check()
+    content = selfie if isinstance(selfie, bytes) else encode_jpeg(selfie, quality=95)
+    file = {"name": name, "mimeType": "image/jpeg", "buffer": content}
+    page.locator("#file").set_input_files(files=[file])  # type: ignore[list-item]
+
+
+def find_person(page: Page, person: int) -> None:
+    hand_over(page, take_selfie(person))
+    expect(page.locator("#results-title")).to_be_focused()
+
+
+def list_found(page: Page) -> list[str]:
+    """File names of the photos shown as found."""
+    alts = [image.get_attribute("alt") or "" for image in page.locator("#results img").all()]
+    return sorted(alt.rpartition(": ")[2] for alt in alts)
+
+
+def name_samples(title: str) -> list[str]:
+    return [f"{title}_{number:02d}.jpg" for number in range(1, 19)]
+
+
+def read_original(name: str) -> bytes:
+    (photo,) = [photo for photo in make_sample_photos() if photo.name == name]
+    return photo.original
+
+
+def check_access(page: Page) -> None:
+    """axe-core finds nothing serious in the page as it is now."""
+    violations = Axe().run(page).response["violations"]
+    bad = [
+        (found["id"], [node["html"] for node in found["nodes"]])
+        for found in violations
+        if found["impact"] in {"serious", "critical"}
+    ]
+    assert bad == []
+
+
+# --- a guest's whole way ---
+
+
+@VISITS
+def test_a_guest_finds_exactly_their_photos_and_downloads_them(
+    visit: Callable[..., Page], device: dict[str, Any], locale: str
+) -> None:
+    page = visit(device, locale)
+    expect(page.locator("html")).to_have_attribute("lang", locale[:2])
+    expect(page.get_by_role("heading", level=1)).to_have_text("Свадьба")
+    expect(page.locator("#count")).to_have_text("41 фото" if locale == RUSSIAN else "41 photos")
+    assert page.evaluate("document.documentElement.scrollWidth") == page.viewport_size["width"]
+    assert page.evaluate("shifts") == []
+    check_access(page)
+
+    find_person(page, ASTRONAUT)
+
+    assert list_found(page) == name_samples("portrait")
+    words = "Нашли вас на 18 фото" if locale == RUSSIAN else "Found you in 18 photos"
+    expect(page.locator("#results-title")).to_have_text(words)
+    assert page.evaluate("document.documentElement.scrollWidth") == page.viewport_size["width"]
+    check_access(page)
+
+    page.locator("#surely .cell").first.click()
+    check_access(page)
+    with page.expect_download() as one:
+        page.locator("#download").click()
+    name = one.value.suggested_filename
+    assert name in name_samples("portrait")
+    assert Path(one.value.path()).read_bytes() == read_original(name)
+    page.keyboard.press("Escape")
+
+    with page.expect_download() as download:
+        page.locator("#surely .downloads button").click()
+    assert download.value.suggested_filename == "Свадьба.zip"
+    archive = ZipFile(download.value.path())
+    assert archive.testzip() is None
+    assert archive.read(name) == read_original(name)
+    assert set(archive.namelist()) <= set(name_samples("portrait"))
+
+
+def test_a_guest_of_the_group_finds_the_group(visit: Callable[..., Page]) -> None:
+    page = visit()
+    find_person(page, 1)
+    assert list_found(page) == name_samples("ceremony")
+
+
+def test_of_several_faces_a_guest_chooses_theirs(visit: Callable[..., Page]) -> None:
+    page = visit(PHONE, RUSSIAN)
+    hand_over(page, read_group())
+    chooser = page.get_by_role("dialog", name="Кто из них вы?")
+    expect(chooser).to_contain_text("На снимке 6 лиц.")
+    expect(chooser.get_by_role("button", name="Лицо 1 из 6")).to_be_focused()
+    check_access(page)
+
+    page.keyboard.press("Escape")
+    expect(page.locator("#message")).to_have_text("На снимке несколько лиц. Выберите своё.")
+    hand_over(page, read_group())
+    chooser.get_by_role("button", name="Лицо 3 из 6").click()
+
+    expect(page.locator("#results-title")).to_be_focused()
+    assert list_found(page) == name_samples("ceremony")
+
+
+def test_the_whole_way_by_keyboard_alone(visit: Callable[..., Page]) -> None:
+    page = visit()
+    press = page.keyboard.press
+    press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    for _ in range(2):
+        press("Tab")
+    expect(page.get_by_role("checkbox")).to_be_focused()
+    press("Tab")
+    expect(page.get_by_role("button", name="Choose a photo")).to_be_focused()
+    press("Enter")  # without consent nothing is chosen, and the guest is told why
+    expect(page.get_by_role("checkbox")).to_be_focused()
+    expect(page.locator("#message")).to_contain_text("tick your consent")
+    press("Space")
+    press("Tab")
+    with page.expect_file_chooser() as chooser:
+        press("Enter")
+    selfie = encode_jpeg(take_selfie(ASTRONAUT), quality=95)
+    chooser.value.set_files({"name": "me.jpg", "mimeType": "image/jpeg", "buffer": selfie})
+    expect(page.locator("#results-title")).to_be_focused()
+
+    while not page.evaluate("document.activeElement.classList.contains('cell')"):
+        press("Tab")
+    press("Enter")
+    viewer = page.get_by_role("dialog", name="Photo viewer")
+    expect(viewer.get_by_role("button", name="Close")).to_be_focused()
+    press("ArrowRight")
+    expect(page.locator("#position")).to_have_text("2 of 18")
+    for _ in range(8):  # around and around, and never out of the dialog
+        press("Tab")
+        assert page.evaluate("document.activeElement.closest('body > :not(#viewer)')") is None
+    viewer.get_by_role("button", name="Show the face").focus()
+    press("Enter")
+    expect(page.locator("#viewer #face")).to_be_visible()
+    check_access(page)
+    press("Escape")
+    expect(page.locator("#results .cell").nth(1)).to_be_focused()
+
+
+# --- refusals in words ---
+
+
+def make_small_face() -> Image.Image:
+    selfie = take_selfie(ASTRONAUT, margin=1.0)
+    canvas = Image.new("RGB", (200, 200), (90, 120, 150))
+    canvas.paste(selfie.resize((selfie.width // 5, selfie.height // 5)), (60, 60))
+    return canvas
+
+
+def make_blurred_face() -> Image.Image:
+    return take_selfie(1, margin=1.0).filter(ImageFilter.GaussianBlur(7))
+
+
+REFUSED: dict[str, tuple[Callable[[], "Image.Image | bytes"], str, str]] = {
+    "not_an_image": (lambda: b"%PDF-1.7", "не похож на фотографию", "not a photo we can read"),
+    "no_face": (lambda: read_sample("coffee.png"), "не видно лица", "No face can be seen"),
+    "face_too_small": (make_small_face, "слишком мелкое", "too small"),
+    "face_too_blurred": (make_blurred_face, "размыто", "blurred"),
+}
+
+
+@VISITS
+def test_a_selfie_that_cannot_be_used_is_refused_in_words(
+    visit: Callable[..., Page], device: dict[str, Any], locale: str
+) -> None:
+    page = visit(device, locale)
+    for make_selfie, russian, english in REFUSED.values():
+        hand_over(page, make_selfie())
+        words = re.compile(russian if locale == RUSSIAN else english)
+        expect(page.locator("#message.error")).to_have_text(words)
+    check_access(page)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (422, {"code": "needs_sync"}, "готовятся к поиску заново"),
+        (422, {"code": "too_many_pixels"}, "Снимок слишком большой"),
+        (413, {}, "Файл слишком большой"),
+        (429, {}, "Подождите минуту"),
+        (404, {}, "Ссылка больше не работает"),
+        (500, {}, "Не получилось"),
+        (0, {}, "Нет связи"),
+    ],
+)
+def test_a_server_that_refuses_is_told_in_words(
+    visit: Callable[..., Page], status: int, body: dict[str, str], words: str
+) -> None:
+    def refuse(route: Route) -> None:
+        if status:
+            route.fulfill(status=status, json=body)
+        else:
+            route.abort("internetdisconnected")
+
+    page = visit(PHONE, RUSSIAN)
+    page.route("**/api/v1/faces/search", refuse)
+    hand_over(page, take_selfie(ASTRONAUT))
+    expect(page.locator("#message.error")).to_contain_text(words)
+
+
+# --- the page itself ---
+
+
+def test_the_first_view_is_small_and_asks_nobody_else(visit: Callable[..., Page]) -> None:
+    page = visit(PHONE, RUSSIAN)
+    sizes: dict[str, int] = {}
+    page.on("response", lambda answer: sizes.update({answer.url: len(answer.body())}))
+    blocked: list[str] = []
+    page.on("console", lambda message: blocked.append(message.text))
+    page.reload()
+    page.wait_for_load_state("networkidle")
+
+    own = {url: size for url, size in sizes.items() if "/gallery/" in url}
+    assert 3 <= len(own) <= 4
+    assert sum(own.values()) < FIRST_VIEW_BYTES
+    assert {url.split("/")[2].split(":")[0] for url in sizes} == {"127.0.0.1"}
+    # Lazy: of 41 photos a phone has asked for those near its screen.
+    assert len(sizes) - len(own) < 41
+    assert blocked == []
+    page.mouse.wheel(0, 20_000)
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate("shifts") == []
+
+
+def test_previews_whose_links_have_expired_come_by_new_ones(visit: Callable[..., Page]) -> None:
+    page = visit()
+    page.evaluate(
+        """() => {
+          const image = document.querySelector(".cell img");
+          image.src = image.src.replace(/X-Amz-Signature=\\w+/, "X-Amz-Signature=00");
+        }"""
+    )
+    image = page.locator(".cell img").first
+    expect(image).to_have_attribute("src", re.compile("/photos/[0-9]+/preview"))
+    expect(image).to_have_js_property("naturalWidth", 640)
+
+
+def test_without_a_script_all_photos_can_still_be_seen(
+    visit: Callable[..., Page], gallery_url: str
+) -> None:
+    page = visit({**PHONE, "java_script_enabled": False}, RUSSIAN)
+    expect(page.locator("#grid .cell")).to_have_count(41)
+    assert "включите JavaScript" in page.locator("noscript").inner_html()
+    expect(page.locator("noscript")).to_be_visible()
+    expect(page.locator("#find-form")).to_be_hidden()
+    answer = httpx.get(
+        f"http://{gallery_url.split('/')[2]}"
+        + (page.locator("#grid .cell").first.get_attribute("href") or ""),
+        follow_redirects=True,
+        trust_env=False,
+    )
+    assert Image.open(BytesIO(answer.content)).width == 640
+
+
+def test_a_guest_changes_the_language(visit: Callable[..., Page]) -> None:
+    page = visit(PHONE, ENGLISH)
+    page.get_by_role("link", name="Русский").click()
+    expect(page.get_by_role("heading", name="Найдите себя")).to_be_visible()
+
+
+@VISITS
+def test_a_link_that_does_not_work_says_so(
+    visit: Callable[..., Page], gallery_url: str, device: dict[str, Any], locale: str
+) -> None:
+    page = visit(device, locale, url=f"{gallery_url[:-1]}~")
+    title = "Ссылка не работает" if locale == RUSSIAN else "This link does not work"
+    expect(page.get_by_role("heading", level=1)).to_have_text(title)
+    check_access(page)
+
+
+def test_an_empty_gallery_fills_while_it_is_looked_at(
+    visit: Callable[..., Page], stack_environment: dict[str, str]
+) -> None:
+    api = httpx.Client(base_url=stack_environment["FACEPASS_API_URL"], trust_env=False)
+    with api:
+        url = api.post("/api/v1/events", json={"name": "Юбилей"}).json()["gallery_url"]
+    page = visit(PHONE, RUSSIAN, url=url)
+    expect(page.get_by_text("Здесь пока нет фотографий")).to_be_visible()
+    check_access(page)
+
+    def report(route: Route) -> None:
+        route.fulfill(json={"photos": 3, "photos_text": "3 фото", "syncing": True})
+
+    page.route("**/status*", report)
+    expect(page.locator("#count")).to_have_text("3 фото")
+    expect(page.get_by_text("Фотографии ещё добавляются.")).to_be_visible()
+    expect(page.get_by_role("link", name="Показать новые")).to_be_visible()
+    check_access(page)
+
+
+def test_a_photographer_sees_what_could_not_be_read_and_why(visit: Callable[..., Page]) -> None:
+    page = visit(DESKTOP, RUSSIAN)
+    page.get_by_text("Для фотографа").click()
+    page.get_by_label("Ключ API").fill("ключ")
+    page.get_by_role("button", name="Показать отчёт").click()
+
+    report = page.locator("#report")
+    expect(report).to_contain_text("Не прочитались: 2")
+    expect(report).to_contain_text("broken.jpg — файл оборван")
+    expect(report).to_contain_text("invoice.jpg — это не изображение")
+    expect(report).to_contain_text("Без лиц: 5")
+    expect(report).to_contain_text("Нет оригинала: 0")
+    check_access(page)
+    assert page.evaluate("Object.keys(localStorage).length + document.cookie.length") == 0

@@ -1,0 +1,115 @@
+"""Zips: every name safe and once, bytes as they are, what is missing told inside."""
+
+from collections.abc import Iterator
+from io import BytesIO
+from typing import Any, cast
+from zipfile import ZIP_STORED, ZipFile
+
+import pytest
+from botocore.exceptions import ClientError, ConnectionClosedError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.gallery.archive import stream_zip
+from api.gallery.file_names import MAX_NAME_BYTES, clean_name, name_files
+from models.errors import S3DownloadError
+from tasks.storage import Bucket
+
+
+class Body:
+    """What S3 sends, piece by piece; at most one is open at a time."""
+
+    open = 0
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        assert Body.open == 0
+        Body.open += 1
+        self.pieces = [*pieces]
+
+    def read(self, _: int) -> bytes:
+        piece = self.pieces.pop(0) if self.pieces else b""
+        if piece == b"!":
+            raise ConnectionClosedError(endpoint_url="http://s3")
+        return piece
+
+    def close(self) -> None:
+        Body.open -= 1
+
+
+class Client:
+    """S3 in memory."""
+
+    def __init__(self, objects: dict[str, list[bytes]]) -> None:
+        self.objects = objects
+
+    def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803 (boto3's)
+        if Key not in self.objects:
+            missing = {"Error": {"Code": "NoSuchKey"}, "ResponseMetadata": {"HTTPStatusCode": 404}}
+            raise ClientError(missing, "GetObject")
+        pieces = self.objects[Key]
+        return {"ContentLength": sum(map(len, pieces)), "Body": Body(pieces)}
+
+
+def stream(objects: dict[str, list[bytes]], keys: list[str]) -> Iterator[bytes]:
+    bucket = Bucket(cast(Any, Client(objects)), "photos", "http://s3/photos")
+    return stream_zip(bucket, keys, missing_name="НЕ ХВАТАЕТ.txt", missing_text="Нет:")
+
+
+def test_a_zip_holds_the_originals_bytes_stored_under_their_names() -> None:
+    objects = {
+        "events/1/originals/Анна и Ёж.jpg": [b"abc", b"def"],
+        "events/1/originals/a/IMG_1.jpg": [b"1"],
+        "events/1/originals/b/img_1.JPG": [b"2"],
+    }
+    archive = ZipFile(BytesIO(b"".join(stream(objects, list(objects)))))
+
+    assert archive.testzip() is None
+    assert {entry.compress_type for entry in archive.infolist()} == {ZIP_STORED}
+    assert {name: archive.read(name) for name in archive.namelist()} == {
+        "Анна и Ёж.jpg": b"abcdef",
+        "IMG_1.jpg": b"1",
+        "img_1 (2).JPG": b"2",
+    }
+    # UTF-8 by its flag (bit 11), or Windows would read Cyrillic as something else.
+    assert archive.getinfo("Анна и Ёж.jpg").flag_bits & 0x800
+
+
+def test_what_is_missing_is_skipped_and_listed_under_a_name_no_photo_has() -> None:
+    objects = {"x/НЕ ХВАТАЕТ.txt": [b"a photo"], "x/1.jpg": [b"1"]}
+    archive = ZipFile(BytesIO(b"".join(stream(objects, [*objects, "x/gone.jpg"]))))
+
+    assert sorted(archive.namelist()) == ["1.jpg", "НЕ ХВАТАЕТ (2).txt", "НЕ ХВАТАЕТ.txt"]
+    assert archive.read("НЕ ХВАТАЕТ.txt").decode("utf-8-sig").split() == ["Нет:", "gone.jpg"]
+
+
+def test_a_failing_s3_breaks_the_download_rather_than_shortening_it() -> None:
+    with pytest.raises(S3DownloadError):
+        list(stream({"x/1.jpg": [b"1", b"!"], "x/2.jpg": [b"2"]}, ["x/1.jpg", "x/2.jpg"]))
+    assert Body.open == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "clean"),
+    [
+        ("..\\..\\evil.jpg", "_.._evil.jpg"),
+        ("a:b?.jpg", "a_b_.jpg"),
+        ("con.jpg", "_con.jpg"),
+        (".", "photo"),
+        ("", "photo"),
+        ("Свадьба 💍.jpg", "Свадьба 💍.jpg"),
+        ("gpj.\u202eexe", "gpj._exe"),
+    ],
+)
+def test_a_name_cannot_leave_its_folder_or_be_something_else(name: str, clean: str) -> None:
+    assert clean_name(name) == clean
+
+
+@given(st.lists(st.text(max_size=400), max_size=20))
+def test_names_are_short_safe_and_each_once(names: list[str]) -> None:
+    files = name_files(names)
+
+    assert len(files) == len(names)
+    assert len({name.casefold() for name in files}) == len(files)
+    for name in files:
+        assert 0 < len(name.encode()) <= MAX_NAME_BYTES + len(" (20)")
+        assert name.strip(".") and not set(name) & set('/\\:*?"<>|\n\x00')

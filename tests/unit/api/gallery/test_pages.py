@@ -1,0 +1,247 @@
+"""Pages as a browser gets them: headers, escaping, failures told to a person."""
+
+import logging
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from api import gallery
+from api.gallery import pages
+from api.gallery.headers import build_policy, read_origin
+from models.errors import DatabaseUnavailableError, EventNotFoundError
+from models.settings import Settings
+from models.tables import Event, Photo, PhotoStatus, utc_now
+
+TOKEN = "tOkEn-of-the-guests"
+HOSTILE = '<script>alert("Анна")</script> & {{ 7 * 7 }} </title>'
+KEY = 'events/1/previews/"><img src=x onerror=alert(1)>.jpg'
+
+
+class Signer:
+    def sign_view(self, key: str) -> str:
+        return f"https://photos.example.com/bucket/view?X-Amz-Signature=1&k={len(key)}"
+
+    def sign_download(self, key: str) -> str:
+        return "https://photos.example.com/bucket/save"
+
+
+class Tags(HTMLParser):
+    """Every tag of a page, and what is written into its title."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+@pytest.fixture
+def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., TestClient]]:
+    """The gallery's routes over an event in memory."""
+
+    def build(
+        name: str = "Свадьба", photos: int = 1, contact: str | None = None, syncing: bool = False
+    ) -> TestClient:
+        event = Event(id=1, name=name, gallery_token=TOKEN, active_until=utc_now())
+        rows = [
+            Photo(
+                id=number, event_id=1, s3_key=KEY, etag="e", size=1, image_url="u",
+                status=PhotoStatus.INDEXED, change="new",
+            )
+            for number in range(1, photos + 1)
+        ]  # fmt: skip
+
+        @contextmanager
+        def open_session() -> Iterator[None]:
+            yield None
+
+        def find_gallery(_: object, token: str) -> Event:
+            if token != TOKEN:
+                raise EventNotFoundError("Event not found")
+            return event
+
+        fakes = {
+            "open_session": open_session,
+            "find_gallery": find_gallery,
+            "count_gallery_photos": lambda *_: photos,
+            "list_gallery_photos": lambda *_, after, limit: rows[after : after + limit],
+            "find_gallery_photos": lambda *_: [row for row in rows if row.id in _[2]],
+            "find_active_run": lambda *_: object() if syncing else None,
+            "get_link_signer": Signer,
+            "get_settings": lambda: Settings(privacy_contact=contact),
+        }
+        for attribute, fake in fakes.items():
+            monkeypatch.setattr(pages, attribute, fake)
+        app = FastAPI()
+        app.include_router(gallery.router)
+        return TestClient(app, follow_redirects=False)
+
+    yield build
+
+
+def test_a_hostile_event_and_file_name_are_words_on_the_page(
+    open_page: Callable[..., TestClient],
+) -> None:
+    page = open_page(name=HOSTILE, contact="<b>me</b>").get(f"/gallery/{TOKEN}")
+
+    assert page.status_code == 200
+    tags = Tags(page.text).tags
+    scripts = [attributes for tag, attributes in tags if tag == "script"]
+    assert [script.get("type") for script in scripts] == ["module", "application/json"]
+    assert "49" not in page.text.replace("{{ 7 * 7 }}", "")[:2000]
+    assert "&lt;script&gt;" in page.text and "&lt;b&gt;me" in page.text
+    assert not [tag for tag, _ in tags if tag == "b"]
+    images = [attributes for tag, attributes in tags if tag == "img" and attributes.get("src")]
+    assert len(images) == 1 and "onerror=alert(1)" in (images[0]["alt"] or "")
+
+
+def test_nothing_on_a_page_needs_what_the_policy_forbids(
+    open_page: Callable[..., TestClient],
+) -> None:
+    client = open_page()
+    page = client.get(f"/gallery/{TOKEN}")
+
+    assert page.headers["content-security-policy"] == build_policy("https://photos.example.com")
+    assert "unsafe" not in page.headers["content-security-policy"]
+    for tag, attributes in Tags(page.text).tags:
+        assert "style" not in attributes and tag != "style"
+        assert not [name for name in attributes if name.startswith("on")]
+        source = attributes.get("src") or ""
+        if tag in {"script", "link"} and (source or attributes.get("href")) != "data:,":
+            assert (source or attributes.get("href") or "/").startswith("/")
+
+
+@pytest.mark.parametrize("path", [f"/gallery/{TOKEN}", "/gallery/unknown"])
+def test_pages_are_private(open_page: Callable[..., TestClient], path: str) -> None:
+    page = open_page().get(path, headers={"Accept": "text/html"})
+
+    assert page.headers["referrer-policy"] == "no-referrer"
+    assert page.headers["x-robots-tag"] == "noindex, nofollow"
+    assert page.headers["cache-control"] == "no-store"
+    assert '<meta name="robots" content="noindex, nofollow">' in page.text
+
+
+def test_guests_are_not_told_the_events_ids(open_page: Callable[..., TestClient]) -> None:
+    client = open_page(photos=3)
+    for path in ("", "/status"):
+        answer = client.get(f"/gallery/{TOKEN}{path}").text
+        assert not {"event_uuid", "event_id", "s3_prefix"} & set(re.findall(r"\w+", answer))
+        assert not re.search(r"[0-9a-f]{8}-[0-9a-f]{4}-", answer)
+
+
+@pytest.mark.parametrize(
+    "path", ["", "/status", "/photos/1/preview", "/photos/1/original", "/photos/99/original"]
+)
+def test_what_is_not_there_is_told_in_both_languages_to_people_and_shortly_to_scripts(
+    open_page: Callable[..., TestClient], path: str
+) -> None:
+    token = TOKEN if "99" in path else "x"
+    client = open_page()
+    page = client.get(
+        f"/gallery/{token}{path}", headers={"Accept": "text/html", "Accept-Language": "ru"}
+    )
+    assert page.status_code == 404
+    assert page.text.index("Ссылка не работает") < page.text.index("This link does not work")
+    assert client.get(f"/gallery/{token}{path}").json() == {"detail": "lost"}
+
+
+def test_a_database_away_is_a_page_that_says_so_without_the_operators_words(
+    open_page: Callable[..., TestClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = open_page()
+
+    def fail() -> None:
+        raise DatabaseUnavailableError("The database cannot be reached: is PostgreSQL running?")
+
+    monkeypatch.setattr(pages, "open_session", fail)
+    page = client.get(f"/gallery/{TOKEN}", headers={"Accept": "text/html"})
+    assert page.status_code == 503
+    assert "try again" in page.text and "PostgreSQL" not in page.text
+
+
+def test_pages_lead_on_from_the_last_photo(open_page: Callable[..., TestClient]) -> None:
+    client = open_page(photos=pages.PAGE_PHOTOS + 1)
+    first = client.get(f"/gallery/{TOKEN}").text
+    assert f"after={pages.PAGE_PHOTOS}" in first
+    last = client.get(f"/gallery/{TOKEN}?after={pages.PAGE_PHOTOS}").text
+    assert last.count('class="cell"') == 1 and "after=" not in last
+
+
+@pytest.mark.parametrize("after", ["-1", "x", "9" * 40, "１", ""])
+def test_a_broken_place_is_the_beginning(open_page: Callable[..., TestClient], after: str) -> None:
+    page = open_page().get(f"/gallery/{TOKEN}", params={"after": after})
+    assert page.text.count('class="cell"') == 1
+
+
+def test_an_empty_and_a_syncing_gallery_say_so(open_page: Callable[..., TestClient]) -> None:
+    page = open_page(photos=0).get(f"/gallery/{TOKEN}").text
+    assert "There are no photos here yet" in page
+    client = open_page(photos=2, syncing=True)
+    russian = {"Accept-Language": "ru"}
+    assert "Фотографии ещё добавляются" in client.get(f"/gallery/{TOKEN}", headers=russian).text
+    assert client.get(f"/gallery/{TOKEN}/status?lang=ru").json() == {
+        "photos": 2,
+        "photos_text": "2 фото",
+        "syncing": True,
+    }
+
+
+def test_who_is_responsible_is_what_the_settings_say(open_page: Callable[..., TestClient]) -> None:
+    page = open_page(contact="Студия «Ёж», hello@example.com").get(f"/gallery/{TOKEN}").text
+    assert "Студия «Ёж», hello@example.com" in page
+    assert "who gave you this link is responsible" not in page
+    assert "who gave you this link is responsible" in open_page().get(f"/gallery/{TOKEN}").text
+
+
+def test_a_zip_of_nothing_or_of_too_much_is_refused(open_page: Callable[..., TestClient]) -> None:
+    client = open_page()
+    assert client.post(f"/gallery/{TOKEN}/zip", data={"photo_ids": [99]}).status_code == 404
+    ids = list(range(1, 502))
+    assert client.post(f"/gallery/{TOKEN}/zip", data={"photo_ids": ids}).status_code == 422
+
+
+def test_the_token_is_in_no_log(
+    open_page: Callable[..., TestClient], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    client = open_page()
+    for path in ("", "/status", "/photos/1/preview", "/photos/1/original"):
+        client.get(f"/gallery/{TOKEN}{path}")
+    ours = [r for r in caplog.records if not r.name.startswith(("httpx", "httpcore"))]
+    assert not [record for record in ours if TOKEN in record.getMessage()]
+
+
+@pytest.mark.parametrize("name", ["gallery.css", "gallery.js"])
+def test_files_are_kept_by_browsers_under_an_address_of_their_content(
+    open_page: Callable[..., TestClient], name: str
+) -> None:
+    client = open_page()
+    link = pages.render_page("failure.html", "en", kind="lost", languages=["en"])
+    assert "/gallery/static/gallery.css?v=" in link
+    answer = client.get(f"/gallery/static/{name}")
+    assert "immutable" in answer.headers["cache-control"]
+    file = Path(pages.__file__).parent / "static" / name
+    assert answer.content == file.read_bytes()
+    assert client.get("/gallery/static/..%2fpages.py").status_code == 404
+    assert client.get("/gallery/static/pages.py").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("link", "origin"),
+    [
+        ("http://127.0.0.1:8333/b/k?X=1", "http://127.0.0.1:8333"),
+        ("https://b.s3.eu-central-1.amazonaws.com/k", "https://b.s3.eu-central-1.amazonaws.com"),
+        ("", ""),
+    ],
+)
+def test_pictures_may_come_from_where_the_links_point(link: str, origin: str) -> None:
+    assert read_origin(link) == origin
+    assert f"img-src 'self' blob: data: {origin}".rstrip() + ";" in build_policy(origin)
