@@ -16,6 +16,7 @@ from tasks.cores import count_cores
 from tasks.engine_errors import forget_frames, judge_failure
 from tasks.faces import DetectedFaces
 from tasks.fair_queue import FairQueue
+from tasks.native_memory import return_large_blocks
 from tasks.pack_loading import load_analysis
 from tasks.packs import ModelPack, resolve_pack
 from tasks.photos import BgrImage
@@ -25,7 +26,6 @@ from tasks.pixel_budget import PixelBudget
 FETCH_THREADS = 8
 # Faces a recogniser call: bounds its activations in a group photo of two hundred.
 FACES_PER_CALL = 16
-
 # Decoded at a time, by all threads together: one photo at the usual limit, or a hundred previews.
 # While it is decoded a pixel takes up to 20 bytes.
 PIXELS_AT_A_TIME = 50_000_000
@@ -45,10 +45,9 @@ class FaceEngine:
     """InsightFace's detector and recogniser, shared by all threads of this process.
 
     Each thread carries one photo all the way: fetch, decode, then compute. As many compute at a
-    time as there are cores (the sessions are single-threaded), the others wait for S3 meanwhile;
-    so decoded photos in memory are bounded by the number of threads, not by the batch, and their
-    pixels by a budget. Batches of one run follow each other without a gap; several runs get a
-    photo each in turn.
+    time as there are cores (the sessions are single-threaded), the others wait for S3 meanwhile.
+    Decoded photos in memory are bounded by the number of threads, and their pixels by a budget.
+    Batches of one run follow each other without a gap; several runs get a photo each in turn.
     """
 
     def __init__(self, pack: ModelPack, inference: str, threads: int | None = None) -> None:
@@ -57,6 +56,7 @@ class FaceEngine:
         threads: photos computed at a time; None means one for each core this process may use.
         """
         cores = threads or count_cores()
+        return_large_blocks()
         analysis: Any = load_analysis(pack, inference, cores)
         self.pack = pack
         self._detector = analysis.models["detection"]
@@ -127,19 +127,19 @@ class FaceEngine:
 
     def _read_and_embed(self, read: PhotoReader) -> PhotoResult:
         try:
-            photo = read()
-            with self.compute():
-                return self._embed_or_refuse(photo)
+            return self._embed_or_refuse(read())
         except FacePassError as error:
             return forget_frames(error)
-        finally:
+        finally:  # the photo itself is gone with the frames above
             self.budget.release()
 
     def _embed_or_refuse(self, photo: BgrImage) -> DetectedFaces:
         try:
-            return self.embed(photo)
+            with self.compute():
+                return self.embed(photo)
         except Exception as error:  # noqa: BLE001 (cv2 and the runtimes share no base class)
-            refusal = judge_failure(error, self)
+            with self.compute():
+                refusal = judge_failure(error, self)
         raise refusal
 
     def align(self, photo: BgrImage, landmarks: Floats) -> BgrImage:

@@ -11,8 +11,8 @@ from benchmarks.hostile.watch import Bounds, WatchedWorker
 BATCH = 100
 # A photo of 49 megapixels takes seconds and 700 MiB beside the engine's 300.
 FILE_BOUNDS = Bounds(seconds=30, mib=1_536)
-# Ten threads hold a file each, and 64 megapixels together.
-BATCH_BOUNDS = Bounds(seconds=300, mib=2_048)
+# Ten threads hold a file each, and 50 megapixels together: no more than one photo alone.
+BATCH_BOUNDS = Bounds(seconds=300, mib=1_536)
 
 
 def write_files(files: Iterable[HostileFile], folder: Path) -> list[FileReport]:
