@@ -51,6 +51,10 @@ def is_local_call(scope: Scope, headers: Headers, settings: Settings) -> bool:
     host, origin = headers.get("host"), headers.get("origin")
     if host is not None and not is_loopback(_read_host_name(f"//{host}")):
         return False
+    if origin == "null":
+        # What a browser says of a form on a page that is sent without a referrer, as the
+        # gallery's is, and of any page that hides where it comes from: this tells them apart.
+        return headers.get("sec-fetch-site") == "same-origin"
     allowed = settings.list_cors_origins()
     return origin is None or origin in allowed or is_loopback(_read_host_name(origin))
 

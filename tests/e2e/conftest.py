@@ -63,7 +63,7 @@ def visit(browser: Browser, gallery_url: str) -> Iterator[Callable[..., Page]]:
         contexts.append(context)
         context.add_init_script(COUNT_SHIFTS)
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(30_000)
         page.goto(url)
         page.wait_for_load_state("networkidle")
         return page

@@ -73,6 +73,13 @@ def test_an_own_or_named_page_is(origin: str) -> None:
 
 
 @pytest.mark.usefixtures("settings")
+@pytest.mark.parametrize(("site", "status"), [("same-origin", 200), ("cross-site", 403)])
+def test_a_form_without_a_referrer_is_let_in_from_the_own_page_only(site: str, status: int) -> None:
+    # As Chromium posts the gallery's form for a zip: its page sends no referrer.
+    assert call(origin="null", sec_fetch_site=site) == status
+
+
+@pytest.mark.usefixtures("settings")
 @pytest.mark.parametrize("name", ["x_forwarded_for", "forwarded", "x_real_ip", "via"])
 def test_a_proxy_on_this_machine_opens_nothing(name: str) -> None:
     assert call(**{name: "127.0.0.1"}) == 403
