@@ -23,7 +23,9 @@ class BodyLimits:
             await self._app(scope, receive, send)
             return
         is_upload = scope["path"] in UPLOAD_PATHS
-        limit = get_settings().max_upload_bytes if is_upload else MAX_BODY_BYTES
+        # A form is more than its file; one that is a little too large is told by the search itself.
+        upload_limit = get_settings().max_upload_bytes + MAX_BODY_BYTES
+        limit = upload_limit if is_upload else MAX_BODY_BYTES
         announced = Headers(scope=scope).get("content-length", "0")
         if not announced.isdecimal():
             answer = JSONResponse({"detail": "Invalid Content-Length header"}, 400)
