@@ -41,8 +41,8 @@ demo-event: $(READY) ## an event with sample photos for the stack that runs; pri
 bench-scale: $(READY) ## what planning and storing cost at 100,000 photos; about ten minutes
 	@python -m benchmarks.scale
 
-test: $(READY) ## every test, on all cores
-	python -m pytest tests -n 3 --dist loadfile
+test: $(READY) ## every test
+	python -m pytest tests
 
 test-unit: $(READY) ## the quick loop
 	python -m pytest tests/unit
