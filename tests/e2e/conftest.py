@@ -30,7 +30,9 @@ new PerformanceObserver((list) => {
 """
 
 
-@pytest.fixture(scope="session")
+# No longer than its module: while Playwright lives its event loop runs in the main thread, and
+# Prefect would take every later test for asynchronous code.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium. Without it these tests are skipped, except in CI: there they fail."""
     program = shutil.which("chromium")
@@ -45,7 +47,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def gallery_url(browser: Browser, stack_environment: dict[str, str]) -> str:
     """The gallery of an event with the sample photos, made and synced as `make demo-event` does."""
     return add_demo_event(stack_environment)

@@ -9,10 +9,16 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import load_all_checks
+from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from tests.event_box import EventBox
 from tests.public_api import KEY, PublicApi
 
+SEARCH = "/api/v1/faces/search"
+# No document can say which pictures hold a face, so what fits it may well be refused.
+UNSAYABLE = [positive_data_acceptance, negative_data_rejection]
+# Parameters and headers that no call knows are ignored on purpose; here they count as wrong data.
+IGNORED = [negative_data_rejection]
 EXAMPLES = 12  # a route and mode: the whole file takes about 25 s
 
 
@@ -54,7 +60,10 @@ def _try_operation(
     @given(case=operation.as_strategy(generation_mode=mode))
     def call(case: schemathesis.Case) -> None:
         _meet_known_event(case, event)
-        case.call_and_validate(headers={"X-API-Key": KEY.encode().decode("latin-1")})
+        case.call_and_validate(
+            headers={"X-API-Key": KEY.encode().decode("latin-1")},
+            excluded_checks=UNSAYABLE if operation.path == SEARCH else IGNORED,
+        )
 
     call()
 
