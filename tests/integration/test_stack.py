@@ -56,6 +56,12 @@ class RunningStack:
             pytest.fail(f"Still there after 60 s:\n{states}\n{self.output.read_text()}")
 
 
+def _begin_in_front() -> None:
+    die_with_parent()
+    # A shell's background jobs have SIGINT ignored, tests among them; a stack honours that.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def launch(
     home: Path, *, python: str = sys.executable, uid: int | None = None, **overrides: str
 ) -> RunningStack:
@@ -75,7 +81,7 @@ def launch(
             user=uid,
             group=uid,
             extra_groups=None if uid is None else [],
-            preexec_fn=die_with_parent,
+            preexec_fn=_begin_in_front,
         )
     return RunningStack(process, Path(file.name), home)
 
