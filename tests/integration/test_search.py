@@ -442,6 +442,23 @@ def test_an_error_of_the_database_does_not_tell_the_face(wedding: EventBox) -> N
     assert "0.577" not in str(caught.value)
 
 
+def read_if_there(file: Path) -> bytes:
+    """A file's bytes; none of one that a server has taken away since it was listed."""
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
+# Of this event, to the last byte: the stack's other tables move by themselves.
+ALL_ROWS = """
+SELECT (SELECT md5(string_agg(photo::text, '' ORDER BY id)) FROM photo WHERE event_id = :event),
+       (SELECT md5(string_agg(face::text, '' ORDER BY id)) FROM face WHERE event_id = :event),
+       (SELECT md5(string_agg(sync_run::text, '' ORDER BY flow_run_id)) FROM sync_run
+        WHERE event_id = :event)
+"""
+
+
 def test_the_stack_keeps_nothing_of_a_selfie(
     api: httpx.Client, wedding: EventBox, joined_stack: dict[str, str]
 ) -> None:
@@ -449,7 +466,7 @@ def test_the_stack_keeps_nothing_of_a_selfie(
     from tasks.engine import get_own_engine
     from tasks.selfie import read_selfie
 
-    before = wedding.query("SELECT sum(pg_relation_size(oid)) FROM pg_class WHERE relkind = 'r'")
+    before = wedding.query(ALL_ROWS)
     selfie = encode_jpeg(take_selfie(6).resize((1500, 1800)), quality=100)
     vector = read_selfie(selfie, get_own_engine(), 10**9, None).embedding
     find(api, wedding, selfie)
@@ -470,7 +487,7 @@ def test_the_stack_keeps_nothing_of_a_selfie(
         if file.is_file() and not {"models", "s3"} & set(file.relative_to(place).parts)
     }
     assert any(file.suffix == ".log" for file in files)
-    found = [file for file in files if any(needle in file.read_bytes() for needle in needles)]
+    found = [file for file in files if any(needle in read_if_there(file) for needle in needles)]
     assert found == []
-    after = wedding.query("SELECT sum(pg_relation_size(oid)) FROM pg_class WHERE relkind = 'r'")
+    after = wedding.query(ALL_ROWS)
     assert before == after
