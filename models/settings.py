@@ -13,7 +13,6 @@ from models.errors import ConfigurationError
 
 _RATE = r"^[1-9][0-9]{0,8}/(second|minute|hour|day)$"
 _ORIGIN = r"https?://[A-Za-z0-9.\-\[\]:]+"
-_ORIGIN = r"https?://[A-Za-z0-9.\-\[\]:]+"
 
 
 class Settings(BaseSettings):

@@ -22,6 +22,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
+from models.profiles import ProfileName
+
 
 class PhotoStatus(StrEnum):
     """What became of a preview."""
@@ -85,6 +87,13 @@ class Event(SQLModel, table=True):
     )
     # Until then the scheduled resync looks at its previews.
     active_until: datetime = Field(sa_column=_timestamp(nullable=False))
+    # How previews are made and faces looked for: models/profiles.py.
+    profile: ProfileName = Field(
+        default=ProfileName.STANDARD,
+        sa_column=Column(Text, nullable=False, server_default=text("'standard'")),
+    )
+    # The pack its faces are found by; null: the one that the settings name.
+    model_pack: str | None = Field(default=None, sa_column=Column(Text))
     # Since when the event has no faces and takes no syncs; null again once it is resumed.
     erased_at: datetime | None = Field(default=None, sa_column=_timestamp())
     # The newest erasure, of the event or of one photo: what was embedded before it must go.
