@@ -36,7 +36,11 @@ def add_event(body: EventCreate, request: Request) -> EventAnswer:
     """Add an event; its answer says where its previews go and which link its guests get."""
     with open_session() as session:
         event = create_event(
-            session, name=body.name, event_uuid=body.event_uuid, event_id=body.event_id
+            session,
+            name=body.name,
+            event_uuid=body.event_uuid,
+            event_id=body.event_id,
+            profile=body.profile,
         )
         return EventAnswer(**_describe_event(event, request))
 
@@ -105,4 +109,5 @@ def _describe_event(event: Event, request: Request) -> dict[str, object]:
         "name": event.name,
         "s3_prefix": default_prefix(event.id or 0),
         "gallery_url": build_gallery_url(event, request),
+        "profile": event.profile,
     }

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from models.events import MAX_EVENT_ID
+from models.profiles import ProfileName
 from models.tables import PhotoReason, PhotoStatus, SyncState
 
 _UUID = "550e8400-e29b-41d4-a716-446655440000"
@@ -40,6 +41,7 @@ _EVENT = {
     "name": "Свадьба",
     "s3_prefix": _PREFIX,
     "gallery_url": "http://127.0.0.1:8000/gallery/3q2-7wAAAAAAAAAAAAAAAAAAAAAAAAAA",
+    "profile": "standard",
 }
 _PHOTO = {
     "photo_id": 7,
@@ -71,6 +73,7 @@ class EventCreate(BaseModel):
     name: EventName
     event_uuid: UUID | None = None
     event_id: int | None = Field(None, ge=1, le=MAX_EVENT_ID)
+    profile: ProfileName = ProfileName.STANDARD
 
 
 class EventAnswer(BaseModel):
@@ -82,6 +85,7 @@ class EventAnswer(BaseModel):
     name: str
     s3_prefix: str
     gallery_url: str
+    profile: ProfileName
 
 
 class LastSync(BaseModel):

@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from models.errors import EventNotFoundError, EventTakenError
+from models.profiles import ProfileName
 from models.settings import get_settings
 from models.tables import Event, utc_now
 
@@ -18,14 +19,22 @@ EVENT_ID_LOCK = 0x46_50_45  # "FPE": one process at a time picks an event's id
 
 
 def create_event(
-    session: Session, *, name: str, event_uuid: UUID | None = None, event_id: int | None = None
+    session: Session,
+    *,
+    name: str,
+    event_uuid: UUID | None = None,
+    event_id: int | None = None,
+    profile: ProfileName = ProfileName.STANDARD,
 ) -> Event:
     """Add an event, under the ids another system gave it where there are any.
 
     Raises EventTakenError when one of the ids is taken.
     """
     event = Event(
-        name=name, gallery_token=_draw_gallery_token(), active_until=_compute_active_until()
+        name=name,
+        gallery_token=_draw_gallery_token(),
+        active_until=_compute_active_until(),
+        profile=profile,
     )
     if event_uuid is not None:
         event.uuid = event_uuid
