@@ -208,7 +208,7 @@ def test_the_images_lock_has_all_that_the_product_needs() -> None:
 
 
 def test_the_compose_files_are_valid_by_the_specifications_schema() -> None:
-    command = ["check-jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
     files = [str(FOLDER / "compose.yaml"), str(FOLDER / "compose.ui.yaml")]
     result = subprocess.run([*command, *files], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout
@@ -341,3 +341,15 @@ def test_what_is_mounted_from_the_project_is_there() -> None:
     mounts = [volume.split(":")[0] for s in SERVICES.values() for volume in s.get("volumes", [])]
     assert [m for m in mounts if m.startswith(".") and not (FOLDER / m).is_file()] == []
     assert {m for m in mounts if not m.startswith(".")} == {*COMPOSE["volumes"]}
+
+
+# --- the page about it ---
+
+
+def test_the_page_names_what_is_there() -> None:
+    page = (ROOT / "docs" / "docker.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+    assert {*rows} == {*SERVICES}
+    files = {*re.findall(r"deployments/[\w./]*\w", page)} - {"deployments/.env"}
+    assert len(files) >= 3
+    assert {file for file in files if not (ROOT / file).is_file()} == set()
