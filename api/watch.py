@@ -26,8 +26,8 @@ logger = logging.getLogger(__name__)
 # With the heartbeat's limit of 50 s: a dead run is told within a minute.
 WATCH_INTERVAL_S = 8
 RUNS_A_ROUND = 50
-# Looks at unfinished records for one at what Prefect calls running: rare, and it asks Prefect.
-ROUNDS_A_SWEEP = 8
+# Looks at unfinished records for one at what Prefect calls running, which asks Prefect.
+ROUNDS_A_SWEEP = 2
 # Prunings and the like have no record; none of them takes so long.
 LONGEST_RUN = timedelta(days=1)
 _DONE = "The work was done; the process died before it said so."
