@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 DIMENSION = 512  # buffalo_l's
 FACES_A_PHOTO = 3
 PACK = "search-bench@0000000000000000"
-_COPY = (
+COPY_FACES = (
     "COPY face (photo_id, event_id, pack_id, x1, y1, x2, y2, confidence, embedding, id)"
     " FROM STDIN BINARY"
 )
@@ -21,9 +21,9 @@ _COLUMNS = [
 Floats = npt.NDArray[np.float32]
 
 
-def make_vectors(event_id: int, faces: int) -> Floats:
-    """An event's random unit vectors (faces, 512), rounded to halves; the same at every call."""
-    vectors = np.random.default_rng(event_id).standard_normal((faces, DIMENSION), np.float32)
+def make_vectors(event_id: int, faces: int, dimension: int = DIMENSION) -> Floats:
+    """An event's random unit vectors (faces, dimension), as halves; the same at every call."""
+    vectors = np.random.default_rng(event_id).standard_normal((faces, dimension), np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors.astype(np.float16).astype(np.float32)
 
@@ -45,12 +45,14 @@ def add_event(database: Engine, event_id: int, pack_id: int, faces: int) -> None
         connection.execute(text(_ADD_PHOTOS), values)
         driver: Any = connection.connection.driver_connection
         with driver.cursor() as cursor:
-            cursor.copy_expert(_COPY, BytesIO(_pack_faces(event_id, pack_id, first, faces)))
+            cursor.copy_expert(COPY_FACES, BytesIO(pack_faces(event_id, pack_id, first, faces)))
 
 
-def _pack_faces(event_id: int, pack_id: int, first: int, faces: int) -> bytes:
+def pack_faces(
+    event_id: int, pack_id: int, first: int, faces: int, dimension: int = DIMENSION
+) -> bytes:
     """The faces in COPY's binary form: each value after its length, all big-endian."""
-    vector = [("dimension", ">i2"), ("unused", ">i2"), ("vector", ">f2", (DIMENSION,))]
+    vector = [("dimension", ">i2"), ("unused", ">i2"), ("vector", ">f2", (dimension,))]
     fields: list[Any] = [("count", ">i2")]
     for name, kind in _COLUMNS:
         fields += [(f"{name}_length", ">i4"), (name, kind)]
@@ -58,8 +60,8 @@ def _pack_faces(event_id: int, pack_id: int, first: int, faces: int) -> bytes:
     rows = np.zeros(faces, np.dtype(fields))
     for name, kind in [*_COLUMNS, ("id", ">i8")]:
         rows[f"{name}_length"] = np.dtype(kind).itemsize
-    rows["count"], rows["vector_length"] = len(_COLUMNS) + 2, 4 + 2 * DIMENSION
-    rows["dimension"], rows["vector"] = DIMENSION, make_vectors(event_id, faces)
+    rows["count"], rows["vector_length"] = len(_COLUMNS) + 2, 4 + 2 * dimension
+    rows["dimension"], rows["vector"] = dimension, make_vectors(event_id, faces, dimension)
     rows["photo_id"] = first + np.arange(faces) // FACES_A_PHOTO
     rows["id"] = first + np.arange(faces)
     rows["event_id"], rows["pack_id"] = event_id, pack_id

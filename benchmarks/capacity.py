@@ -1,0 +1,56 @@
+"""`make bench-capacity`: what a season of weddings costs the database, the server and the disk.
+
+Four parts, each on a stack of its own, each ending with a table and a line of JSON: `tables`
+(PostgreSQL with a million photos), `rewrites` (what embedding an event anew leaves behind),
+`connections` (what holds them, what a pooler changes) and `day` (a day of a thousand syncs against
+Prefect's server). docs/scaling.md says what the figures mean.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+
+from rich.console import Console
+
+from benchmarks.capacity_database import open_database
+from benchmarks.capacity_tables import QUICK, WHOLE, Sizes, measure_tables
+from deployments.stack.signals import interrupt_on_signals
+from models.errors import FacePassError
+
+console = Console(stderr=True, highlight=False, soft_wrap=True, width=200)
+
+
+def _run_tables(quick: bool) -> dict[str, float]:
+    with open_database() as database:
+        return measure_tables(database, QUICK if quick else WHOLE, console)
+
+
+PARTS: dict[str, Callable[[bool], dict[str, float]]] = {
+    "tables": _run_tables,
+}
+
+
+def main() -> int:
+    """Measure the parts that were asked for, one after the other."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", default=list(PARTS), metavar="|".join(PARTS))
+    parser.add_argument("--quick", action="store_true", help="a hundredth of it")
+    asked = parser.parse_args()
+    with interrupt_on_signals():
+        try:
+            for part in asked.parts:
+                figures = PARTS[part](asked.quick)
+                sys.stdout.write(json.dumps({"part": part, **figures}) + "\n")
+                sys.stdout.flush()
+        except KeyboardInterrupt:
+            console.print("Interrupted; everything is stopped.")
+            return 130
+        except FacePassError as error:
+            console.print(str(error), style="red", markup=False)
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

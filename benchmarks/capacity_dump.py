@@ -1,0 +1,56 @@
+"""A dump of the product's database and its restore, with the programs of the embedded PostgreSQL."""
+
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.capacity_database import Database
+from deployments.stack.postgres_cluster import SUPERUSER
+from models.errors import StackError
+
+RESTORED = "restored"
+
+
+@dataclass(frozen=True)
+class Dump:
+    """What `pg_dump --format=custom` and `pg_restore --jobs=2` took."""
+
+    bytes: int
+    dump_s: float
+    restore_s: float
+
+
+def measure_dump(database: Database) -> Dump:
+    """Dump the whole database, restore it beside itself, and drop what was restored."""
+    file = database.folder / "facepass.dump"
+    address = database.cluster.database_url
+    dump_s = _run(database, "pg_dump", "--format=custom", f"--file={file}", address)
+    _run(database, "createdb", RESTORED)
+    restored = address.replace("/facepass?", f"/{RESTORED}?")
+    restore_s = _run(
+        database, "pg_restore", "--jobs=2", "--exit-on-error", f"--dbname={restored}", str(file)
+    )
+    _run(database, "dropdb", RESTORED)
+    return Dump(_take_away(file), dump_s, restore_s)
+
+
+def _take_away(file: Path) -> int:
+    size = file.stat().st_size
+    file.unlink()
+    return size
+
+
+def _run(database: Database, program: str, *arguments: str) -> float:
+    began = time.monotonic()
+    cluster = database.cluster
+    ended = subprocess.run(
+        [cluster.programs / program, *arguments],
+        env={"PGHOST": str(cluster.sockets), "PGUSER": SUPERUSER, "LC_ALL": "C"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if ended.returncode:
+        raise StackError(f"{program} failed: {ended.stderr[-1000:]}")
+    return time.monotonic() - began
