@@ -13,8 +13,13 @@ from collections.abc import Callable
 
 from rich.console import Console
 
+from benchmarks.capacity_connections import measure_connections
 from benchmarks.capacity_database import open_database
+from benchmarks.capacity_day import QUICK_DAY, WHOLE_DAY, measure_day
+from benchmarks.capacity_pooler import measure_pooler
+from benchmarks.capacity_rewrites import measure_rewrites
 from benchmarks.capacity_tables import QUICK, WHOLE, Sizes, measure_tables
+from benchmarks.latency_stack import open_stack
 from deployments.stack.signals import interrupt_on_signals
 from models.errors import FacePassError
 
@@ -26,8 +31,27 @@ def _run_tables(quick: bool) -> dict[str, float]:
         return measure_tables(database, QUICK if quick else WHOLE, console)
 
 
+def _run_rewrites(quick: bool) -> dict[str, float]:
+    with open_database() as database:
+        return measure_rewrites(database.engine, 300 if quick else 1_500, console)
+
+
+def _run_pooler(quick: bool) -> dict[str, float]:  # noqa: ARG001 - it is quick
+    with open_database() as database:
+        return measure_pooler(database, console)
+
+
+def _run_day(quick: bool) -> dict[str, float]:
+    with open_stack(lambda line: console.print(f"  {line}", markup=False)) as doors:
+        figures = measure_connections(doors, console)
+        return figures | measure_day(doors, QUICK_DAY if quick else WHOLE_DAY, console)
+
+
 PARTS: dict[str, Callable[[bool], dict[str, float]]] = {
     "tables": _run_tables,
+    "rewrites": _run_rewrites,
+    "pooler": _run_pooler,
+    "day": _run_day,
 }
 
 
