@@ -21,7 +21,7 @@ OVER = {"completed", "failed", "crashed", "cancelled", "skipped"}
 def measure_connections(doors: Doors, console: Console) -> dict[str, float]:
     """The most at each stage; the figures of the last line."""
     (event,) = doors.create_events(1)
-    upload_photos(doors, event["s3_prefix"], make_sample_photos()[:PHOTOS])
+    upload_photos(doors, event["s3_prefix"], list(make_sample_photos())[:PHOTOS])
     stages: dict[str, dict[str, int]] = {}
     with watch_connections(doors.database) as watch:
         time.sleep(1)
