@@ -1,0 +1,55 @@
+"""Which name in S3 a file gets: the same tree gives the same names, and no two files share one."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from hashlib import sha256
+from itertools import count
+from unicodedata import normalize
+
+LONG_STEM_BYTES = 100
+
+
+def compose(text: str) -> str:
+    """One spelling for "ё" and "й", which macOS writes as two characters each (NFC)."""
+    return normalize("NFC", text)
+
+
+def assign_names(relatives: Iterable[str], max_bytes: int) -> dict[str, str]:
+    """Path below the folder -> name below the source: the path itself, composed.
+
+    Where two paths compose to one, or where it has more than `max_bytes`, a digest of the path
+    keeps them apart.
+    """
+    claims: dict[str, list[str]] = defaultdict(list)
+    for relative in relatives:
+        claims[compose(relative)].append(relative)
+    names: dict[str, str] = {}
+    others: list[str] = []
+    for name, claimants in claims.items():
+        owner = name if name in claimants or len(claimants) > 1 else claimants[0]
+        if len(name.encode()) <= max_bytes and owner in claimants:
+            names[owner] = name
+        others += [relative for relative in claimants if relative not in names]
+    taken = set(names.values())
+    for relative in sorted(others):
+        names[relative] = _make_name(relative, max_bytes, taken)
+        taken.add(names[relative])
+    return names
+
+
+def shorten(text: str, max_bytes: int) -> str:
+    """So much of a text as fits, without half a character at its end."""
+    return text.encode()[:max_bytes].decode("utf-8", "ignore")
+
+
+def _make_name(relative: str, max_bytes: int, taken: set[str]) -> str:
+    composed = compose(relative)
+    stem, _, suffix = composed.rpartition(".")
+    for attempt in count():
+        mark = sha256(f"{attempt}/{relative}".encode()).hexdigest()[:16]
+        name = f"{stem}~{mark}.{suffix}"
+        if len(name.encode()) > max_bytes:
+            name = f"{shorten(stem.rpartition('/')[2], LONG_STEM_BYTES)}~{mark}.{suffix}"
+        if name not in taken:
+            return name
+    raise AssertionError  # `count` does not end
