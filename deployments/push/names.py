@@ -1,7 +1,7 @@
 """Which name in S3 a file gets: the same tree gives the same names, and no two files share one."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from itertools import count
 from unicodedata import normalize
@@ -43,13 +43,14 @@ def shorten(text: str, max_bytes: int) -> str:
 
 
 def _make_name(relative: str, max_bytes: int, taken: set[str]) -> str:
-    composed = compose(relative)
-    stem, _, suffix = composed.rpartition(".")
+    return next(name for name in _try_names(relative, max_bytes) if name not in taken)
+
+
+def _try_names(relative: str, max_bytes: int) -> Iterator[str]:
+    stem, _, suffix = compose(relative).rpartition(".")
     for attempt in count():
         mark = sha256(f"{attempt}/{relative}".encode()).hexdigest()[:16]
         name = f"{stem}~{mark}.{suffix}"
         if len(name.encode()) > max_bytes:
             name = f"{shorten(stem.rpartition('/')[2], LONG_STEM_BYTES)}~{mark}.{suffix}"
-        if name not in taken:
-            return name
-    raise AssertionError  # `count` does not end
+        yield name

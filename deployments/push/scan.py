@@ -45,11 +45,14 @@ class LocalFile:
 
 @dataclass
 class Scan:
-    """What is in a folder. `skipped`: kind of file -> how many."""
+    """What is in a folder.
+
+    `skipped`: kind of file -> how many; `unnameable` are photos whose names are no text, which S3
+    cannot hold.
+    """
 
     photos: list[LocalFile] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
-    unnameable: list[str] = field(default_factory=list)  # photos whose names are no text
 
 
 def check_folder(folder: Path) -> Path:
@@ -77,7 +80,7 @@ def scan_folder(folder: Path) -> Scan:
         if not is_image_key(entry.name):
             scan.skipped[KINDS.get(Path(entry.name).suffix.lower(), "other")] += 1
         elif not is_storable(relative):
-            scan.unnameable.append(relative)
+            scan.skipped["unnameable"] += 1
         else:
             try:
                 size = entry.stat(follow_symlinks=False).st_size

@@ -1,0 +1,193 @@
+"""One photo: its original goes up, then its preview; what S3 has already is not sent again."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from deployments.push.mirror import SourceKeys, Stored
+from deployments.push.scan import LocalFile
+from models.errors import PhotoUnavailableError, S3DownloadError
+from models.tables import PhotoReason
+from tasks.cores import count_cores
+from tasks.pixel_budget import PixelBudget
+from tasks.previews import make_preview
+from tasks.storage import Bucket
+from tasks.uploads import (
+    MD5,
+    ORIGINAL,
+    REASON,
+    RECIPE,
+    delete_object,
+    hash_bytes,
+    hash_file,
+    name_recipe,
+    put_object,
+    read_metadata,
+)
+
+MAX_ORIGINAL_BYTES = 200_000_000  # a larger file is sent, but no preview is made of it
+PIXELS_AT_A_TIME = 40_000_000  # decoded by all threads together: at most 800 MB
+CHANGING = "it changed while it was sent"
+_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
+
+
+@dataclass(frozen=True)
+class NamedPhoto:
+    """A file and its name below the source."""
+
+    file: LocalFile
+    name: str
+
+
+@dataclass
+class PhotoResult:
+    """What was done for a photo."""
+
+    photo: NamedPhoto
+    stamp: tuple[int, int] | None = None  # the file's size and time when it was read
+    original_sent: bool = False
+    preview_sent: bool = False
+    bytes_sent: int = 0
+    reason: str | None = None  # why no preview can be made of it, from the list of the sync
+    not_sent: str | None = None  # why it is not in S3 as it is on disk
+
+    def is_current(self) -> bool:
+        """Whether the file is still the one that was sent."""
+        return self.not_sent is None and self.stamp == read_stamp(self.photo.file.path)
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the photos go, and what is there already."""
+
+    bucket: Bucket
+    keys: SourceKeys
+    stored: Stored
+    preview_side: int
+    max_photo_bytes: int
+
+
+def read_stamp(path: Path) -> tuple[int, int] | None:
+    """Size and time of change; None where the file is gone."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_size, stat.st_mtime_ns
+
+
+class PhotoSender:
+    """Sends photos, from any number of threads; few are decoded at a time."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._recipe = name_recipe(target.preview_side)
+        self._decoding = threading.Semaphore(count_cores())
+        self._budget = PixelBudget(PIXELS_AT_A_TIME)
+
+    def send(self, photo: NamedPhoto) -> PhotoResult:
+        """Bring S3 up to date with one file. Raises S3AccessError or S3DownloadError."""
+        path = photo.file.path
+        result = PhotoResult(photo, read_stamp(path))
+        try:
+            digest = hash_file(path)
+            if result.stamp is None or read_stamp(path) != result.stamp:
+                result.not_sent = CHANGING
+                return result
+            etag = self._send_original(result, digest)
+            self._send_preview(result, digest, etag)
+        except OSError as error:
+            result.not_sent = f"it cannot be read ({error.strerror})"
+        except S3DownloadError:
+            # Its digest went ahead of it, so S3 takes no file that changes on the way.
+            if read_stamp(path) == result.stamp:
+                raise
+            result.not_sent = CHANGING
+        return result
+
+    def _send_original(self, result: PhotoResult, digest: str) -> str:
+        """The original's ETag in S3, sent or found there."""
+        target, name = self._target, result.photo.name
+        key, size = target.keys.originals + name, (result.stamp or (0, 0))[0]
+        listed = target.stored.originals.get(name)
+        if listed is not None and listed.size == size:
+            # An ETag is the MD5, except with some encryptions: then the metadata has it.
+            if listed.etag == digest:
+                return listed.etag
+            if (read_metadata(target.bucket, key) or {}).get(MD5) == digest:
+                return listed.etag
+        etag = self._put_file(result, key, digest, {})
+        result.original_sent = True
+        return etag
+
+    def _send_preview(self, result: PhotoResult, digest: str, etag: str) -> None:
+        target, name = self._target, result.photo.name
+        key, tags = target.keys.previews + name, {ORIGINAL: etag, RECIPE: self._recipe}
+        is_stored = name in target.stored.previews
+        if is_stored:
+            found = read_metadata(target.bucket, key) or {}
+            if tags.items() <= found.items():
+                result.reason = found.get(REASON)
+                return
+        preview = self._make_preview(result, digest)
+        if preview is not None:
+            put_object(
+                target.bucket,
+                key,
+                preview,
+                hash_bytes(preview),
+                content_type="image/jpeg",
+                metadata=tags,
+            )
+            result.bytes_sent += len(preview)
+        elif result.reason is None:
+            return  # it changed meanwhile
+        elif (result.stamp or (0, 0))[0] <= target.max_photo_bytes:
+            # Its own bytes stand in, so that the sync says of it why it cannot be read.
+            self._put_file(result, key, digest, {**tags, REASON: result.reason})
+        else:
+            if is_stored:
+                delete_object(target.bucket, key)
+            return
+        result.preview_sent = True
+
+    def _make_preview(self, result: PhotoResult, digest: str) -> bytes | None:
+        """The preview; without one, `result` says why."""
+        file = result.photo.file
+        if (result.stamp or (0, 0))[0] > MAX_ORIGINAL_BYTES:
+            result.reason = PhotoReason.TOO_MANY_BYTES.value
+            return None
+        with self._decoding:
+            content = file.path.read_bytes()
+            if hash_bytes(content) != digest:
+                result.not_sent = CHANGING
+                return None
+            return self._decode(result, content, self._budget.reserve)
+
+    def _decode(
+        self, result: PhotoResult, content: bytes, reserve: Callable[[int], None]
+    ) -> bytes | None:
+        try:
+            return make_preview(content, self._target.preview_side, reserve)
+        except PhotoUnavailableError as error:
+            result.reason = str(error.reason)
+            return None
+        finally:
+            self._budget.release()
+
+    def _put_file(
+        self, result: PhotoResult, key: str, digest: str, metadata: dict[str, str]
+    ) -> str:
+        path = result.photo.file.path
+        with path.open("rb") as body:
+            etag = put_object(
+                self._target.bucket,
+                key,
+                body,
+                digest,
+                content_type=_TYPES[path.suffix.lower()],
+                metadata=metadata,
+            )
+        result.bytes_sent += (result.stamp or (0, 0))[0]
+        return etag
