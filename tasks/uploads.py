@@ -13,7 +13,7 @@ from hashlib import md5
 from pathlib import Path
 from typing import IO
 
-from models.errors import PhotoUnavailableError
+from models.errors import PhotoUnavailableError, S3AccessError
 from models.tables import PhotoReason
 from tasks.previews import PREVIEW_QUALITY
 from tasks.s3_errors import map_object_errors
@@ -75,7 +75,7 @@ def put_object(
 def read_metadata(bucket: Bucket, key: str) -> Mapping[str, str] | None:
     """What an object says of itself; None where there is none.
 
-    Raises PhotoUnavailableError where it may not be looked at, S3AccessError or S3DownloadError.
+    Raises S3AccessError or S3DownloadError.
     """
     try:
         with map_object_errors(bucket.name):
@@ -83,7 +83,10 @@ def read_metadata(bucket: Bucket, key: str) -> Mapping[str, str] | None:
     except PhotoUnavailableError as error:
         if error.reason == PhotoReason.VANISHED:
             return None
-        raise
+        raise S3AccessError(
+            f"S3 does not say what lies in the bucket {bucket.name}: its credentials need "
+            "s3:GetObject besides s3:ListBucket, s3:PutObject and s3:DeleteObject."
+        ) from error
 
 
 def delete_object(bucket: Bucket, key: str) -> None:

@@ -124,8 +124,7 @@ class PhotoSender:
     def _send_preview(self, result: PhotoResult, digest: str, etag: str) -> None:
         target, name = self._target, result.photo.name
         key, tags = target.keys.previews + name, {ORIGINAL: etag, RECIPE: self._recipe}
-        is_stored = name in target.stored.previews
-        if is_stored:
+        if name in target.stored.previews:
             found = read_metadata(target.bucket, key) or {}
             if tags.items() <= found.items():
                 result.reason = found.get(REASON)
@@ -147,8 +146,7 @@ class PhotoSender:
             # Its own bytes stand in, so that the sync says of it why it cannot be read.
             self._put_file(result, key, digest, {**tags, REASON: result.reason})
         else:
-            if is_stored:
-                delete_object(target.bucket, key)
+            delete_object(target.bucket, key)  # one of an earlier file
             return
         result.preview_sent = True
 

@@ -22,13 +22,16 @@ class RestApi:
     no, in words) or ConfigurationError (what answers there is not the API).
     """
 
-    def __init__(self, url: str, key: str | None) -> None:
+    def __init__(
+        self, url: str, key: str | None, transport: httpx.BaseTransport | None = None
+    ) -> None:
         self._url, self._has_key = url, key is not None
         try:
             self._client = httpx.Client(
                 base_url=url,
                 headers={b"X-API-Key": key.encode()} if key else None,
                 timeout=TIMEOUT_S,
+                transport=transport,
             )
         except httpx.InvalidURL as error:
             raise self._explain_address() from error

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -68,9 +69,6 @@ class Screen:
 
     @contextmanager
     def _open_bars(self) -> Iterator[tuple[Progress, Progress]]:
-        from rich.console import Group
-        from rich.live import Live
-
         files = Progress(*_make_columns(MofNCompleteColumn()), console=self._console)
         sizes = Progress(
             *_make_columns(DownloadColumn(), TransferSpeedColumn()), console=self._console
