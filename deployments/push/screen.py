@@ -58,9 +58,9 @@ class Screen:
 
             def show(status: dict[str, Any], faces: int) -> None:
                 done = status["progress"]
-                note = f"{faces} faces" if status["state"] == "running" else status["state"]
-                if status["state"] in {"pending", "retrying"} and status["detail"]:
-                    note = f"{status['state']}: {status['detail']}"
+                note = f"{faces} faces"
+                if status["state"] not in {"running", "completed"}:
+                    note = ": ".join(filter(None, [status["state"], status["detail"]]))
                 progress.update(
                     bar, completed=done["processed"], total=done["total"] or None, note=note
                 )
@@ -75,6 +75,8 @@ class Screen:
         )
         with Live(Group(files, sizes), console=self._console):
             yield files, sizes
+        if not self._console.is_interactive:
+            self._console.print()  # where it draws once, it ends no line
 
 
 def _make_columns(*own: ProgressColumn) -> list[ProgressColumn]:

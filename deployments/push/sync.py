@@ -39,13 +39,14 @@ def _follow(api: RestApi, event: PushedEvent, task_id: str, show: Show) -> dict[
         try:
             status: dict[str, Any] = api.get(f"faces/sync-s3/{task_id}")
             answered = time.monotonic()
-            if answered - counted > FACES_EVERY_S:
+            is_over = status["state"] in OVER | {"skipped"}
+            if is_over or answered - counted > FACES_EVERY_S:
                 faces, counted = api.get(f"events/{event.event_uuid}")["faces"], answered
         except ApiUnavailableError:
             if time.monotonic() - answered > PATIENCE_S:
                 raise
         else:
             show(status, faces)
-            if status["state"] in OVER | {"skipped"}:
+            if is_over:
                 return status
         time.sleep(POLL_S)
