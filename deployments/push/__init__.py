@@ -12,6 +12,7 @@ Where do I go to…?
     see which key a file gets                      source.py, names.py
     see what is deleted, and when that is refused  mirror.py
     see what is sent, and what is not sent again   photo.py, transfer.py
+    see how previews are made, in how much memory  preview.py
     change what the photographer sees              screen.py, report.py, sync.py
     make the picture in the README anew            picture.py
 """

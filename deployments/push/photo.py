@@ -1,17 +1,12 @@
 """One photo: its original goes up, then its preview; what S3 has already is not sent again."""
 
-import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from deployments.push.mirror import SourceKeys, Stored
+from deployments.push.preview import PreviewMaker
 from deployments.push.scan import LocalFile
-from models.errors import PhotoUnavailableError, S3DownloadError
-from models.tables import PhotoReason
-from tasks.cores import count_cores
-from tasks.pixel_budget import PixelBudget
-from tasks.previews import make_preview
+from models.errors import S3DownloadError
 from tasks.storage import Bucket
 from tasks.uploads import (
     MD5,
@@ -26,8 +21,6 @@ from tasks.uploads import (
     read_metadata,
 )
 
-MAX_ORIGINAL_BYTES = 200_000_000  # a larger file is sent, but no preview is made of it
-PIXELS_AT_A_TIME = 40_000_000  # decoded by all threads together: at most 800 MB
 CHANGING = "it changed while it was sent"
 _TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 
@@ -78,13 +71,12 @@ def read_stamp(path: Path) -> tuple[int, int] | None:
 
 
 class PhotoSender:
-    """Sends photos, from any number of threads; few are decoded at a time."""
+    """Sends photos, from any number of threads; what S3 has stays."""
 
     def __init__(self, target: Target) -> None:
         self._target = target
         self._recipe = name_recipe(target.preview_side)
-        self._decoding = threading.Semaphore(count_cores())
-        self._budget = PixelBudget(PIXELS_AT_A_TIME)
+        self._previews = PreviewMaker(target.preview_side)
 
     def send(self, photo: NamedPhoto) -> PhotoResult:
         """Bring S3 up to date with one file. Raises S3AccessError or S3DownloadError."""
@@ -99,6 +91,8 @@ class PhotoSender:
             self._send_preview(result, digest, etag)
         except OSError as error:
             result.not_sent = f"it cannot be read ({error.strerror})"
+        except MemoryError:
+            result.not_sent = "this machine has too little memory for it"
         except S3DownloadError:
             # Its digest went ahead of it, so S3 takes no file that changes on the way.
             if read_stamp(path) == result.stamp:
@@ -129,50 +123,34 @@ class PhotoSender:
             if tags.items() <= found.items():
                 result.reason = found.get(REASON)
                 return
-        preview = self._make_preview(result, digest)
-        if preview is not None:
-            put_object(
-                target.bucket,
-                key,
-                preview,
-                hash_bytes(preview),
-                content_type="image/jpeg",
-                metadata=tags,
-            )
-            result.bytes_sent += len(preview)
-        elif result.reason is None:
-            return  # it changed meanwhile
-        elif (result.stamp or (0, 0))[0] <= target.max_photo_bytes:
+        size = (result.stamp or (0, 0))[0]
+        preview = self._previews.make(result.photo.file.path, size, digest)
+        if preview is None:
+            result.not_sent = CHANGING
+            return
+        result.reason = preview.reason
+        if preview.content is not None:
+            self._put_preview(result, key, preview.content, tags)
+        elif size <= target.max_photo_bytes:
             # Its own bytes stand in, so that the sync says of it why it cannot be read.
-            self._put_file(result, key, digest, {**tags, REASON: result.reason})
+            self._put_file(result, key, digest, {**tags, REASON: str(preview.reason)})
         else:
             delete_object(target.bucket, key)  # one of an earlier file
             return
         result.preview_sent = True
 
-    def _make_preview(self, result: PhotoResult, digest: str) -> bytes | None:
-        """The preview; without one, `result` says why."""
-        file = result.photo.file
-        if (result.stamp or (0, 0))[0] > MAX_ORIGINAL_BYTES:
-            result.reason = PhotoReason.TOO_MANY_BYTES.value
-            return None
-        with self._decoding:
-            content = file.path.read_bytes()
-            if hash_bytes(content) != digest:
-                result.not_sent = CHANGING
-                return None
-            return self._decode(result, content, self._budget.reserve)
-
-    def _decode(
-        self, result: PhotoResult, content: bytes, reserve: Callable[[int], None]
-    ) -> bytes | None:
-        try:
-            return make_preview(content, self._target.preview_side, reserve)
-        except PhotoUnavailableError as error:
-            result.reason = str(error.reason)
-            return None
-        finally:
-            self._budget.release()
+    def _put_preview(
+        self, result: PhotoResult, key: str, content: bytes, tags: dict[str, str]
+    ) -> None:
+        put_object(
+            self._target.bucket,
+            key,
+            content,
+            hash_bytes(content),
+            content_type="image/jpeg",
+            metadata=tags,
+        )
+        result.bytes_sent += len(content)
 
     def _put_file(
         self, result: PhotoResult, key: str, digest: str, metadata: dict[str, str]

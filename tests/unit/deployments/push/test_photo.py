@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from deployments.push import photo as module
+from deployments.push import preview as module
 from deployments.push import transfer
 from deployments.push.photo import NamedPhoto, PhotoSender
 from deployments.push.transfer import delete_names, send_photos
@@ -212,3 +212,23 @@ def test_a_photo_is_deleted_preview_first(coffee: NamedPhoto) -> None:
     assert delete_names(aim(store), ["Кофе/1.jpg"]) == 1
     assert store.deletes == [f"{KEYS.previews}Кофе/1.jpg", f"{KEYS.originals}Кофе/1.jpg"]
     assert store.objects == {}
+
+
+def test_a_damaged_file_that_upsets_the_decoder_ends_nothing(
+    coffee: NamedPhoto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> bytes:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(module, "make_preview", fail)
+    assert PhotoSender(aim(FakeStore())).send(coffee).reason == "unprocessable"
+
+
+def test_a_photo_that_does_not_fit_into_memory_is_named(
+    coffee: NamedPhoto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setattr(module, "make_preview", fail)
+    assert "too little memory" in str(PhotoSender(aim(FakeStore())).send(coffee).not_sent)
