@@ -253,8 +253,8 @@ def test_what_is_wrong_is_one_sentence_and_an_exit_code(
     ):
         with monkeypatch.context() as patch:
             patch.setenv(name, value)
-            assert push(folder, *event)[0] == code, name
-            assert sentence in push(folder, *event)[1]["error"]
+            got, told = push(folder, *event)
+            assert (got, sentence in told["error"]) == (code, True), told["error"]
     forget_settings()
 
 

@@ -1,7 +1,9 @@
 """Options, exit codes, the summary and its JSON."""
 
 import json
+import tomllib
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,12 @@ def make_result(
 ) -> PhotoResult:
     photo = NamedPhoto(LocalFile(Path(name), name, 1_500_000), name)
     return PhotoResult(photo, (1, 1), reason=reason, not_sent=not_sent)
+
+
+def test_the_console_command_is_the_one_that_is_installed() -> None:
+    project = tomllib.loads((DOCS.parents[1] / "pyproject.toml").read_text("utf-8"))
+    module, _, function = project["project"]["scripts"]["facepass"].partition(":")
+    assert getattr(import_module(module), function) is command.run
 
 
 @pytest.mark.parametrize(
