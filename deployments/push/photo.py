@@ -45,6 +45,11 @@ class PhotoResult:
     reason: str | None = None  # why no preview can be made of it, from the list of the sync
     not_sent: str | None = None  # why it is not in S3 as it is on disk
 
+    @property
+    def size(self) -> int:
+        """Bytes of the file when it was read."""
+        return self.stamp[0] if self.stamp else 0
+
     def is_current(self) -> bool:
         """Whether the file is still the one that was sent."""
         return self.not_sent is None and self.stamp == read_stamp(self.photo.file.path)
@@ -103,9 +108,8 @@ class PhotoSender:
     def _send_original(self, result: PhotoResult, digest: str) -> str:
         """The original's ETag in S3, sent or found there."""
         target, name = self._target, result.photo.name
-        key, size = target.keys.originals + name, (result.stamp or (0, 0))[0]
-        listed = target.stored.originals.get(name)
-        if listed is not None and listed.size == size:
+        key, listed = target.keys.originals + name, target.stored.originals.get(name)
+        if listed is not None and listed.size == result.size:
             # An ETag is the MD5, except with some encryptions: then the metadata has it.
             if listed.etag == digest:
                 return listed.etag
@@ -123,15 +127,14 @@ class PhotoSender:
             if tags.items() <= found.items():
                 result.reason = found.get(REASON)
                 return
-        size = (result.stamp or (0, 0))[0]
-        preview = self._previews.make(result.photo.file.path, size, digest)
+        preview = self._previews.make(result.photo.file.path, result.size, digest)
         if preview is None:
             result.not_sent = CHANGING
             return
         result.reason = preview.reason
         if preview.content is not None:
             self._put_preview(result, key, preview.content, tags)
-        elif size <= target.max_photo_bytes:
+        elif result.size <= target.max_photo_bytes:
             # Its own bytes stand in, so that the sync says of it why it cannot be read.
             self._put_file(result, key, digest, {**tags, REASON: str(preview.reason)})
         else:
@@ -165,5 +168,5 @@ class PhotoSender:
                 content_type=_TYPES[path.suffix.lower()],
                 metadata=metadata,
             )
-        result.bytes_sent += (result.stamp or (0, 0))[0]
+        result.bytes_sent += result.size
         return etag
