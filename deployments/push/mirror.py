@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from models.errors import DeletionRefusedError
+from models.errors import DeletionRefusedError, PushRefusedError
 from models.plans import ListedPreview
 from models.prefixes import event_folder
 from tasks.storage import Bucket
@@ -75,3 +75,16 @@ def choose_deletions(
         f"The folder lacks {len(doomed)} of the {len(stored.names)} photos that it sent before, "
         f"{why} Nothing was sent. --delete deletes them from the event, --keep keeps them."
     )
+
+
+def require_kept(stored: Stored, sent: Collection[str]) -> None:
+    """Look, before anything is deleted, whether S3 has what was sent under the names it was given.
+
+    Raises PushRefusedError: a store that spells a name otherwise would have the photo itself
+    deleted under that other name.
+    """
+    if lost := sorted(set(sent) - stored.originals.keys()):
+        raise PushRefusedError(
+            f"S3 does not list {len(lost)} of the photos that it took, the first {lost[0]!r}: "
+            "rename these files. Nothing was deleted."
+        )

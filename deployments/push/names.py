@@ -1,5 +1,6 @@
 """Which name in S3 a file gets: the same tree gives the same names, and no two files share one."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
@@ -7,6 +8,7 @@ from itertools import count
 from unicodedata import normalize
 
 LONG_STEM_BYTES = 100
+_UNKEPT = re.compile(r"[\\\x00-\x1f\x7f]")
 
 
 def compose(text: str) -> str:
@@ -14,15 +16,23 @@ def compose(text: str) -> str:
     return normalize("NFC", text)
 
 
-def assign_names(relatives: Iterable[str], max_bytes: int) -> dict[str, str]:
-    """Path below the folder -> name below the source: the path itself, composed.
+def clean_name(relative: str) -> str:
+    """The path as every S3 server keeps it: composed, without line ends and such.
 
-    Where two paths compose to one, or where it has more than `max_bytes`, a digest of the path
+    Some make a slash of a backslash, so that it comes back from a listing as another name.
+    """
+    return _UNKEPT.sub("_", compose(relative))
+
+
+def assign_names(relatives: Iterable[str], max_bytes: int) -> dict[str, str]:
+    """Path below the folder -> name below the source: the path itself, cleaned.
+
+    Where two paths become one, or where it has more than `max_bytes`, a digest of the path
     keeps them apart.
     """
     claims: dict[str, list[str]] = defaultdict(list)
     for relative in relatives:
-        claims[compose(relative)].append(relative)
+        claims[clean_name(relative)].append(relative)
     names: dict[str, str] = {}
     others: list[str] = []
     for name, claimants in claims.items():
@@ -47,7 +57,7 @@ def _make_name(relative: str, max_bytes: int, taken: set[str]) -> str:
 
 
 def _try_names(relative: str, max_bytes: int) -> Iterator[str]:
-    stem, _, suffix = compose(relative).rpartition(".")
+    stem, _, suffix = clean_name(relative).rpartition(".")
     for attempt in count():
         mark = sha256(f"{attempt}/{relative}".encode()).hexdigest()[:16]
         name = f"{stem}~{mark}.{suffix}"

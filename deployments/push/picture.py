@@ -18,7 +18,7 @@ from deployments.sample_photos import make_sample_photos
 
 EVENT = "Свадьба Анны и Ильи"
 CARD = "Карта A"
-WIDTH = 92
+WIDTH = 100
 
 
 def main() -> int:

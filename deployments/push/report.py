@@ -91,16 +91,16 @@ class Report:
         if left_out := [f"{n} {_KINDS[kind]}" for kind, n in sorted(self.skipped.items())]:
             yield f"Left out  {', '.join(left_out)}"
         yield from _name_files(
-            "Unread    no face can be found in", [(r, r.reason) for r in self.unreadable]
+            "Unread    these are damaged or no photos:", [(r, r.reason) for r in self.unreadable]
         )
         yield from _name_files(
             "NOT SENT  run this again for", [(r, r.not_sent) for r in self.not_sent]
         )
         if self.sync and (result := self.sync["result"]):
             yield (
-                f"Sync      {result['message']}: {result['faces_found']} faces in them, "
-                f"{result['no_face']} without a face, {result['skipped']} known before, "
-                f"{result['failed']} failed"
+                f"Sync      {result['faces_found']} faces in {result['new_photos']} new photos and "
+                f"{result['updated']} changed ones; {result['skipped']} known before, "
+                f"{result['no_face']} without a face, {result['failed']} failed"
             )
 
     def _count_unchanged(self) -> int:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deployments.push.events import PushedEvent, find_event
-from deployments.push.mirror import SourceKeys, choose_deletions, list_stored
+from deployments.push.mirror import SourceKeys, choose_deletions, list_stored, require_kept
 from deployments.push.names import assign_names
 from deployments.push.photo import NamedPhoto, Target
 from deployments.push.place import Place
@@ -105,4 +105,7 @@ class Push:
         )
         with self.screen.show_transfer(photos) as advance:
             self.report.results = send_photos(target, photos, advance)
-        self.report.deleted = delete_names(target, doomed)
+        if doomed:
+            sent = [result.photo.name for result in self.report.results if not result.not_sent]
+            require_kept(list_stored(bucket, keys), sent)
+            self.report.deleted = delete_names(target, doomed)

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.push.mirror import Stored, choose_deletions
-from models.errors import DeletionRefusedError
+from deployments.push.mirror import Stored, choose_deletions, require_kept
+from models.errors import DeletionRefusedError, PushRefusedError
 from models.plans import ListedPreview
 from tests.unit.deployments.push.fake_store import KEYS, FakeStore, aim
 
@@ -66,3 +66,9 @@ def test_only_the_source_itself_is_looked_at() -> None:
     ):
         store.objects[key] = (b"x", {}, "e")
     assert aim(store).stored.names == {"a/1.jpg"}
+
+
+def test_nothing_is_deleted_where_s3_spells_names_otherwise() -> None:
+    require_kept(store_names({"a.jpg", "b.jpg"}, set()), ["a.jpg"])
+    with pytest.raises(PushRefusedError, match=r"does not list 1 .*'a.jpg'.*Nothing was deleted"):
+        require_kept(store_names({"A.jpg"}, {"a.jpg"}), ["a.jpg"])
