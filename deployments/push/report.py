@@ -97,10 +97,16 @@ class Report:
             "NOT SENT  run this again for", [(r, r.not_sent) for r in self.not_sent]
         )
         if self.sync and (result := self.sync["result"]):
+            counts = {
+                "known before": result["skipped"],
+                "changed": result["updated"],
+                "without a face": result["no_face"],
+                "failed": result["failed"],
+            }
+            others = "".join(f", {count} {what}" for what, count in counts.items() if count)
             yield (
-                f"Sync      {result['faces_found']} faces in {result['new_photos']} new photos and "
-                f"{result['updated']} changed ones; {result['skipped']} known before, "
-                f"{result['no_face']} without a face, {result['failed']} failed"
+                f"Sync      {result['new_photos']} new photos{others}; "
+                f"{result['faces_found']} faces found"
             )
 
     def _count_unchanged(self) -> int:

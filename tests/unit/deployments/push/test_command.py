@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from api.schemas import RESULT_EXAMPLE
 from deployments.push import command
 from deployments.push.command import ExitCode, build_parser, judge, main, name_exit_code
 from deployments.push.photo import NamedPhoto, PhotoResult
@@ -113,10 +114,12 @@ def test_the_summary_names_the_files_that_need_a_look() -> None:
         photos=23,
         skipped=Counter(raw=3, unnameable=1),
         results=[*many, make_result("Кофе/\x1b[31m.jpg", not_sent="it changed")],
+        sync={"result": {**RESULT_EXAMPLE, "failed": 22}},
     )
     text = "\n".join(report.tell())
     assert "Photos    23: 0 sent (0.0 MB), 22 unchanged, 0 deleted" in text
     assert "3 RAW, 1 with names that are no text (rename them)" in text
+    assert "120 new photos, 30 known before, 4 without a face, 22 failed; 311 faces found" in text
     assert "0.jpg (empty), 1.jpg (empty)" in text
     assert "and 2 more" in text
     assert "Кофе/\ufffd[31m.jpg (it changed)" in text
