@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from deployments.push.source import MARKER
 from models.errors import PushRefusedError
 from models.prefixes import is_image_key, is_storable
 
@@ -103,7 +104,7 @@ def _walk(folder: Path, skipped: Counter[str]) -> Iterator["os.DirEntry[str]"]:
             raise _explain_unreadable(current, error) from error
         for entry in entries:
             if entry.name.startswith("."):
-                skipped["hidden"] += 1
+                skipped.update(["hidden"] if entry.name != MARKER else [])
             elif entry.is_symlink():
                 skipped["link"] += 1
             elif entry.is_dir(follow_symlinks=False):

@@ -145,6 +145,7 @@ def test_a_folder_becomes_a_gallery_and_the_gallery_follows_the_folder(
 
     assert (code, again["event"]["is_new"], again["source"]) == (0, False, told["source"])
     assert (again["bytes_sent"], again["unchanged"]) == (0, len(expected))
+    assert again["skipped"] == told["skipped"]
     assert again["unreadable"] == told["unreadable"]
     assert again["sync"]["result"]["faces_found"] == again["sync"]["result"]["new_photos"] == 0
     assert list_source(again) == (originals, previews)
