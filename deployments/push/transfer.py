@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 def send_photos(
     target: Target, photos: Sequence[NamedPhoto], report: Callable[[PhotoResult], None]
 ) -> list[PhotoResult]:
-    """Send every photo; one result each. `report` hears of each file as it is done.
+    """Send every photo; one result each, by name. `report` hears of each file as it is done.
 
     Raises S3AccessError or S3DownloadError: the photos sent so far stay, and are known next time.
     """
@@ -41,7 +41,7 @@ def send_photos(
             break
     for photo in todo:
         results[photo.name].not_sent = results[photo.name].not_sent or CHANGING
-    return list(results.values())
+    return sorted(results.values(), key=lambda result: result.photo.name)
 
 
 def delete_names(target: Target, names: Iterable[str]) -> int:
