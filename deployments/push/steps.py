@@ -57,7 +57,7 @@ class Push:
             event = find_event(api, self.options.event, self.options.profile)
             source = find_source(folder, self.options.source)
             self._introduce(event, source)
-            self._mirror(scan, event, source, bucket)
+            self._mirror(folder, scan, event, source, bucket)
             if self.options.sync:
                 with self.screen.show_sync() as show:
                     self.report.sync = sync_event(api, event, show)
@@ -83,11 +83,12 @@ class Push:
         self.screen.say(f"Event     {event.name}{' (new)' if event.is_new else ''}")
         self.screen.say(f"Source    {source.name}")
 
-    def _mirror(self, scan: Scan, event: PushedEvent, source: Source, bucket: Bucket) -> None:
+    def _mirror(
+        self, folder: Path, scan: Scan, event: PushedEvent, source: Source, bucket: Bucket
+    ) -> None:
         """Make the folder's source in S3 what the folder is."""
         keys = SourceKeys.of(event.event_id, source.name)
-        room = MAX_KEY_BYTES - len(keys.originals.encode())
-        names = assign_names((photo.relative for photo in scan.photos), room)
+        names = _name_photos(scan, keys)
         photos = [NamedPhoto(photo, names[photo.relative]) for photo in scan.photos]
         stored = list_stored(bucket, keys)
         doomed = choose_deletions(
@@ -108,4 +109,12 @@ class Push:
         if doomed:
             sent = [result.photo.name for result in self.report.results if not result.not_sent]
             require_kept(list_stored(bucket, keys), sent)
-            self.report.deleted = delete_names(target, doomed)
+            # What came into the folder meanwhile may have been sent by another push of it.
+            back = set(_name_photos(scan_folder(folder), keys).values())
+            self.report.deleted = delete_names(target, [n for n in doomed if n not in back])
+
+
+def _name_photos(scan: Scan, keys: SourceKeys) -> dict[str, str]:
+    """Path below the folder -> name below the source."""
+    room = MAX_KEY_BYTES - len(keys.originals.encode())
+    return assign_names((photo.relative for photo in scan.photos), room)

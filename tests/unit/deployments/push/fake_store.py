@@ -55,6 +55,10 @@ class FakeStore:
         self.deletes.append(call["Key"])
         self.objects.pop(call["Key"], None)
 
+    def list_objects_v2(self, **_: Any) -> dict[str, Any]:
+        """The bucket is there."""
+        return {}
+
     def get_paginator(self, _: str) -> "FakeStore":
         """This client lists by itself."""
         return self
