@@ -10,6 +10,7 @@ from sqlmodel import Session, col, select
 
 from models.events import lock_event
 from models.tables import Event, SyncRun, SyncState, utc_now
+from models.webhooks import add_notices
 
 REQUEST_LOCK_CLASS = 0x46_52  # "FR": first half of the advisory lock's key
 
@@ -91,6 +92,7 @@ def complete_run(session: Session, flow_run_id: UUID, result: dict[str, Any]) ->
             finished_at=func.now(),
         )
     )
+    add_notices(session, [flow_run_id])
 
 
 def end_run(
@@ -113,7 +115,9 @@ def end_run(
             finished_at=func.now(),
         )
     )
-    return bool(changed.rowcount)  # type: ignore[attr-defined]
+    has_ended = bool(changed.rowcount)  # type: ignore[attr-defined]
+    add_notices(session, [flow_run_id] if has_ended else [])
+    return has_ended
 
 
 def mark_retrying(
