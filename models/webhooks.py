@@ -99,9 +99,7 @@ def build_payload(row: Row[Any]) -> dict[str, Any]:
     }
 
 
-def claim_notices(
-    session: Session, *, limit: int, lease: timedelta
-) -> Sequence[WebhookDelivery]:
+def claim_notices(session: Session, *, limit: int, lease: timedelta) -> Sequence[WebhookDelivery]:
     """Take the notices that are due, each for one attempt; nobody else is given them meanwhile.
 
     Who dies with a notice in his hands loses it to others after the lease.
