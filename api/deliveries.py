@@ -118,6 +118,6 @@ def compute_delay(attempts: int, chance: float, asked_s: float | None = None) ->
 
     A receiver may ask for more (`asked_s`), also up to an hour; never for less.
     """
-    doubled = FIRST_DELAY_S * 2 ** min(attempts - 1, 16)
+    doubled = FIRST_DELAY_S * 2.0 ** min(attempts - 1, 16)
     delay = min(doubled, LONGEST_DELAY_S) * (1 - chance / 2)
     return max(delay, min(asked_s or 0.0, LONGEST_DELAY_S))

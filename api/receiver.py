@@ -25,7 +25,7 @@ from models.tables import utc_now
 SEND_LIMIT_S = 15.0  # for all of one attempt: a receiver that dribbles is one that hangs
 SECRET_PREFIX = "whsec_"  # noqa: S105 (how every secret begins)
 SECRET_BYTES = range(24, 65)
-_MAKE_SECRET = '`echo "whsec_$(openssl rand -base64 32)"` makes one'
+_HOW_TO_MAKE_ONE = '`echo "whsec_$(openssl rand -base64 32)"` makes one'
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def _check_secret(secret: str | None) -> str:
     if not secret:
         raise ConfigurationError(
             "FACEPASS_WEBHOOK_URL is set without FACEPASS_WEBHOOK_SECRET, which signs what is "
-            f"sent there: {_MAKE_SECRET}; the receiver needs the same."
+            f"sent there: {_HOW_TO_MAKE_ONE}; the receiver needs the same."
         )
     try:
         key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
@@ -77,7 +77,7 @@ def _check_secret(secret: str | None) -> str:
     if not secret.startswith(SECRET_PREFIX) or len(key) not in SECRET_BYTES:
         raise ConfigurationError(
             "FACEPASS_WEBHOOK_SECRET must be whsec_ and 24 to 64 random bytes in base64: "
-            f"{_MAKE_SECRET}."
+            f"{_HOW_TO_MAKE_ONE}."
         )
     return secret
 
