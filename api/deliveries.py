@@ -23,6 +23,7 @@ from models.webhooks import WebhookDelivery, claim_notices, mark_delivered, mark
 logger = logging.getLogger(__name__)
 
 INTERVAL_S = 2.0
+OUTAGE_INTERVAL_S = 15.0  # each look that fails is a line in the log
 AT_ONCE = 4  # a process's attempts in flight
 LEASE = timedelta(seconds=4 * SEND_LIMIT_S)
 FIRST_DELAY_S, LONGEST_DELAY_S = 10.0, 3600.0
@@ -51,15 +52,15 @@ async def deliver_notices(receiver: Receiver, metrics: DeliveryMetrics) -> None:
     """Deliver what is due again and again, until cancelled; an outage is waited out."""
     async with open_client(receiver) as client:
         while True:
-            found = 0
+            pause_s = OUTAGE_INTERVAL_S
             try:
                 found = await deliver_due(client, receiver, metrics)
+                pause_s = 0.0 if found == AT_ONCE else INTERVAL_S
             except FacePassError as error:
                 logger.warning("Notices cannot be delivered for now: %s", error)
             except Exception:
                 logger.exception("A round of deliveries failed; the next one follows.")
-            if found < AT_ONCE:
-                await anyio.sleep(INTERVAL_S)
+            await anyio.sleep(pause_s)
 
 
 async def deliver_due(

@@ -5,7 +5,7 @@ Promise: nobody outside this folder talks to Prefect about runs, states or deplo
 Where do I go to…?
     name a deployment or pool          names.py and ../prefect.yaml
     start, read or end a flow run      orchestrator.py
-    be notified of failed runs         automations/sync-failures.yaml
+    be notified of failed runs         automations/sync_failures.yaml
     share results between machines     result_storage.py
     change what `make up` starts       stack/
     change what `make demo` shows      demo.py, sample_event.py, sample_photos.py
