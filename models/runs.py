@@ -10,7 +10,7 @@ from sqlmodel import Session, col, select
 
 from models.events import lock_event
 from models.tables import Event, SyncRun, SyncState, utc_now
-from models.webhooks import add_notices
+from models.webhooks import add_notices, prepare_notice
 
 REQUEST_LOCK_CLASS = 0x46_52  # "FR": first half of the advisory lock's key
 
@@ -81,6 +81,7 @@ def find_last_run(session: Session, event_id: int) -> SyncRun | None:
 
 def complete_run(session: Session, flow_run_id: UUID, result: dict[str, Any]) -> None:
     """Finish a run's record with its result; also one that was taken for dead meanwhile."""
+    prepare_notice(session, flow_run_id)
     session.execute(
         update(SyncRun)
         .where(col(SyncRun.flow_run_id) == flow_run_id)
@@ -104,6 +105,7 @@ def end_run(
     held_by: UUID | None = None,
 ) -> bool:
     """Finish a run's record, once: False when it was finished already."""
+    prepare_notice(session, flow_run_id)
     changed = session.execute(
         update(SyncRun)
         .where(col(SyncRun.flow_run_id) == flow_run_id, col(SyncRun.finished_at).is_(None))

@@ -54,6 +54,18 @@ class WebhookDelivery(SQLModel, table=True):
         return f"msg_{self.flow_run_id.hex}_{self.id}"
 
 
+def prepare_notice(session: Session, flow_run_id: UUID) -> None:
+    """Lock what a notice will refer to, before the run's own row is.
+
+    A notice's foreign key locks the event's row. Everybody takes that before the run's: who came
+    the other way round would meet them in a deadlock.
+    """
+    if get_settings().webhook_url:
+        event_id = select(SyncRun.event_id).where(SyncRun.flow_run_id == flow_run_id)
+        query = select(Event.id).where(col(Event.id).in_(event_id))
+        session.execute(query.with_for_update(read=True, key_share=True))
+
+
 def add_notices(session: Session, flow_run_ids: Sequence[UUID]) -> None:
     """Leave a notice of each of these runs, which have just ended in this transaction.
 
@@ -112,6 +124,8 @@ def claim_notices(session: Session, *, limit: int, lease: timedelta) -> Sequence
         .with_for_update(skip_locked=True)
     )
     notices = session.exec(query).all()
+    if not notices:
+        return notices
     for notice in notices:
         notice.attempts += 1
     session.flush()

@@ -1,5 +1,6 @@
 """Notices of ended syncs: one for each end, delivered whatever the receiver or the API suffers."""
 
+import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from api.deliveries import LEASE, DeliveryMetrics, deliver_due
 from api.receiver import Receiver, open_client
 from models.erasures import erase_event_rows
+from models.events import lock_event
 from models.runs import complete_run, end_run, ensure_run
 from models.session import open_session
 from models.tables import SyncState
@@ -129,8 +131,7 @@ def test_a_notice_outlives_a_failing_a_hanging_receiver_and_a_killed_api(
     make_due(event)
     with serve_api(tmp_path, ["api"], api_settings) as api:
         wait_until(lambda: read_notice(event).delivered_at)
-        metrics = httpx.get(f"{api.url}/metrics", trust_env=False).text
-    assert 'facepass_webhook_attempts_total{outcome="delivered"}' in metrics
+        wait_until(lambda: read_metric(api, 'attempts_total{outcome="delivered"}') >= 1)
 
     notice = read_notice(event)
     assert (notice.next_try_at, notice.last_error) == (None, None)
@@ -148,6 +149,12 @@ def test_a_notice_outlives_a_failing_a_hanging_receiver_and_a_killed_api(
     assert event.name.encode() in calls[-1].body
 
 
+def read_metric(api: PublicApi, name: str) -> float:
+    text = httpx.get(f"{api.url}/metrics", timeout=30, trust_env=False).text
+    (line,) = [found for found in text.splitlines() if found.startswith(f"facepass_webhook_{name}")]
+    return float(line.rpartition(" ")[2])
+
+
 def fail_and_hang(event: EventBox, receiver: WebhookReceiver, api: PublicApi) -> None:
     """The first attempt fails, the second one hangs."""
     wait_until(lambda: read_notice(event).last_error)
@@ -159,6 +166,8 @@ def fail_and_hang(event: EventBox, receiver: WebhookReceiver, api: PublicApi) ->
     # Claimed for this attempt alone; whoever dies with it loses it.
     left = read_notice(event).next_try_at - read_now(event)
     assert timedelta() < left <= LEASE
+    assert read_metric(api, 'attempts_total{outcome="retried"}') == 1
+    assert read_metric(api, "waiting") >= 1
     log = api.log()
     assert "is sent again later" in log
     assert PATH not in log
@@ -207,6 +216,25 @@ def test_what_did_not_happen_is_not_told(
     configure(webhook_url="")
     end(flow_run_id, SyncState.FAILED)
     assert read_notices(event) == []
+
+
+def test_two_who_end_a_run_at_once_wait_for_each_other_in_one_order(
+    event: EventBox, receiver: WebhookReceiver
+) -> None:
+    # The watch holds the event's row when it closes a run; the run itself, when it ends, does not.
+    flow_run_id = add_run(event)
+    run_ends = threading.Thread(
+        target=end, args=(flow_run_id, SyncState.FAILED), kwargs={"detail": "it failed"}
+    )
+    with open_session() as watch:
+        lock_event(watch, event.id)
+        run_ends.start()
+        blocked = "SELECT 1 FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0"
+        wait_until(lambda: event.query(blocked))
+        assert end_run(watch, flow_run_id, SyncState.CRASHED, detail="it died")
+    run_ends.join(30)
+    assert not run_ends.is_alive()
+    assert read_notice(event).payload["data"]["detail"] == "it died"
 
 
 # --- what a receiver may ask for ---
