@@ -1,7 +1,7 @@
 """Notices of ended syncs: one for each end, delivered whatever the receiver or the API suffers."""
 
-import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -73,9 +73,9 @@ def add_run(event: EventBox) -> UUID:
     return flow_run_id
 
 
-def end(flow_run_id: UUID, state: SyncState, **how: Any) -> None:
+def end(flow_run_id: UUID, state: SyncState, **how: Any) -> bool:
     with open_session() as session:
-        end_run(session, flow_run_id, state, **how)
+        return end_run(session, flow_run_id, state, **how)
 
 
 def deliver(receiver: WebhookReceiver, *, processes: int = 1, limit_s: float = 5) -> None:
@@ -222,17 +222,13 @@ def test_two_who_end_a_run_at_once_wait_for_each_other_in_one_order(
 ) -> None:
     # The watch holds the event's row when it closes a run; the run itself, when it ends, does not.
     flow_run_id = add_run(event)
-    run_ends = threading.Thread(
-        target=end, args=(flow_run_id, SyncState.FAILED), kwargs={"detail": "it failed"}
-    )
-    with open_session() as watch:
+    with ThreadPoolExecutor(1) as pool, open_session() as watch:
         lock_event(watch, event.id)
-        run_ends.start()
+        run_ends = pool.submit(end, flow_run_id, SyncState.FAILED, detail="it failed")
         blocked = "SELECT 1 FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0"
         wait_until(lambda: event.query(blocked))
         assert end_run(watch, flow_run_id, SyncState.CRASHED, detail="it died")
-    run_ends.join(30)
-    assert not run_ends.is_alive()
+    assert run_ends.result() is False
     assert read_notice(event).payload["data"]["detail"] == "it died"
 
 
