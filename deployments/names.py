@@ -3,6 +3,8 @@
 WORK_POOL = "facepass"
 SYNC_FLOW = "sync_event_photos"
 SYNC_DEPLOYMENT = f"{SYNC_FLOW}/default"
+PREVIEWS_FLOW = "make_previews"
+PREVIEWS_DEPLOYMENT = f"{PREVIEWS_FLOW}/default"
 RESYNC_FLOW = "resync_events"
 RESYNC_DEPLOYMENT = f"{RESYNC_FLOW}/default"
 PRUNE_FLOW = "prune_results"

@@ -1,18 +1,20 @@
 """The one module that talks to Prefect's API about flow runs, deployments and workers."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 import anyio
 import httpx
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
     FlowRunFilter,
     FlowRunFilterState,
+    FlowRunFilterStateName,
     FlowRunFilterStateType,
     FlowRunFilterTags,
 )
@@ -22,43 +24,16 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 from prefect.states import Crashed
 
-from deployments.names import SYNC_DEPLOYMENT, WORK_POOL
+from deployments.names import (
+    PREVIEWS_DEPLOYMENT,
+    PREVIEWS_FLOW,
+    SYNC_DEPLOYMENT,
+    SYNC_FLOW,
+    WORK_POOL,
+)
+from deployments.run_phases import PHASES, RunPhase, RunReport
 from models.errors import OrchestratorUnavailableError
 
-
-class RunPhase(StrEnum):
-    """Where a flow run is, in the product's words."""
-
-    PENDING = "pending"
-    RUNNING = "running"
-    RETRYING = "retrying"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CRASHED = "crashed"
-    CANCELLED = "cancelled"
-
-
-@dataclass(frozen=True)
-class RunReport:
-    """What Prefect says of a flow run."""
-
-    phase: RunPhase
-    due: datetime  # since when it is in this phase, or should have left it
-    is_queued: bool  # waits for a worker, so that no process can be expected
-    is_waiting: bool = False  # its own process waits for the next attempt; a retry by hand has none
-
-
-_PHASES = {
-    StateType.SCHEDULED: RunPhase.PENDING,
-    StateType.PENDING: RunPhase.PENDING,
-    StateType.PAUSED: RunPhase.PENDING,
-    StateType.RUNNING: RunPhase.RUNNING,
-    StateType.CANCELLING: RunPhase.RUNNING,
-    StateType.COMPLETED: RunPhase.COMPLETED,
-    StateType.FAILED: RunPhase.FAILED,
-    StateType.CRASHED: RunPhase.CRASHED,
-    StateType.CANCELLED: RunPhase.CANCELLED,
-}
 STARTS_AT_ONCE = 2  # Prefect's server has one event loop: with more at a time all take longer
 _RETRY_STATE = "AwaitingRetry"
 _UNREACHABLE = "Prefect's server cannot be reached: check PREFECT_API_URL and that it is running."
@@ -69,7 +44,7 @@ class Orchestrator:
 
     def __init__(self, client: PrefectClient) -> None:
         self._client = client
-        self._deployment_id: UUID | None = None
+        self._deployment_ids: dict[str, UUID] = {}
         self._starting = anyio.CapacityLimiter(STARTS_AT_ONCE)
 
     async def start_sync(self, *, event_id: int, s3_prefix: str, run_name: str) -> UUID:
@@ -77,23 +52,51 @@ class Orchestrator:
 
         Raises OrchestratorUnavailableError.
         """
+        parameters = {"event_id": event_id, "s3_prefix": s3_prefix}
+        return await self._start(SYNC_DEPLOYMENT, event_id, parameters, run_name)
+
+    async def start_previews(self, *, event_id: int, run_name: str) -> UUID:
+        """Create a flow run that makes an event's previews; the id of one that has not begun yet.
+
+        Raises OrchestratorUnavailableError.
+        """
+        not_yet = FlowRunFilterState(name=FlowRunFilterStateName(any_=["Scheduled", "Late"]))
         with _map_errors():
-            known = self._deployment_id
+            if waiting := await self._list_runs(PREVIEWS_FLOW, event_id, not_yet):
+                return waiting[0].id
+        parameters = {"event_id": event_id}
+        return await self._start(PREVIEWS_DEPLOYMENT, event_id, parameters, run_name)
+
+    async def _list_runs(
+        self, flow: str, event_id: int, state: FlowRunFilterState
+    ) -> Sequence[FlowRun]:
+        tags = FlowRunFilterTags(all_=[f"event:{event_id}"])
+        return await self._client.read_flow_runs(
+            flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])),
+            flow_run_filter=FlowRunFilter(tags=tags, state=state),
+            limit=1,
+        )
+
+    async def _start(
+        self, deployment: str, event_id: int, parameters: dict[str, Any], run_name: str
+    ) -> UUID:
+        with _map_errors(deployment):
+            known = self._deployment_ids.get(deployment)
             if known is not None:
                 # Not through arun_deployment, which reads the whole deployment anew for every run.
                 with suppress(ObjectNotFound):  # deleted and deployed again: it has a new id
-                    return await self._create_run(known, event_id, s3_prefix, run_name)
-            deployment = await self._client.read_deployment_by_name(SYNC_DEPLOYMENT)
-            self._deployment_id = deployment.id
-            return await self._create_run(deployment.id, event_id, s3_prefix, run_name)
+                    return await self._create_run(known, event_id, parameters, run_name)
+            found = await self._client.read_deployment_by_name(deployment)
+            self._deployment_ids[deployment] = found.id
+            return await self._create_run(found.id, event_id, parameters, run_name)
 
     async def _create_run(
-        self, deployment_id: UUID, event_id: int, s3_prefix: str, run_name: str
+        self, deployment_id: UUID, event_id: int, parameters: dict[str, Any], run_name: str
     ) -> UUID:
         async with self._starting:
             run = await self._client.create_flow_run_from_deployment(
                 deployment_id,
-                parameters={"event_id": event_id, "s3_prefix": s3_prefix},
+                parameters=parameters,
                 tags=[f"event:{event_id}"],
                 name=run_name,
             )
@@ -105,12 +108,8 @@ class Orchestrator:
         So a slow day piles up one run an event, not one an hour.
         """
         not_yet = FlowRunFilterStateType(any_=[StateType.SCHEDULED, StateType.PENDING])
-        waiting = FlowRunFilter(
-            tags=FlowRunFilterTags(all_=[f"event:{event_id}"]),
-            state=FlowRunFilterState(type=not_yet),
-        )
         with _map_errors():
-            if await self._client.read_flow_runs(flow_run_filter=waiting, limit=1):
+            if await self._list_runs(SYNC_FLOW, event_id, FlowRunFilterState(type=not_yet)):
                 return None
             run: FlowRun = await arun_deployment(
                 SYNC_DEPLOYMENT,
@@ -135,7 +134,7 @@ class Orchestrator:
             return RunReport(RunPhase.PENDING, datetime.now(UTC), is_queued=True)
         is_retry = state.name == _RETRY_STATE
         return RunReport(
-            RunPhase.RETRYING if is_retry else _PHASES[state.type],
+            RunPhase.RETRYING if is_retry else PHASES[state.type],
             due=state.state_details.scheduled_time or state.timestamp,
             is_queued=state.type is StateType.SCHEDULED and not is_retry,
             is_waiting=is_retry and run.empirical_policy.retry_type == "in_process",
@@ -180,12 +179,12 @@ async def open_orchestrator() -> AsyncIterator[Orchestrator]:
 
 
 @contextmanager
-def _map_errors() -> Iterator[None]:
+def _map_errors(deployment: str = SYNC_DEPLOYMENT) -> Iterator[None]:
     try:
         yield
     except ObjectNotFound as error:
         raise OrchestratorUnavailableError(
-            f"The deployment {SYNC_DEPLOYMENT} is not there: "
+            f"The deployment {deployment} is not there: "
             "run `prefect --no-prompt deploy --all` in the project's folder."
         ) from error
     except PrefectHTTPStatusError as error:

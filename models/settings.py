@@ -97,6 +97,9 @@ class Settings(BaseSettings):
     )
     max_pixels: int = Field(50_000_000, ge=1, description="photos with more pixels are refused")
     max_photo_bytes: int = Field(50_000_000, ge=1, description="photos with more bytes are refused")
+    max_original_bytes: int = Field(
+        200_000_000, ge=1, description="originals with more bytes get no preview made"
+    )
     link_lifetime_s: int = Field(
         900, ge=1, le=604_800, description="seconds for which a guest's links to photos work"
     )

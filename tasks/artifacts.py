@@ -126,6 +126,26 @@ def publish_failure(event_id: int, sentence: str) -> None:
         )
 
 
+def move_progress(progress_id: UUID | None, done: int, total: int) -> None:
+    """Move a bar, once a second at most, and to its end."""
+    if progress_id is None or not (done >= total or get_pace(progress_id).is_due()):
+        return
+    with _tolerate_prefect():
+        update_progress_artifact(progress_id, progress=100.0 * min(done / max(total, 1), 1.0))
+
+
+def publish_page(key: str, text: str, description: str | None = None) -> None:
+    """Put a page of Markdown on the run's page."""
+    with _tolerate_prefect():
+        create_markdown_artifact(text, key=key, description=description)
+
+
+def publish_table(key: str, rows: list[dict[str, str]], description: str) -> None:
+    """Put a table on the run's page."""
+    with _tolerate_prefect():
+        create_table_artifact(rows, key=key, description=description)
+
+
 @contextmanager
 def _tolerate_prefect() -> Iterator[None]:
     try:

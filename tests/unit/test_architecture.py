@@ -24,6 +24,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "flows": ("tasks",),
     # Starting runs of a deployment is the orchestrator's alone.
     "flows.resync_events": ("tasks", "deployments.orchestrator"),
+    "flows.make_previews": ("tasks", "deployments.sync_starts"),
     "api": (
         *("deployments", "models"),
         *("tasks.storage", "tasks.links", "tasks.originals", "tasks.erasure"),
