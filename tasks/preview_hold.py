@@ -6,6 +6,7 @@ takes the first of two that are put for the same key.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 from prefect import get_run_logger
 from prefect.runtime import flow_run
@@ -18,11 +19,18 @@ from models.session import open_session
 from tasks.artifacts import publish_page, start_progress
 from tasks.console import outlive_worker
 from tasks.hold import FINAL_ERRORS, SYNC_RETRIES
-from tasks.preview_job import PreviewJob
+from tasks.preview_job import PreviewJob, PreviewTally
 from tasks.preview_store import PreviewRecipe, is_marked
 from tasks.storage import get_bucket
 
 SKIPPED, FAILED, COMPLETED = "Skipped", "Failed", "Completed"
+
+
+@lru_cache(maxsize=64)
+def get_earlier(flow_run_id: str) -> PreviewTally:
+    """What the attempts of a run have written before this one, as far as they were this process's."""
+    del flow_run_id  # what tells runs apart
+    return PreviewTally()
 
 
 @contextmanager
@@ -33,7 +41,7 @@ def hold_previews(event_id: int) -> Iterator[PreviewJob]:
     again.
     """
     outlive_worker()
-    job = PreviewJob(event_id)
+    job = PreviewJob(event_id, earlier=get_earlier(str(flow_run.get_id())))
     with _tell_errors(job):
         _begin(job)
     with _tell_errors(job):
@@ -62,6 +70,7 @@ def _tell_errors(job: PreviewJob) -> Iterator[None]:
         job.end(FAILED, str(error))
         _publish_failure(job, str(error))
     except FacePassError as error:
+        job.earlier.add(job.tally.keep_written())
         if flow_run.get_run_count() > SYNC_RETRIES:
             _publish_failure(job, str(error))
         raise

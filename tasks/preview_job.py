@@ -17,9 +17,12 @@ from tasks.preview_store import PreviewRecipe
 from tasks.preview_work import Census, OriginalRef
 from tasks.storage import get_bucket
 
-BATCH_SIZE = 25  # originals a task run: a minute's work at most
+LARGEST_BATCH = 50  # originals a task run: a minute's work at most
+FEWEST_BATCHES = 24  # of an event whose batches can be smaller, so that all threads have work
 WINDOW = 20  # batches handed out at a time: bounds what a run keeps in memory
 FAILURES_KEPT = 200
+# Reasons for which an original is left out; of others its bytes stand in.
+NOTHING_PUT = {PhotoReason.FORBIDDEN, PhotoReason.VANISHED, PhotoReason.TOO_MANY_BYTES}
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,12 @@ class PreviewTally:
         self.failures = (self.failures + other.failures)[:FAILURES_KEPT]
         self.unreachable += other.unreachable
 
+    def keep_written(self) -> "PreviewTally":
+        """What stays true in the next attempt: what was put is there, all else is looked at anew."""
+        written = {str(name): self.counts[name] for name in (Verdict.MADE, Verdict.STOOD_IN)}
+        unreadable = [item for item in self.failures if item[1] not in NOTHING_PUT]
+        return PreviewTally(Counter(written), unreadable)
+
     @property
     def done(self) -> int:
         """Originals that have an outcome."""
@@ -61,7 +70,7 @@ def make_preview_batch(batch: PreviewBatch, recipe: PreviewRecipe) -> PreviewTal
     """Bring the previews of a batch; may run any number of times.
 
     One broken original is counted, and the others are made. When S3 is away the rest of the
-    batch is left, and counted as unreachable. Raises S3AccessError where S3 denies all of them.
+    batch is left, and counted as unreachable. Raises S3AccessError.
     """
     tally, bucket = PreviewTally(), get_bucket()
     for original in batch.originals:
@@ -71,23 +80,29 @@ def make_preview_batch(batch: PreviewBatch, recipe: PreviewRecipe) -> PreviewTal
             tally.unreachable = len(batch.originals) - tally.done
             get_run_logger().warning("%s", error)
             break
-    forbidden = [reason for _, reason in tally.failures if reason is PhotoReason.FORBIDDEN]
-    if len(forbidden) == len(batch.originals) > 1:
-        raise S3AccessError(
-            "S3 lists the originals and denies reading them: allow s3:GetObject on the bucket."
-        )
     return tally
+
+
+def choose_batch_size(originals: int) -> int:
+    """Originals a batch."""
+    return max(1, min(LARGEST_BATCH, -(-originals // FEWEST_BATCHES)))
 
 
 def wait_for_previews(futures: Sequence[PrefectFuture[Any]]) -> list[PreviewTally]:
     """Wait until every batch of a window has ended; then raise the first error, if there is any.
 
-    Raises S3DownloadError where S3 gave none of the window: the next ones would not fare better.
+    Raises S3DownloadError where S3 gave none of the window: the next ones would not fare better;
+    S3AccessError where it denies all of them.
     """
     wait(list(futures))
     tallies: list[PreviewTally] = [future.result() for future in futures]
     if tallies and not any(tally.done for tally in tallies):
         raise S3DownloadError("S3 unreachable: none of a window's originals could be read.")
+    reasons = [reason for tally in tallies for _, reason in tally.failures]
+    if reasons.count(PhotoReason.FORBIDDEN) == sum(tally.done for tally in tallies) > 1:
+        raise S3AccessError(
+            "S3 lists the originals and denies reading them: allow s3:GetObject on the bucket."
+        )
     return tallies
 
 
@@ -102,7 +117,8 @@ class PreviewJob:
     total: int = 0  # candidates of the first listing
     census: Census = field(default_factory=Census)  # of the second, which is worked on
     progress_id: UUID | None = None
-    tally: PreviewTally = field(default_factory=PreviewTally)
+    tally: PreviewTally = field(default_factory=PreviewTally)  # of this attempt
+    earlier: PreviewTally = field(default_factory=PreviewTally)  # written by those before it
     syncs: Sequence[UUID] = ()
     result: dict[str, Any] | None = None
     ended_as: str | None = None

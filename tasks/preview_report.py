@@ -8,7 +8,7 @@ from prefect.states import Completed
 from models.tables import PhotoReason
 from tasks.artifacts import publish_page, publish_table
 from tasks.preview_hold import SKIPPED
-from tasks.preview_job import PreviewJob
+from tasks.preview_job import FAILURES_KEPT, PreviewJob
 from tasks.preview_making import Verdict
 
 WHAT_TO_DO = {
@@ -26,8 +26,11 @@ WHAT_TO_DO = {
 
 def build_result(job: PreviewJob, seconds: float) -> dict[str, Any]:
     """Counts: originals = made + kept + stood_in + left_out, of one listing."""
-    counts = {str(verdict): job.tally.counts[verdict] for verdict in Verdict}
-    counts[Verdict.KEPT] += job.census.originals - job.tally.done  # what needed no look
+    found = job.earlier.counts + job.tally.counts
+    counts = {str(verdict): found[verdict] for verdict in Verdict}
+    # What needed no look; what was written by an earlier attempt is now found and kept.
+    counts[Verdict.KEPT] = 0
+    counts[Verdict.KEPT] = max(0, job.census.originals - sum(counts.values()))
     originals = job.census.originals
     message = f"Made {counts[Verdict.MADE]} previews" if originals else "No originals found in S3"
     return {
@@ -56,12 +59,13 @@ def publish_result(job: PreviewJob, result: dict[str, Any]) -> None:
     lines = [f"# {job.event_name}", "", f"{result['message']}.", "", "| | |", "|---|---|"]
     text = "\n".join([*lines, *(f"| {name} | {value} |" for name, value in rows.items())])
     publish_page(f"event-{job.event_id}-previews", text, f"Previews of {job.event_name}")
-    if job.tally.failures:
+    failures = (job.earlier.failures + job.tally.failures)[:FAILURES_KEPT]
+    if failures:
         publish_table(
             f"event-{job.event_id}-failed-originals",
             [
                 {"original": key, "reason": str(reason), "what to do": WHAT_TO_DO[reason]}
-                for key, reason in job.tally.failures
+                for key, reason in failures
             ],
             f"Originals of {job.event_name} of which no preview could be made",
         )

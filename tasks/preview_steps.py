@@ -12,7 +12,13 @@ from models.prefixes import build_run_name
 from models.tables import PhotoReason
 from tasks.artifacts import move_progress
 from tasks.preview_hold import COMPLETED
-from tasks.preview_job import BATCH_SIZE, WINDOW, PreviewBatch, PreviewJob, PreviewTally
+from tasks.preview_job import (
+    WINDOW,
+    PreviewBatch,
+    PreviewJob,
+    PreviewTally,
+    choose_batch_size,
+)
 from tasks.preview_making import Verdict
 from tasks.preview_report import build_result, publish_result
 from tasks.preview_store import mark_recipe
@@ -31,7 +37,7 @@ def find_originals(job: PreviewJob) -> Iterator[Sequence[PreviewBatch]]:
     count_candidates(job)
     numbers = count()
     with closing(_list(job, job.census)) as candidates:
-        for window in cut(cut(candidates, BATCH_SIZE), WINDOW):
+        for window in cut(cut(candidates, choose_batch_size(job.total)), WINDOW):
             yield [PreviewBatch(next(numbers), originals) for originals in window]
 
 

@@ -13,11 +13,9 @@ from datetime import timedelta
 from itertools import chain, groupby, islice
 from typing import TypeVar
 
-from models.errors import InvalidPrefixError
 from models.plans import ListedPreview
 from models.prefixes import (
     PREVIEWS_FOLDER,
-    check_prefix,
     derive_preview_key,
     event_folder,
     is_image_key,
@@ -114,7 +112,7 @@ def _keep_originals(
         key = derive_preview_key(item.s3_key, event_id)
         if key is None:
             continue
-        if is_image_key(key) and _is_syncable(key, event_id):
+        if is_image_key(key) and _has_plain_folders(key):
             yield key, item
         else:
             census.ignored += 1
@@ -126,9 +124,6 @@ def _find_prefix(preview_key: str, event_id: int) -> str:
     return preview_key[:head] + before + found
 
 
-def _is_syncable(preview_key: str, event_id: int) -> bool:
-    try:
-        check_prefix(_find_prefix(preview_key, event_id), event_id)
-    except InvalidPrefixError:
-        return False
-    return True
+def _has_plain_folders(key: str) -> bool:
+    """Where something on the way resolves dots, such a key would lead out of the event."""
+    return not {".", ".."} & set(key.split("/"))

@@ -1,5 +1,6 @@
 """Originals only: their previews are made, once each, and the event is synced."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -242,21 +243,23 @@ def test_two_at_once_are_harmless(event: EventBox, started: list[str]) -> None:
 def test_s3_coming_back_lets_the_retry_finish(
     event: EventBox, started: list[str], s3_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for index in range(2):
-        put_original(event, f"{index}.jpg", vary(read_sample("coffee.png"), index))
     from tasks import preview_job
 
-    bring_preview = preview_job.bring_preview
+    for index in range(3):
+        put_original(event, f"{index}.jpg", vary(read_sample("coffee.png"), index))
+    bring_preview, calls = preview_job.bring_preview, itertools.count()
 
-    def cut_then_bring(*args: Any) -> Any:
-        monkeypatch.setattr(preview_job, "bring_preview", bring_preview)
-        s3_proxy.mend_after(4)  # the client's own tries of the first attempt's first original
-        return bring_preview(*args)
+    def bring_then_cut(*args: Any) -> Any:
+        outcome = bring_preview(*args)
+        if next(calls) == 0:
+            s3_proxy.mend_after(12)  # the client's own tries, of all that is under way
+        return outcome
 
-    monkeypatch.setattr(preview_job, "bring_preview", cut_then_bring)
+    monkeypatch.setattr(preview_job, "bring_preview", bring_then_cut)
+    monkeypatch.setattr(preview_job, "FEWEST_BATCHES", 1)  # one after the other
 
-    assert make_previews(event).name == "Completed: 2 made, 0 kept"
-    assert s3_proxy.dropped >= 4
+    assert make_previews(event).name == "Completed: 3 made, 0 kept"
+    assert s3_proxy.dropped >= 12
     assert started == [event.prefix]
 
 
