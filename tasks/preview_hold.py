@@ -28,7 +28,7 @@ SKIPPED, FAILED, COMPLETED = "Skipped", "Failed", "Completed"
 
 @lru_cache(maxsize=64)
 def get_earlier(flow_run_id: str) -> PreviewTally:
-    """What the attempts of a run have written before this one, as far as they were this process's."""
+    """What earlier attempts of a run have written, where they were this process's."""
     del flow_run_id  # what tells runs apart
     return PreviewTally()
 

@@ -12,7 +12,7 @@ from prefect.futures import PrefectFuture, wait
 
 from models.errors import S3AccessError, S3DownloadError
 from models.tables import PhotoReason
-from tasks.preview_making import Outcome, bring_preview
+from tasks.preview_making import Outcome, Verdict, bring_preview
 from tasks.preview_store import PreviewRecipe
 from tasks.preview_work import Census, OriginalRef
 from tasks.storage import get_bucket
@@ -54,7 +54,7 @@ class PreviewTally:
         self.unreachable += other.unreachable
 
     def keep_written(self) -> "PreviewTally":
-        """What stays true in the next attempt: what was put is there, all else is looked at anew."""
+        """What stays true in the next attempt: what was put is there."""
         written = {str(name): self.counts[name] for name in (Verdict.MADE, Verdict.STOOD_IN)}
         unreadable = [item for item in self.failures if item[1] not in NOTHING_PUT]
         return PreviewTally(Counter(written), unreadable)
