@@ -5,7 +5,7 @@ Promise: nobody outside this folder talks to Prefect about runs, states or deplo
 Where do I go to…?
     name a deployment or pool          names.py and ../prefect.yaml
     start, read or end a flow run      orchestrator.py
-    say where a flow run is            run_phases.py
+    see what Prefect's refusals mean   prefect_errors.py
     start syncs from another flow      sync_starts.py
     share results between machines     result_storage.py
     change what `make up` starts       stack/

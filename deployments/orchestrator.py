@@ -1,13 +1,12 @@
 """The one module that talks to Prefect's API about flow runs, deployments and workers."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import anyio
-import httpx
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowFilter,
@@ -17,12 +16,14 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateName,
     FlowRunFilterStateType,
     FlowRunFilterTags,
+    WorkPoolFilter,
+    WorkPoolFilterName,
 )
-from prefect.client.schemas.objects import FlowRun, StateType, WorkerStatus
+from prefect.client.schemas.objects import FlowRun, State, StateType, WorkerStatus
 from prefect.deployments import arun_deployment
-from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
-from prefect.states import Crashed
+from prefect.states import Cancelled, Completed, Crashed
 
 from deployments.names import (
     PREVIEWS_DEPLOYMENT,
@@ -31,12 +32,11 @@ from deployments.names import (
     SYNC_FLOW,
     WORK_POOL,
 )
-from deployments.run_phases import PHASES, RunPhase, RunReport
+from deployments.prefect_errors import map_prefect_errors
+from deployments.run_reports import RunningRun, RunReport, describe_run
 from models.errors import OrchestratorUnavailableError
 
 STARTS_AT_ONCE = 2  # Prefect's server has one event loop: with more at a time all take longer
-_RETRY_STATE = "AwaitingRetry"
-_UNREACHABLE = "Prefect's server cannot be reached: check PREFECT_API_URL and that it is running."
 
 
 class Orchestrator:
@@ -61,7 +61,7 @@ class Orchestrator:
         Raises OrchestratorUnavailableError.
         """
         not_yet = FlowRunFilterState(name=FlowRunFilterStateName(any_=["Scheduled", "Late"]))
-        with _map_errors():
+        with map_prefect_errors():
             if waiting := await self._list_runs(PREVIEWS_FLOW, event_id, not_yet):
                 return waiting[0].id
         parameters = {"event_id": event_id}
@@ -80,7 +80,7 @@ class Orchestrator:
     async def _start(
         self, deployment: str, event_id: int, parameters: dict[str, Any], run_name: str
     ) -> UUID:
-        with _map_errors(deployment):
+        with map_prefect_errors(deployment):
             known = self._deployment_ids.get(deployment)
             if known is not None:
                 # Not through arun_deployment, which reads the whole deployment anew for every run.
@@ -108,7 +108,7 @@ class Orchestrator:
         So a slow day piles up one run an event, not one an hour.
         """
         not_yet = FlowRunFilterStateType(any_=[StateType.SCHEDULED, StateType.PENDING])
-        with _map_errors():
+        with map_prefect_errors():
             if await self._list_runs(SYNC_FLOW, event_id, FlowRunFilterState(type=not_yet)):
                 return None
             run: FlowRun = await arun_deployment(
@@ -124,30 +124,47 @@ class Orchestrator:
 
     async def read_run(self, flow_run_id: UUID) -> RunReport | None:
         """Where a flow run is; None when Prefect does not know it."""
-        with _map_errors():
+        with map_prefect_errors():
             try:
                 run = await self._client.read_flow_run(flow_run_id)
             except ObjectNotFound:
                 return None
-        state = run.state
-        if state is None:
-            return RunReport(RunPhase.PENDING, datetime.now(UTC), is_queued=True)
-        is_retry = state.name == _RETRY_STATE
-        return RunReport(
-            RunPhase.RETRYING if is_retry else PHASES[state.type],
-            due=state.state_details.scheduled_time or state.timestamp,
-            is_queued=state.type is StateType.SCHEDULED and not is_retry,
-            is_waiting=is_retry and run.empirical_policy.retry_type == "in_process",
-        )
+        return describe_run(run)
 
     async def crash_run(self, flow_run_id: UUID, message: str) -> None:
         """End a flow run whose process is dead."""
-        with _map_errors():
-            await self._client.set_flow_run_state(flow_run_id, Crashed(message=message), force=True)
+        await self._end_run(flow_run_id, Crashed(message=message))
+
+    async def complete_run(self, flow_run_id: UUID, message: str) -> None:
+        """End a flow run whose process died after its work was done."""
+        await self._end_run(flow_run_id, Completed(message=message))
+
+    async def cancel_run(self, flow_run_id: UUID, message: str) -> None:
+        """End a flow run that was cancelled and has no process any more to hear of it."""
+        await self._end_run(flow_run_id, Cancelled(message=message))
+
+    async def _end_run(self, flow_run_id: UUID, state: State[None]) -> None:
+        with map_prefect_errors():
+            await self._client.set_flow_run_state(flow_run_id, state, force=True)
+
+    async def list_running(self, still_for: timedelta) -> list[RunningRun]:
+        """Runs of our pool that have been running, or about to be cancelled, for so long."""
+        now = datetime.now(UTC)
+        types = [StateType.RUNNING, StateType.CANCELLING]
+        running = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=types)))
+        pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[WORK_POOL]))
+        with map_prefect_errors():
+            runs = await self._client.read_flow_runs(flow_run_filter=running, work_pool_filter=pool)
+        states = {run.id: run.state for run in runs if run.state is not None}
+        return [
+            RunningRun(flow_run_id, state.timestamp, state.type is StateType.CANCELLING)
+            for flow_run_id, state in states.items()
+            if now - state.timestamp > still_for
+        ]
 
     async def explain_wait(self) -> str:
         """Why a run has not started yet, in words."""
-        with _map_errors():
+        with map_prefect_errors():
             try:
                 workers = await self._client.read_workers_for_work_pool(WORK_POOL)
             except ObjectNotFound:
@@ -158,7 +175,7 @@ class Orchestrator:
 
     async def check_deployment(self) -> None:
         """Raise OrchestratorUnavailableError unless a sync could be started now."""
-        with _map_errors():
+        with map_prefect_errors():
             await self._client.read_deployment_by_name(SYNC_DEPLOYMENT)
 
 
@@ -176,24 +193,3 @@ async def open_orchestrator() -> AsyncIterator[Orchestrator]:
     check_server_address()
     async with get_client() as client:
         yield Orchestrator(client)
-
-
-@contextmanager
-def _map_errors(deployment: str = SYNC_DEPLOYMENT) -> Iterator[None]:
-    try:
-        yield
-    except ObjectNotFound as error:
-        raise OrchestratorUnavailableError(
-            f"The deployment {deployment} is not there: "
-            "run `prefect --no-prompt deploy --all` in the project's folder."
-        ) from error
-    except PrefectHTTPStatusError as error:
-        status = error.response.status_code
-        sentence = (
-            "Prefect's server refuses this API: check PREFECT_API_KEY or PREFECT_API_AUTH_STRING."
-            if status in {401, 403}
-            else f"Prefect's server answered {status}: its log says why."
-        )
-        raise OrchestratorUnavailableError(sentence) from error
-    except httpx.TransportError as error:
-        raise OrchestratorUnavailableError(_UNREACHABLE) from error

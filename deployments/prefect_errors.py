@@ -1,0 +1,37 @@
+"""What Prefect's refusals and silence mean."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+
+from deployments.names import SYNC_DEPLOYMENT
+from models.errors import OrchestratorUnavailableError
+
+_UNREACHABLE = "Prefect's server cannot be reached: check PREFECT_API_URL and that it is running."
+
+
+@contextmanager
+def map_prefect_errors(deployment: str = SYNC_DEPLOYMENT) -> Iterator[None]:
+    """Raise Prefect's errors of the block as OrchestratorUnavailableError, in words.
+
+    `deployment`: the one that is not there where Prefect does not find what was asked for.
+    """
+    try:
+        yield
+    except ObjectNotFound as error:
+        raise OrchestratorUnavailableError(
+            f"The deployment {deployment} is not there: "
+            "run `prefect --no-prompt deploy --all` in the project's folder."
+        ) from error
+    except PrefectHTTPStatusError as error:
+        status = error.response.status_code
+        sentence = (
+            "Prefect's server refuses this API: check PREFECT_API_KEY or PREFECT_API_AUTH_STRING."
+            if status in {401, 403}
+            else f"Prefect's server answered {status}: its log says why."
+        )
+        raise OrchestratorUnavailableError(sentence) from error
+    except httpx.TransportError as error:
+        raise OrchestratorUnavailableError(_UNREACHABLE) from error
