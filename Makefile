@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up demo-event test test-unit bench bench-scale bench-latency bench-search gate lint format lock faults hostile
+.PHONY: help setup demo up demo-event test test-unit bench bench-scale bench-latency bench-search gate preview-study lint format lock faults hostile
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ bench-latency: $(READY) ## how soon a sync answers and shows a face; about 2 min
 
 bench-search: $(READY) ## how long a guest's search takes, and what it rests on; about ten minutes
 	@python -m benchmarks.search
+
+preview-study: $(READY) ## what each size of previews finds and costs; remakes docs/previews.md; MINUTES
+	@python -m benchmarks.preview_sizes --docs docs
 
 faults: $(READY) ## over fifty faults in running syncs, each audited; 20 minutes at most
 	@python -m benchmarks.faults

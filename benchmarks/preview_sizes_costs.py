@@ -1,0 +1,66 @@
+"""What a preview of a size costs: bytes, and time on one thread and on all cores."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from statistics import median
+from time import perf_counter
+
+import numpy as np
+
+from tasks.engine import FaceEngine
+from tasks.photos import decode_photo
+
+MAX_PIXELS = 50_000_000
+ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Medians a photo, on one thread; photos a second on all cores; kilobytes a preview."""
+
+    decode_ms: float
+    detect_ms: float
+    face_ms: float  # to align and embed one face
+    faces: float  # detected in a photo
+    photos_per_s: float
+    kilobytes: float
+
+    @property
+    def photo_ms(self) -> float:
+        """All of it, with the faces these photos have."""
+        return self.decode_ms + self.detect_ms + self.faces * self.face_ms
+
+
+def measure_costs(engine: FaceEngine, previews: Sequence[bytes]) -> Costs:
+    """Time the engine's steps over the previews, the first photo once more for its warming up."""
+    engine.embed(decode_photo(previews[0], MAX_PIXELS))
+    steps = np.array([_time_steps(engine, preview) for preview in previews])
+    decode, detect, embed, faces = steps.T
+    return Costs(
+        decode_ms=1000 * float(np.median(decode)),
+        detect_ms=1000 * float(np.median(detect)),
+        face_ms=1000 * float(embed.sum() / max(1, faces.sum())),
+        faces=float(faces.mean()),
+        photos_per_s=median(_count_photos_per_s(engine, previews) for _ in range(ROUNDS)),
+        kilobytes=float(np.mean([len(preview) for preview in previews])) / 1000,
+    )
+
+
+def _time_steps(engine: FaceEngine, preview: bytes) -> tuple[float, float, float, int]:
+    """Seconds to decode, to detect, to align and embed; and the number of faces."""
+    started = perf_counter()
+    photo = decode_photo(preview, MAX_PIXELS)
+    decoded = perf_counter()
+    _, landmarks = engine.detect(photo)
+    detected = perf_counter()
+    engine.embed_crops([engine.align(photo, points) for points in landmarks])
+    ended = perf_counter()
+    return decoded - started, detected - decoded, ended - detected, len(landmarks)
+
+
+def _count_photos_per_s(engine: FaceEngine, previews: Sequence[bytes]) -> float:
+    readers = [partial(decode_photo, preview, MAX_PIXELS) for preview in previews]
+    started = perf_counter()
+    engine.embed_all(readers)
+    return len(previews) / (perf_counter() - started)
