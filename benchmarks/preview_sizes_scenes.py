@@ -55,7 +55,7 @@ def make_scene(
     taken: list[tuple[int, int, int, int]] = []
     faces = []
     for turn, height in enumerate(sorted(heights, reverse=True)):
-        person = people[(number + turn * (len(people) // 2 + 1)) % len(people)]
+        person = people[(number + turn) % len(people)]
         head = resize_cut_out(person, height)
         left, top = _find_place(random, size, head.pixels.shape[:2], taken)
         paste(picture, head, left, top)
