@@ -244,7 +244,7 @@ def test_a_larger_preview_finds_a_smaller_face(models_root: Path) -> None:
     engine = FaceEngine(pack, "cpu", threads=1)
     people = cut_out_people(engine)
     assert [one.person for one in people] == [person for person in range(7) for _ in range(2)]
-    scene = make_scene(1, people, (60, 200), SIZE)
+    scene = make_scene(1, people, (100, 200), SIZE)
     previews = {side: make_preview(scene.original, side) for side in (160, 640)}
     found = {
         side: {
@@ -255,8 +255,8 @@ def test_a_larger_preview_finds_a_smaller_face(models_root: Path) -> None:
     }
 
     assert found[640][200] > 0.6
-    assert found[640][60] > 0.3
-    assert found[640][60] > (found[160][60] or 0)
+    assert found[640][100] > 0.3
+    assert found[640][100] > (found[160][100] or 0)
     costs = measure_costs(engine, [previews[640]])
     assert costs.faces == 2
     assert min(costs.decode_ms, costs.detect_ms, costs.face_ms, costs.photos_per_s) > 0
