@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks.preview_sizes_costs import measure_costs
+from benchmarks.preview_sizes_costs import measure_costs, time_buffalo
 from benchmarks.preview_sizes_faces import CutOut, cut_out_people
 from benchmarks.preview_sizes_report import Row, write_docs, write_tables
 from benchmarks.preview_sizes_scenes import HEIGHT, WIDTH, Scene, make_scene
@@ -55,12 +55,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="fp-") as folder:
         engines = load_engines(Path(folder))
         rows = run_study(engines, chosen.scenes)
-    faces = chosen.scenes * len(HEIGHTS)
+        buffalo = time_buffalo(Path(folder) / "buffalo_l", DET_SIZES)
     write_tables(console, rows)
     if chosen.docs is not None:
         write_docs(chosen.docs, rows)
-    line = {"scenes": chosen.scenes, "faces": faces, "cores": count_cores()}
-    sys.stdout.write(json.dumps({**line, "rows": [describe_row(row) for row in rows]}) + "\n")
+    line = {
+        "scenes": chosen.scenes,
+        "faces": chosen.scenes * len(HEIGHTS),
+        "cores": count_cores(),
+        "buffalo_l_detect_ms": {size: round(value, 1) for size, value in buffalo.items()},
+        "rows": [describe_row(row) for row in rows],
+    }
+    sys.stdout.write(json.dumps(line) + "\n")
 
 
 def load_engines(folder: Path) -> dict[int, FaceEngine]:
