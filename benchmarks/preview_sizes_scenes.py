@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.preview_sizes_faces import CutOut, Floats, resize_cut_out
 from deployments.sample_photos import read_sample
@@ -104,8 +103,9 @@ def _furnish_room(name: str, size: tuple[int, int]) -> BgrImage:
 
 def _add_grain(picture: BgrImage, random: np.random.Generator) -> BgrImage:
     height, width = picture.shape[:2]
-    patch = random.normal(0, GRAIN, (GRAIN_SIDE, GRAIN_SIDE)).round().astype(np.int16)
-    copies = (-(-height // GRAIN_SIDE), -(-width // GRAIN_SIDE))
-    grain: npt.NDArray[np.int16] = np.tile(patch, copies)[:height, :width, None]
-    grainy: BgrImage = np.clip(picture + grain, 0, 255).astype(np.uint8)
-    return grainy
+    patch = random.normal(0, GRAIN, (GRAIN_SIDE, GRAIN_SIDE, 1)).round().astype(np.int16)
+    copies = (-(-height // GRAIN_SIDE), -(-width // GRAIN_SIDE), 3)
+    for sign, add in ((1, cv2.add), (-1, cv2.subtract)):  # both stop at black and at white
+        part = np.clip(sign * patch, 0, 255).astype(np.uint8)
+        picture = np.asarray(add(picture, np.tile(part, copies)[:height, :width]), np.uint8)
+    return picture
