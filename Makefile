@@ -59,7 +59,7 @@ bench-latency: $(READY) ## how soon a sync answers and shows a face; about 2 min
 bench-search: $(READY) ## how long a guest's search takes, and what it rests on; about ten minutes
 	@python -m benchmarks.search
 
-preview-study: $(READY) ## what each size of previews finds and costs; remakes docs/previews.md; 5 to 15 minutes
+preview-study: $(READY) ## what each size of previews finds and costs; remakes docs/previews.md; 3 to 10 minutes
 	@python -m benchmarks.preview_sizes --docs docs
 
 faults: $(READY) ## over fifty faults in running syncs, each audited; 20 minutes at most
