@@ -25,6 +25,7 @@ from benchmarks.preview_sizes_score import (
     score_photo,
     summarise_heights,
 )
+from models.profiles import PROFILES
 from models.settings import Settings
 from tasks.engine import FaceEngine
 from tasks.faces import DetectedFaces
@@ -220,6 +221,12 @@ def test_only_the_pages_figures_are_made_anew(tmp_path: Path) -> None:
     assert "last time" not in once
     assert "| 60 | 67% | 67% |" in once
     assert (tmp_path / "images" / "preview-sizes.svg").read_text("utf-8") == draw_plot(make_rows())
+
+
+def test_the_page_tells_the_profiles_as_they_are() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "previews.md").read_text("utf-8")
+    for name, profile in PROFILES.items():
+        assert f"| `{name}` | {profile.preview_side} pixels | {profile.det_size} pixels |" in page
 
 
 def test_the_plot_names_its_curves_and_asks_nobody() -> None:
