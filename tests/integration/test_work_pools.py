@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import botocore.session
 import httpx
@@ -21,6 +21,8 @@ from prefect.utilities.templating import find_placeholders
 from prefect.workers.base import BaseJobConfiguration
 
 from deployments import names
+from deployments.orchestrator import Orchestrator
+from models.errors import OrchestratorUnavailableError
 
 PROFILES = Path(__file__).parents[2] / "deployments" / "pools"
 DATABASE_URL = "postgresql://facepass:very-secret@db.example/facepass"
@@ -29,7 +31,7 @@ WORKER_ENVIRONMENT = {
     "FACEPASS_S3_BUCKET": "свадьбы",
     "AWS_SECRET_ACCESS_KEY": "also-secret",
 }
-IMAGE = "registry.example/facepass-worker:1.0"
+IMAGE = "registry.example/facepass-sync-worker:1.0"
 ROLE = "arn:aws:iam::123456789012:role/facepass"
 SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:facepass-database-url"
 SITE: dict[str, dict[str, Any]] = {
@@ -149,6 +151,12 @@ def require_complete(value: Any) -> None:
     assert [text for text in texts if text in {"", "-", "None-"}] == []
 
 
+def check_folders(variables: dict[str, str]) -> None:
+    """Not the worker's own folders, which Prefect would hand on: they are on another machine."""
+    assert variables["PREFECT_HOME"] == "/tmp/prefect"  # noqa: S108 (the container's)
+    assert variables["PREFECT_LOCAL_STORAGE_PATH"] == "/tmp/results"  # noqa: S108 (the container's)
+
+
 def list_variables(entries: list[dict[str, str]]) -> dict[str, str]:
     assert len({entry["name"] for entry in entries}) == len(entries)
     return {entry["name"]: entry["value"] for entry in entries if "value" in entry}
@@ -171,13 +179,14 @@ def test_docker_gets_a_container_that_its_client_can_create(
     created = _create_container_args({**settings, "version": "1.45"})  # refuses what it knows not
 
     host, variables = created["host_config"], settings["environment"]
-    assert created["image"] == "facepass-worker:latest"
+    assert created["image"] == "facepass-sync-worker:latest"
     assert created["command"] == "python -m prefect.engine"
     assert (host["Memory"], host["NanoCpus"]) == (2 * 1024**3, 2 * 10**9)
     assert host["ReadonlyRootfs"]
     assert host["Tmpfs"] == {"/tmp": "size=512m,mode=1777"}  # noqa: S108 (the container's)
     assert (host["CapDrop"], host["SecurityOpt"]) == (["ALL"], ["no-new-privileges:true"])
-    assert host["Binds"] == ["facepass-models:/models"]
+    assert host["Binds"] == ["facepass-models:/var/lib/facepass/models"]
+    check_folders(variables)
     assert variables["MALLOC_ARENA_MAX"] == "2"  # the deployment's own
     assert variables["PREFECT__FLOW_RUN_ID"] == str(run.id)
     # The worker's own environment, which Prefect's server never sees.
@@ -215,6 +224,7 @@ def test_kubernetes_gets_a_job_that_its_client_understands(
     assert container["securityContext"]["readOnlyRootFilesystem"]
     assert pod["securityContext"]["runAsNonRoot"]
     variables = list_variables(container["env"])
+    check_folders(variables)
     assert variables["MALLOC_ARENA_MAX"] == "2"
     assert variables["PREFECT__FLOW_RUN_ID"] == str(run.id)
     secrets = [entry for entry in container["env"] if "valueFrom" in entry]
@@ -252,19 +262,29 @@ def test_ecs_gets_a_task_that_its_client_accepts(pools: dict[str, Pool], deploym
     assert override["command"] == ["python", "-m", "prefect.engine"]
     assert request["networkConfiguration"]["awsvpcConfiguration"]["subnets"] == ["subnet-1"]
     variables = list_variables(override["environment"])
+    check_folders(variables)
     assert variables["MALLOC_ARENA_MAX"] == "2"
     assert variables["PREFECT__FLOW_RUN_ID"] == str(run.id)
     assert DATABASE_URL not in list_texts([definition, request])
 
 
-@pytest.mark.parametrize("kind", ["kubernetes", "ecs"])
-def test_a_profile_without_a_sites_values_is_refused_by_the_server_with_their_name(
-    server: httpx.Client, kind: str
-) -> None:
-    pool = make_pool(server, kind, {})
-    try:
-        answer = pool.create_run(names.SYNC_DEPLOYMENT)
-    finally:
-        drop_pool(pool)
+@pytest.fixture(params=["kubernetes", "ecs"])
+def unfilled(server: httpx.Client, request: pytest.FixtureRequest) -> Iterator[Pool]:
+    """A pool of a profile as it lies in the project, without a site's own values."""
+    pool = make_pool(server, request.param, {})
+    yield pool
+    drop_pool(pool)
+
+
+def test_a_profile_without_a_sites_values_refuses_runs_and_says_why(unfilled: Pool) -> None:
+    async def start() -> None:
+        async with get_client() as client:
+            orchestrator = Orchestrator(client)
+            orchestrator._deployment_id = UUID(unfilled.deployments[names.SYNC_DEPLOYMENT])
+            await orchestrator.start_sync(event_id=1, s3_prefix="events/1/previews/", run_name="x")
+
+    answer = unfilled.create_run(names.SYNC_DEPLOYMENT)
     assert answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY
     assert "'image' is a required property" in answer.text
+    with pytest.raises(OrchestratorUnavailableError, match="a value that its profile requires"):
+        asyncio.run(start())
