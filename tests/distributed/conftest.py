@@ -1,7 +1,6 @@
 """A stack whose servers three machines reach over a network, and nobody else does."""
 
 import os
-import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -34,9 +33,20 @@ from tests.rest_api import RestApi
 from tests.waiting import wait_until
 
 MACHINES = 3
+LIMIT_S = 240  # for each step; on a quiet machine the longest, a minute without heartbeats, is 70
 BATCH_SIZE = 4
 PACE = {"batch_size": BATCH_SIZE, "retry_delay_s": 2, "s3_timeout_s": 3, "event_active_days": 0}
 PORTS = {"api_port": 0, "prefect_port": 0, "s3_port": 0}
+
+
+@dataclass
+class Servers:
+    """One stack, reached at the switch's address."""
+
+    stack: EmbeddedStack
+    switch: Switch
+    relays: dict[str, FaultProxy]
+    folder: Path
 
 
 @dataclass
@@ -59,15 +69,15 @@ def namespaces() -> None:
 
 
 @pytest.fixture(scope="session")
-def site(namespaces: None, models_root: Path) -> Iterator[Site]:
-    """Three workers on three machines, and this process beside the servers."""
+def servers(namespaces: None, models_root: Path) -> Iterator[Servers]:
+    """A stack without a worker; this process is beside it, machines reach it over the switch."""
     with ExitStack() as exits:
         folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="fp-")))
         own = {"home": folder / "home", "model_root": models_root, "model_pack": "opencv_zoo"}
-        settings = Settings.model_validate({**own, **PORTS, **PACE})
         switch = Switch()
         exits.callback(switch.close)
-        stack = exits.enter_context(EmbeddedStack(settings))
+        stack = EmbeddedStack(Settings.model_validate({**own, **PORTS, **PACE}))
+        exits.enter_context(stack)
         stack.parts[WORKER].stop()  # the machines' workers do the work
         move_database(stack, switch)
         patch = exits.enter_context(pytest.MonkeyPatch.context())
@@ -82,23 +92,32 @@ def site(namespaces: None, models_root: Path) -> Iterator[Site]:
             }
         for relay in relays.values():
             exits.enter_context(relay)  # outside again: its own connections start here
-        machines = [
-            exits.enter_context(Machine(switch, number, folder))
-            for number in range(1, MACHINES + 1)
-        ]
-        for machine in machines:
-            env = build_environment(stack, relays, machine)
-            if machine is machines[0]:
-                make_storage = [sys.executable, "-m", "deployments.result_storage"]
-                assert machine.start(make_storage, env).wait(120) == 0, machine.log.read_text()
-            machine.start(build_worker(machine), env)
-        prefect = exits.enter_context(httpx.Client(base_url=stack.environment["PREFECT_API_URL"]))
-        # As many as there are machines: what dies with one must give its place back.
+        yield Servers(stack, switch, relays, folder)
+
+
+@pytest.fixture
+def site(servers: Servers, tmp_path: Path) -> Iterator[Site]:
+    """Three machines, each with a worker, and the servers as others see them."""
+    urls = servers.stack.environment
+    with (
+        httpx.Client(base_url=urls["FACEPASS_API_URL"], timeout=60) as api,
+        httpx.Client(base_url=urls["PREFECT_API_URL"], timeout=60) as prefect,
+        ExitStack() as exits,
+    ):
+        # As many runs as there are machines: one that dies must give its place back.
         limit = {"concurrency_limit": MACHINES}
         prefect.patch(f"/work_pools/{WORK_POOL}", json=limit).raise_for_status()
-        api = httpx.Client(base_url=stack.environment["FACEPASS_API_URL"], timeout=60)
-        rest = RestApi(exits.enter_context(api))
-        yield Site(rest, prefect, machines)
+        numbers = range(1, MACHINES + 1)
+        machines = [
+            exits.enter_context(Machine(servers.switch, number, tmp_path)) for number in numbers
+        ]
+        make_storage = [sys.executable, "-m", "deployments.result_storage"]
+        first = machines[0]
+        made = first.start(make_storage, build_environment(servers, first)).wait(LIMIT_S)
+        assert made == 0, first.log.read_text()
+        for machine in machines:
+            machine.start(build_worker(machine), build_environment(servers, machine))
+        yield Site(RestApi(api), prefect, machines)
 
 
 def move_database(stack: EmbeddedStack, switch: Switch) -> None:
@@ -121,14 +140,12 @@ def move_database(stack: EmbeddedStack, switch: Switch) -> None:
         except psycopg2.OperationalError:
             return False
 
-    wait_until(answers)
+    wait_until(answers, LIMIT_S)
 
 
-def build_environment(
-    stack: EmbeddedStack, relays: dict[str, FaultProxy], machine: Machine
-) -> dict[str, str]:
+def build_environment(servers: Servers, machine: Machine) -> dict[str, str]:
     """What a machine's worker is configured with: addresses on the switch, folders of its own."""
-    shared = stack.plan.child_environment
+    shared, relays = servers.stack.plan.child_environment, servers.relays
     return {
         **shared,
         **WORKER_SETTINGS,
@@ -148,12 +165,3 @@ def build_worker(machine: Machine) -> list[str]:
     """One run at a time, so that three runs need three machines."""
     start = ("worker", "start", "--pool", WORK_POOL, "--type", "process", "--limit", "1")
     return [sys.executable, "-m", "prefect", *start, "--name", machine.name]
-
-
-def is_reachable(host: str, port: int) -> bool:
-    """Whether this process can connect to an address."""
-    try:
-        with closing(socket.create_connection((host, port), timeout=2)):
-            return True
-    except OSError:
-        return False

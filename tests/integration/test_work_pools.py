@@ -47,6 +47,10 @@ SITE: dict[str, dict[str, Any]] = {
     },
 }
 DEPLOYMENTS = sorted(value for name, value in vars(names).items() if name.endswith("_DEPLOYMENT"))
+PARAMETERS: dict[str, dict[str, Any]] = {
+    names.SYNC_DEPLOYMENT: {"event_id": 1, "s3_prefix": "events/1/previews/"},
+    names.ERASE_DEPLOYMENT: {"event_id": 1},
+}
 each_deployment = pytest.mark.parametrize("deployment", DEPLOYMENTS)
 
 
@@ -68,11 +72,8 @@ class Pool:
 
     def create_run(self, deployment: str) -> httpx.Response:
         """Ask for a flow run, as the API does."""
-        body = {"parameters": {"event_id": 1, "s3_prefix": "events/1/previews/"}}
-        if not deployment.startswith(names.SYNC_FLOW):
-            body = {}
         path = f"/deployments/{self.deployments[deployment]}/create_flow_run"
-        return self.server.post(path, json=body)
+        return self.server.post(path, json={"parameters": PARAMETERS.get(deployment, {})})
 
     def resolve(self, deployment: str, kind: type[BaseJobConfiguration]) -> tuple[Any, Any]:
         """A run's job configuration, made by the worker's own class; the run beside it."""
