@@ -162,6 +162,21 @@ def build_environment(servers: Servers, machine: Machine) -> dict[str, str]:
 
 
 def build_worker(machine: Machine) -> list[str]:
-    """One run at a time, so that three runs need three machines."""
+    """One run at a time, so that three runs need three machines; started again when it ends.
+
+    As a service manager would: without Prefect's server for long a worker ends itself.
+    """
     start = ("worker", "start", "--pool", WORK_POOL, "--type", "process", "--limit", "1")
-    return [sys.executable, "-m", "prefect", *start, "--name", machine.name]
+    again = 'while :; do "$@"; sleep 1; done'
+    return [
+        "sh",
+        "-c",
+        again,
+        "sh",
+        sys.executable,
+        "-m",
+        "prefect",
+        *start,
+        "--name",
+        machine.name,
+    ]
