@@ -12,7 +12,7 @@ import httpx
 import psycopg2
 import pytest
 
-from deployments.names import WORK_POOL
+from deployments.names import RESYNC_DEPLOYMENT, WORK_POOL
 from deployments.result_storage import BLOCK_SLUG
 from deployments.stack import postgres
 from deployments.stack.postgres_cluster import PORT, SUPERUSER
@@ -107,6 +107,10 @@ def site(servers: Servers, tmp_path: Path) -> Iterator[Site]:
         # As many runs as there are machines: one that dies must give its place back.
         limit = {"concurrency_limit": MACHINES}
         prefect.patch(f"/work_pools/{WORK_POOL}", json=limit).raise_for_status()
+        # The hourly resync would start syncs of its own.
+        resync = prefect.get(f"/deployments/name/{RESYNC_DEPLOYMENT}").raise_for_status().json()
+        paused = prefect.patch(f"/deployments/{resync['id']}", json={"paused": True})
+        paused.raise_for_status()
         numbers = range(1, MACHINES + 1)
         machines = [
             exits.enter_context(Machine(servers.switch, number, tmp_path)) for number in numbers
