@@ -186,9 +186,11 @@ def test_docker_gets_a_container_that_its_client_can_create(
     assert host["ReadonlyRootfs"]
     assert host["Tmpfs"] == {"/tmp": "size=512m,mode=1777"}  # noqa: S108 (the container's)
     assert (host["CapDrop"], host["SecurityOpt"]) == (["ALL"], ["no-new-privileges:true"])
-    assert host["Binds"] == ["facepass-models:/var/lib/facepass/models"]
+    assert host["Binds"] == ["facepass_models:/var/lib/facepass/models"]
     check_folders(variables)
     assert variables["MALLOC_ARENA_MAX"] == "2"  # the deployment's own
+    assert settings["network"] == "facepass_inside"
+    assert created["healthcheck"] == {"test": ["NONE"]}  # the image's asks a worker
     assert variables["PREFECT__FLOW_RUN_ID"] == str(run.id)
     # The worker's own environment, which Prefect's server never sees.
     assert {name: variables[name] for name in WORKER_ENVIRONMENT} == WORKER_ENVIRONMENT

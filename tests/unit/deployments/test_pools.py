@@ -96,3 +96,13 @@ def test_its_settings_are_the_products_and_no_secret_has_a_value(profile: Path) 
     for name in properties:
         if re.search(r"SECRET|KEY|DATABASE_URL|secret_arn", name):
             assert "default" not in properties[name], name
+
+
+def test_the_docker_profile_fits_what_compose_brings() -> None:
+    compose = yaml.safe_load((ROOT / "deployments" / "compose.yaml").read_text("utf-8"))
+    project = compose["name"]
+    variables = read(ROOT / "deployments" / "pools" / "docker.json")["variables"]["properties"]
+    assert variables["image"]["default"] == f"{compose['services']['worker']['image']}:latest"
+    assert variables["networks"]["default"] == [f"{project}_{name}" for name in compose["networks"]]
+    named = [volume.split(":")[0] for volume in variables["volumes"]["default"]]
+    assert set(named) <= {f"{project}_{name}" for name in compose["volumes"]}
