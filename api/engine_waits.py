@@ -10,8 +10,6 @@ import anyio
 import anyio.to_thread
 from starlette.datastructures import State
 
-from models.packs import PackChoice
-
 # Loads at a time, in threads of their own. The third pack waits for a thread, and nobody else does.
 LOADS_AT_ONCE = 2
 
@@ -23,13 +21,13 @@ class EngineWaits:
         self._locks: defaultdict[str | None, anyio.Lock] = defaultdict(anyio.Lock)
         self._loads = anyio.CapacityLimiter(LOADS_AT_ONCE)
 
-    async def wait(self, choice: PackChoice) -> None:
-        """Return once the engine for selfies of an event is loaded. Raises ModelPackError."""
+    async def wait(self, pack: str | None) -> None:
+        """Return once the pack's engine for selfies is loaded; None: the settings' own pack.
+
+        Raises ModelPackError.
+        """
         from tasks.engines import get_own_engine, has_own_engine
 
-        pack = choice.model_pack
-        if has_own_engine(pack):
-            return
         async with self._locks[pack]:
             if not has_own_engine(pack):
                 await anyio.to_thread.run_sync(get_own_engine, pack, limiter=self._loads)

@@ -53,8 +53,9 @@ async def search_photos(
         raise InvalidUploadError("The form has no `file`: send the selfie as a file.")
     selfie = await file.read()
     await form.close()
-    event_id, choice = await anyio.to_thread.run_sync(_find_event, fields)
-    await get_engine_waits(request.app.state).wait(choice)
+    event_id, choice, is_ready = await anyio.to_thread.run_sync(_find_event, fields)
+    if not is_ready:
+        await get_engine_waits(request.app.state).wait(choice.model_pack)
     limiter = _get_limiter(request)
     return await anyio.to_thread.run_sync(
         _search, fields, selfie, event_id, choice, limiter=limiter
@@ -91,14 +92,17 @@ def _search(fields: SearchForm, selfie: bytes, event_id: int, choice: PackChoice
     )
 
 
-def _find_event(fields: SearchForm) -> tuple[int, PackChoice]:
-    """The event's id, and by what its faces are found."""
+def _find_event(fields: SearchForm) -> tuple[int, PackChoice, bool]:
+    """The event's id, by what its faces are found, and whether the engine for that is loaded."""
+    from tasks.engines import has_own_engine
+
     with open_session() as session:
         if fields.gallery_token is not None:
             event = find_gallery(session, fields.gallery_token)
         else:
             event = find_event(session, parse_uuid(fields.event_uuid or ""))
-        return event.id or 0, choose_pack(event)
+        choice = choose_pack(event)
+    return event.id or 0, choice, has_own_engine(choice.model_pack)
 
 
 def _describe(result: "SearchResult") -> SearchAnswer:

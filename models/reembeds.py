@@ -50,6 +50,16 @@ def is_change(run: SyncRun) -> bool:
     return run.s3_prefix == event_folder(run.event_id)
 
 
+def has_change_under_way(session: Session, event_id: int) -> bool:
+    """Whether a change of the event's model waits or runs."""
+    query = select(SyncRun.flow_run_id).where(
+        SyncRun.event_id == event_id,
+        SyncRun.s3_prefix == event_folder(event_id),
+        col(SyncRun.finished_at).is_(None),
+    )
+    return session.exec(query.limit(1)).first() is not None
+
+
 def plan_change(
     session: Session, *, event_id: int, epoch: int, run: UUID, pack_id: int, batch_size: int
 ) -> list[PhotoRange]:

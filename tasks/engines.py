@@ -65,9 +65,18 @@ class EngineShelf:
             place.set_exception(error)
 
 
+_OPENING = threading.Lock()
+
+
+def get_shelf() -> EngineShelf:
+    """This process's engines; they share its cores, however many of them compute."""
+    with _OPENING:  # threads that ask at once would each be given their own
+        return open_shelf()
+
+
 @lru_cache(maxsize=1)
 def open_shelf() -> EngineShelf:
-    """This process's engines; they share its cores, however many of them compute."""
+    """A shelf as the settings say: see get_shelf."""
     settings = get_settings()
     limits = SharedLimits(settings.engine_threads or count_cores())
 
@@ -83,12 +92,12 @@ def get_own_engine(model_pack: str | None = None, det_size: int = USUAL_DET_SIZE
 
     Raises ModelPackError.
     """
-    return open_shelf().get((model_pack, det_size))
+    return get_shelf().get((model_pack, det_size))
 
 
 def has_own_engine(model_pack: str | None = None, det_size: int = USUAL_DET_SIZE) -> bool:
     """Whether `get_own_engine` would give it at once."""
-    return open_shelf().holds((model_pack, det_size))
+    return get_shelf().holds((model_pack, det_size))
 
 
 def get_engine(

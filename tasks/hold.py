@@ -73,7 +73,8 @@ def hold_for_change(
     """
     change = PackChange(model_pack, ProfileName(profile) if profile else None)
     # No sync has this prefix, which is above every previews' folder.
-    with _hold(HeldSync(_read_run_id(), event_id, event_folder(event_id), change)) as sync:
+    prefix = event_folder(event_id)
+    with _hold(HeldSync(_read_run_id(), event_id, prefix, change=change)) as sync:
         yield sync
 
 

@@ -44,10 +44,10 @@ class HeldSync:
     flow_run_id: UUID
     event_id: int
     s3_prefix: str
-    change: PackChange | None = None
     state: SyncState | None = None
     message: str = ""
     result: dict[str, Any] | None = None
+    change: PackChange | None = None
     ticket_or_none: Ticket | None = field(default=None, repr=False)
 
     @property

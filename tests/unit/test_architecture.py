@@ -40,15 +40,8 @@ ARROWS: dict[str, tuple[str, ...]] = {
 # What may be imported inside a function as well: loaded only by those who call it.
 LAZY_ARROWS: dict[str, tuple[str, ...]] = {
     "api": (
-        *(
-            "tasks.engine",
-            "tasks.engines",
-            "tasks.packs",
-            "tasks.photos",
-            "tasks.faces",
-            "tasks.search",
-        ),
-        "tasks.cores",
+        *("tasks.engine", "tasks.packs", "tasks.photos", "tasks.faces", "tasks.search"),
+        *("tasks.cores", "tasks.engines"),
     ),
 }
 # A library's module -> the rooms (or modules) that may import it; nobody else may, lazily or not.
