@@ -47,7 +47,6 @@ class ReembedRequest(BaseModel):
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"model_pack": "opencv_zoo", "profile": "groups"}]},
-        protected_namespaces=(),
     )
     model_pack: str | None = None
     profile: ProfileName | None = None
