@@ -27,7 +27,8 @@ UPDATE photo SET status = CASE WHEN best IS NULL THEN 'no_face' ELSE 'indexed' E
        confidence = coalesce(best, 0), pack_id = :pack_id, processed_at = now()
 FROM (
     SELECT photo.id, max(face.confidence) AS best
-    FROM photo LEFT JOIN face ON face.photo_id = photo.id AND face.pack_id = :pack_id
+    FROM photo LEFT JOIN face
+      ON face.event_id = :event_id AND face.pack_id = :pack_id AND face.photo_id = photo.id
     WHERE photo.event_id = :event_id AND photo.status IN ('indexed', 'no_face')
       AND photo.pack_id IS DISTINCT FROM :pack_id
     GROUP BY photo.id

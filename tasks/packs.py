@@ -95,8 +95,8 @@ def _find_pack(wanted: str, root: Path, det_size: int) -> ModelPack:
     if find_models(root / wanted) is not None:
         return _read_pack(root / wanted)
     raise ModelPackError(
-        f"Model pack {wanted} is unknown: set FACEPASS_MODEL_PACK to a folder that holds a pack, "
-        f"or to one of {', '.join((OPENCV_ZOO, *INSIGHTFACE_PACKS))}."
+        f"Model pack {wanted} is unknown: put its folder into {root}, or set FACEPASS_MODEL_PACK "
+        f"to a folder that holds a pack, or to one of {', '.join((OPENCV_ZOO, *INSIGHTFACE_PACKS))}."
     )
 
 
