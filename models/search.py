@@ -18,17 +18,25 @@ from sqlmodel import Session, col, select
 from models.errors import InvalidCursorError
 from models.tables import Face, Pack, Photo, PhotoStatus
 
+NO_PACK = 0  # packs are counted from 1
+
 
 @dataclass(frozen=True)
 class Place:
-    """Where a page ends: the last photo's distance and id. Names nobody and opens nothing."""
+    """Where a page ends: the last photo's distance and id. Names nobody and opens nothing.
+
+    Distances of another pack's vectors are in another order, so the pack is told too.
+    """
 
     distance: float
     photo_id: int
+    pack_id: int = NO_PACK
 
     def encode(self) -> str:
         """The opaque cursor of an answer."""
-        return base64.urlsafe_b64encode(_PLACE.pack(self.distance, self.photo_id)).decode()
+        return base64.urlsafe_b64encode(
+            _PLACE.pack(self.distance, self.photo_id, self.pack_id)
+        ).decode()
 
     @classmethod
     def decode(cls, cursor: str) -> Self:
@@ -42,7 +50,7 @@ class Place:
         return place
 
 
-_PLACE = struct.Struct("<dq")
+_PLACE = struct.Struct("<dqh")
 _NO_CURSOR = "cursor must be an earlier answer's next_cursor, unchanged."
 
 
@@ -110,7 +118,6 @@ _PREPARE = text(
     "set_config('facepass.face', :embedding, true) = ''"
 )
 _FIRST = Place(-math.inf, 0)
-NO_PACK = 0  # packs are counted from 1
 
 
 def find_photos(

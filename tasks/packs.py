@@ -94,9 +94,10 @@ def _find_pack(wanted: str, root: Path, det_size: int) -> ModelPack:
         return _read_pack(install_pack(wanted, root, is_downloaded, download_pack))
     if find_models(root / wanted) is not None:
         return _read_pack(root / wanted)
+    names = ", ".join((OPENCV_ZOO, *INSIGHTFACE_PACKS))
     raise ModelPackError(
         f"Model pack {wanted} is unknown: put its folder into {root}, or set FACEPASS_MODEL_PACK "
-        f"to a folder that holds a pack, or to one of {', '.join((OPENCV_ZOO, *INSIGHTFACE_PACKS))}."
+        f"to a folder that holds a pack, or to one of {names}."
     )
 
 

@@ -6,11 +6,12 @@ The API imports this when the first search comes: it loads the face engine.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from models.errors import SelfieError
+from models.errors import InvalidCursorError, SelfieError
 from models.events import read_event
 from models.packs import PackChoice, choose_pack
 from models.prefixes import derive_original_key
 from models.search import (
+    NO_PACK,
     FaceQuery,
     FoundPhoto,
     Place,
@@ -31,6 +32,7 @@ NEEDS_SYNC = (
     "This event's faces were found by another model and cannot be compared: "
     "the photographer must sync the event again."
 )
+MODEL_CHANGED = "The event's model was changed meanwhile: ask for the first page again."
 # Looks at the event before a search gives up on one whose model changes with each of them.
 TRIES = 3
 
@@ -100,9 +102,10 @@ def _search_by(choice: PackChoice, request: SearchRequest) -> SearchResult | Non
     lowest = request.min_similarity
     if lowest is None:
         lowest = read_threshold(engine.pack.name, Purpose.SEARCH)
-    photos = _find(request, selfie, choice, identity, lowest)
-    if photos is None:
+    found = _find(request, selfie, choice, identity, lowest)
+    if found is None:
         return None
+    photos, pack_id = found
     page = photos[: request.limit]
     surely = read_threshold(engine.pack.name, Purpose.SURELY)
     signer = get_link_signer()
@@ -112,14 +115,17 @@ def _search_by(choice: PackChoice, request: SearchRequest) -> SearchResult | Non
         face=selfie.face,
         min_similarity=lowest,
         surely=surely,
-        next_place=Place(page[-1].distance, page[-1].photo_id) if more else None,
+        next_place=Place(page[-1].distance, page[-1].photo_id, pack_id) if more else None,
     )
 
 
 def _find(
     request: SearchRequest, selfie: Selfie, choice: PackChoice, identity: str, lowest: float
-) -> Sequence[FoundPhoto] | None:
-    """The page, and one photo more where there is one; None when the event has another pack."""
+) -> tuple[Sequence[FoundPhoto], int] | None:
+    """The page and one photo more where there is one, and the number of the pack that found them.
+
+    None when the event has another pack by now. Raises InvalidCursorError for a page of another's.
+    """
     with open_snapshot() as session:
         if choose_pack(read_event(session, request.event_id)) != choice:
             return None
@@ -127,9 +133,12 @@ def _find(
         if has_foreign_faces(session, request.event_id, pack_id):
             raise SelfieError(NEEDS_SYNC, SelfieCode.NEEDS_SYNC, (selfie.face,))
         if pack_id is None:
-            return []
+            return [], NO_PACK
+        if request.after is not None and request.after.pack_id != pack_id:
+            raise InvalidCursorError(MODEL_CHANGED)
         query = FaceQuery(request.event_id, pack_id, selfie.embedding, lowest)
-        return find_photos(session, query, after=request.after, limit=request.limit + 1)
+        photos = find_photos(session, query, after=request.after, limit=request.limit + 1)
+    return photos, pack_id
 
 
 def _build_match(photo: FoundPhoto, event_id: int, surely: float, signer: LinkSigner) -> Match:

@@ -5,12 +5,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from models.errors import InvalidCursorError
+from models.search import Place
 from models.settings import get_settings
 from tests.event_box import EventBox, SyncOutcome
 from tests.guests import make_album, search, take_selfie
@@ -184,6 +187,10 @@ def test_a_search_that_runs_across_the_switch_answers_by_the_new_faces_alone(
     matches = searching.search_faces(request).matches
 
     assert looks == [128, 256]
+    # A page of the old order cannot be continued in the new one.
+    later = replace(request, after=Place(-0.9, 1, pack_id=-1))
+    with pytest.raises(InvalidCursorError, match="ask for the first page again"):
+        searching.search_faces(later)
     found = {match.photo.s3_key.removeprefix(wedding.prefix) for match in matches}
     assert found == {"6 plain.jpg", "6 mirrored.jpg"} == find(api, wedding).keys()
 
