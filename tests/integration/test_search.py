@@ -192,7 +192,7 @@ def test_pages_together_are_the_whole_in_order(
 
 @pytest.mark.parametrize(
     "cursor",
-    ["x", "AAAA", "////////////////////", "я", "AAAAAAAA8H8AAAAAAAAAAA==", "=" * 24, "%00"],
+    ["x", "AAAA", "////////////////////", "я", "AAAAAAAA8H8AAAAAAAAAAAAA", "=" * 24, "%00"],
 )
 def test_a_cursor_that_was_changed_is_refused(
     api: httpx.Client, wedding: EventBox, cursor: str
