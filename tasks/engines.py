@@ -19,7 +19,7 @@ from tasks.packs import USUAL_DET_SIZE, resolve_pack
 # Each holds its models in memory.
 MOST_ENGINES = 2
 
-EngineKey = tuple[str | None, int]  # model pack (None: the settings' own) and detector size
+EngineKey = tuple[str, int]  # model pack and detector size
 
 
 class EngineShelf:
@@ -92,12 +92,12 @@ def get_own_engine(model_pack: str | None = None, det_size: int = USUAL_DET_SIZE
 
     Raises ModelPackError.
     """
-    return get_shelf().get((model_pack, det_size))
+    return get_shelf().get((model_pack or get_settings().model_pack, det_size))
 
 
 def has_own_engine(model_pack: str | None = None, det_size: int = USUAL_DET_SIZE) -> bool:
     """Whether `get_own_engine` would give it at once."""
-    return get_shelf().holds((model_pack, det_size))
+    return get_shelf().holds((model_pack or get_settings().model_pack, det_size))
 
 
 def get_engine(

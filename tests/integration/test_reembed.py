@@ -197,8 +197,21 @@ def test_a_search_that_runs_across_the_switch_answers_by_the_new_faces_alone(
     later = replace(request, after=Place(-0.9, 1, pack_id=-1))
     with pytest.raises(InvalidCursorError, match="ask for the first page again"):
         searching.search_faces(later)
-    found = {match.photo.s3_key.removeprefix(wedding.prefix) for match in matches}
-    assert found == {"6 plain.jpg", "6 mirrored.jpg"} == find(api, wedding).keys()
+    both = {f"{wedding.prefix}6 {name}.jpg" for name in ("plain", "mirrored")}
+    assert {match.photo.s3_key for match in matches} == both
+    assert len(find(api, wedding)) == 2
+
+    # Once it has begun to read, it reads all of that moment.
+    has_foreign_faces = searching.has_foreign_faces
+
+    def read_while_it_changes_back(*args: Any) -> bool:
+        assert change(wedding, "opencv_zoo").result["photos"] == 5
+        assert list_packs(wedding) == {"opencv_zoo": OLD_FACES}
+        return has_foreign_faces(*args)
+
+    monkeypatch.setattr(searching, "has_foreign_faces", read_while_it_changes_back)
+    matches = searching.search_faces(replace(request, choice=PackChoice(turned))).matches
+    assert {match.photo.s3_key for match in matches} == both
 
 
 # Runs a change of model in a process of its own that kills itself before the switch.
