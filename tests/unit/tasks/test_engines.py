@@ -127,11 +127,12 @@ def packs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]
 def test_engines_beside_each_other_share_cores_and_pixels_and_leave_nothing(
     packs: list[str],
 ) -> None:
-    first, second = get_own_engine(), get_own_engine(packs[1])
+    first = get_own_engine()
+    assert get_own_engine(packs[0]) is first
+    second = get_own_engine(packs[1])
     assert (first.pack.name, second.pack.name) == (packs[0], packs[1])
     assert first._computing is second._computing
     assert first.budget is second.budget
-    assert get_own_engine(packs[0]) is first
     photo = draw_markers(640, 640, [(200, 200)])
     (found,) = first.embed_all([lambda: photo])
     session = weakref.ref(first._detector.session)
