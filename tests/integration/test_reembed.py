@@ -174,8 +174,19 @@ def test_a_search_that_runs_across_the_switch_answers_by_the_new_faces_alone(
     wedding: EventBox, api: httpx.Client, turned: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from models.packs import PackChoice
+    from tasks import reembed
     from tasks import search as searching
+    from tasks.faces import UNREACHABLE, PhotoFaces
 
+    # S3 gives one photo at the second look only, which is never the cache's.
+    find_faces, attempts = reembed.find_faces, []
+
+    def lose_one(photos: Any, *args: Any) -> Any:
+        found = find_faces(photos, *args)
+        attempts.append([photo.attempts for photo in photos])
+        return [PhotoFaces(None, UNREACHABLE), *found[1:]] if len(photos) > 1 else found
+
+    monkeypatch.setattr(reembed, "find_faces", lose_one)
     read_selfie, looks = searching.read_selfie, []
 
     def read_while_the_model_changes(*args: Any) -> Any:
@@ -212,6 +223,9 @@ def test_a_search_that_runs_across_the_switch_answers_by_the_new_faces_alone(
     monkeypatch.setattr(searching, "has_foreign_faces", read_while_it_changes_back)
     matches = searching.search_faces(replace(request, choice=PackChoice(turned))).matches
     assert {match.photo.s3_key for match in matches} == both
+    first, again, _, once_more = attempts
+    assert (len(first), len(again)) == (5, 1)
+    assert min(first) >= 0 > again[0] > once_more[0]
 
 
 # Runs a change of model in a process of its own that kills itself before the switch.
