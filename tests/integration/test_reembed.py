@@ -266,6 +266,9 @@ def test_a_change_that_failed_or_was_killed_harms_nothing_and_the_next_takes_wha
     # An ordinary sync is not disturbed, and neither is the event's own pack.
     result = wedding.sync().result
     assert (result["skipped"], result["failed"], result["faces_found"]) == (5, 1, 0)
+    # A change to the pack that it has: nothing is read, and what was abandoned is gone.
+    assert change(wedding, "opencv_zoo").result["photos"] == 0
+    assert list_packs(wedding) == {"opencv_zoo": OLD_FACES}
     from tasks import embed
 
     def compute(*_: Any, **__: Any) -> bytes:
