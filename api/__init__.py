@@ -13,5 +13,6 @@ Where do I go to…?
     see how a sync's state is told       sync_status.py
     see what a call passes on its way in app.py, then local_only.py, body_limits.py, rate_limits.py
     see what is logged of a call         access_log.py
+    see how notices of syncs are sent    deliveries.py, receiver.py
     change the guests' page              gallery/
 """

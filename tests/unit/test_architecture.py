@@ -56,6 +56,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "uvicorn": ("api",),
     "jinja2": ("api",),
     "zipstream": ("api",),
+    "standardwebhooks": ("api",),
     "alembic": ("models",),
     "sqlalchemy": ("models", "tasks", "api"),
     "sqlmodel": ("models", "tasks", "api"),
