@@ -79,12 +79,10 @@ class Orchestrator:
     async def _create_run(
         self, deployment_id: UUID, event_id: int, parameters: dict[str, Any], run_name: str
     ) -> UUID:
+        tags = [f"event:{event_id}"]
         async with self._starting:
             run = await self._client.create_flow_run_from_deployment(
-                deployment_id,
-                parameters=parameters,
-                tags=[f"event:{event_id}"],
-                name=run_name,
+                deployment_id, parameters=parameters, tags=tags, name=run_name
             )
         return run.id
 
