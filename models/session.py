@@ -73,6 +73,14 @@ def open_session() -> Iterator[Session]:
         raise
 
 
+@contextmanager
+def open_snapshot() -> Iterator[Session]:
+    """As open_session, and all that is read is of the same moment; for reading only."""
+    with open_session() as session:
+        session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        yield session
+
+
 class EventLock:
     """An event's advisory lock, on a connection of its own."""
 

@@ -51,6 +51,12 @@ def load_analysis(
             f"Model pack {pack.name} in {pack.folder} has no {' and no '.join(missing)} model: "
             "set FACEPASS_MODEL_PACK to a pack with both."
         )
+    side = analysis.models["detection"].input_size[0]
+    if side != det_size != DETECTION_SIDE:
+        raise ModelPackError(
+            f"Model pack {pack.name} looks for faces in {side} pixels and no others: give its "
+            "events the profile standard, or another model pack."
+        )
     # onnxruntime falls back to the CPU without an error when CUDA's libraries do not load.
     active = [model.session.get_providers()[0] for model in analysis.models.values()]
     if any(name != providers[0] for name in active):
