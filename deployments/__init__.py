@@ -12,4 +12,5 @@ Where do I go to…?
     change what `make up` starts       stack/
     change what `make demo` shows      demo.py, sample_event.py, sample_photos.py
     fill a gallery to look at          demo_event.py
+    change how photos are pushed       push/
 """

@@ -130,3 +130,15 @@ class OrchestratorUnavailableError(FacePassError):
 
 class StackError(FacePassError):
     """A part of the embedded stack cannot start or died."""
+
+
+class ApiUnavailableError(FacePassError):
+    """FacePass's API cannot be reached or is failing; trying again may help."""
+
+
+class PushRefusedError(FacePassError):
+    """Photos cannot be pushed until the caller changes the command, the folder or the event."""
+
+
+class DeletionRefusedError(PushRefusedError):
+    """More photos would be deleted from S3 than anybody deletes by the way."""

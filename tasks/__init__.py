@@ -5,6 +5,7 @@ keys, ETags and counts.
 
 Where do I go to…?
     see how S3 is listed and read                    storage.py, s3_session.py
+    see how S3 is written to                         uploads.py
     see what S3's refusals mean                      s3_errors.py
     see which photos are refused, and why            photos.py
     change how faces are found                       engine.py

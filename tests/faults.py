@@ -13,6 +13,9 @@ class FaultProxy:
 
     While `hang` is set they stay open, and what is sent is swallowed: nothing ever answers.
 
+    `hang_after(n)` begins with that once n more bytes have passed: always in the middle of the
+    same thing, without a clock.
+
     `mend_after(n)` cuts, and mends by itself after n connections were dropped: what a retry
     meets, without a clock.
     """
@@ -27,6 +30,11 @@ class FaultProxy:
         self.hang = threading.Event()
         self.swallowed = 0
         self._mend_at: int | None = None
+        self._passing: float = float("inf")
+
+    def hang_after(self, count: int) -> None:
+        """Hang once so many more bytes have passed."""
+        self._passing = count
 
     def mend_after(self, connections: int) -> None:
         """Cut now; mend once so many connections have been dropped."""
@@ -69,6 +77,9 @@ class FaultProxy:
         with contextlib.suppress(OSError), source, sink:
             # An open connection is cut too, with the next bytes that pass.
             while (data := source.recv(65536)) and not self.cut.is_set():
+                self._passing -= len(data)
+                if self._passing <= 0:
+                    self.hang.set()
                 if self.hang.is_set():
                     self.swallowed += 1
                 else:
