@@ -28,6 +28,7 @@ from prefect.states import Cancelled, Completed, Crashed
 from deployments.names import (
     PREVIEWS_DEPLOYMENT,
     PREVIEWS_FLOW,
+    REEMBED_DEPLOYMENT,
     SYNC_DEPLOYMENT,
     SYNC_FLOW,
     WORK_POOL,
@@ -55,6 +56,13 @@ class Orchestrator:
         parameters = {"event_id": event_id, "s3_prefix": s3_prefix}
         return await self._start(SYNC_DEPLOYMENT, event_id, parameters, run_name)
 
+    async def start_change(
+        self, *, event_id: int, model_pack: str | None, profile: str | None, run_name: str
+    ) -> UUID:
+        """Create a flow run that changes an event's model. Raises OrchestratorUnavailableError."""
+        parameters = {"event_id": event_id, "model_pack": model_pack, "profile": profile}
+        return await self._start(REEMBED_DEPLOYMENT, event_id, parameters, run_name)
+
     async def start_previews(self, *, event_id: int, run_name: str) -> UUID:
         """Create a flow run that makes an event's previews; the id of one that has not begun yet.
 
@@ -64,8 +72,7 @@ class Orchestrator:
         with map_prefect_errors():
             if waiting := await self._list_runs(PREVIEWS_FLOW, event_id, not_yet):
                 return waiting[0].id
-        parameters = {"event_id": event_id}
-        return await self._start(PREVIEWS_DEPLOYMENT, event_id, parameters, run_name)
+        return await self._start(PREVIEWS_DEPLOYMENT, event_id, {"event_id": event_id}, run_name)
 
     async def _list_runs(
         self, flow: str, event_id: int, state: FlowRunFilterState
@@ -93,12 +100,10 @@ class Orchestrator:
     async def _create_run(
         self, deployment_id: UUID, event_id: int, parameters: dict[str, Any], run_name: str
     ) -> UUID:
+        tags = [f"event:{event_id}"]
         async with self._starting:
             run = await self._client.create_flow_run_from_deployment(
-                deployment_id,
-                parameters=parameters,
-                tags=[f"event:{event_id}"],
-                name=run_name,
+                deployment_id, parameters=parameters, tags=tags, name=run_name
             )
         return run.id
 

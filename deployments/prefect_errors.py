@@ -6,9 +6,18 @@ from contextlib import contextmanager
 import httpx
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
-from deployments.names import SYNC_DEPLOYMENT
+from deployments.names import SYNC_DEPLOYMENT, WORK_POOL
 from models.errors import OrchestratorUnavailableError
 
+_KEY_REFUSED = (
+    "Prefect's server refuses this API: check PREFECT_API_KEY or PREFECT_API_AUTH_STRING."
+)
+_REFUSALS = {
+    401: _KEY_REFUSED,
+    403: _KEY_REFUSED,
+    422: f"The work pool {WORK_POOL} lacks a value that its profile requires: give its variables "
+    "in Prefect (Work Pools, Edit) what docs/scaling.md asks for.",
+}
 _UNREACHABLE = "Prefect's server cannot be reached: check PREFECT_API_URL and that it is running."
 
 
@@ -27,11 +36,7 @@ def map_prefect_errors(deployment: str = SYNC_DEPLOYMENT) -> Iterator[None]:
         ) from error
     except PrefectHTTPStatusError as error:
         status = error.response.status_code
-        sentence = (
-            "Prefect's server refuses this API: check PREFECT_API_KEY or PREFECT_API_AUTH_STRING."
-            if status in {401, 403}
-            else f"Prefect's server answered {status}: its log says why."
-        )
-        raise OrchestratorUnavailableError(sentence) from error
+        unknown = f"Prefect's server answered {status}: its log says why."
+        raise OrchestratorUnavailableError(_REFUSALS.get(status, unknown)) from error
     except httpx.TransportError as error:
         raise OrchestratorUnavailableError(_UNREACHABLE) from error

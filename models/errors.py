@@ -22,6 +22,10 @@ class ModelPackError(ConfigurationError):
     """A model pack cannot be had, is damaged, or is unknown."""
 
 
+class UnknownPackError(ModelPackError):
+    """No model pack has this name here."""
+
+
 class InvalidPrefixError(FacePassError):
     """The S3 prefix does not name previews of this event."""
 
@@ -32,6 +36,10 @@ class EventNotFoundError(FacePassError):
 
 class PhotoNotFoundError(FacePassError):
     """The event has no photo of this id."""
+
+
+class EventBusyError(FacePassError):
+    """Something else has the event now; what is asked for has to wait until that has ended."""
 
 
 class EventTakenError(FacePassError):
@@ -122,3 +130,15 @@ class OrchestratorUnavailableError(FacePassError):
 
 class StackError(FacePassError):
     """A part of the embedded stack cannot start or died."""
+
+
+class ApiUnavailableError(FacePassError):
+    """FacePass's API cannot be reached or is failing; trying again may help."""
+
+
+class PushRefusedError(FacePassError):
+    """Photos cannot be pushed until the caller changes the command, the folder or the event."""
+
+
+class DeletionRefusedError(PushRefusedError):
+    """More photos would be deleted from S3 than anybody deletes by the way."""

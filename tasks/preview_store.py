@@ -4,7 +4,9 @@ A preview of ours carries two notes in its object's metadata: `facepass-original
 original it was made from, and `facepass-recipe`, how. Without them it is the photographer's own.
 """
 
+from base64 import b64encode
 from dataclasses import dataclass
+from hashlib import md5
 from typing import TYPE_CHECKING
 
 from models.errors import PhotoChangedError, PhotoUnavailableError
@@ -13,14 +15,11 @@ from models.tables import PhotoReason
 from tasks.previews import PREVIEW_QUALITY
 from tasks.s3_errors import map_object_errors, map_write_errors
 from tasks.storage import Bucket
+from tasks.uploads import ORIGINAL, RECIPE, RECIPE_VERSION
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import PutObjectRequestTypeDef
 
-ORIGINAL_NOTE = "facepass-original"
-RECIPE_NOTE = "facepass-recipe"
-# Raised when make_preview makes other pictures of the same originals than before.
-RECIPE_VERSION = 1
 # An object beside the previews, no photo: the recipe by which all of ours were last found made.
 RECIPE_MARK = ".facepass-recipe"
 
@@ -70,7 +69,7 @@ def read_preview(bucket: Bucket, key: str) -> StoredPreview | None:
             return None
         raise
     notes = head.get("Metadata", {})
-    return StoredPreview(head["ETag"].strip('"'), notes.get(ORIGINAL_NOTE), notes.get(RECIPE_NOTE))
+    return StoredPreview(head["ETag"].strip('"'), notes.get(ORIGINAL), notes.get(RECIPE))
 
 
 def read_version(bucket: Bucket, key: str) -> tuple[str, int]:
@@ -98,8 +97,9 @@ def put_preview(
         "Bucket": bucket.name,
         "Key": key,
         "Body": content,
+        "ContentMD5": b64encode(md5(content, usedforsecurity=False).digest()).decode(),
         "ContentType": "image/jpeg" if recognised else "application/octet-stream",
-        "Metadata": {ORIGINAL_NOTE: original_etag, RECIPE_NOTE: str(recipe)},
+        "Metadata": {ORIGINAL: original_etag, RECIPE: str(recipe)},
     }
     if replaces is None:
         request["IfNoneMatch"] = "*"
@@ -129,5 +129,5 @@ def mark_recipe(bucket: Bucket, event_id: int, recipe: PreviewRecipe) -> None:
             Key=default_prefix(event_id) + RECIPE_MARK,
             Body=str(recipe).encode(),
             ContentType="text/plain",
-            Metadata={RECIPE_NOTE: str(recipe)},
+            Metadata={RECIPE: str(recipe)},
         )

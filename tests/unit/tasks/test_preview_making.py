@@ -13,8 +13,6 @@ from models.tables import PhotoReason
 from tasks import preview_making
 from tasks.preview_making import HEAD_BYTES, KEPT, Outcome, Verdict, bring_preview
 from tasks.preview_store import (
-    ORIGINAL_NOTE,
-    RECIPE_NOTE,
     PreviewRecipe,
     is_marked,
     mark_recipe,
@@ -22,6 +20,9 @@ from tasks.preview_store import (
     read_preview,
 )
 from tasks.preview_work import OriginalRef
+from tasks.uploads import ORIGINAL as ORIGINAL_OF
+from tasks.uploads import RECIPE as RECIPE_OF
+from tasks.uploads import name_recipe
 from tests.photos import encode_jpeg, read_sample
 from tests.unit.tasks.fake_s3 import FakeClient, answer_bytes, make_bucket, make_error
 
@@ -93,17 +94,21 @@ def test_a_preview_is_made_once_and_says_of_what(store: Store) -> None:
     assert [bring(store, original), bring(store, original)] == [MADE, KEPT]
     content, notes = store.kept[PREVIEW]
     assert Image.open(BytesIO(content)).size == (64, 32)
-    assert notes == {ORIGINAL_NOTE: original.etag, RECIPE_NOTE: "64q85v1"}
+    assert notes == {ORIGINAL_OF: original.etag, RECIPE_OF: "64q85v1"}
     assert (store.reads, store.writes) == (1, 1)
+
+
+def test_the_push_tool_names_recipes_alike() -> None:
+    assert str(PreviewRecipe(640)) == name_recipe(640)
 
 
 def test_a_replaced_original_and_another_recipe_make_it_anew(store: Store) -> None:
     bring(store, store.put(ORIGINAL, make_photo("teal")))
     replaced = store.put(ORIGINAL, make_photo("red"))
     assert bring(store, replaced) == MADE
-    assert store.kept[PREVIEW][1][ORIGINAL_NOTE] == replaced.etag
+    assert store.kept[PREVIEW][1][ORIGINAL_OF] == replaced.etag
     assert bring(store, replaced, PreviewRecipe(32)) == MADE
-    assert store.kept[PREVIEW][1][RECIPE_NOTE] == "32q85v1"
+    assert store.kept[PREVIEW][1][RECIPE_OF] == "32q85v1"
 
 
 def test_a_photographers_own_preview_is_neither_read_nor_replaced(store: Store) -> None:
@@ -173,7 +178,7 @@ def test_an_original_replaced_after_its_listing_is_read_as_it_is_now(store: Stor
     listed = store.put(ORIGINAL, make_photo("teal"))
     now = store.put(ORIGINAL, make_photo("red"))
     assert bring(store, listed) == MADE
-    assert store.kept[PREVIEW][1][ORIGINAL_NOTE] == now.etag
+    assert store.kept[PREVIEW][1][ORIGINAL_OF] == now.etag
 
 
 def test_an_original_that_is_gone_is_left_out(store: Store) -> None:
