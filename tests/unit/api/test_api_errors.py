@@ -39,6 +39,10 @@ ANSWERS: dict[type[FacePassError], int] = {
     errors.SyncIncompleteError: 500,
     errors.SyncSupersededError: 500,
     errors.StackError: 500,
+    # The command-line tools.
+    errors.ApiUnavailableError: 500,
+    errors.PushRefusedError: 500,
+    errors.DeletionRefusedError: 500,
 }
 
 
