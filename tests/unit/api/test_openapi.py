@@ -18,6 +18,7 @@ ROUTES = {
     ("get", "/api/v1/events/{event_uuid}"): {200, 400, 404, 503},
     ("patch", "/api/v1/events/{event_uuid}"): {200, 400, 404, 409, 503},
     ("post", "/api/v1/events/{event_uuid}/reembed"): {200, 400, 404, 409, 503},
+    ("post", "/api/v1/events/{event_uuid}/previews"): {200, 400, 404, 409, 503},
     ("post", "/api/v1/faces/sync-s3"): {200, 400, 404, 409, 503},
     ("get", "/api/v1/faces/sync-s3/{task_id}"): {200, 404, 503},
     ("get", "/api/v1/events/{event_uuid}/photos"): {200, 400, 404, 503},
