@@ -38,7 +38,7 @@ class DaskCluster:
         """Start the scheduler."""
         about = self._folder / "scheduler.json"
         scheduler = self._start(
-            *("scheduler", "--host", LOOPBACK, "--port", "0", "--no-dashboard"),
+            *("dask", "scheduler", "--host", LOOPBACK, "--port", "0", "--no-dashboard"),
             *("--scheduler-file", str(about)),
         )
         deadline = time.monotonic() + START_LIMIT_S
@@ -63,14 +63,20 @@ class DaskCluster:
 
     def start_workers(self, count: int, *options: str, **more: str) -> None:
         """Start workers, and wait until they have joined; `more` goes into their environment."""
-        self.workers += [
-            self._start("worker", self.address, *WORKER, *options, **more) for _ in range(count)
-        ]
+        for _ in range(count):
+            self.add("dask", "worker", self.address, *WORKER, *options, **more)
+        self.wait_for_workers(sum(worker.poll() is None for worker in self.workers))
+
+    def add(self, *argv: str, **more: str) -> None:
+        """Start one process of workers (`python -m ...`); waits for nothing."""
+        self.workers.append(self._start(*argv, **more))
+
+    def wait_for_workers(self, count: int) -> None:
+        """Wait until so many workers have joined."""
         from distributed import Client
 
         with Client(self.address, set_as_default=False) as client:  # type: ignore[no-untyped-call]
-            alive = sum(worker.poll() is None for worker in self.workers)
-            client.wait_for_workers(alive, timeout=START_LIMIT_S)
+            client.wait_for_workers(count, timeout=START_LIMIT_S)
 
     def stop_workers(self) -> None:
         """Kill all workers there are."""
@@ -82,9 +88,9 @@ class DaskCluster:
     def _start(self, *arguments: str, **more: str) -> "subprocess.Popen[bytes]":
         number = len(self._processes)
         options: dict[str, Any] = {"preexec_fn": _die_with_parent, "cwd": ROOT}
-        with (self._folder / f"{arguments[0]}-{number}.log").open("wb") as log:
+        with (self._folder / f"dask-{number}.log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "dask", *arguments],
+                [sys.executable, "-m", *arguments],
                 env={**self._environment, **more, "PYTHONPATH": str(ROOT)},
                 stdout=log,
                 stderr=log,
