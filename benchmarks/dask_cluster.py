@@ -16,8 +16,10 @@ from models.errors import StackError
 ROOT = Path(__file__).parents[1]
 START_LIMIT_S = 60
 LOOPBACK = "127.0.0.1"
+# Without a dashboard there is a page all the same, on every address unless it is told one.
+HIDDEN = ("--host", LOOPBACK, "--no-dashboard", "--dashboard-address", f"{LOOPBACK}:0")
 # A worker's memory is bounded by its engine; Dask's own limit would kill it.
-WORKER = ("--no-nanny", "--no-dashboard", "--host", LOOPBACK, "--memory-limit", "0")
+WORKER = ("--no-nanny", "--memory-limit", "0", *HIDDEN)
 
 
 class DaskCluster:
@@ -38,7 +40,7 @@ class DaskCluster:
         """Start the scheduler."""
         about = self._folder / "scheduler.json"
         scheduler = self._start(
-            *("dask", "scheduler", "--host", LOOPBACK, "--port", "0", "--no-dashboard"),
+            *("dask", "scheduler", "--port", "0", *HIDDEN),
             *("--scheduler-file", str(about)),
         )
         deadline = time.monotonic() + START_LIMIT_S
@@ -87,11 +89,12 @@ class DaskCluster:
 
     def _start(self, *arguments: str, **more: str) -> "subprocess.Popen[bytes]":
         number = len(self._processes)
+        more |= {"PYTHONPATH": str(ROOT), "DASK_TEMPORARY_DIRECTORY": str(self._folder)}
         options: dict[str, Any] = {"preexec_fn": _die_with_parent, "cwd": ROOT}
         with (self._folder / f"dask-{number}.log").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", *arguments],
-                env={**self._environment, **more, "PYTHONPATH": str(ROOT)},
+                env={**self._environment, **more},
                 stdout=log,
                 stderr=log,
                 **options,

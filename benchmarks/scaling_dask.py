@@ -15,7 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from benchmarks.dask_cluster import DaskCluster
 from benchmarks.pairs import make_pairs
 from benchmarks.s3_client import open_client
 from benchmarks.scale import NEVER_RESYNCED, OUTSIDE, read_run_variables
-from benchmarks.scaling_dask_report import build_cpu_table, build_table, draw_plot
+from benchmarks.scaling_dask_report import Run, build_cpu_table, build_table, draw_plot
 from benchmarks.small_photos import SmallPhotos
 from benchmarks.trivial_pack import write_trivial_pack
 from deployments.result_storage import BLOCK_SLUG, create_result_storage
@@ -47,22 +47,6 @@ REAL_PHOTOS = 600
 WARM_UP = 20
 
 console = Console(stderr=True, highlight=False, soft_wrap=True, width=110)
-
-
-@dataclass(frozen=True)
-class Run:
-    """One measured sync; `cpu`: milliseconds of processor time a photo, by part."""
-
-    what: str
-    workers: int
-    photos: int
-    seconds: float
-    cpu: dict[str, float]
-
-    @property
-    def pace(self) -> float:
-        """Photos a second, from the event's being taken to the result."""
-        return self.photos / self.seconds
 
 
 class Bench:

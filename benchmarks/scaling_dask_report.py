@@ -2,14 +2,11 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from rich.table import Table
 
 from benchmarks.scaling_dask_worker import THREADS
-
-if TYPE_CHECKING:
-    from benchmarks.scaling_dask import Run
 
 PARTS = ("Dask workers", "PostgreSQL", "S3", "Prefect server", "Dask scheduler", "flow", "others")
 WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 720, 420, 70, 40, 20, 50
@@ -17,7 +14,23 @@ COLOURS = ("#1f77b4", "#d9480f", "#2b8a3e")
 STYLE = "font-family='sans-serif' font-size='13' fill='#333'"
 
 
-def build_table(runs: Sequence["Run"]) -> Table:
+@dataclass(frozen=True)
+class Run:
+    """One measured sync; `cpu`: milliseconds of processor time a photo, by part."""
+
+    what: str
+    workers: int
+    photos: int
+    seconds: float
+    cpu: dict[str, float]
+
+    @property
+    def pace(self) -> float:
+        """Photos a second, from the event's being taken to the result."""
+        return self.photos / self.seconds
+
+
+def build_table(runs: Sequence[Run]) -> Table:
     """One row a run."""
     table = Table("run", "workers", "photos", "seconds", "photos a second")
     for run in runs:
@@ -26,7 +39,7 @@ def build_table(runs: Sequence["Run"]) -> Table:
     return table
 
 
-def build_cpu_table(runs: Sequence["Run"]) -> Table:
+def build_cpu_table(runs: Sequence[Run]) -> Table:
     """Where the processor's time goes: milliseconds a photo, by part."""
     table = Table("ms of a core a photo", "workers", *PARTS)
     for run in runs:
@@ -35,12 +48,12 @@ def build_cpu_table(runs: Sequence["Run"]) -> Table:
     return table
 
 
-def draw_plot(runs: Sequence["Run"], waits: Mapping[str, float]) -> str:
+def draw_plot(runs: Sequence[Run], waits: Mapping[str, float]) -> str:
     """Photos a second over the number of workers, both as powers; dashed: no overhead at all."""
     counts = sorted({run.workers for run in runs})
     ideal = {pack: [count * THREADS / wait for count in counts] for pack, wait in waits.items()}
     paces = [run.pace for run in runs] + [pace for line in ideal.values() for pace in line]
-    plot = Plot((counts[0], counts[-1]), (min(paces), max(paces)))
+    plot = Plot((counts[0], counts[-1]), (min(paces) / 2, max(paces)))
     for colour, pack in zip(COLOURS, waits, strict=False):
         mine = [(run.workers, run.pace) for run in runs if run.what.endswith(pack)]
         plot.add_line(list(zip(counts, ideal[pack], strict=True)), colour, dashed=True)
@@ -86,7 +99,7 @@ class Plot:
             self._parts.append(f"<circle cx='{x}' cy='{y}' r='4' fill='{colour}'/>")
             self._write(x, y + 20, f"{value:.0f}", "middle")
         x, y = placed[0]
-        self._write(x + 10, y - 10, label, "start", colour)
+        self._write(x + 10, y - 14, label, "start", colour)
 
     def add_axes(self, ticks: Sequence[int]) -> None:
         """The frame, the numbers of workers, and powers of ten of photos a second."""

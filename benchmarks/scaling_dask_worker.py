@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -41,9 +42,8 @@ async def serve(address: str, count: int) -> None:
     """Run so many workers until they are killed."""
     from distributed import Worker
 
-    workers = [
-        await Worker(address, nthreads=2, host="127.0.0.1", memory_limit=0) for _ in range(count)
-    ]
+    here: dict[str, Any] = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+    workers = [await Worker(address, nthreads=2, memory_limit=0, **here) for _ in range(count)]
     await asyncio.gather(*(worker.finished() for worker in workers))
 
 
