@@ -6,7 +6,8 @@ from datetime import timedelta
 import anyio.from_thread
 from sqlmodel import Session
 
-from deployments.orchestrator import Orchestrator, RunPhase, RunReport
+from deployments.orchestrator import Orchestrator
+from deployments.run_reports import RunPhase, RunReport
 from models.events import lock_event
 from models.heartbeats import HEARTBEAT_LIMIT, measure_silence
 from models.runs import end_run, raise_epoch

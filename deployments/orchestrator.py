@@ -2,9 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from enum import StrEnum
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import anyio
@@ -15,52 +13,20 @@ from prefect.client.schemas.filters import (
     FlowRunFilterState,
     FlowRunFilterStateType,
     FlowRunFilterTags,
+    WorkPoolFilter,
+    WorkPoolFilterName,
 )
-from prefect.client.schemas.objects import FlowRun, StateType, WorkerStatus
+from prefect.client.schemas.objects import FlowRun, State, StateType, WorkerStatus
 from prefect.deployments import arun_deployment
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
-from prefect.states import Crashed
+from prefect.states import Cancelled, Completed, Crashed
 
 from deployments.names import SYNC_DEPLOYMENT, WORK_POOL
+from deployments.run_reports import RunningRun, RunReport, describe_run
 from models.errors import OrchestratorUnavailableError
 
-
-class RunPhase(StrEnum):
-    """Where a flow run is, in the product's words."""
-
-    PENDING = "pending"
-    RUNNING = "running"
-    RETRYING = "retrying"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CRASHED = "crashed"
-    CANCELLED = "cancelled"
-
-
-@dataclass(frozen=True)
-class RunReport:
-    """What Prefect says of a flow run."""
-
-    phase: RunPhase
-    due: datetime  # since when it is in this phase, or should have left it
-    is_queued: bool  # waits for a worker, so that no process can be expected
-    is_waiting: bool = False  # its own process waits for the next attempt; a retry by hand has none
-
-
-_PHASES = {
-    StateType.SCHEDULED: RunPhase.PENDING,
-    StateType.PENDING: RunPhase.PENDING,
-    StateType.PAUSED: RunPhase.PENDING,
-    StateType.RUNNING: RunPhase.RUNNING,
-    StateType.CANCELLING: RunPhase.RUNNING,
-    StateType.COMPLETED: RunPhase.COMPLETED,
-    StateType.FAILED: RunPhase.FAILED,
-    StateType.CRASHED: RunPhase.CRASHED,
-    StateType.CANCELLED: RunPhase.CANCELLED,
-}
 STARTS_AT_ONCE = 2  # Prefect's server has one event loop: with more at a time all take longer
-_RETRY_STATE = "AwaitingRetry"
 _UNREACHABLE = "Prefect's server cannot be reached: check PREFECT_API_URL and that it is running."
 
 
@@ -130,21 +96,38 @@ class Orchestrator:
                 run = await self._client.read_flow_run(flow_run_id)
             except ObjectNotFound:
                 return None
-        state = run.state
-        if state is None:
-            return RunReport(RunPhase.PENDING, datetime.now(UTC), is_queued=True)
-        is_retry = state.name == _RETRY_STATE
-        return RunReport(
-            RunPhase.RETRYING if is_retry else _PHASES[state.type],
-            due=state.state_details.scheduled_time or state.timestamp,
-            is_queued=state.type is StateType.SCHEDULED and not is_retry,
-            is_waiting=is_retry and run.empirical_policy.retry_type == "in_process",
-        )
+        return describe_run(run)
 
     async def crash_run(self, flow_run_id: UUID, message: str) -> None:
         """End a flow run whose process is dead."""
+        await self._end_run(flow_run_id, Crashed(message=message))
+
+    async def complete_run(self, flow_run_id: UUID, message: str) -> None:
+        """End a flow run whose process died after its work was done."""
+        await self._end_run(flow_run_id, Completed(message=message))
+
+    async def cancel_run(self, flow_run_id: UUID, message: str) -> None:
+        """End a flow run that was cancelled and has no process any more to hear of it."""
+        await self._end_run(flow_run_id, Cancelled(message=message))
+
+    async def _end_run(self, flow_run_id: UUID, state: State[None]) -> None:
         with _map_errors():
-            await self._client.set_flow_run_state(flow_run_id, Crashed(message=message), force=True)
+            await self._client.set_flow_run_state(flow_run_id, state, force=True)
+
+    async def list_running(self, still_for: timedelta) -> list[RunningRun]:
+        """Runs of our pool that have been running, or about to be cancelled, for so long."""
+        now = datetime.now(UTC)
+        types = [StateType.RUNNING, StateType.CANCELLING]
+        running = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=types)))
+        pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[WORK_POOL]))
+        with _map_errors():
+            runs = await self._client.read_flow_runs(flow_run_filter=running, work_pool_filter=pool)
+        states = {run.id: run.state for run in runs if run.state is not None}
+        return [
+            RunningRun(flow_run_id, state.timestamp, state.type is StateType.CANCELLING)
+            for flow_run_id, state in states.items()
+            if now - state.timestamp > still_for
+        ]
 
     async def explain_wait(self) -> str:
         """Why a run has not started yet, in words."""

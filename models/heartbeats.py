@@ -1,12 +1,13 @@
 """Heartbeats: how a run's process is known to live, whatever Prefect says of it."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import case, func, or_, update
 from sqlmodel import Session, col, select
 
-from models.tables import SyncRun
+from models.tables import SyncRun, SyncState
 
 HEARTBEAT_INTERVAL_S = 10
 # A run without a heartbeat for longer is dead, whatever Prefect still says of it: five beats, so
@@ -49,3 +50,15 @@ def list_silent_runs(session: Session, limit: int) -> list[UUID]:
     silent = or_(beat.is_(None), beat < func.now() - HEARTBEAT_LIMIT)
     query = select(SyncRun.flow_run_id).where(col(SyncRun.finished_at).is_(None), silent)
     return list(session.exec(query.order_by(beat.nulls_last(), func.random()).limit(limit)))
+
+
+def read_ends(session: Session, flow_run_ids: Sequence[UUID]) -> dict[UUID, SyncState | None]:
+    """How each of these runs ended, by its record; None: too recently to tell, or not yet.
+
+    Runs without a record are left out.
+    """
+    long_ago = func.now() - col(SyncRun.finished_at) > HEARTBEAT_LIMIT
+    query = select(SyncRun.flow_run_id, case((long_ago, col(SyncRun.state)))).where(
+        col(SyncRun.flow_run_id).in_(flow_run_ids)
+    )
+    return {flow_run_id: state and SyncState(state) for flow_run_id, state in session.exec(query)}

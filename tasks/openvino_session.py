@@ -76,8 +76,14 @@ class OpenVinoSession:
             },
         )
         self._requests: LifoQueue[Any] = LifoQueue()
+        blank = np.zeros((1, 3, side, side), np.float32)
         for _ in range(threads):
-            self._requests.put(self._compiled.create_infer_request())
+            request = self._compiled.create_infer_request()
+            # One after the other: requests whose first pictures come at the same moment can wait
+            # for each other for ever where cores are few
+            # (github.com/ultralytics/ultralytics/issues/25923).
+            request.infer([blank])
+            self._requests.put(request)
 
     def run(
         self, output_names: Sequence[str] | None, feed: dict[str, npt.NDArray[np.float32]]

@@ -21,7 +21,7 @@ from models.errors import StackError
 
 # A run whose processes all died is closed within a minute; then come queue, start and retries.
 OVER_LIMIT_S = 150.0
-QUIET_LIMIT_S = 75.0
+QUIET_LIMIT_S = 100.0
 ASKED_AT_MOST = 4
 
 

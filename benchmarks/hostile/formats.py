@@ -26,7 +26,6 @@ FORMATS = {
     "DIB": ("dib", "RGB"),
     "EPS": ("eps", "RGB"),
     "ICNS": ("icns", "RGB"),
-    "IM": ("im", "RGB"),
     "MPO": ("mpo", "RGB"),
     "MSP": ("msp", "1"),
     "PCX": ("pcx", "RGB"),

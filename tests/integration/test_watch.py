@@ -9,11 +9,15 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import anyio
+import anyio.to_thread
 import httpx
 import pytest
 
 from api.sync_status import _close_run
+from api.watch import free_places
 from deployments.names import WORK_POOL
+from deployments.orchestrator import open_orchestrator
 from models.heartbeats import HEARTBEAT_LIMIT, list_silent_runs, measure_silence
 from models.runs import ensure_run
 from models.session import open_session
@@ -71,6 +75,46 @@ def test_a_run_whose_worker_and_process_died_is_closed_by_itself(
     # The event is free at once.
     assert event.sync().result["total_found"] == 60
     assert set(event.face_counts().values()) == {6}
+
+
+def test_a_run_that_died_after_its_work_was_done_leaves_the_pool(
+    event: EventBox, rest: RestApi, prefect: httpx.Client, no_worker: None
+) -> None:
+    def read_prefect(flow_run_id: str) -> dict[str, Any]:
+        state: dict[str, Any] = prefect.get(f"/flow_runs/{flow_run_id}").json()["state"]
+        return state
+
+    def leave_running(ended_as: SyncState, ago: str, state_type: str = "RUNNING") -> str:
+        """A run as it looks when worker and process died right after its record was finished."""
+        task_id = rest.start_sync(event)
+        event.query(
+            f"UPDATE sync_run SET state = '{ended_as}', finished_at = now() - interval '{ago}' "
+            f"WHERE flow_run_id = '{task_id}' RETURNING 1"
+        )
+        answer = prefect.post(
+            f"/flow_runs/{task_id}/set_state",
+            json={"state": {"type": state_type}, "force": True},
+        )
+        answer.raise_for_status()
+        return task_id
+
+    done = leave_running(SyncState.COMPLETED, "2 minutes")
+    failed = leave_running(SyncState.FAILED, "2 minutes")
+    unheard = leave_running(SyncState.CANCELLED, "2 minutes", "CANCELLING")
+    ending = leave_running(SyncState.COMPLETED, "1 second")
+
+    async def sweep() -> None:
+        async with open_orchestrator() as orchestrator:
+            await anyio.to_thread.run_sync(free_places, orchestrator, timedelta())
+
+    anyio.run(sweep)
+    assert [read_prefect(task_id)["type"] for task_id in (done, failed, unheard, ending)] == [
+        "COMPLETED",
+        "CRASHED",
+        "CANCELLED",
+        "RUNNING",  # its process may be saying so this very moment
+    ]
+    prefect.post(f"/flow_runs/{ending}/set_state", json={"state": {"type": "CANCELLED"}})
 
 
 def add_run(event: EventBox, *, beat: timedelta | None, state: SyncState) -> UUID:

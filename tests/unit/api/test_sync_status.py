@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from api.sync_status import START_LIMIT, _is_lost
-from deployments.orchestrator import RunPhase, RunReport
+from deployments.run_reports import RunPhase, RunReport
 from models.heartbeats import HEARTBEAT_LIMIT
 from models.tables import SyncRun, SyncState, utc_now
 

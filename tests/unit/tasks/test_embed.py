@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from PIL import Image
 
-from models.errors import FacePassError, S3AccessError, S3DownloadError
+from models.errors import FaceEngineError, FacePassError, S3AccessError, S3DownloadError
 from models.outcomes import PhotoRef
 from models.settings import get_settings
 from tasks.embed import build_cache_key, embed_photos
@@ -202,3 +202,19 @@ def test_what_no_retry_heals_is_raised_not_written_to_a_photo(code: str) -> None
 
 def test_an_empty_batch_is_an_empty_result() -> None:
     assert embed({}) == []
+
+
+def test_models_that_fail_on_everything_fail_the_batch_and_no_photo() -> None:
+    class SickEngine(FakeEngine):
+        def _embed(self, read: PhotoReader) -> DetectedFaces | FacePassError:
+            return FaceEngineError("The models fail on every picture.")
+
+    bucket = make_bucket(FakeClient(objects={"a.jpg": make_photo(1)}))
+    with pytest.raises(FaceEngineError):
+        embed_photos([PhotoRef("a.jpg", "e", 0)], bucket, SickEngine(), Outage())  # type: ignore[arg-type]
+
+
+def test_files_that_stall_a_decoder_are_each_photos_own_failure_even_if_all_are() -> None:
+    bomb = b"\xff\xd8" + b"\xff\xfe\0\2" * 20_000
+    found = embed({"a.jpg": bomb, "b.jpg": bomb})
+    assert [photo.verdict for photo in found] == ["unprocessable"] * 2

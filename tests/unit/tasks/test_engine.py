@@ -1,15 +1,19 @@
 """The face engine on a stand-in pack: real onnxruntime, real InsightFace, no real weights."""
 
 import threading
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from models.errors import (
+    FaceEngineError,
     FacePassError,
     ModelPackError,
     PhotoUnavailableError,
@@ -204,6 +208,127 @@ def test_any_other_error_is_raised(engine: FaceEngine, error: Exception) -> None
     with pytest.raises(type(error)) as raised:
         engine.embed_all([partial(draw_people, 1), fail])
     assert raised.value is error
+
+
+# --- whose fault ---
+
+
+class FailingModel:
+    """A model that raises where `fails` says so, and else does what the real one does."""
+
+    def __init__(self, model: Any, error: Exception, fails: Callable[[Any], bool]) -> None:
+        self.model, self.error, self.fails = model, error, fails
+        self.input_size = model.input_size
+
+    def detect(self, photo: Photo) -> Any:
+        """The detector's call."""
+        return self._call(self.model.detect, photo)
+
+    def get_feat(self, crops: list[Photo]) -> Any:
+        """The recogniser's call."""
+        return self._call(self.model.get_feat, crops)
+
+    def _call(self, method: Callable[[Any], Any], argument: Any) -> Any:
+        if self.fails(argument):
+            raise self.error
+        return method(argument)
+
+
+def is_cursed(photo: Photo) -> bool:
+    """Whether its first pixel is white."""
+    return bool(photo[0, 0, 0] == 255)
+
+
+def curse(photo: Photo) -> Photo:
+    """The photo on which the models fail."""
+    photo[0, 0] = 255
+    return photo
+
+
+MODEL_ERRORS = [
+    cv2.error("(-215:Assertion failed)"),
+    RuntimeError("Non-zero status code"),
+    IndexError(),
+]
+
+
+@pytest.mark.parametrize("error", MODEL_ERRORS)
+def test_a_photo_on_which_the_models_fail_is_unprocessable_and_spares_the_others(
+    engine: FaceEngine, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr(engine, "_detector", FailingModel(engine._detector, error, is_cursed))
+    good, bad = partial(draw_people, 1), lambda: curse(draw_people(2))
+    first, second, third = engine.embed_all([good, bad, good])
+    assert isinstance(second, PhotoUnavailableError)
+    assert second.reason == "unprocessable"
+    for faces in (first, third):
+        check_same(faces, engine.embed(draw_people(1)))
+    [alone] = engine.embed_all([bad])
+    assert isinstance(alone, PhotoUnavailableError)
+
+
+@pytest.mark.parametrize("model", ["_detector", "_recogniser"])
+@pytest.mark.parametrize("count", [1, 5])
+def test_models_that_fail_on_a_plain_picture_too_are_never_a_photos_fault(
+    engine: FaceEngine, monkeypatch: pytest.MonkeyPatch, model: str, count: int
+) -> None:
+    broken = FailingModel(getattr(engine, model), RuntimeError("no device"), lambda _: True)
+    monkeypatch.setattr(engine, model, broken)
+    for result in engine.embed_all([partial(draw_people, 1)] * count):
+        assert isinstance(result, FaceEngineError)
+        assert str(result).endswith("start the sync again.")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        cv2.error("(-4:Insufficient memory) Failed to allocate 588000000 bytes"),
+        RuntimeError("std::bad_alloc"),
+        RuntimeError("CUDA failure 2: out of memory"),
+    ],
+)
+def test_memory_that_runs_out_is_never_a_photos_fault(
+    engine: FaceEngine, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr(engine, "_detector", FailingModel(engine._detector, error, is_cursed))
+    with pytest.raises(MemoryError):
+        engine.embed_all([lambda: curse(draw_people(1))])
+
+
+def test_a_refused_photos_bytes_do_not_stay_until_the_batch_ends(engine: FaceEngine) -> None:
+    kept: list[weakref.ref[Photo]] = []
+
+    def fail() -> Photo:
+        content = np.zeros(1000, np.uint8)
+        kept.append(weakref.ref(content))
+        try:
+            raise ValueError("a decoder's own error")
+        except ValueError as error:
+            raise PhotoUnavailableError("truncated") from error
+
+    results = engine.embed_all([fail] * 3)
+    assert [type(result) for result in results] == [PhotoUnavailableError] * 3
+    assert [reference() for reference in kept] == [None] * 3
+
+
+def test_pixels_that_a_reader_reserved_are_free_again_whatever_became_of_its_photo(
+    engine: FaceEngine,
+) -> None:
+    def read() -> Photo:
+        engine.budget.reserve(40_000_000)
+        assert engine.budget.held == 40_000_000  # only one of these fits
+        return draw_people(1)
+
+    def fail(error: Exception) -> Photo:
+        engine.budget.reserve(40_000_000)
+        raise error
+
+    engine.embed_all([read, partial(fail, PhotoUnavailableError("truncated"))] * 6)
+    with pytest.raises(ValueError, match="a bug"):
+        engine.embed_all([partial(fail, ValueError("a bug"))])
+    engine.embed_all([read])
+    assert engine.budget.held == 0
 
 
 def test_the_engine_goes_on_after_a_batch_that_failed(engine: FaceEngine) -> None:

@@ -14,6 +14,7 @@ from PIL import Image, ImageCms
 
 from models.errors import PhotoUnavailableError
 from models.tables import PhotoReason
+from tasks import photos
 from tasks.photos import decode_photo
 from tests.photos import encode_jpeg
 
@@ -265,17 +266,37 @@ def test_exactly_the_limit_is_allowed() -> None:
     assert read_reason(PHOTO, 20 * 31 - 1) == PhotoReason.TOO_MANY_PIXELS
 
 
+def test_the_number_of_pixels_is_told_before_the_first_is_decoded() -> None:
+    class StopError(Exception):
+        pass
+
+    def stop(pixels: int) -> None:
+        assert pixels == 20 * 31
+        raise StopError
+
+    broken = PHOTO[: PHOTO.index(b"\xff\xda") + 20]  # decoding it would end as truncated
+    with pytest.raises(StopError):
+        decode_photo(broken, MAX_PIXELS, stop)
+
+
+def test_a_photo_taller_than_a_strip_is_copied_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(photos, "STRIP_PIXELS", 31 * 3)
+    content = encode(Image.fromarray(make_pixels()), "PNG")
+    np.testing.assert_array_equal(decode_photo(content, MAX_PIXELS)[:, :, ::-1], make_pixels())
+
+
 # --- anything at all ---
 
 
-def decode_or_refuse(content: bytes) -> None:
+def decode_or_refuse(content: bytes, max_pixels: int = 1_000_000) -> None:
     """Whatever the bytes are: a photo, or a reason of the fixed list."""
     try:
-        photo = decode_photo(content, 1_000_000)
+        photo = decode_photo(content, max_pixels)
     except PhotoUnavailableError as refusal:
         assert refusal.reason in set(PhotoReason)
         return
     check_shape(photo, *photo.shape[:2])
+    assert 0 < photo.shape[0] * photo.shape[1] <= max_pixels
 
 
 @given(st.binary(max_size=200), st.sampled_from([b"", PHOTO[:20], b"\x89PNG\r\n\x1a\n", b"RIFF"]))
@@ -285,19 +306,21 @@ def test_random_bytes_never_raise_anything_but_a_refusal(content: bytes, head: b
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow tells of damaged EXIF
 @given(
-    st.sampled_from(["JPEG", "PNG", "WEBP"]),
+    st.sampled_from(["JPEG", "progressive JPEG", "PNG", "WEBP"]),
     st.integers(0, 2**32 - 1),
     st.integers(0, 12),
     st.floats(0, 1),
+    st.sampled_from([600, 1_000_000]),
 )
 def test_a_damaged_photo_never_raises_anything_but_a_refusal(
-    kind: str, seed: int, flips: int, share: float
+    kind: str, seed: int, flips: int, share: float, max_pixels: int
 ) -> None:
     exif = Image.Exif()
     exif[ORIENTATION] = 6
-    content = bytearray(encode(Image.fromarray(make_pixels()), kind, exif=exif))
+    options = {"exif": exif, "progressive": kind.startswith("progressive")}
+    content = bytearray(encode(Image.fromarray(make_pixels()), kind.split()[-1], **options))
     del content[int(len(content) * max(share, 0.02)) :]
     chance = random.Random(seed)
     for _ in range(flips):
         content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
-    decode_or_refuse(bytes(content))
+    decode_or_refuse(bytes(content), max_pixels)

@@ -206,6 +206,36 @@ def test_more_bytes_than_allowed_are_not_read() -> None:
     assert refusal.value.reason == "too_many_bytes"
 
 
+class Flood(BytesIO):
+    """A body without an end; counts what was taken of it."""
+
+    taken = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """As much as asked for; without a bound there is no answer."""
+        assert size is not None
+        assert size >= 0
+        self.taken += size
+        return b"x" * size
+
+
+@pytest.mark.parametrize("announced", [None, 5])
+def test_a_server_that_announces_nothing_or_too_little_is_read_to_the_limit_and_one_byte(
+    announced: int | None,
+) -> None:
+    flood = Flood()
+    answer = {"Body": StreamingBody(flood, announced)}  # type: ignore[arg-type]
+    with pytest.raises(PhotoUnavailableError, match="too_many_bytes"):
+        read(answer | ({} if announced is None else {"ContentLength": announced}), 3_000_000)
+    assert flood.taken == 3_000_001
+
+
+def test_a_photo_without_an_announced_length_is_read_whole() -> None:
+    content = bytes(range(256)) * 10_000
+    body = StreamingBody(BytesIO(content), None)  # type: ignore[arg-type]
+    assert read({"Body": body}, len(content)) == content
+
+
 def test_a_connection_is_given_back_whatever_became_of_the_photo() -> None:
     for size in (100, 101):
         raw = BytesIO(b"x" * size)
