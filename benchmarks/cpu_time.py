@@ -10,6 +10,7 @@ PARTS = {
     "dask worker": "Dask workers",
     "scaling_dask_worker": "Dask workers",
     "server start": "Prefect server",
+    "prefect.server": "Prefect server",
     "worker start": "others",
     "weed": "S3",
     "postgres": "PostgreSQL",

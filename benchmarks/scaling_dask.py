@@ -43,7 +43,7 @@ WAITS = {"buffalo_l": 0.294, "opencv_zoo": 0.062}
 WORKERS = (1, 4, 16, 64)
 WORKERS_A_PROCESS = 8  # of those that wait: 64 processes would not fit into 16 GB
 PHOTOS_A_WORKER = 400  # two batches for each of a worker's two threads
-REAL_PHOTOS = 600
+REAL_PHOTOS = 400
 WARM_UP = 20
 
 console = Console(stderr=True, highlight=False, soft_wrap=True, width=110)
