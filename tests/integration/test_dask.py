@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -35,12 +36,16 @@ class GatedCluster:
         for file in self.gate.iterdir():
             if file.name != "loaded":
                 file.unlink()
-        alive = sum(worker.poll() is None for worker in self.cluster.workers)
         self.cluster.start_workers(
-            2 - alive,
+            2 - len(self.alive),
             *("--nthreads", "2", "--preload", "tests/dask_gate.py"),
             DASK_GATE=str(self.gate),
         )
+
+    @property
+    def alive(self) -> "list[subprocess.Popen[bytes]]":
+        """The workers that run."""
+        return [worker for worker in self.cluster.workers if worker.poll() is None]
 
     def tell(self, what: str) -> Path:
         """Make a file for the workers; it is theirs, or its own remover's, to take away."""
@@ -129,8 +134,7 @@ def test_a_cluster_finds_what_threads_find(
     assert read_ledger(there) == read_ledger(here)
     assert read_faces(there) == read_faces(here)
     # Both workers had their share, and load the models once for all that this module gives them.
-    alive = {str(worker.pid) for worker in cluster.cluster.workers if worker.poll() is None}
-    assert done_by.keys() == alive
+    assert done_by.keys() == {str(worker.pid) for worker in cluster.alive}
     assert cluster.count("stored") == done_by
     assert set(cluster.count("loaded").values()) == {1}
     # All faces went through the storage that an erasure sweeps.
@@ -164,12 +168,12 @@ def test_a_worker_that_is_killed_in_a_batch_costs_nothing(
     configure(batch_size=12)  # a slice of ten is stored, two are not
     for index in range(40):
         event.put(f"{index:02}.jpg", vary(read_sample("astronaut.png"), index))
+    workers = cluster.alive
     cluster.tell("die")
 
     result = event.sync().result
 
-    ends = [worker.poll() for worker in cluster.cluster.workers]
-    assert ends[-2:].count(-signal.SIGKILL) == 1
+    assert {worker.poll() for worker in workers} == {None, -signal.SIGKILL}
     assert (result["new_photos"], result["faces_found"]) == (40, 40)
     assert set(event.face_counts().values()) == {1}
     assert len(event.face_counts()) == 40
