@@ -1,5 +1,6 @@
 """One event over several machines: a real Dask cluster of processes of its own."""
 
+import contextvars
 import os
 import signal
 import subprocess
@@ -185,7 +186,8 @@ def test_an_erasure_reaches_what_workers_hold(event: EventBox, cluster: GatedClu
         event.put(f"{index:02}.jpg", vary(read_sample("astronaut.png"), index))
     hold = cluster.tell("hold")
     ends: list[Any] = []
-    sync = threading.Thread(target=lambda: ends.append(event.sync().state))
+    settings = contextvars.copy_context()  # Prefect's, as this test has them
+    sync = threading.Thread(target=settings.run, args=(lambda: ends.append(event.sync().state),))
     sync.start()
     try:
         wait_until((cluster.gate / "held").exists)
