@@ -76,6 +76,9 @@ lint: $(READY) ## ruff, format check, strict types
 format: $(READY)
 	ruff check --fix-only . ; ruff format .
 
-lock: ## renew requirements.lock (needs uv)
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-header --upgrade --quiet -o requirements.lock
+LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header --quiet
+
+lock: ## renew requirements.lock, and the images' part of it (needs uv)
+	$(LOCK) --extra dev --upgrade -o requirements.lock
+	$(LOCK) --constraints requirements.lock -o deployments/requirements.lock

@@ -6,6 +6,8 @@ Where do I go to…?
     name a deployment or pool          names.py and ../prefect.yaml
     start, read or end a flow run      orchestrator.py
     share results between machines     result_storage.py
+    tell a Prefect server of a release register.py
+    change what runs in containers     Dockerfile, compose.yaml, probe.py
     change what `make up` starts       stack/
     change what `make demo` shows      demo.py, sample_event.py, sample_photos.py
     fill a gallery to look at          demo_event.py

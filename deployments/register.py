@@ -1,0 +1,52 @@
+"""`python -m deployments.register`: tell the Prefect server of a release.
+
+Makes the work pool if there is none, then deploys what prefect.yaml names. Safe to repeat: a
+limit or a schedule's switch that a person has set in Prefect stays.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+
+from deployments.stack.prefect_client import open_client, require_outside_server, settle_pool
+from models.errors import FacePassError, OrchestratorUnavailableError
+
+ROOT = Path(__file__).resolve().parents[1]  # where prefect.yaml is
+
+
+def settle_server() -> None:
+    """Make sure that the server answers and has the work pool.
+
+    Raises OrchestratorUnavailableError, or StackError, with what to do.
+    """
+    api_url = os.environ.get("PREFECT_API_URL")
+    if not api_url:
+        raise OrchestratorUnavailableError(
+            "No Prefect server is configured: set PREFECT_API_URL, as http://server:4200/api."
+        )
+    try:
+        with open_client(api_url) as client:
+            require_outside_server(client)
+            settle_pool(client, embedded=False)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise OrchestratorUnavailableError(
+            "The Prefect server went away while the work pool was made: run this once more."
+        ) from error
+
+
+def main() -> int:
+    """The pool, then `prefect deploy --all`; the exit code is the latter's."""
+    try:
+        settle_server()
+    except FacePassError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

