@@ -43,7 +43,7 @@ WAITS = {"buffalo_l": 0.294, "opencv_zoo": 0.062}
 WORKERS = (1, 4, 16, 64)
 WORKERS_A_PROCESS = 8  # of those that wait: 64 processes would not fit into 16 GB
 PHOTOS_A_WORKER = 400  # two batches for each of a worker's two threads
-REAL_PHOTOS = 400
+REAL_PHOTOS = 400  # and as many for each number of threads and workers
 WARM_UP = 20
 
 console = Console(stderr=True, highlight=False, soft_wrap=True, width=110)
@@ -99,6 +99,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workers", default=",".join(map(str, WORKERS)), help="that wait")
     parser.add_argument("--photos", type=int, default=PHOTOS_A_WORKER, help="for each of those")
+    parser.add_argument("--real", type=int, default=REAL_PHOTOS, help="real photos a sync")
     parser.add_argument("--picture", type=Path, help="where to draw the plot, as SVG")
     asked = parser.parse_args()
     for name in [name for name in os.environ if name.startswith(OUTSIDE)]:
@@ -106,7 +107,7 @@ def main() -> int:
     counts = [int(count) for count in asked.workers.split(",")]
     with interrupt_on_signals(), tempfile.TemporaryDirectory(prefix="fp-bench-") as folder:
         try:
-            real, waiting = measure(Path(folder), counts, asked.photos)
+            real, waiting = measure(Path(folder), asked.real, counts, asked.photos)
         except KeyboardInterrupt:
             console.print("Interrupted; everything is stopped.")
             return 130
@@ -122,8 +123,10 @@ def main() -> int:
     return 0
 
 
-def measure(home: Path, counts: Sequence[int], photos: int) -> tuple[list[Run], list[Run]]:
-    """Both parts on one stack."""
+def measure(
+    home: Path, real: int, counts: Sequence[int], photos: int
+) -> tuple[list[Run], list[Run]]:
+    """Both parts on one stack: real photos, and photos for each worker that waits."""
     console.print("Starting a stack of its own ...")
     write_trivial_pack(home / "trivial")
     settings = Settings(
@@ -131,11 +134,11 @@ def measure(home: Path, counts: Sequence[int], photos: int) -> tuple[list[Run], 
     )
     with EmbeddedStack(settings, lambda line: console.print(f"  {line}", markup=False)) as stack:
         with open_bench(stack, home, engine_threads="1") as bench:
-            real = measure_real(bench)
+            computed = measure_real(bench, real)
         with open_bench(stack, home, model_pack=str(home / "trivial")) as bench:
-            waiting = measure_waiting(bench, home / "wait", counts, photos)
+            waited = measure_waiting(bench, home / "wait", counts, photos)
         console.print("Stopping ...")
-    return real, waiting
+    return computed, waited
 
 
 @contextmanager
@@ -152,19 +155,19 @@ def open_bench(stack: EmbeddedStack, home: Path, **settings: str) -> Iterator[Be
         yield Bench(cluster, environment | dask)
 
 
-def measure_real(bench: Bench) -> list[Run]:
+def measure_real(bench: Bench, count: int) -> list[Run]:
     """Threads and workers on this machine's cores, one core each."""
     console.print("Real photos, opencv_zoo:")
-    photos = make_pairs(REAL_PHOTOS)
+    photos = make_pairs(count)
     runs = []
     for threads in ("1", "2"):
-        event = bench.add_event(REAL_PHOTOS, photos)
+        event = bench.add_event(count, photos)
         more = {"FACEPASS_TASK_RUNNER": "threads", "FACEPASS_ENGINE_THREADS": threads}
         runs.append(bench.sync(f"threads, cores: {threads}", 0, event, **more))
     for workers in (1, 2):
         bench.cluster.start_workers(1, "--nthreads", "2")
         bench.sync("warm-up", workers, bench.add_event(WARM_UP * workers, photos))
-        event = bench.add_event(REAL_PHOTOS, photos)
+        event = bench.add_event(count, photos)
         runs.append(bench.sync("opencv_zoo, a core each", workers, event))
     return runs
 
