@@ -31,8 +31,8 @@ UNREACHABLE = (
 )
 NO_WORKERS = "The Dask cluster has no workers: start `dask worker` on the machines that compute."
 OTHER_RELEASE = (
-    "A Dask worker does not know this project: start it in an environment where the same release "
-    "of it is installed."
+    "Dask's scheduler or a worker of it does not know this project: start them in an environment "
+    "where the same release of it is installed."
 )
 ALL_DIED = (
     "A batch was given up: every Dask worker that began it died. Their logs say why; mostly it is "
@@ -114,6 +114,11 @@ def _map_errors() -> Iterator[None]:
     except KilledWorker as error:
         raise SyncIncompleteError(ALL_DIED) from error
     except (ImportError, AttributeError, pickle.UnpicklingError) as error:
+        raise ConfigurationError(OTHER_RELEASE) from error
+    except RuntimeError as error:
+        # How the scheduler says so: it reads what it is given, too.
+        if "deserializ" not in str(error):
+            raise
         raise ConfigurationError(OTHER_RELEASE) from error
     except (CancelledError, OSError) as error:  # OSError: time-outs too
         raise ClusterUnavailableError(UNREACHABLE) from error
