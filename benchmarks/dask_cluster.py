@@ -39,6 +39,7 @@ class DaskCluster:
     def __enter__(self) -> Self:
         """Start the scheduler."""
         about = self._folder / "scheduler.json"
+        about.unlink(missing_ok=True)  # of a cluster before this one
         scheduler = self._start(
             *("dask", "scheduler", "--port", "0", *HIDDEN),
             *("--scheduler-file", str(about)),

@@ -68,7 +68,7 @@ def measure_sync(event_id: int) -> dict[str, Any]:
     of it, with Prefect's start and end of a flow run. Raises StackError if it does not complete.
     """
     from flows.sync_event_photos import sync_event_photos
-    from tasks.engine import get_engine
+    from tasks.engines import get_engine
     from tasks.packs import resolve_pack
 
     get_engine(resolve_pack(get_settings()).identity)

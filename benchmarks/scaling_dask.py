@@ -92,7 +92,10 @@ class Bench:
         cpu["flow"] = measured["cpu_seconds"]
         each = {part: 1000 * seconds / photos for part, seconds in cpu.items()}
         run = Run(what, workers, photos, measured["seconds"], each)
-        console.print(f"  {what}, {workers} workers: {photos} photos in {run.seconds:.1f} s, {each}")
+        shown = {part: round(cost, 1) for part, cost in each.items()}
+        console.print(
+            f"  {what}, {workers} workers: {photos} photos in {run.seconds:.1f} s, {shown}"
+        )
         return run
 
 

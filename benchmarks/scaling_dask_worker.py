@@ -49,11 +49,13 @@ async def serve(address: str, count: int) -> None:
 
 def main() -> None:
     """Put the engine in the product's place, and serve."""
-    from tasks import engine
+    from tasks import engines
+
+    replaced: Any = engines
 
     address, count = sys.argv[1], int(sys.argv[2])
     os.environ["FACEPASS_ENGINE_THREADS"] = str(THREADS * count)
-    engine.FaceEngine = WaitingEngine  # type: ignore[misc]
+    replaced.FaceEngine = WaitingEngine
     asyncio.run(serve(address, count))
 
 

@@ -5,6 +5,7 @@ Promise: nobody outside this folder talks to Prefect about runs, states or deplo
 Where do I go to…?
     name a deployment or pool          names.py and ../prefect.yaml
     start, read or end a flow run      orchestrator.py
+    be notified of failed runs         automations/sync_failures.yaml
     share results between machines     result_storage.py
     tell a Prefect server of a release register.py
     change what runs in containers     Dockerfile, compose.yaml, probe.py

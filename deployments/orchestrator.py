@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import anyio
@@ -22,11 +23,20 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Completed, Crashed
 
-from deployments.names import SYNC_DEPLOYMENT, WORK_POOL
+from deployments.names import REEMBED_DEPLOYMENT, SYNC_DEPLOYMENT, WORK_POOL
 from deployments.run_reports import RunningRun, RunReport, describe_run
 from models.errors import OrchestratorUnavailableError
 
 STARTS_AT_ONCE = 2  # Prefect's server has one event loop: with more at a time all take longer
+_KEY_REFUSED = (
+    "Prefect's server refuses this API: check PREFECT_API_KEY or PREFECT_API_AUTH_STRING."
+)
+_REFUSALS = {
+    401: _KEY_REFUSED,
+    403: _KEY_REFUSED,
+    422: f"The work pool {WORK_POOL} lacks a value that its profile requires: give its variables "
+    "in Prefect (Work Pools, Edit) what docs/scaling.md asks for.",
+}
 _UNREACHABLE = "Prefect's server cannot be reached: check PREFECT_API_URL and that it is running."
 
 
@@ -35,7 +45,7 @@ class Orchestrator:
 
     def __init__(self, client: PrefectClient) -> None:
         self._client = client
-        self._deployment_id: UUID | None = None
+        self._deployment_ids: dict[str, UUID] = {}
         self._starting = anyio.CapacityLimiter(STARTS_AT_ONCE)
 
     async def start_sync(self, *, event_id: int, s3_prefix: str, run_name: str) -> UUID:
@@ -43,25 +53,36 @@ class Orchestrator:
 
         Raises OrchestratorUnavailableError.
         """
-        with _map_errors():
-            known = self._deployment_id
+        parameters = {"event_id": event_id, "s3_prefix": s3_prefix}
+        return await self._start(SYNC_DEPLOYMENT, event_id, parameters, run_name)
+
+    async def start_change(
+        self, *, event_id: int, model_pack: str | None, profile: str | None, run_name: str
+    ) -> UUID:
+        """Create a flow run that changes an event's model. Raises OrchestratorUnavailableError."""
+        parameters = {"event_id": event_id, "model_pack": model_pack, "profile": profile}
+        return await self._start(REEMBED_DEPLOYMENT, event_id, parameters, run_name)
+
+    async def _start(
+        self, deployment: str, event_id: int, parameters: dict[str, Any], run_name: str
+    ) -> UUID:
+        with _map_errors(deployment):
+            known = self._deployment_ids.get(deployment)
             if known is not None:
                 # Not through arun_deployment, which reads the whole deployment anew for every run.
                 with suppress(ObjectNotFound):  # deleted and deployed again: it has a new id
-                    return await self._create_run(known, event_id, s3_prefix, run_name)
-            deployment = await self._client.read_deployment_by_name(SYNC_DEPLOYMENT)
-            self._deployment_id = deployment.id
-            return await self._create_run(deployment.id, event_id, s3_prefix, run_name)
+                    return await self._create_run(known, event_id, parameters, run_name)
+            found = await self._client.read_deployment_by_name(deployment)
+            self._deployment_ids[deployment] = found.id
+            return await self._create_run(found.id, event_id, parameters, run_name)
 
     async def _create_run(
-        self, deployment_id: UUID, event_id: int, s3_prefix: str, run_name: str
+        self, deployment_id: UUID, event_id: int, parameters: dict[str, Any], run_name: str
     ) -> UUID:
+        tags = [f"event:{event_id}"]
         async with self._starting:
             run = await self._client.create_flow_run_from_deployment(
-                deployment_id,
-                parameters={"event_id": event_id, "s3_prefix": s3_prefix},
-                tags=[f"event:{event_id}"],
-                name=run_name,
+                deployment_id, parameters=parameters, tags=tags, name=run_name
             )
         return run.id
 
@@ -163,21 +184,17 @@ async def open_orchestrator() -> AsyncIterator[Orchestrator]:
 
 
 @contextmanager
-def _map_errors() -> Iterator[None]:
+def _map_errors(deployment: str = SYNC_DEPLOYMENT) -> Iterator[None]:
     try:
         yield
     except ObjectNotFound as error:
         raise OrchestratorUnavailableError(
-            f"The deployment {SYNC_DEPLOYMENT} is not there: "
+            f"The deployment {deployment} is not there: "
             "run `prefect --no-prompt deploy --all` in the project's folder."
         ) from error
     except PrefectHTTPStatusError as error:
         status = error.response.status_code
-        sentence = (
-            "Prefect's server refuses this API: check PREFECT_API_KEY or PREFECT_API_AUTH_STRING."
-            if status in {401, 403}
-            else f"Prefect's server answered {status}: its log says why."
-        )
-        raise OrchestratorUnavailableError(sentence) from error
+        unknown = f"Prefect's server answered {status}: its log says why."
+        raise OrchestratorUnavailableError(_REFUSALS.get(status, unknown)) from error
     except httpx.TransportError as error:
         raise OrchestratorUnavailableError(_UNREACHABLE) from error

@@ -3,6 +3,7 @@
 Where do I go to…?
     the sync of one event              sync_event_photos.py
     the scheduled sync of all events   resync_events.py
+    changing an event's model          reembed_event.py
     erasing an event's faces           erase_event.py
     erasing what is old enough         erase_expired.py
     pruning cached results             prune_results.py

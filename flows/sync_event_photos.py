@@ -6,6 +6,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from models.settings import get_settings
+from tasks.batches import sync_batch
 from tasks.hold import SYNC_RETRIES, hold_event
 from tasks.in_flight import map_batches, raise_first
 from tasks.naming import name_sync_run, tag_event
@@ -31,7 +32,7 @@ def sync_event_photos(event_id: int, s3_prefix: str) -> State[Any]:
             errors: list[Exception] = []
             for batches in plan_sync(sync.ticket):
                 with open_runner() as runner:  # this machine's threads, or a Dask cluster
-                    errors += map_batches(runner, batches, sync.ticket)
+                    errors += map_batches(runner, sync_batch, batches, sync.ticket)
             raise_first(errors)
             sync.finish(finish_sync(sync.ticket))
     return build_final_state(sync)

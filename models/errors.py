@@ -22,6 +22,10 @@ class ModelPackError(ConfigurationError):
     """A model pack cannot be had, is damaged, or is unknown."""
 
 
+class UnknownPackError(ModelPackError):
+    """No model pack has this name here."""
+
+
 class InvalidPrefixError(FacePassError):
     """The S3 prefix does not name previews of this event."""
 
@@ -32,6 +36,10 @@ class EventNotFoundError(FacePassError):
 
 class PhotoNotFoundError(FacePassError):
     """The event has no photo of this id."""
+
+
+class EventBusyError(FacePassError):
+    """Something else has the event now; what is asked for has to wait until that has ended."""
 
 
 class EventTakenError(FacePassError):

@@ -71,6 +71,17 @@ class Settings(BaseSettings):
         None,
         description="who is responsible and how to be erased; shown in the gallery",
     )
+    webhook_url: str | None = Field(
+        None,
+        repr=False,  # many receivers tell their callers by a secret in the path
+        description="where the end of a sync is told: https, or http on this machine; "
+        "workers need it too",
+    )
+    webhook_secret: str | None = Field(
+        None,
+        repr=False,
+        description="what the API signs notices with: whsec_ and 24 to 64 random bytes in base64",
+    )
     prefect_port: int = Field(4200, description="port of the embedded Prefect server")
     s3_port: int = Field(8333, description="port of the embedded S3 server")
     home: Path = Field(Path(".facepass"), description="folder of the embedded stack's data")

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from prefect import get_run_logger, task
@@ -63,18 +64,25 @@ def sync_pending(number: int, ticket: Ticket) -> dict[str, list[PhotoRef]]:
         photos = list_pending_photos(session, ticket.flow_run_id, number)
     if not photos:
         return left
-    # EAGER: the embeddings are in result storage before anything is stored, so that a process
-    # that dies in between computes nothing again.
-    with transaction(commit_mode=CommitMode.EAGER):
-        product = recall_or_embed(photos, ticket.pack, ticket.event_id, ticket.epoch)
-    forget_erased(ticket.event_id, erasure)
-    found = list(zip(photos, unpack_faces(product), strict=True))
+    found = list(zip(photos, find_faces(photos, ticket, erasure), strict=True))
     for i in range(0, len(found), STORE_SLICE):
         store_slice(ticket, found[i : i + STORE_SLICE], get_run_logger())
     for photo, faces in found:
         if not faces.is_final:
             left[faces.verdict].append(photo)
     return left
+
+
+def find_faces(
+    photos: list[PhotoRef], ticket: Ticket, erasure: datetime | None
+) -> list[PhotoFaces]:
+    """The photos' faces, kept in result storage; `erasure` is the event's last one before them."""
+    # EAGER: the embeddings are in result storage before anything is stored, so that a process
+    # that dies in between computes nothing again.
+    with transaction(commit_mode=CommitMode.EAGER):
+        product = recall_or_embed(photos, ticket.pack, ticket.event_id, ticket.epoch, ticket.choice)
+    forget_erased(ticket.event_id, erasure)
+    return unpack_faces(product)
 
 
 def store_slice(
@@ -86,7 +94,7 @@ def store_slice(
 
     Raises SyncSupersededError when a newer attempt has taken the event over.
     """
-    outcomes = [_build_outcome(photo, faces) for photo, faces in found if faces.is_final]
+    outcomes = [build_outcome(photo, faces) for photo, faces in found if faces.is_final]
     waiting = [photo.s3_key for photo, faces in found if not faces.is_final]
     with open_session() as session:
         check_epoch(session, ticket.event_id, ticket.epoch)
@@ -119,7 +127,8 @@ def request_another_look(ticket: Ticket, photos: Sequence[PhotoRef]) -> None:
             remember_prefix(session, ticket.flow_run_id, ticket.event_id, folder)
 
 
-def _build_outcome(photo: PhotoRef, faces: PhotoFaces) -> PhotoOutcome:
+def build_outcome(photo: PhotoRef, faces: PhotoFaces) -> PhotoOutcome:
+    """What to store of a photo that has an outcome."""
     if faces.faces is None:
         return PhotoOutcome(photo.s3_key, (), faces.reason)
     detected = faces.faces

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from prefect import get_run_logger
+from prefect import Task, get_run_logger
 from prefect.futures import PrefectFuture
 
 from models.errors import ClusterUnavailableError, ConfigurationError, SyncIncompleteError
@@ -64,10 +64,12 @@ class DaskRunner(BatchRunner):
                 raise ClusterUnavailableError(NO_WORKERS) from error
         return 1
 
-    def map(self, numbers: Sequence[int], ticket: Ticket) -> list[PrefectFuture[Any]]:
+    def map(
+        self, task: Task[..., None], batches: Sequence[Any], ticket: Ticket
+    ) -> list[PrefectFuture[Any]]:
         """Hand out batches of the plan. Raises ClusterUnavailableError."""
         with _map_errors():
-            return super().map(numbers, ticket)
+            return super().map(task, batches, ticket)
 
     def read_error(self, future: PrefectFuture[Any]) -> Exception | None:
         """Why a batch that has ended failed, on whichever worker; None if it did not."""

@@ -6,9 +6,10 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from prefect import unmapped
+from prefect import Task, unmapped
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner
+from prefect.utilities.callables import get_call_parameters
 
 from models.errors import (
     ClusterUnavailableError,
@@ -21,7 +22,6 @@ from models.errors import (
     SyncSupersededError,
 )
 from tasks.artifacts import report_progress
-from tasks.batches import sync_batch
 from tasks.ticket import Ticket
 
 # While one batch computes, the next one fetches.
@@ -47,10 +47,13 @@ class BatchRunner:
         """How many batches are done at a time, now; at least 1."""
         return BATCHES_A_MACHINE
 
-    def map(self, numbers: Sequence[int], ticket: Ticket) -> list[PrefectFuture[Any]]:
+    def map(
+        self, task: Task[..., None], batches: Sequence[Any], ticket: Ticket
+    ) -> list[PrefectFuture[Any]]:
         """Hand out batches of the plan; waits for none of them."""
-        task: Any = sync_batch  # the runner's own type asks for a task that may be asynchronous
-        return list(self._runner.map(task, {"number": list(numbers), "ticket": unmapped(ticket)}))
+        anything: Any = task  # the runner's own type asks for a task that may be asynchronous
+        parameters = get_call_parameters(task.fn, (list(batches), unmapped(ticket)), {})
+        return list(self._runner.map(anything, parameters))
 
     def read_error(self, future: PrefectFuture[Any]) -> Exception | None:
         """Why a batch that has ended failed; None if it did not."""
@@ -61,18 +64,18 @@ class BatchRunner:
 class Flight:
     """Batches that were handed out and have not ended."""
 
-    def __init__(self, runner: BatchRunner, ticket: Ticket) -> None:
-        self._runner, self._ticket = runner, ticket
+    def __init__(self, runner: BatchRunner, task: Task[..., None], ticket: Ticket) -> None:
+        self._runner, self._task, self._ticket = runner, task, ticket
         self._ended: SimpleQueue[PrefectFuture[Any]] = SimpleQueue()
         self.size = 0
 
-    def fill(self, waiting: deque[int]) -> None:
+    def fill(self, waiting: deque[Any]) -> None:
         """Hand out as many of the waiting batches as there is room for."""
         room = BATCHES_A_SLOT * self._runner.count_slots() - self.size
-        numbers = [waiting.popleft() for _ in range(min(room, len(waiting)))]
-        if not numbers:
+        batches = [waiting.popleft() for _ in range(min(room, len(waiting)))]
+        if not batches:
             return
-        futures = self._runner.map(numbers, self._ticket)
+        futures = self._runner.map(self._task, batches, self._ticket)
         self.size += len(futures)
         for future in futures:
             future.add_done_callback(self._ended.put)
@@ -89,14 +92,16 @@ class Flight:
                 return self._runner.read_error(future)
 
 
-def map_batches(runner: BatchRunner, numbers: Sequence[int], ticket: Ticket) -> list[Exception]:
-    """Have batches done, a bounded number at a time; returns the errors of those that failed.
+def map_batches(
+    runner: BatchRunner, task: Task[..., None], batches: Sequence[Any], ticket: Ticket
+) -> list[Exception]:
+    """Have a task done for each batch, a bounded number at a time; the errors of those that failed.
 
     One failed batch does not stop the others. What they would all meet does, an outage of S3
     among it, noticed photo by photo or by a window in which S3 gave nothing at all: it is raised
     when what was in flight has ended.
     """
-    flight, waiting = Flight(runner, ticket), deque(numbers)
+    flight, waiting = Flight(runner, task, ticket), deque(batches)
     errors: list[Exception] = []
     while waiting or flight.size:
         flight.fill(waiting)
@@ -106,7 +111,7 @@ def map_batches(runner: BatchRunner, numbers: Sequence[int], ticket: Ticket) -> 
             report_progress(ticket)
         if isinstance(error, FATAL_ERRORS):
             waiting.clear()
-    _raise_fatal(errors, is_all=len(errors) == len(numbers))
+    _raise_fatal(errors, is_all=len(errors) == len(batches))
     return errors
 
 

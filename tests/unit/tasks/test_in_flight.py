@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prefect import Task
 from prefect.futures import PrefectConcurrentFuture, PrefectFuture
 
 from models.errors import (
@@ -24,6 +25,7 @@ from models.errors import (
     SyncSupersededError,
 )
 from tasks import in_flight
+from tasks.batches import sync_batch
 from tasks.in_flight import BATCHES_A_SLOT, BatchRunner, map_batches, raise_first
 from tasks.ticket import Ticket
 
@@ -43,7 +45,9 @@ class FakeRunner(BatchRunner):
         self.current = self.slots.pop(0) if len(self.slots) > 1 else self.slots[0]
         return self.current
 
-    def map(self, numbers: Sequence[int], ticket: Ticket) -> list[PrefectFuture[Any]]:
+    def map(
+        self, task: Task[..., None], numbers: Sequence[int], ticket: Ticket
+    ) -> list[PrefectFuture[Any]]:
         self.handed_out += numbers
         self.crowds.append((len(self.handed_out) - self.ended, self.current))
         futures = [self.pool.submit(self.errors.get, number) for number in numbers]
@@ -69,7 +73,7 @@ def test_every_batch_is_handed_out_once_and_never_too_many_at_a_time(
 ) -> None:
     errors: dict[int, Exception] = {n: SyncIncompleteError(str(n)) for n in failing if n < count}
     with FakeRunner(errors, slots).start() as runner:
-        found = map_batches(runner, range(count), TICKET)
+        found = map_batches(runner, sync_batch, range(count), TICKET)
     assert runner.handed_out == list(range(count))
     assert {id(error) for error in found} == {id(error) for error in errors.values()}
     assert all(crowd <= BATCHES_A_SLOT * slots for crowd, slots in runner.crowds)
@@ -92,7 +96,7 @@ def test_what_all_batches_would_meet_stops_them(error: FacePassError) -> None:
         FakeRunner({3: error}, [1]).start() as runner,
         pytest.raises(type(error), match=str(error)),
     ):
-        map_batches(runner, range(100), TICKET)
+        map_batches(runner, sync_batch, range(100), TICKET)
     assert len(runner.handed_out) <= 3 + BATCHES_A_SLOT
     assert runner.ended == len(runner.handed_out)
 
@@ -100,9 +104,9 @@ def test_what_all_batches_would_meet_stops_them(error: FacePassError) -> None:
 def test_a_window_in_which_s3_gave_nothing_is_an_outage() -> None:
     away: dict[int, Exception] = {n: S3DownloadError("away") for n in range(3)}
     with FakeRunner(away, [2]).start() as runner:
-        assert map_batches(runner, range(4), TICKET) == list(away.values())
+        assert map_batches(runner, sync_batch, range(4), TICKET) == list(away.values())
         with pytest.raises(S3DownloadError):
-            map_batches(runner, range(3), TICKET)
+            map_batches(runner, sync_batch, range(3), TICKET)
 
 
 def test_a_runner_that_is_lost_is_noticed_though_no_batch_ends(
@@ -122,13 +126,15 @@ def test_a_runner_that_is_lost_is_noticed_though_no_batch_ends(
                 raise ClusterUnavailableError("no workers")
             return 1
 
-        def map(self, numbers: Sequence[int], ticket: Ticket) -> list[PrefectFuture[Any]]:
+        def map(
+            self, task: Task[..., None], numbers: Sequence[int], ticket: Ticket
+        ) -> list[PrefectFuture[Any]]:
             from concurrent.futures import Future
 
             return [PrefectConcurrentFuture(uuid4(), Future()) for _ in numbers]
 
     with pytest.raises(ClusterUnavailableError):
-        map_batches(LostRunner(), [0], TICKET)
+        map_batches(LostRunner(), sync_batch, [0], TICKET)
 
 
 def test_an_attempt_fails_with_the_clearest_of_its_errors() -> None:
