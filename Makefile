@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up demo-event test test-unit test-distributed bench bench-scale bench-latency bench-search gate preview-study lint format lock faults hostile
+.PHONY: help setup demo up demo-event test test-unit test-distributed bench bench-scale bench-dask bench-latency bench-search gate preview-study lint format lock faults hostile
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ test-distributed: $(READY) ## three workers on three machines of namespaces, two
 
 bench: $(READY) ## the guide's loop against ours, then the whole job (a quarter of an hour)
 	@python -m benchmarks
+
+bench-dask: $(READY) ## one event over a Dask cluster, up to 64 workers; about a quarter of an hour
+	@python -m benchmarks.scaling_dask
 
 gate: $(READY) ## what each faster backend changes on real photos; refuses what changes too much
 	@python -m benchmarks.gate

@@ -8,19 +8,19 @@ from contextlib import suppress
 from typing import Any, Literal
 
 import anyio
-from prefect import flow, unmapped
+from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from deployments.orchestrator import open_orchestrator
 from models.errors import OrchestratorUnavailableError
 from models.settings import get_settings
-from tasks.batches import raise_first, wait_for_batches
 from tasks.events import ResyncTarget, list_waiting_sync
 from tasks.hold import SYNC_RETRIES, hold_for_change
+from tasks.in_flight import map_batches, raise_first
 from tasks.naming import tag_event
 from tasks.reembed import finish_change, name_change, plan_pack_change, reembed_batch
 from tasks.results import build_final_state
+from tasks.task_runner import open_runner
 
 
 @flow(
@@ -28,7 +28,6 @@ from tasks.results import build_final_state
     flow_run_name="change the model of event {event_id}",
     retries=SYNC_RETRIES,
     retry_delay_seconds=get_settings().retry_delay_s,
-    task_runner=ThreadPoolTaskRunner[Any](max_workers=2),  # type: ignore[arg-type]  # invariant
     persist_result=False,
 )
 def reembed_event(
@@ -44,8 +43,8 @@ def reembed_event(
         if not change.over:
             errors: list[Exception] = []
             for batches in plan_pack_change(change.ticket):
-                futures = reembed_batch.map(batches, unmapped(change.ticket))
-                errors += wait_for_batches(futures, change.ticket)
+                with open_runner() as runner:
+                    errors += map_batches(runner, reembed_batch, batches, change.ticket)
             raise_first(errors)
             change.finish(finish_change(change.ticket))
     if change.began:

@@ -54,6 +54,14 @@ class S3DownloadError(FacePassError):
     """S3 cannot be reached or is failing; trying again may help."""
 
 
+class S3OutageError(S3DownloadError):
+    """S3 has failed so often in a row that this attempt asks it no more."""
+
+
+class ClusterUnavailableError(FacePassError):
+    """The Dask cluster cannot be reached or has no workers; trying again may help."""
+
+
 class DatabaseUnavailableError(FacePassError):
     """PostgreSQL cannot be reached; trying again may help."""
 

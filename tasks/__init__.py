@@ -19,6 +19,7 @@ Where do I go to…?
     add a model pack                                 packs.py, pack_install.py, pack_loading.py
     see what is cached, under which key, and where   embed.py, result_storage.py
     see what is stored when                          batches.py
+    see how many batches are in flight, and where    in_flight.py, task_runner.py, dask_runner.py
     see how an event's model is changed              reembed.py
     see who may sync an event, and how a sync ends   turns.py, hold.py
     see why a sync outlives its worker               console.py

@@ -6,17 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from prefect import get_run_logger, task
-from prefect.futures import PrefectFuture, wait
 from prefect.transactions import CommitMode, transaction
 
 from models.erasures import read_last_erasure
-from models.errors import (
-    FacePassError,
-    S3AccessError,
-    S3DownloadError,
-    SyncIncompleteError,
-    SyncSupersededError,
-)
+from models.errors import SyncIncompleteError
 from models.outcomes import (
     FaceRecord,
     PhotoOutcome,
@@ -28,12 +21,10 @@ from models.outcomes import (
 )
 from models.runs import remember_prefix
 from models.session import open_session
-from tasks.artifacts import report_progress
 from tasks.embed import recall_or_embed
 from tasks.erasure import forget_erased
 from tasks.faces import CHANGED, UNREACHABLE, PhotoFaces, unpack_faces
-from tasks.outage import get_outage
-from tasks.ticket import Ticket
+from tasks.ticket import Ticket, check_settings
 
 # Photos a transaction, and photos a line of the log.
 STORE_SLICE = 10
@@ -50,13 +41,13 @@ def sync_batch(number: int, ticket: Ticket) -> None:
 
     May run any number of times: what is stored is no longer pending. Raises SyncIncompleteError
     when some photos could not be fetched (the others are stored by then), S3DownloadError when
-    none could.
+    none could, ConfigurationError where this process is set up otherwise than the sync's.
     """
+    check_settings(ticket)
     for _ in range(ROUNDS):
         left = sync_pending(number, ticket)
         if not left[UNREACHABLE]:
             break
-    report_progress(ticket)
     if left[CHANGED]:
         request_another_look(ticket, left[CHANGED])
     if left[UNREACHABLE]:
@@ -134,34 +125,6 @@ def request_another_look(ticket: Ticket, photos: Sequence[PhotoRef]) -> None:
     with open_session() as session:
         for folder in sorted(folders):
             remember_prefix(session, ticket.flow_run_id, ticket.event_id, folder)
-
-
-def wait_for_batches(futures: Sequence[PrefectFuture[Any]], ticket: Ticket) -> list[Exception]:
-    """Wait until every batch of a window has ended; returns the errors of those that failed.
-
-    One failed batch does not stop the others. An outage of S3 does, noticed photo by photo, or by
-    a window in which S3 gave nothing at all: its error is raised, so that the next windows do not
-    meet it too.
-    """
-    wait(list(futures))
-    results = [future.result(raise_on_failure=False) for future in futures]
-    errors = [result for result in results if isinstance(result, Exception)]
-    for error in errors:
-        if isinstance(error, SyncSupersededError):
-            raise error
-        if isinstance(error, S3AccessError):
-            raise error
-    away = [error for error in errors if isinstance(error, S3DownloadError)]
-    is_outage = get_outage(ticket.event_id, ticket.epoch).is_on
-    if away and (is_outage or len(away) == len(results)):
-        raise away[0]
-    return errors
-
-
-def raise_first(errors: Sequence[Exception]) -> None:
-    """Fail the attempt with the clearest of its batches' errors, if there is any."""
-    for error in sorted(errors, key=lambda error: not isinstance(error, FacePassError)):
-        raise error
 
 
 def build_outcome(photo: PhotoRef, faces: PhotoFaces) -> PhotoOutcome:

@@ -19,6 +19,7 @@ from models.errors import (
     PhotoUnavailableError,
     S3AccessError,
     S3DownloadError,
+    S3OutageError,
 )
 from models.outcomes import PhotoRef
 from models.packs import USUAL_CHOICE, PackChoice
@@ -66,13 +67,15 @@ def embed_photos(
 ) -> bytes:
     """Read, decode, detect, align and embed; the faces as `pack_faces` lays them out.
 
-    Raises S3DownloadError when S3 gave none of the photos, S3AccessError when it denied all,
-    FaceEngineError when the models fail on a plain picture too.
+    Raises S3DownloadError when S3 gave none of the photos (S3OutageError where it is not asked
+    any more), S3AccessError when it denied all, FaceEngineError when the models fail on a plain
+    picture too.
     """
     readers = [partial(_read_photo, bucket, photo, outage, engine.budget) for photo in photos]
     faces = [_judge(found) for found in engine.embed_all(readers, customer)]
     if faces and all(photo.verdict == UNREACHABLE for photo in faces):
-        raise S3DownloadError("S3 unreachable: none of a batch's photos could be read.")
+        kind = S3OutageError if outage.is_on else S3DownloadError
+        raise kind("S3 unreachable: none of a batch's photos could be read.")
     if len(faces) > 1 and all(photo.verdict == PhotoReason.FORBIDDEN for photo in faces):
         raise S3AccessError(
             "S3 lists the photos and denies reading them: allow s3:GetObject on the bucket."

@@ -43,7 +43,7 @@ from tasks.console import outlive_worker
 from tasks.heartbeat import start_heartbeat, stop_heartbeat
 from tasks.leftovers import end_lost_tasks
 from tasks.packs import ModelPack, describe_pack, resolve_pack
-from tasks.ticket import HeldSync, PackChange, Ticket
+from tasks.ticket import HeldSync, PackChange, Ticket, read_common_settings
 from tasks.turns import wait_for_turn, wait_until_free
 
 SYNC_RETRIES = 3
@@ -124,6 +124,7 @@ def _begin(sync: HeldSync, stack: ExitStack) -> None:
         pack=pack.identity,
         choice=choice,
         progress_id=start_progress(name),
+        common_settings=read_common_settings(),
     )
 
 

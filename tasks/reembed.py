@@ -20,8 +20,7 @@ from models.tables import PhotoStatus
 from tasks.artifacts import publish_change, report_progress
 from tasks.batches import build_outcome, find_faces
 from tasks.faces import UNREACHABLE, PhotoFaces
-from tasks.plan import WINDOW
-from tasks.ticket import Ticket
+from tasks.ticket import Ticket, check_settings
 
 
 @task(name="plan_change", task_run_name="plan change of model", persist_result=False)
@@ -37,7 +36,7 @@ def plan_pack_change(ticket: Ticket) -> list[list[PhotoRange]]:
             batch_size=get_settings().batch_size,
         )
     get_run_logger().info("%d batches are read by %s", len(ranges), ticket.pack)
-    return [ranges[i : i + WINDOW] for i in range(0, len(ranges), WINDOW)]
+    return [ranges] if ranges else []
 
 
 @task(name="reembed_batch", task_run_name="batch {photos.number}", persist_result=False)
@@ -47,6 +46,7 @@ def reembed_batch(photos: PhotoRange, ticket: Ticket) -> None:
     May run any number of times. Raises SyncIncompleteError when some photos could not be fetched,
     S3DownloadError when none could, SyncSupersededError when the event is another's by now.
     """
+    check_settings(ticket)
     with open_session() as session:
         erasure = read_last_erasure(session, ticket.event_id)  # before the photos, not after
         wanted = list_range(session, photos, event_id=ticket.event_id, pack_id=ticket.pack_id)
@@ -57,7 +57,6 @@ def reembed_batch(photos: PhotoRange, ticket: Ticket) -> None:
         looks = [PhotoRef(photo.s3_key, photo.etag, -ticket.epoch) for photo in again]
         found |= dict(zip(again, find_faces(looks, ticket, erasure), strict=True))
     _store(photos, found, ticket)
-    report_progress(ticket)
 
 
 def _store(photos: PhotoRange, found: dict[PhotoRef, PhotoFaces], ticket: Ticket) -> None:

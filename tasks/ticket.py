@@ -4,11 +4,20 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from models.errors import ConfigurationError
 from models.packs import USUAL_CHOICE, PackChoice, choose_pack
 from models.profiles import ProfileName
 from models.runs import end_run
 from models.session import open_session
-from models.tables import Event, SyncState
+from models.settings import get_settings
+from models.tables import Event, SyncRun, SyncState
+
+# What all processes that do a part of one sync must have alike: with another bucket every photo
+# would have vanished, with another result storage faces would lie where no erasure looks.
+COMMON_SETTINGS = (
+    *("s3_bucket", "s3_endpoint_url", "result_storage"),
+    *("max_pixels", "max_photo_bytes"),
+)
 
 
 @dataclass(frozen=True)
@@ -27,6 +36,33 @@ class Ticket:
     pack: str
     choice: PackChoice = USUAL_CHOICE
     progress_id: UUID | None = None
+    common_settings: dict[str, Any] = field(default_factory=dict, repr=False)
+
+
+def read_common_settings() -> dict[str, Any]:
+    """The values of COMMON_SETTINGS in this process."""
+    settings = get_settings()
+    return {name: getattr(settings, name) for name in COMMON_SETTINGS}
+
+
+def check_settings(ticket: Ticket) -> None:
+    """Raise ConfigurationError in a process that is set up otherwise than the sync's own.
+
+    Only a Dask worker can be. Values are not told: an address may hold a password.
+    """
+    mine = read_common_settings()
+    different = [name for name, value in ticket.common_settings.items() if mine[name] != value]
+    if different:
+        names = ", ".join(f"FACEPASS_{name.upper()}" for name in different)
+        raise ConfigurationError(
+            f"A Dask worker has another {names} than the sync: give all workers its settings."
+        )
+    with open_session() as session:
+        if session.get(SyncRun, ticket.flow_run_id) is None:
+            raise ConfigurationError(
+                "A Dask worker's database does not know the sync: give all workers the same "
+                "FACEPASS_DATABASE_URL."
+            )
 
 
 @dataclass(frozen=True)

