@@ -50,6 +50,8 @@ DEPLOYMENTS = sorted(value for name, value in vars(names).items() if name.endswi
 PARAMETERS: dict[str, dict[str, Any]] = {
     names.SYNC_DEPLOYMENT: {"event_id": 1, "s3_prefix": "events/1/previews/"},
     names.ERASE_DEPLOYMENT: {"event_id": 1},
+    names.PREVIEWS_DEPLOYMENT: {"event_id": 1},
+    names.REEMBED_DEPLOYMENT: {"event_id": 1},
 }
 each_deployment = pytest.mark.parametrize("deployment", DEPLOYMENTS)
 
@@ -283,7 +285,8 @@ def test_a_profile_without_a_sites_values_refuses_runs_and_says_why(unfilled: Po
     async def start() -> None:
         async with get_client() as client:
             orchestrator = Orchestrator(client)
-            orchestrator._deployment_id = UUID(unfilled.deployments[names.SYNC_DEPLOYMENT])
+            unfilled_id = UUID(unfilled.deployments[names.SYNC_DEPLOYMENT])
+            orchestrator._deployment_ids[names.SYNC_DEPLOYMENT] = unfilled_id
             await orchestrator.start_sync(event_id=1, s3_prefix="events/1/previews/", run_name="x")
 
     answer = unfilled.create_run(names.SYNC_DEPLOYMENT)
