@@ -8,7 +8,18 @@ from fastapi import Depends, FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from api import erasure, events, gallery, health, metrics, search, sync, upkeep
+from api import (
+    erasure,
+    events,
+    gallery,
+    health,
+    metrics,
+    model_change,
+    previews,
+    search,
+    sync,
+    upkeep,
+)
 from api.access_log import AccessLog, silence_servers
 from api.body_limits import BodyLimits
 from api.deliveries import DeliveryMetrics, deliver_notices
@@ -60,7 +71,11 @@ def create_app() -> FastAPI:
     app.state.delivery_metrics = DeliveryMetrics(registry)
     install_error_handlers(app)
     photographers = [Depends(require_api_key), Depends(limit_rate("photographer"))]
-    for router in (sync.router, events.router, upkeep.router, erasure.router):
+    photographers_routers = (
+        *(sync.router, events.router, upkeep.router),
+        *(previews.router, model_change.router, erasure.router),
+    )
+    for router in photographers_routers:
         app.include_router(
             router, dependencies=photographers, responses=describe_errors(401, 403, 413, 422, 429)
         )
@@ -80,7 +95,7 @@ def _stack_middleware(settings: Settings, http_metrics: HttpMetrics) -> list[Mid
     cors = Middleware(
         CORSMiddleware,
         allow_origins=origins,
-        allow_methods=["GET", "POST", "DELETE"],
+        allow_methods=["GET", "POST", "PATCH", "DELETE"],
         allow_headers=["X-API-Key", "Content-Type"],
     )
     return [

@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, Session, SQLModel, col, select
 
+from models.prefixes import event_folder
 from models.settings import get_settings
 from models.tables import Event, SyncRun, utc_now
 
@@ -95,8 +96,10 @@ def add_notices(session: Session, flow_run_ids: Sequence[UUID]) -> None:
 
 def build_payload(row: Row[Any]) -> dict[str, Any]:
     """What is told of a run: ids, words and counts; no face, no link that opens anything."""
+    # A change of the event's model is recorded under the folder above every sync's prefix.
+    kind = "model_change" if row.s3_prefix == event_folder(row.event_id) else "sync"
     return {
-        "type": f"sync.{row.state}",
+        "type": f"{kind}.{row.state}",
         "timestamp": row.finished_at.astimezone(UTC).isoformat(),
         "data": {
             "event_id": row.event_id,

@@ -12,10 +12,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-)
+from botocore.exceptions import BotoCoreError, ClientError
 
 from models.errors import (
     ConfigurationError,
@@ -71,7 +68,10 @@ class Bucket:
                 if not {"KeyCount", "Name"} & page.keys():
                     raise S3AccessError(NOT_S3)  # a page of something else, read as no keys
                 kept = [
-                    ListedPreview(item["Key"], item["ETag"].strip('"'), item["Size"])
+                    ListedPreview(
+                        *(item["Key"], item["ETag"].strip('"'), item["Size"]),
+                        modified=item.get("LastModified"),
+                    )
                     for item in page.get("Contents", [])
                     if is_storable(item["Key"])
                 ]

@@ -20,11 +20,11 @@ class FaultProxy:
     meets, without a clock.
     """
 
-    def __init__(self, target_url: str) -> None:
+    def __init__(self, target_url: str, host: str = "127.0.0.1") -> None:
         parts = urlsplit(target_url)
         self._target = (parts.hostname or "127.0.0.1", parts.port or 80)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._listener = socket.create_server((host, 0))
+        self.url = f"http://{host}:{self._listener.getsockname()[1]}"
         self.cut = threading.Event()
         self.dropped = 0
         self.hang = threading.Event()

@@ -21,6 +21,7 @@ MOSCOW = timezone(timedelta(hours=3))
 def make_row(**changes: Any) -> Any:
     values = {
         "event_id": 1,
+        "s3_prefix": "events/1/previews/",
         "uuid": UUID("550e8400-e29b-41d4-a716-446655440000"),
         "name": "Свадьба Анны и Ёжи",
         "flow_run_id": RUN,
@@ -60,6 +61,10 @@ def test_a_skipped_sync_names_the_one_that_does_its_work() -> None:
 def test_a_type_is_named_after_its_state(state: SyncState) -> None:
     when = datetime(2026, 6, 20, tzinfo=UTC)
     assert build_payload(make_row(state=state, finished_at=when))["type"] == f"sync.{state.value}"
+
+
+def test_a_change_of_model_is_not_told_as_a_sync() -> None:
+    assert build_payload(make_row(s3_prefix="events/1/"))["type"] == "model_change.completed"
 
 
 def test_nothing_is_written_where_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
