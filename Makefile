@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up demo-event test test-unit bench bench-scale bench-latency bench-search gate lint format lock faults hostile
+.PHONY: help setup demo up demo-event test test-unit test-distributed bench bench-scale bench-dask bench-latency bench-search gate preview-study lint format lock faults hostile
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,8 +47,14 @@ test: $(READY) ## every test
 test-unit: $(READY) ## the quick loop
 	python -m pytest tests/unit
 
+test-distributed: $(READY) ## three workers on three machines of namespaces, two are lost; needs root, about 5 minutes
+	python -m pytest tests/distributed
+
 bench: $(READY) ## the guide's loop against ours, then the whole job (a quarter of an hour)
 	@python -m benchmarks
+
+bench-dask: $(READY) ## one event over a Dask cluster, up to 64 workers; about a quarter of an hour
+	@python -m benchmarks.scaling_dask
 
 gate: $(READY) ## what each faster backend changes on real photos; refuses what changes too much
 	@python -m benchmarks.gate
@@ -58,6 +64,9 @@ bench-latency: $(READY) ## how soon a sync answers and shows a face; about 2 min
 
 bench-search: $(READY) ## how long a guest's search takes, and what it rests on; about ten minutes
 	@python -m benchmarks.search
+
+preview-study: $(READY) ## what each size of previews finds and costs; remakes docs/previews.md; 3 to 10 minutes
+	@python -m benchmarks.preview_sizes --docs docs
 
 faults: $(READY) ## over fifty faults in running syncs, each audited; 20 minutes at most
 	@python -m benchmarks.faults

@@ -9,6 +9,7 @@ import uvicorn
 from api.app import create_app
 from api.deps import read_api_keys
 from api.local_only import is_loopback
+from api.receiver import read_receiver
 from deployments.orchestrator import check_server_address
 from models.errors import ConfigurationError, FacePassError
 from models.settings import Settings, get_settings
@@ -42,6 +43,7 @@ def main() -> int:
         settings = get_settings()
         check_exposure(settings)
         settings.require_database_url()
+        read_receiver(settings)
         check_server_address()
     except FacePassError as error:
         sys.stderr.write(f"{error}\n")

@@ -1,4 +1,4 @@
-"""The application: one connection to Prefect for its whole life, a watch over runs, the routers."""
+"""The application: one connection to Prefect for its whole life, what runs beside, the routers."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,9 +8,21 @@ from fastapi import Depends, FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from api import erasure, events, gallery, health, metrics, search, sync, upkeep
+from api import (
+    erasure,
+    events,
+    gallery,
+    health,
+    metrics,
+    model_change,
+    previews,
+    search,
+    sync,
+    upkeep,
+)
 from api.access_log import AccessLog, silence_servers
 from api.body_limits import BodyLimits
+from api.deliveries import DeliveryMetrics, deliver_notices
 from api.deps import read_api_keys, require_api_key
 from api.errors import describe_errors, install_error_handlers
 from api.http_metrics import HttpMetrics
@@ -19,6 +31,7 @@ from api.local_only import LocalOnly
 from api.metrics import build_registry
 from api.rate_limits import limit_rate
 from api.readiness import ReadinessProbe
+from api.receiver import read_receiver
 from api.security_headers import SecurityHeaders
 from api.watch import watch_runs
 from deployments.orchestrator import open_orchestrator
@@ -32,6 +45,9 @@ async def _hold_orchestrator(app: FastAPI) -> AsyncIterator[None]:
         app.state.orchestrator = orchestrator
         app.state.readiness = ReadinessProbe(orchestrator)
         tasks.start_soon(watch_runs, orchestrator)
+        receiver = read_receiver(get_settings())
+        if receiver is not None:
+            tasks.start_soon(deliver_notices, receiver, app.state.delivery_metrics)
         yield
         tasks.cancel_scope.cancel()
 
@@ -40,6 +56,7 @@ def create_app() -> FastAPI:
     """Build the application; uvicorn calls this as a factory. Raises ConfigurationError."""
     settings = get_settings()
     has_keys = bool(read_api_keys(settings))
+    read_receiver(settings)
     registry = build_registry()
     app = FastAPI(
         title="FacePass Sync",
@@ -51,9 +68,14 @@ def create_app() -> FastAPI:
         redoc_url=None if has_keys else "/redoc",
     )
     app.state.registry = registry
+    app.state.delivery_metrics = DeliveryMetrics(registry)
     install_error_handlers(app)
     photographers = [Depends(require_api_key), Depends(limit_rate("photographer"))]
-    for router in (sync.router, events.router, upkeep.router, erasure.router):
+    photographers_routers = (
+        *(sync.router, events.router, upkeep.router),
+        *(previews.router, model_change.router, erasure.router),
+    )
+    for router in photographers_routers:
         app.include_router(
             router, dependencies=photographers, responses=describe_errors(401, 403, 413, 422, 429)
         )
@@ -73,7 +95,7 @@ def _stack_middleware(settings: Settings, http_metrics: HttpMetrics) -> list[Mid
     cors = Middleware(
         CORSMiddleware,
         allow_origins=origins,
-        allow_methods=["GET", "POST", "DELETE"],
+        allow_methods=["GET", "POST", "PATCH", "DELETE"],
         allow_headers=["X-API-Key", "Content-Type"],
     )
     return [

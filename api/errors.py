@@ -12,6 +12,7 @@ from models.errors import (
     DatabaseOutdatedError,
     DatabaseUnavailableError,
     ErasureIncompleteError,
+    EventBusyError,
     EventErasedError,
     EventNotFoundError,
     EventTakenError,
@@ -22,16 +23,19 @@ from models.errors import (
     OrchestratorUnavailableError,
     PhotoNotFoundError,
     SelfieError,
+    UnknownPackError,
 )
 
 _STATUS: dict[type[Exception], int] = {
     InvalidPrefixError: 400,
     InvalidUploadError: 400,
     InvalidCursorError: 400,
+    UnknownPackError: 400,
     EventNotFoundError: 404,
     PhotoNotFoundError: 404,
     EventTakenError: 409,
     EventErasedError: 409,
+    EventBusyError: 409,
     SelfieError: 422,
     ErasureIncompleteError: 503,
     OrchestratorUnavailableError: 503,

@@ -110,4 +110,5 @@ def _describe_event(event: Event, request: Request) -> dict[str, object]:
         "s3_prefix": default_prefix(event.id or 0),
         "gallery_url": build_gallery_url(event, request),
         "profile": event.profile,
+        "model_pack": event.model_pack,
     }

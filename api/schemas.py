@@ -42,6 +42,7 @@ _EVENT = {
     "s3_prefix": _PREFIX,
     "gallery_url": "http://127.0.0.1:8000/gallery/3q2-7wAAAAAAAAAAAAAAAAAAAAAAAAAA",
     "profile": "standard",
+    "model_pack": "opencv_zoo",
 }
 _PHOTO = {
     "photo_id": 7,
@@ -86,6 +87,7 @@ class EventAnswer(BaseModel):
     s3_prefix: str
     gallery_url: str
     profile: ProfileName
+    model_pack: str | None  # null: the one that FACEPASS_MODEL_PACK names
 
 
 class LastSync(BaseModel):

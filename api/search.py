@@ -7,6 +7,7 @@ from fastapi import APIRouter, Header, Request
 from starlette.datastructures import UploadFile
 
 from api.deps import parse_uuid, require_api_key
+from api.engine_waits import get_engine_waits
 from api.errors import describe_errors
 from api.search_schemas import (
     SearchAnswer,
@@ -18,6 +19,7 @@ from api.search_schemas import (
 from api.uploads import read_form
 from models.errors import InvalidUploadError
 from models.events import find_event, find_gallery
+from models.packs import PackChoice, choose_pack
 from models.search import Place
 from models.session import open_session
 from models.settings import get_settings
@@ -51,7 +53,13 @@ async def search_photos(
         raise InvalidUploadError("The form has no `file`: send the selfie as a file.")
     selfie = await file.read()
     await form.close()
-    return await anyio.to_thread.run_sync(_search, fields, selfie, limiter=_get_limiter(request))
+    event_id, choice, is_ready = await anyio.to_thread.run_sync(_find_event, fields)
+    if not is_ready:
+        await get_engine_waits(request.app.state).wait(choice.model_pack)
+    limiter = _get_limiter(request)
+    return await anyio.to_thread.run_sync(
+        _search, fields, selfie, event_id, choice, limiter=limiter
+    )
 
 
 def _get_limiter(request: Request) -> anyio.CapacityLimiter:
@@ -66,15 +74,16 @@ def _get_limiter(request: Request) -> anyio.CapacityLimiter:
     return limiter
 
 
-def _search(fields: SearchForm, selfie: bytes) -> SearchAnswer:
+def _search(fields: SearchForm, selfie: bytes, event_id: int, choice: PackChoice) -> SearchAnswer:
     from tasks.search import SearchRequest, search_faces
 
     return _describe(
         search_faces(
             SearchRequest(
-                event_id=_find_event_id(fields),
+                event_id=event_id,
                 selfie=selfie,
                 limit=fields.limit,
+                choice=choice,
                 after=Place.decode(fields.cursor) if fields.cursor else None,
                 min_similarity=fields.min_similarity,
                 face=fields.face,
@@ -83,11 +92,17 @@ def _search(fields: SearchForm, selfie: bytes) -> SearchAnswer:
     )
 
 
-def _find_event_id(fields: SearchForm) -> int:
+def _find_event(fields: SearchForm) -> tuple[int, PackChoice, bool]:
+    """The event's id, by what its faces are found, and whether the engine for that is loaded."""
+    from tasks.engines import has_own_engine
+
     with open_session() as session:
         if fields.gallery_token is not None:
-            return find_gallery(session, fields.gallery_token).id or 0
-        return find_event(session, parse_uuid(fields.event_uuid or "")).id or 0
+            event = find_gallery(session, fields.gallery_token)
+        else:
+            event = find_event(session, parse_uuid(fields.event_uuid or ""))
+        choice = choose_pack(event)
+    return event.id or 0, choice, has_own_engine(choice.model_pack)
 
 
 def _describe(result: "SearchResult") -> SearchAnswer:

@@ -17,9 +17,10 @@ from models.counts import count_progress
 from models.erasures import require_syncable
 from models.events import extend_activity, find_event
 from models.prefixes import build_run_name, check_prefix
+from models.reembeds import is_change
 from models.runs import ensure_run, find_active_run, lock_requests, remember_prefix
 from models.session import open_session
-from models.tables import Event, SyncRun, SyncState
+from models.tables import Event, SyncRun
 
 logger = logging.getLogger(__name__)
 
@@ -44,13 +45,14 @@ def start_sync(request: SyncRequest, orchestrator: OrchestratorDep) -> SyncAnswe
         running = find_active_run(session, event_id)
         if running is not None:
             view = settle_run(session, running, orchestrator)
-            alive = view.state in {SyncState.PENDING, SyncState.RUNNING, SyncState.RETRYING}
-            if alive and remember_prefix(session, running.flow_run_id, event_id, s3_prefix):
+            if view.is_alive and remember_prefix(session, running.flow_run_id, event_id, s3_prefix):
                 return SyncAnswer(
                     task_id=running.flow_run_id,
                     event_id=event_id,
                     s3_prefix=s3_prefix,
-                    message=f"Sync already running for event {name}",
+                    message=f"The model of event {name} is being changed; the sync follows"
+                    if is_change(running)
+                    else f"Sync already running for event {name}",
                 )
         task_id = _start_run(orchestrator, event, s3_prefix)
         ensure_run(session, flow_run_id=task_id, event_id=event_id, s3_prefix=s3_prefix)

@@ -31,6 +31,11 @@ class SyncView:
     state: SyncState
     detail: str | None
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it still has the event, or will."""
+        return self.state in {SyncState.PENDING, SyncState.RUNNING, SyncState.RETRYING}
+
 
 def settle_run(session: Session, run: SyncRun, orchestrator: Orchestrator) -> SyncView:
     """The truth about a sync; a record whose process is gone is closed on the way.

@@ -23,10 +23,10 @@ ENGINE_LOAD = """
 import time
 from models.settings import get_settings
 from tasks.packs import resolve_pack
-import tasks.engine
+import tasks.engines
 pack = resolve_pack(get_settings()).identity
 began = time.monotonic()
-tasks.engine.get_engine(pack)
+tasks.engines.get_engine(pack)
 print(time.monotonic() - began)
 """
 

@@ -68,7 +68,7 @@ def measure_sync(event_id: int) -> dict[str, Any]:
     of it, with Prefect's start and end of a flow run. Raises StackError if it does not complete.
     """
     from flows.sync_event_photos import sync_event_photos
-    from tasks.engine import get_engine
+    from tasks.engines import get_engine
     from tasks.packs import resolve_pack
 
     get_engine(resolve_pack(get_settings()).identity)
@@ -76,15 +76,17 @@ def measure_sync(event_id: int) -> dict[str, Any]:
     body = Stopwatch()
     sync_event_photos.fn = body.time(sync_event_photos.fn)
     with MemoryWatch() as memory:
-        began = time.perf_counter()
+        began, cpu_began = time.perf_counter(), time.process_time()
         state: Any = sync_event_photos(event_id, default_prefix(event_id), return_state=True)
         run_seconds = time.perf_counter() - began
+        cpu_seconds = time.process_time() - cpu_began
     if not state.is_completed() or body.seconds is None:
         raise StackError(f"The sync ended as {state.name}: {state.message}")
     return {
         "result": state.result(),
         "seconds": body.seconds,
         "run_seconds": run_seconds,
+        "cpu_seconds": cpu_seconds,
         "memory_mb": memory.growth_mb,
     }
 

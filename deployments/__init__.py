@@ -5,10 +5,14 @@ Promise: nobody outside this folder talks to Prefect about runs, states or deplo
 Where do I go to…?
     name a deployment or pool          names.py and ../prefect.yaml
     start, read or end a flow run      orchestrator.py
+    see what Prefect's refusals mean   prefect_errors.py
+    start syncs from another flow      sync_starts.py
+    be notified of failed runs         automations/sync_failures.yaml
     share results between machines     result_storage.py
     tell a Prefect server of a release register.py
     change what runs in containers     Dockerfile, compose.yaml, probe.py
     change what `make up` starts       stack/
     change what `make demo` shows      demo.py, sample_event.py, sample_photos.py
     fill a gallery to look at          demo_event.py
+    change how photos are pushed       push/
 """

@@ -1,16 +1,19 @@
 """The one module that talks to Prefect's API about flow runs, deployments and workers."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import anyio
-import httpx
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
     FlowRunFilter,
     FlowRunFilterState,
+    FlowRunFilterStateName,
     FlowRunFilterStateType,
     FlowRunFilterTags,
     WorkPoolFilter,
@@ -18,16 +21,23 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType, WorkerStatus
 from prefect.deployments import arun_deployment
-from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Completed, Crashed
 
-from deployments.names import SYNC_DEPLOYMENT, WORK_POOL
+from deployments.names import (
+    PREVIEWS_DEPLOYMENT,
+    PREVIEWS_FLOW,
+    REEMBED_DEPLOYMENT,
+    SYNC_DEPLOYMENT,
+    SYNC_FLOW,
+    WORK_POOL,
+)
+from deployments.prefect_errors import map_prefect_errors
 from deployments.run_reports import RunningRun, RunReport, describe_run
 from models.errors import OrchestratorUnavailableError
 
 STARTS_AT_ONCE = 2  # Prefect's server has one event loop: with more at a time all take longer
-_UNREACHABLE = "Prefect's server cannot be reached: check PREFECT_API_URL and that it is running."
 
 
 class Orchestrator:
@@ -35,7 +45,7 @@ class Orchestrator:
 
     def __init__(self, client: PrefectClient) -> None:
         self._client = client
-        self._deployment_id: UUID | None = None
+        self._deployment_ids: dict[str, UUID] = {}
         self._starting = anyio.CapacityLimiter(STARTS_AT_ONCE)
 
     async def start_sync(self, *, event_id: int, s3_prefix: str, run_name: str) -> UUID:
@@ -43,25 +53,57 @@ class Orchestrator:
 
         Raises OrchestratorUnavailableError.
         """
-        with _map_errors():
-            known = self._deployment_id
+        parameters = {"event_id": event_id, "s3_prefix": s3_prefix}
+        return await self._start(SYNC_DEPLOYMENT, event_id, parameters, run_name)
+
+    async def start_change(
+        self, *, event_id: int, model_pack: str | None, profile: str | None, run_name: str
+    ) -> UUID:
+        """Create a flow run that changes an event's model. Raises OrchestratorUnavailableError."""
+        parameters = {"event_id": event_id, "model_pack": model_pack, "profile": profile}
+        return await self._start(REEMBED_DEPLOYMENT, event_id, parameters, run_name)
+
+    async def start_previews(self, *, event_id: int, run_name: str) -> UUID:
+        """Create a flow run that makes an event's previews; the id of one that has not begun yet.
+
+        Raises OrchestratorUnavailableError.
+        """
+        not_yet = FlowRunFilterState(name=FlowRunFilterStateName(any_=["Scheduled", "Late"]))
+        with map_prefect_errors():
+            if waiting := await self._list_runs(PREVIEWS_FLOW, event_id, not_yet):
+                return waiting[0].id
+        return await self._start(PREVIEWS_DEPLOYMENT, event_id, {"event_id": event_id}, run_name)
+
+    async def _list_runs(
+        self, flow: str, event_id: int, state: FlowRunFilterState
+    ) -> Sequence[FlowRun]:
+        tags = FlowRunFilterTags(all_=[f"event:{event_id}"])
+        return await self._client.read_flow_runs(
+            flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])),
+            flow_run_filter=FlowRunFilter(tags=tags, state=state),
+            limit=1,
+        )
+
+    async def _start(
+        self, deployment: str, event_id: int, parameters: dict[str, Any], run_name: str
+    ) -> UUID:
+        with map_prefect_errors(deployment):
+            known = self._deployment_ids.get(deployment)
             if known is not None:
                 # Not through arun_deployment, which reads the whole deployment anew for every run.
                 with suppress(ObjectNotFound):  # deleted and deployed again: it has a new id
-                    return await self._create_run(known, event_id, s3_prefix, run_name)
-            deployment = await self._client.read_deployment_by_name(SYNC_DEPLOYMENT)
-            self._deployment_id = deployment.id
-            return await self._create_run(deployment.id, event_id, s3_prefix, run_name)
+                    return await self._create_run(known, event_id, parameters, run_name)
+            found = await self._client.read_deployment_by_name(deployment)
+            self._deployment_ids[deployment] = found.id
+            return await self._create_run(found.id, event_id, parameters, run_name)
 
     async def _create_run(
-        self, deployment_id: UUID, event_id: int, s3_prefix: str, run_name: str
+        self, deployment_id: UUID, event_id: int, parameters: dict[str, Any], run_name: str
     ) -> UUID:
+        tags = [f"event:{event_id}"]
         async with self._starting:
             run = await self._client.create_flow_run_from_deployment(
-                deployment_id,
-                parameters={"event_id": event_id, "s3_prefix": s3_prefix},
-                tags=[f"event:{event_id}"],
-                name=run_name,
+                deployment_id, parameters=parameters, tags=tags, name=run_name
             )
         return run.id
 
@@ -71,12 +113,8 @@ class Orchestrator:
         So a slow day piles up one run an event, not one an hour.
         """
         not_yet = FlowRunFilterStateType(any_=[StateType.SCHEDULED, StateType.PENDING])
-        waiting = FlowRunFilter(
-            tags=FlowRunFilterTags(all_=[f"event:{event_id}"]),
-            state=FlowRunFilterState(type=not_yet),
-        )
-        with _map_errors():
-            if await self._client.read_flow_runs(flow_run_filter=waiting, limit=1):
+        with map_prefect_errors():
+            if await self._list_runs(SYNC_FLOW, event_id, FlowRunFilterState(type=not_yet)):
                 return None
             run: FlowRun = await arun_deployment(
                 SYNC_DEPLOYMENT,
@@ -91,7 +129,7 @@ class Orchestrator:
 
     async def read_run(self, flow_run_id: UUID) -> RunReport | None:
         """Where a flow run is; None when Prefect does not know it."""
-        with _map_errors():
+        with map_prefect_errors():
             try:
                 run = await self._client.read_flow_run(flow_run_id)
             except ObjectNotFound:
@@ -111,7 +149,7 @@ class Orchestrator:
         await self._end_run(flow_run_id, Cancelled(message=message))
 
     async def _end_run(self, flow_run_id: UUID, state: State[None]) -> None:
-        with _map_errors():
+        with map_prefect_errors():
             await self._client.set_flow_run_state(flow_run_id, state, force=True)
 
     async def list_running(self, still_for: timedelta) -> list[RunningRun]:
@@ -120,7 +158,7 @@ class Orchestrator:
         types = [StateType.RUNNING, StateType.CANCELLING]
         running = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=types)))
         pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[WORK_POOL]))
-        with _map_errors():
+        with map_prefect_errors():
             runs = await self._client.read_flow_runs(flow_run_filter=running, work_pool_filter=pool)
         states = {run.id: run.state for run in runs if run.state is not None}
         return [
@@ -131,7 +169,7 @@ class Orchestrator:
 
     async def explain_wait(self) -> str:
         """Why a run has not started yet, in words."""
-        with _map_errors():
+        with map_prefect_errors():
             try:
                 workers = await self._client.read_workers_for_work_pool(WORK_POOL)
             except ObjectNotFound:
@@ -142,7 +180,7 @@ class Orchestrator:
 
     async def check_deployment(self) -> None:
         """Raise OrchestratorUnavailableError unless a sync could be started now."""
-        with _map_errors():
+        with map_prefect_errors():
             await self._client.read_deployment_by_name(SYNC_DEPLOYMENT)
 
 
@@ -160,24 +198,3 @@ async def open_orchestrator() -> AsyncIterator[Orchestrator]:
     check_server_address()
     async with get_client() as client:
         yield Orchestrator(client)
-
-
-@contextmanager
-def _map_errors() -> Iterator[None]:
-    try:
-        yield
-    except ObjectNotFound as error:
-        raise OrchestratorUnavailableError(
-            f"The deployment {SYNC_DEPLOYMENT} is not there: "
-            "run `prefect --no-prompt deploy --all` in the project's folder."
-        ) from error
-    except PrefectHTTPStatusError as error:
-        status = error.response.status_code
-        sentence = (
-            "Prefect's server refuses this API: check PREFECT_API_KEY or PREFECT_API_AUTH_STRING."
-            if status in {401, 403}
-            else f"Prefect's server answered {status}: its log says why."
-        )
-        raise OrchestratorUnavailableError(sentence) from error
-    except httpx.TransportError as error:
-        raise OrchestratorUnavailableError(_UNREACHABLE) from error

@@ -31,11 +31,11 @@ class SamplePhoto:
 
 def make_sample_photos() -> Iterator[SamplePhoto]:
     """About forty photos: people, landscapes, one broken file, one that is no photo."""
-    yield from _vary("ceremony", _read_group(), 6, _GROUP_CROPS)
-    yield from _vary("portrait", _read_sample("astronaut.png"), 1, _PORTRAIT_CROPS)
+    yield from _vary("ceremony", read_group(), 6, _GROUP_CROPS)
+    yield from _vary("portrait", read_sample("astronaut.png"), 1, _PORTRAIT_CROPS)
     for name in _NO_FACES:
-        yield _make_photo(f"detail_{Path(name).stem}.jpg", _read_sample(name), 0)
-    whole = _make_photo("broken.jpg", _read_group(), 6)
+        yield _make_photo(f"detail_{Path(name).stem}.jpg", read_sample(name), 0)
+    whole = _make_photo("broken.jpg", read_group(), 6)
     yield SamplePhoto(whole.name, whole.preview[: len(whole.preview) // 3], whole.original, None)
     yield SamplePhoto("invoice.jpg", b"%PDF-1.7 not a photo", b"%PDF-1.7 not a photo", None)
 
@@ -87,7 +87,7 @@ def _encode(picture: Image.Image, *, quality: int, orientation: int) -> bytes:
     return buffer.getvalue()
 
 
-def _read_group() -> Image.Image:
+def read_group() -> Image.Image:
     """InsightFace's sample photo of six people."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -97,7 +97,7 @@ def _read_group() -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(pixels[:, :, ::-1]))
 
 
-def _read_sample(name: str) -> Image.Image:
+def read_sample(name: str) -> Image.Image:
     """A picture that scikit-image carries."""
     import skimage
 

@@ -7,17 +7,19 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from tasks.prune import prune_expired
-from tasks.retention import prune_erased
+from tasks.retention import prune_erased, prune_notices
 
 
 @flow(name="prune_results", flow_run_name="prune expired results", persist_result=False)
 def prune_results() -> State[Any]:
     """Delete cached faces that have expired; counts are the data of the final state.
 
-    And what a batch that was killed in the very moment of an erasure may have left behind.
+    And what a batch that was killed in the very moment of an erasure may have left behind, and
+    old notices of ended syncs.
     """
     counts = prune_expired()
     prune_erased()
+    prune_notices()
     return Completed(
         name=f"Completed: {counts['deleted']} deleted, {counts['kept']} kept", data=counts
     )

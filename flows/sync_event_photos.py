@@ -2,16 +2,17 @@
 
 from typing import Any
 
-from prefect import flow, unmapped
+from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from models.settings import get_settings
-from tasks.batches import raise_first, sync_batch, wait_for_batches
+from tasks.batches import sync_batch
 from tasks.hold import SYNC_RETRIES, hold_event
+from tasks.in_flight import map_batches, raise_first
 from tasks.naming import name_sync_run, tag_event
 from tasks.plan import plan_sync
 from tasks.results import build_final_state, finish_sync
+from tasks.task_runner import open_runner
 
 
 @flow(
@@ -19,8 +20,6 @@ from tasks.results import build_final_state, finish_sync
     flow_run_name=name_sync_run,
     retries=SYNC_RETRIES,
     retry_delay_seconds=get_settings().retry_delay_s,
-    # Two batches in flight: while one computes, the next one fetches.
-    task_runner=ThreadPoolTaskRunner[Any](max_workers=2),  # type: ignore[arg-type]  # invariant
     persist_result=False,  # a completed run with a stored result could not be retried from the UI
 )
 def sync_event_photos(event_id: int, s3_prefix: str) -> State[Any]:
@@ -32,8 +31,8 @@ def sync_event_photos(event_id: int, s3_prefix: str) -> State[Any]:
         while not sync.over:  # once, and again for every request made meanwhile
             errors: list[Exception] = []
             for batches in plan_sync(sync.ticket):
-                futures = sync_batch.map(batches, unmapped(sync.ticket))
-                errors += wait_for_batches(futures, sync.ticket)
+                with open_runner() as runner:  # this machine's threads, or a Dask cluster
+                    errors += map_batches(runner, sync_batch, batches, sync.ticket)
             raise_first(errors)
             sync.finish(finish_sync(sync.ticket))
     return build_final_state(sync)

@@ -13,4 +13,6 @@ Where do I go to…?
     see what /metrics counts      statistics.py
     say which photos guests see   gallery.py
     see what an erasure changes   erasures.py
+    see how a model is changed    reembeds.py, pack_switch.py
+    see what is told of an ended sync  webhooks.py
 """

@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import func, text
 from sqlmodel import Session, col, select
 
+from models.reembeds import CHANGE
 from models.tables import Face, Photo, PhotoStatus, SyncRun
 
 _COUNT_RUN = text("""
@@ -26,13 +27,18 @@ def count_run(session: Session, run: UUID) -> dict[str, int]:
         select(func.count())
         .select_from(Face)
         .join(Photo, col(Face.photo_id) == Photo.id)
-        .where(Photo.sync_run_id == run)
+        .where(Photo.sync_run_id == run, Face.pack_id == Photo.pack_id)
     )
     return {**counts, "faces_found": session.exec(faces).one()}
 
 
 def count_progress(session: Session, run: SyncRun) -> tuple[int, int]:
-    """Photos accounted for and photos found so far; exact, since the ledger itself is counted."""
+    """Photos accounted for and photos found so far; exact, since the ledger itself is counted.
+
+    A change of the event's model keeps count in its record: the ledger shows nothing of it yet.
+    """
+    if (change := run.tallies.get(CHANGE)) is not None:
+        return run.processed, change["photos"]
     query = select(
         func.count(), func.count().filter(col(Photo.status) == PhotoStatus.PENDING)
     ).where(Photo.sync_run_id == run.flow_run_id)

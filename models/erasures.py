@@ -15,6 +15,7 @@ from sqlmodel import Session, col, select
 from models.errors import EventErasedError, PhotoNotFoundError
 from models.events import extend_activity, lock_event
 from models.tables import Event, Face, Photo, PhotoStatus, SyncRun, SyncState, utc_now
+from models.webhooks import add_notices
 
 
 @dataclass(frozen=True)
@@ -79,13 +80,16 @@ def _stop_syncs(session: Session, event_id: int) -> int:
             next_try_at=None,
             finished_at=func.now(),
         )
+        .returning(col(SyncRun.flow_run_id))
     )
+    stopped_ids = stopped.scalars().all()
+    add_notices(session, stopped_ids)
     session.execute(
         update(SyncRun)
         .where(col(SyncRun.event_id) == event_id, col(SyncRun.state) != SyncState.COMPLETED)
         .values(planned=False, tallies={}, gone=0)
     )
-    return _count(stopped)
+    return len(stopped_ids)
 
 
 def erase_photo_rows(session: Session, event_id: int, photo_id: int) -> ErasedRows:

@@ -22,6 +22,10 @@ class ModelPackError(ConfigurationError):
     """A model pack cannot be had, is damaged, or is unknown."""
 
 
+class UnknownPackError(ModelPackError):
+    """No model pack has this name here."""
+
+
 class InvalidPrefixError(FacePassError):
     """The S3 prefix does not name previews of this event."""
 
@@ -34,6 +38,10 @@ class PhotoNotFoundError(FacePassError):
     """The event has no photo of this id."""
 
 
+class EventBusyError(FacePassError):
+    """Something else has the event now; what is asked for has to wait until that has ended."""
+
+
 class EventTakenError(FacePassError):
     """Another event already has this id or UUID."""
 
@@ -44,6 +52,14 @@ class S3AccessError(FacePassError):
 
 class S3DownloadError(FacePassError):
     """S3 cannot be reached or is failing; trying again may help."""
+
+
+class S3OutageError(S3DownloadError):
+    """S3 has failed so often in a row that this attempt asks it no more."""
+
+
+class ClusterUnavailableError(FacePassError):
+    """The Dask cluster cannot be reached or has no workers; trying again may help."""
 
 
 class DatabaseUnavailableError(FacePassError):
@@ -122,3 +138,15 @@ class OrchestratorUnavailableError(FacePassError):
 
 class StackError(FacePassError):
     """A part of the embedded stack cannot start or died."""
+
+
+class ApiUnavailableError(FacePassError):
+    """FacePass's API cannot be reached or is failing; trying again may help."""
+
+
+class PushRefusedError(FacePassError):
+    """Photos cannot be pushed until the caller changes the command, the folder or the event."""
+
+
+class DeletionRefusedError(PushRefusedError):
+    """More photos would be deleted from S3 than anybody deletes by the way."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete, insert, text, update
@@ -116,7 +117,17 @@ def store_outcomes(
     """
     ids = _settle_photos(session, outcomes, event_id=event_id, run=run, pack_id=pack_id)
     session.execute(delete(Face).where(col(Face.photo_id).in_(ids.values())))
-    rows = [
+    rows = build_face_rows(outcomes, ids, event_id=event_id, pack_id=pack_id)
+    if rows:
+        session.execute(insert(Face), rows)
+    return _advance_run(session, run, len(ids))
+
+
+def build_face_rows(
+    outcomes: Sequence[PhotoOutcome], ids: dict[str, int], *, event_id: int, pack_id: int
+) -> list[dict[str, Any]]:
+    """The rows of the outcomes' faces; `ids` by key: photos that are not in it get none."""
+    return [
         {
             "photo_id": ids[outcome.s3_key],
             "event_id": event_id,
@@ -129,9 +140,6 @@ def store_outcomes(
         if outcome.s3_key in ids
         for face in outcome.faces
     ]
-    if rows:
-        session.execute(insert(Face), rows)
-    return _advance_run(session, run, len(ids))
 
 
 def count_attempts(session: Session, s3_keys: Sequence[str], *, event_id: int, run: UUID) -> None:

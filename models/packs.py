@@ -1,10 +1,36 @@
 """Model packs as the database knows them: a small number in every row instead of a name."""
 
+from dataclasses import dataclass
+
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
 
-from models.tables import Pack
+from models.profiles import PROFILES, ProfileName
+from models.tables import Event, Pack
+
+
+@dataclass(frozen=True)
+class PackChoice:
+    """By what an event's faces are found; `model_pack` None: the pack that the settings name."""
+
+    model_pack: str | None = None
+    profile: ProfileName = ProfileName.STANDARD
+
+    @property
+    def det_size(self) -> int:
+        """The side of the square in which faces are looked for, in pixels."""
+        return PROFILES[self.profile].det_size
+
+
+USUAL_CHOICE = PackChoice()
+
+
+def choose_pack(
+    event: Event, model_pack: str | None = None, profile: ProfileName | None = None
+) -> PackChoice:
+    """What stands in the event's row, unless told otherwise."""
+    return PackChoice(model_pack or event.model_pack, profile or ProfileName(event.profile))
 
 
 def register_pack(session: Session, identity: str, licence: str) -> int:

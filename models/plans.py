@@ -11,6 +11,7 @@ batch number, in key order.
 import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from io import StringIO
 from typing import Any
 from uuid import UUID
@@ -30,6 +31,7 @@ class ListedPreview:
     s3_key: str
     etag: str
     size: int
+    modified: datetime | None = None
 
 
 @dataclass(frozen=True)

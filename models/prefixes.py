@@ -74,6 +74,18 @@ def derive_original_key(s3_key: str, event_id: int) -> str:
     return s3_key[:head] + s3_key[head:].replace(PREVIEWS_FOLDER, ORIGINALS_FOLDER, 1)
 
 
+def derive_preview_key(s3_key: str, event_id: int) -> str | None:
+    """Where an original's preview belongs; None for a key that is no original.
+
+    The inverse of `derive_original_key`: the first of the two folders' names decides.
+    """
+    head = len(event_folder(event_id)) - 1
+    before, found, after = s3_key[head:].partition(ORIGINALS_FOLDER)
+    if not found or PREVIEWS_FOLDER in f"{before}/":
+        return None
+    return s3_key[:head] + before + PREVIEWS_FOLDER + after
+
+
 def build_image_url(base_url: str, key: str) -> str:
     """The stored address of an original: {endpoint}/{bucket}/{key}, the key percent-encoded."""
     return f"{base_url}/{quote(key, safe='/~')}"
@@ -82,3 +94,8 @@ def build_image_url(base_url: str, key: str) -> str:
 def build_run_name(event_name: str, s3_prefix: str) -> str:
     """What Prefect's UI calls a sync, as "Свадьба · events/1/previews/"."""
     return f"{event_name} · {s3_prefix}"
+
+
+def build_previews_name(event_name: str) -> str:
+    """What Prefect's UI calls the making of an event's previews."""
+    return f"{event_name} · previews of its originals"

@@ -10,6 +10,7 @@ from sqlmodel import Session, col, select
 
 from models.events import lock_event
 from models.tables import Event, SyncRun, SyncState, utc_now
+from models.webhooks import add_notices, prepare_notice
 
 REQUEST_LOCK_CLASS = 0x46_52  # "FR": first half of the advisory lock's key
 
@@ -80,6 +81,7 @@ def find_last_run(session: Session, event_id: int) -> SyncRun | None:
 
 def complete_run(session: Session, flow_run_id: UUID, result: dict[str, Any]) -> None:
     """Finish a run's record with its result; also one that was taken for dead meanwhile."""
+    prepare_notice(session, flow_run_id)
     session.execute(
         update(SyncRun)
         .where(col(SyncRun.flow_run_id) == flow_run_id)
@@ -91,6 +93,7 @@ def complete_run(session: Session, flow_run_id: UUID, result: dict[str, Any]) ->
             finished_at=func.now(),
         )
     )
+    add_notices(session, [flow_run_id])
 
 
 def end_run(
@@ -102,6 +105,7 @@ def end_run(
     held_by: UUID | None = None,
 ) -> bool:
     """Finish a run's record, once: False when it was finished already."""
+    prepare_notice(session, flow_run_id)
     changed = session.execute(
         update(SyncRun)
         .where(col(SyncRun.flow_run_id) == flow_run_id, col(SyncRun.finished_at).is_(None))
@@ -113,7 +117,9 @@ def end_run(
             finished_at=func.now(),
         )
     )
-    return bool(changed.rowcount)  # type: ignore[attr-defined]
+    has_ended = bool(changed.rowcount)  # type: ignore[attr-defined]
+    add_notices(session, [flow_run_id] if has_ended else [])
+    return has_ended
 
 
 def mark_retrying(

@@ -11,23 +11,32 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 from pgvector import HalfVector
-from sqlalchemy import text
+from sqlalchemy import exists, text
+from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
 from models.errors import InvalidCursorError
 from models.tables import Face, Pack, Photo, PhotoStatus
 
+NO_PACK = 0  # packs are counted from 1
+
 
 @dataclass(frozen=True)
 class Place:
-    """Where a page ends: the last photo's distance and id. Names nobody and opens nothing."""
+    """Where a page ends: the last photo's distance and id. Names nobody and opens nothing.
+
+    Distances of another pack's vectors are in another order, so the pack is told too.
+    """
 
     distance: float
     photo_id: int
+    pack_id: int = NO_PACK
 
     def encode(self) -> str:
         """The opaque cursor of an answer."""
-        return base64.urlsafe_b64encode(_PLACE.pack(self.distance, self.photo_id)).decode()
+        return base64.urlsafe_b64encode(
+            _PLACE.pack(self.distance, self.photo_id, self.pack_id)
+        ).decode()
 
     @classmethod
     def decode(cls, cursor: str) -> Self:
@@ -41,7 +50,7 @@ class Place:
         return place
 
 
-_PLACE = struct.Struct("<dq")
+_PLACE = struct.Struct("<dqh")
 _NO_CURSOR = "cursor must be an earlier answer's next_cursor, unchanged."
 
 
@@ -150,14 +159,21 @@ def find_pack_id(session: Session, identity: str) -> int | None:
 def has_foreign_faces(session: Session, event_id: int, pack_id: int | None) -> bool:
     """Whether photos of the event are still known by faces of another pack.
 
-    They cannot be compared, so a search would silently leave these photos out.
+    They cannot be compared, so a search would silently leave these photos out. Faces that are
+    made ready beside a photo's own (models/reembeds.py) are nothing to wait for.
     """
-    faces = select(Face.id).join(Photo, col(Photo.id) == col(Face.photo_id))
-    faces = faces.where(
-        Face.event_id == event_id,
-        col(Photo.status).in_((PhotoStatus.INDEXED, PhotoStatus.PENDING)),
-    )
+    faces = select(Face.id).where(Face.event_id == event_id)
     if pack_id is not None:
         # Not `<>`: two ranges of the index are read, and there is mostly nothing in either.
         faces = faces.where((col(Face.pack_id) < pack_id) | (col(Face.pack_id) > pack_id))
-    return session.exec(faces.limit(1)).first() is not None
+    if session.exec(faces.limit(1)).first() is None:
+        return False
+    own, wanted = aliased(Face), NO_PACK if pack_id is None else pack_id
+    photos = select(Photo.id).where(
+        Photo.event_id == event_id,
+        col(Photo.status).in_((PhotoStatus.INDEXED, PhotoStatus.PENDING)),
+        col(Photo.pack_id).is_distinct_from(wanted),
+        exists().where(col(Face.photo_id) == Photo.id),
+        ~exists().where(col(own.photo_id) == Photo.id, col(own.pack_id) == wanted),
+    )
+    return session.exec(photos.limit(1)).first() is not None

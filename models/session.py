@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 
+import psycopg2.extensions
 from psycopg2.errors import UndefinedColumn, UndefinedTable
-from sqlalchemy import Connection, Engine, NullPool, create_engine, text
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
 from sqlmodel import Session
 
@@ -17,18 +18,40 @@ logger = logging.getLogger(__name__)
 
 # First half of the two-part advisory lock key; the second is the event's id.
 SYNC_LOCK_CLASS = 0x46_50  # "FP"
+# A machine that is cut off or loses its power says no goodbye, and with the usual limits its
+# locks would be held for two hours. So both ends give a dead connection up within half a minute:
+# sooner than a run without a heartbeat counts as dead. Sockets of one machine ignore all of this.
+CLIENT_LIMITS = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}
+SERVER_LIMITS = """
+    SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4;
+    SET tcp_user_timeout = 30000
+"""
 
 
 @lru_cache(maxsize=1)
 def get_engine() -> Engine:
     """The process's pool. `pool_pre_ping` lets it outlive a restart of the database."""
-    return create_engine(
-        get_settings().require_database_url(),
-        pool_size=10,
-        max_overflow=20,
-        pool_pre_ping=True,
-        hide_parameters=True,  # else an error's text holds tokens, names and embeddings
-    )
+    # An error's text must not hold tokens, names and embeddings.
+    return _build_engine(pool_size=10, max_overflow=20, pool_pre_ping=True, hide_parameters=True)
+
+
+def _build_engine(**options: object) -> Engine:
+    url = get_settings().require_database_url()
+    engine = create_engine(url, connect_args=CLIENT_LIMITS, **options)
+    event.listen(engine, "connect", _limit_silence)
+    return engine
+
+
+def _limit_silence(connection: psycopg2.extensions.connection, _record: object) -> None:
+    """Have PostgreSQL notice soon when this client is gone."""
+    with connection.cursor() as cursor:
+        cursor.execute(SERVER_LIMITS)
+    connection.commit()
 
 
 @contextmanager
@@ -50,6 +73,14 @@ def open_session() -> Iterator[Session]:
         raise
 
 
+@contextmanager
+def open_snapshot() -> Iterator[Session]:
+    """As open_session, and all that is read is of the same moment; for reading only."""
+    with open_session() as session:
+        session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        yield session
+
+
 class EventLock:
     """An event's advisory lock, on a connection of its own."""
 
@@ -69,11 +100,10 @@ def open_event_lock(event_id: int) -> Iterator[EventLock]:
 
     The connection is its own: a pooled one would keep the lock after the block, and outside
     AUTOCOMMIT it would sit idle in a transaction for as long as the sync takes. PostgreSQL frees
-    the lock the moment the process dies. It is a courtesy; what protects the data is the epoch.
+    the lock the moment the process dies, or within half a minute if its machine is lost. It is a
+    courtesy; what protects the data is the epoch.
     """
-    engine = create_engine(
-        get_settings().require_database_url(), poolclass=NullPool, isolation_level="AUTOCOMMIT"
-    )
+    engine = _build_engine(poolclass=NullPool, isolation_level="AUTOCOMMIT")
     try:
         connection = engine.connect()
     except (OperationalError, InterfaceError) as error:

@@ -71,6 +71,17 @@ class Settings(BaseSettings):
         None,
         description="who is responsible and how to be erased; shown in the gallery",
     )
+    webhook_url: str | None = Field(
+        None,
+        repr=False,  # many receivers tell their callers by a secret in the path
+        description="where the end of a sync is told: https, or http on this machine; "
+        "workers need it too",
+    )
+    webhook_secret: str | None = Field(
+        None,
+        repr=False,
+        description="what the API signs notices with: whsec_ and 24 to 64 random bytes in base64",
+    )
     prefect_port: int = Field(4200, description="port of the embedded Prefect server")
     s3_port: int = Field(8333, description="port of the embedded S3 server")
     home: Path = Field(Path(".facepass"), description="folder of the embedded stack's data")
@@ -85,6 +96,14 @@ class Settings(BaseSettings):
         None, ge=1, le=256, description="photos computed at a time; unset: one a core"
     )
     batch_size: int = Field(100, ge=1, le=1000, description="photos a batch")
+    task_runner: Literal["threads", "dask"] = Field(
+        "threads", description="what does a sync's batches: this machine, or a Dask cluster"
+    )
+    dask_scheduler: str | None = Field(
+        None,
+        pattern=r"^(tcp|tls)://[^/\s]+:[0-9]+$",
+        description="address of the cluster's scheduler, as tcp://10.0.0.1:8786",
+    )
     retry_delay_s: int = Field(300, ge=0, description="seconds between a failed sync's attempts")
     event_active_days: int = Field(
         30, ge=0, description="days an event is resynced after it was added or a sync asked for"
@@ -97,6 +116,9 @@ class Settings(BaseSettings):
     )
     max_pixels: int = Field(50_000_000, ge=1, description="photos with more pixels are refused")
     max_photo_bytes: int = Field(50_000_000, ge=1, description="photos with more bytes are refused")
+    max_original_bytes: int = Field(
+        200_000_000, ge=1, description="originals with more bytes get no preview made"
+    )
     link_lifetime_s: int = Field(
         900, ge=1, le=604_800, description="seconds for which a guest's links to photos work"
     )
@@ -131,6 +153,21 @@ class Settings(BaseSettings):
                 "No bucket is configured: set FACEPASS_S3_BUCKET (or run `make up`)."
             )
         return self.s3_bucket
+
+    def require_dask_scheduler(self) -> str:
+        """The address of the scheduler of a cluster that batches may be given to."""
+        if not self.dask_scheduler:
+            raise ConfigurationError(
+                "FACEPASS_TASK_RUNNER=dask needs FACEPASS_DASK_SCHEDULER, the address of the "
+                "cluster's scheduler, such as tcp://10.0.0.1:8786."
+            )
+        if not self.result_storage:
+            # Faces kept on a disk of some machine would be out of an erasure's reach.
+            raise ConfigurationError(
+                "FACEPASS_TASK_RUNNER=dask needs FACEPASS_RESULT_STORAGE, which all machines "
+                "share: run `python -m deployments.result_storage`."
+            )
+        return self.dask_scheduler
 
 
 @lru_cache(maxsize=1)

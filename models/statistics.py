@@ -6,6 +6,7 @@ from sqlalchemy import Row, text
 from sqlmodel import Session
 
 from models.tables import PhotoStatus, SyncState
+from models.webhooks import count_waiting
 
 # Every sentence of an S3 failure names S3 or AWS, and no other does: nothing else keeps its kind.
 S3_SENTENCE = "S3|AWS"
@@ -39,6 +40,7 @@ class Statistics:
     timed: int = 0  # those of completed syncs, whose seconds are known
     seconds: float = 0.0
     skipped: int = 0  # photos that a completed sync knew already
+    notices_waiting: int = 0  # of ended syncs, not delivered yet
 
     @property
     def success_ratio(self) -> float:
@@ -49,7 +51,7 @@ class Statistics:
 
 
 def read_statistics(session: Session) -> Statistics:
-    """Three aggregates, each over one table."""
+    """Four aggregates, each over one table."""
     session.execute(text(f"SET LOCAL statement_timeout = {PATIENCE_MS}"))
     counts = Statistics()
     for row in session.execute(_SYNCS, {"s3": S3_SENTENCE}):
@@ -59,6 +61,7 @@ def read_statistics(session: Session) -> Statistics:
         if status == PhotoStatus.FAILED:
             counts.failed[reason] = photos
     counts.faces = session.execute(_FACES).scalar_one()
+    counts.notices_waiting = count_waiting(session)
     return counts
 
 

@@ -117,13 +117,52 @@ def build_failure_table(photos: Sequence[Photo]) -> list[dict[str, str]]:
     ]
 
 
-def publish_failure(event_id: int, sentence: str) -> None:
-    """Say on the run's page why it failed for good."""
+def publish_change(event_name: str, result: dict[str, Any]) -> None:
+    """Put on the run's page what a change of the event's model amounts to."""
+    event_id, left = result["event_id"], result["left"]
+    rows = {
+        "Photos": result["photos"],
+        "Without a face": result["no_face"],
+        "Faces": result["faces_found"],
+        **{f"Left to the next sync ({reason})": count for reason, count in left.items()},
+    }
+    lines = [f"# {event_name}", "", f"{result['message']}.", "", "| | |", "|---|---|"]
     with _tolerate_prefect():
         create_markdown_artifact(
-            f"# The sync failed\n\n{sentence}\n\nMend that, then press Retry or start a new sync.",
+            "\n".join([*lines, *(f"| {name} | {value} |" for name, value in rows.items())]),
+            key=f"event-{event_id}-model",
+            description=f"Last change of the model of {event_name}",
+        )
+
+
+def publish_failure(event_id: int, sentence: str, what: str = "sync") -> None:
+    """Say on the run's page why it failed for good."""
+    advice = f"Mend that, then press Retry or start a new {what}."
+    with _tolerate_prefect():
+        create_markdown_artifact(
+            f"# The {what} failed\n\n{sentence}\n\n{advice}",
             key=f"event-{event_id}-failure",
         )
+
+
+def move_progress(progress_id: UUID | None, done: int, total: int) -> None:
+    """Move a bar, once a second at most, and to its end."""
+    if progress_id is None or not (done >= total or get_pace(progress_id).is_due()):
+        return
+    with _tolerate_prefect():
+        update_progress_artifact(progress_id, progress=100.0 * min(done / max(total, 1), 1.0))
+
+
+def publish_page(key: str, text: str, description: str | None = None) -> None:
+    """Put a page of Markdown on the run's page."""
+    with _tolerate_prefect():
+        create_markdown_artifact(text, key=key, description=description)
+
+
+def publish_table(key: str, rows: list[dict[str, str]], description: str) -> None:
+    """Put a table on the run's page."""
+    with _tolerate_prefect():
+        create_table_artifact(rows, key=key, description=description)
 
 
 @contextmanager

@@ -2,20 +2,14 @@
 
 import logging
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from prefect import get_run_logger, task
-from prefect.futures import PrefectFuture, wait
 from prefect.transactions import CommitMode, transaction
 
 from models.erasures import read_last_erasure
-from models.errors import (
-    FacePassError,
-    S3AccessError,
-    S3DownloadError,
-    SyncIncompleteError,
-    SyncSupersededError,
-)
+from models.errors import SyncIncompleteError
 from models.outcomes import (
     FaceRecord,
     PhotoOutcome,
@@ -27,12 +21,10 @@ from models.outcomes import (
 )
 from models.runs import remember_prefix
 from models.session import open_session
-from tasks.artifacts import report_progress
 from tasks.embed import recall_or_embed
 from tasks.erasure import forget_erased
 from tasks.faces import CHANGED, UNREACHABLE, PhotoFaces, unpack_faces
-from tasks.outage import get_outage
-from tasks.ticket import Ticket
+from tasks.ticket import Ticket, check_settings
 
 # Photos a transaction, and photos a line of the log.
 STORE_SLICE = 10
@@ -49,13 +41,13 @@ def sync_batch(number: int, ticket: Ticket) -> None:
 
     May run any number of times: what is stored is no longer pending. Raises SyncIncompleteError
     when some photos could not be fetched (the others are stored by then), S3DownloadError when
-    none could.
+    none could, ConfigurationError where this process is set up otherwise than the sync's.
     """
+    check_settings(ticket)
     for _ in range(ROUNDS):
         left = sync_pending(number, ticket)
         if not left[UNREACHABLE]:
             break
-    report_progress(ticket)
     if left[CHANGED]:
         request_another_look(ticket, left[CHANGED])
     if left[UNREACHABLE]:
@@ -72,18 +64,25 @@ def sync_pending(number: int, ticket: Ticket) -> dict[str, list[PhotoRef]]:
         photos = list_pending_photos(session, ticket.flow_run_id, number)
     if not photos:
         return left
-    # EAGER: the embeddings are in result storage before anything is stored, so that a process
-    # that dies in between computes nothing again.
-    with transaction(commit_mode=CommitMode.EAGER):
-        product = recall_or_embed(photos, ticket.pack, ticket.event_id, ticket.epoch)
-    forget_erased(ticket.event_id, erasure)
-    found = list(zip(photos, unpack_faces(product), strict=True))
+    found = list(zip(photos, find_faces(photos, ticket, erasure), strict=True))
     for i in range(0, len(found), STORE_SLICE):
         store_slice(ticket, found[i : i + STORE_SLICE], get_run_logger())
     for photo, faces in found:
         if not faces.is_final:
             left[faces.verdict].append(photo)
     return left
+
+
+def find_faces(
+    photos: list[PhotoRef], ticket: Ticket, erasure: datetime | None
+) -> list[PhotoFaces]:
+    """The photos' faces, kept in result storage; `erasure` is the event's last one before them."""
+    # EAGER: the embeddings are in result storage before anything is stored, so that a process
+    # that dies in between computes nothing again.
+    with transaction(commit_mode=CommitMode.EAGER):
+        product = recall_or_embed(photos, ticket.pack, ticket.event_id, ticket.epoch, ticket.choice)
+    forget_erased(ticket.event_id, erasure)
+    return unpack_faces(product)
 
 
 def store_slice(
@@ -95,7 +94,7 @@ def store_slice(
 
     Raises SyncSupersededError when a newer attempt has taken the event over.
     """
-    outcomes = [_build_outcome(photo, faces) for photo, faces in found if faces.is_final]
+    outcomes = [build_outcome(photo, faces) for photo, faces in found if faces.is_final]
     waiting = [photo.s3_key for photo, faces in found if not faces.is_final]
     with open_session() as session:
         check_epoch(session, ticket.event_id, ticket.epoch)
@@ -128,35 +127,8 @@ def request_another_look(ticket: Ticket, photos: Sequence[PhotoRef]) -> None:
             remember_prefix(session, ticket.flow_run_id, ticket.event_id, folder)
 
 
-def wait_for_batches(futures: Sequence[PrefectFuture[Any]], ticket: Ticket) -> list[Exception]:
-    """Wait until every batch of a window has ended; returns the errors of those that failed.
-
-    One failed batch does not stop the others. An outage of S3 does, noticed photo by photo, or by
-    a window in which S3 gave nothing at all: its error is raised, so that the next windows do not
-    meet it too.
-    """
-    wait(list(futures))
-    results = [future.result(raise_on_failure=False) for future in futures]
-    errors = [result for result in results if isinstance(result, Exception)]
-    for error in errors:
-        if isinstance(error, SyncSupersededError):
-            raise error
-        if isinstance(error, S3AccessError):
-            raise error
-    away = [error for error in errors if isinstance(error, S3DownloadError)]
-    is_outage = get_outage(ticket.event_id, ticket.epoch).is_on
-    if away and (is_outage or len(away) == len(results)):
-        raise away[0]
-    return errors
-
-
-def raise_first(errors: Sequence[Exception]) -> None:
-    """Fail the attempt with the clearest of its batches' errors, if there is any."""
-    for error in sorted(errors, key=lambda error: not isinstance(error, FacePassError)):
-        raise error
-
-
-def _build_outcome(photo: PhotoRef, faces: PhotoFaces) -> PhotoOutcome:
+def build_outcome(photo: PhotoRef, faces: PhotoFaces) -> PhotoOutcome:
+    """What to store of a photo that has an outcome."""
     if faces.faces is None:
         return PhotoOutcome(photo.s3_key, (), faces.reason)
     detected = faces.faces

@@ -19,11 +19,14 @@ from models.errors import (
     PhotoUnavailableError,
     S3AccessError,
     S3DownloadError,
+    S3OutageError,
 )
 from models.outcomes import PhotoRef
+from models.packs import USUAL_CHOICE, PackChoice
 from models.settings import get_settings
 from models.tables import PhotoReason
-from tasks.engine import FaceEngine, get_engine
+from tasks.engine import FaceEngine
+from tasks.engines import get_engine
 from tasks.faces import CHANGED, UNREACHABLE, DetectedFaces, PhotoFaces, pack_faces
 from tasks.outage import Outage, get_outage
 from tasks.photos import BgrImage, decode_photo
@@ -64,13 +67,15 @@ def embed_photos(
 ) -> bytes:
     """Read, decode, detect, align and embed; the faces as `pack_faces` lays them out.
 
-    Raises S3DownloadError when S3 gave none of the photos, S3AccessError when it denied all,
-    FaceEngineError when the models fail on a plain picture too.
+    Raises S3DownloadError when S3 gave none of the photos (S3OutageError where it is not asked
+    any more), S3AccessError when it denied all, FaceEngineError when the models fail on a plain
+    picture too.
     """
     readers = [partial(_read_photo, bucket, photo, outage, engine.budget) for photo in photos]
     faces = [_judge(found) for found in engine.embed_all(readers, customer)]
     if faces and all(photo.verdict == UNREACHABLE for photo in faces):
-        raise S3DownloadError("S3 unreachable: none of a batch's photos could be read.")
+        kind = S3OutageError if outage.is_on else S3DownloadError
+        raise kind("S3 unreachable: none of a batch's photos could be read.")
     if len(faces) > 1 and all(photo.verdict == PhotoReason.FORBIDDEN for photo in faces):
         raise S3AccessError(
             "S3 lists the photos and denies reading them: allow s3:GetObject on the bucket."
@@ -110,16 +115,30 @@ NO_FACE = PhotoReason.NO_FACE_DETECTED.value
     cache_key_fn=_key_of_call,
     cache_expiration=CACHE_LIFETIME,
 )
-def process_face_embedding(photos: list[PhotoRef], pack: str, event_id: int, attempt: int) -> bytes:
+def process_face_embedding(
+    photos: list[PhotoRef],
+    pack: str,
+    event_id: int,
+    attempt: int,
+    choice: PackChoice = USUAL_CHOICE,
+) -> bytes:
     """Faces of a batch of previews, from result storage where they are there already.
 
-    `attempt` (the event's epoch) is no part of the key: it tells outages of S3 apart.
+    `attempt` (the event's epoch) is no part of the key: it tells outages of S3 apart. Nor is
+    `choice`, by which this process finds `pack`.
     """
     outage = get_outage(event_id, attempt)
-    return embed_photos(photos, get_bucket(), get_engine(pack), outage, customer=event_id)
+    engine = get_engine(pack, choice.model_pack, choice.det_size)
+    return embed_photos(photos, get_bucket(), engine, outage, customer=event_id)
 
 
-def recall_or_embed(photos: list[PhotoRef], pack: str, event_id: int, attempt: int) -> bytes:
+def recall_or_embed(
+    photos: list[PhotoRef],
+    pack: str,
+    event_id: int,
+    attempt: int,
+    choice: PackChoice = USUAL_CHOICE,
+) -> bytes:
     """The task's product, looked up and kept where the settings say.
 
     Asked for at the call, not in the decorator: importing this module must not need a server.
@@ -127,7 +146,7 @@ def recall_or_embed(photos: list[PhotoRef], pack: str, event_id: int, attempt: i
     """
     storage = open_result_storage()
     if storage is None:
-        return process_face_embedding(photos, pack, event_id, attempt)
+        return process_face_embedding(photos, pack, event_id, attempt, choice)
     return process_face_embedding.with_options(result_storage=storage)(
-        photos, pack, event_id, attempt
+        photos, pack, event_id, attempt, choice
     )

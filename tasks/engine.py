@@ -1,24 +1,22 @@
-"""The face engine: photos in, faces out. No Prefect, no SQL; one engine a process."""
+"""The face engine: photos in, faces out. No Prefect, no SQL."""
 
 import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from models.errors import FacePassError, ModelPackError
-from models.settings import get_settings
+from models.errors import FacePassError
 from tasks.cores import count_cores
 from tasks.engine_errors import forget_frames, judge_failure
 from tasks.faces import DetectedFaces
 from tasks.fair_queue import FairQueue
 from tasks.native_memory import return_large_blocks
 from tasks.pack_loading import load_analysis
-from tasks.packs import ModelPack, resolve_pack
+from tasks.packs import ModelPack
 from tasks.photos import BgrImage
 from tasks.pixel_budget import PixelBudget
 
@@ -41,8 +39,20 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 NO_DETECTIONS = (np.zeros((0, 5), np.float32), np.zeros((0, 5, 2), np.float32))
 
 
+class SharedLimits:
+    """What all engines of a process have together: cores, and pixels in memory.
+
+    A reader reserves pixels before it decodes; what it held is free again once its photo is done.
+    """
+
+    def __init__(self, cores: int) -> None:
+        """cores: photos computed at a time."""
+        self.computing = threading.Semaphore(cores)
+        self.budget = PixelBudget(PIXELS_AT_A_TIME)
+
+
 class FaceEngine:
-    """InsightFace's detector and recogniser, shared by all threads of this process.
+    """A pack's detector and recogniser, shared by all threads of this process.
 
     Each thread carries one photo all the way: fetch, decode, then compute. As many compute at a
     time as there are cores (the sessions are single-threaded), the others wait for S3 meanwhile.
@@ -50,20 +60,27 @@ class FaceEngine:
     Batches of one run follow each other without a gap; several runs get a photo each in turn.
     """
 
-    def __init__(self, pack: ModelPack, inference: str, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        pack: ModelPack,
+        inference: str,
+        threads: int | None = None,
+        limits: SharedLimits | None = None,
+    ) -> None:
         """Load the pack (seconds, and its size in memory). Raises ModelPackError.
 
         threads: photos computed at a time; None means one for each core this process may use.
+        limits: of engines beside this one; None for an engine that is alone.
         """
         cores = threads or count_cores()
+        limits = limits or SharedLimits(cores)
         return_large_blocks()
-        analysis: Any = load_analysis(pack, inference, cores)
+        analysis: Any = load_analysis(pack, inference, cores, pack.det_size)
         self.pack = pack
         self._detector = analysis.models["detection"]
         self._recogniser = analysis.models["recognition"]
-        self._computing = threading.Semaphore(cores)
-        # A reader reserves before it decodes; what it held is free again once its photo is done.
-        self.budget = PixelBudget(PIXELS_AT_A_TIME)
+        self._computing = limits.computing
+        self.budget = limits.budget
         self._threads = ThreadPoolExecutor(cores + FETCH_THREADS, thread_name_prefix="engine")
         self._waiting: FairQueue[tuple[PhotoReader, Future[PhotoResult]]] = FairQueue()
 
@@ -164,33 +181,3 @@ class FaceEngine:
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         units: Floats = (vectors / np.maximum(lengths, SHORTEST_VECTOR)).astype(np.float32)
         return units
-
-
-_LOADING = threading.Lock()
-
-
-def get_own_engine() -> FaceEngine:
-    """This process's engine, for the pack its settings name; loaded once. Raises ModelPackError."""
-    with _LOADING:
-        return _load_engine()
-
-
-def get_engine(pack_identity: str) -> FaceEngine:
-    """This process's engine for a pack; loaded once, however many threads ask for it.
-
-    Raises ModelPackError when this machine's settings name another pack.
-    """
-    engine = get_own_engine()
-    if engine.pack.identity != pack_identity:
-        raise ModelPackError(
-            f"This worker runs the model pack {engine.pack.identity}, the sync was planned for "
-            f"{pack_identity}: give all workers the same FACEPASS_MODEL_PACK and "
-            "FACEPASS_INFERENCE."
-        )
-    return engine
-
-
-@lru_cache(maxsize=1)
-def _load_engine() -> FaceEngine:
-    settings = get_settings()
-    return FaceEngine(resolve_pack(settings), settings.inference, settings.engine_threads)

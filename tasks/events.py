@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from prefect import task
 
-from models.events import list_active_events
+from models.events import list_active_events, read_event
 from models.prefixes import build_run_name, default_prefix
 from models.session import open_session
 
@@ -28,3 +28,12 @@ def list_resync_targets() -> list[ResyncTarget]:
         ResyncTarget(event_id, prefix, build_run_name(name, prefix))
         for event_id, name, prefix in targets
     ]
+
+
+@task(name="list_waiting_sync", persist_result=False)
+def list_waiting_sync(event_id: int) -> list[ResyncTarget]:
+    """The sync that was asked for while the event was held, if any; it looks at all requests."""
+    with open_session() as session:
+        event = read_event(session, event_id)
+        prefixes, name = event.pending_prefixes[:1], event.name
+    return [ResyncTarget(event_id, prefix, build_run_name(name, prefix)) for prefix in prefixes]

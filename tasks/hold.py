@@ -1,4 +1,4 @@
-"""Holding an event for a sync: who may, what is recorded, and how the sync ends.
+"""Holding an event for a sync, or for a change of its model: who may, and how it ends.
 
 The advisory lock keeps two syncs of an event apart; the epoch, raised by every attempt, keeps an
 attempt that only seems dead from storing anything after a newer one has begun.
@@ -24,8 +24,9 @@ from models.errors import (
 )
 from models.events import read_event
 from models.outcomes import check_epoch
-from models.packs import register_pack
-from models.prefixes import check_prefix
+from models.packs import PackChoice, register_pack
+from models.prefixes import check_prefix, event_folder
+from models.profiles import ProfileName
 from models.runs import (
     announce_attempt,
     end_run,
@@ -34,7 +35,7 @@ from models.runs import (
     raise_epoch,
     start_attempt,
 )
-from models.session import open_event_lock, open_session
+from models.session import EventLock, open_event_lock, open_session
 from models.settings import get_settings
 from models.tables import SyncState, utc_now
 from tasks.artifacts import publish_failure, start_progress
@@ -42,8 +43,8 @@ from tasks.console import outlive_worker
 from tasks.heartbeat import start_heartbeat, stop_heartbeat
 from tasks.leftovers import end_lost_tasks
 from tasks.packs import ModelPack, describe_pack, resolve_pack
-from tasks.ticket import HeldSync, Ticket
-from tasks.turns import wait_for_turn
+from tasks.ticket import HeldSync, PackChange, Ticket, read_common_settings
+from tasks.turns import wait_for_turn, wait_until_free
 
 SYNC_RETRIES = 3
 TAKEN_OVER = "The process of this sync died; a newer sync has taken the event over."
@@ -58,8 +59,32 @@ def hold_event(event_id: int, s3_prefix: str) -> Iterator[HeldSync]:
     Errors that no retry heals end the sync quietly as failed; others are recorded and raised, so
     that Prefect tries again.
     """
+    with _hold(HeldSync(_read_run_id(), event_id, s3_prefix)) as sync:
+        yield sync
+
+
+@contextmanager
+def hold_for_change(
+    event_id: int, model_pack: str | None, profile: str | None
+) -> Iterator[HeldSync]:
+    """Hold the event as a sync does, to find its faces by another pack or profile from now on.
+
+    Syncs that are asked for meanwhile wait until it is over.
+    """
+    change = PackChange(model_pack, ProfileName(profile) if profile else None)
+    # No sync has this prefix, which is above every previews' folder.
+    prefix = event_folder(event_id)
+    with _hold(HeldSync(_read_run_id(), event_id, prefix, change=change)) as sync:
+        yield sync
+
+
+def _read_run_id() -> UUID:
+    return UUID(str(flow_run.get_id()))
+
+
+@contextmanager
+def _hold(sync: HeldSync) -> Iterator[HeldSync]:
     outlive_worker()
-    sync = HeldSync(UUID(str(flow_run.get_id())), event_id, s3_prefix)
     with ExitStack() as stack:
         with _record_errors(sync):
             _begin(sync, stack)
@@ -70,7 +95,7 @@ def hold_event(event_id: int, s3_prefix: str) -> Iterator[HeldSync]:
 
 
 def _begin(sync: HeldSync, stack: ExitStack) -> None:
-    prefix = check_prefix(sync.s3_prefix, sync.event_id)
+    prefix = sync.s3_prefix if sync.change else check_prefix(sync.s3_prefix, sync.event_id)
     with open_session() as session:
         name = read_event(session, sync.event_id).name
         is_wanted = announce_attempt(
@@ -80,14 +105,12 @@ def _begin(sync: HeldSync, stack: ExitStack) -> None:
         raise EventErasedError
     # From here on somebody answers for this run, however long the pack takes to arrive.
     start_heartbeat(sync.flow_run_id)
-    pack = resolve_pack(get_settings())
-    get_run_logger().info(describe_pack(pack))
-    lock = stack.enter_context(open_event_lock(sync.event_id))
-    holder = wait_for_turn(lock, sync.flow_run_id, sync.event_id, prefix)
-    if holder is not None:
-        message = f"Event {sync.event_id} is being synced by run {holder}, which does this too."
-        sync.end(SyncState.SKIPPED, message, holder)
+    _find_pack(sync)
+    if not _take_turn(sync, stack.enter_context(open_event_lock(sync.event_id)), prefix):
         return
+    # Again: its model may have been changed until now.
+    choice, pack = _find_pack(sync)
+    get_run_logger().info(describe_pack(pack))
     epoch, pack_id = _take_over(sync, pack)
     if flow_run.get_run_count() > 1:
         end_lost_tasks(sync.flow_run_id)
@@ -99,8 +122,30 @@ def _begin(sync: HeldSync, stack: ExitStack) -> None:
         epoch=epoch,
         pack_id=pack_id,
         pack=pack.identity,
+        choice=choice,
         progress_id=start_progress(name),
+        common_settings=read_common_settings(),
     )
+
+
+def _find_pack(sync: HeldSync) -> tuple[PackChoice, ModelPack]:
+    with open_session() as session:
+        choice = sync.choose_pack(read_event(session, sync.event_id))
+    return choice, resolve_pack(get_settings(), choice.model_pack, choice.det_size)
+
+
+def _take_turn(sync: HeldSync, lock: EventLock, prefix: str) -> bool:
+    """Whether the event is this run's; if not, the run has ended as skipped."""
+    if sync.change:
+        holder = wait_until_free(lock, sync.flow_run_id, sync.event_id)
+        advice = "start this again when that has ended"
+    else:
+        holder = wait_for_turn(lock, sync.flow_run_id, sync.event_id, prefix)
+        advice = "which does this too"
+    if holder is not None:
+        message = f"Event {sync.event_id} is being synced by run {holder}: {advice}."
+        sync.end(SyncState.SKIPPED, message, holder)
+    return holder is None
 
 
 def _take_over(sync: HeldSync, pack: ModelPack) -> tuple[int, int]:
@@ -121,13 +166,12 @@ def _record_errors(sync: HeldSync) -> Iterator[None]:
         yield
     except EventErasedError as error:
         # An erasure has ended the record of a sync that was under way: as cancelled.
-        began = sync.ticket_or_none is not None
-        sync.end(SyncState.CANCELLED if began else SyncState.SKIPPED, str(error))
+        sync.end(SyncState.CANCELLED if sync.began else SyncState.SKIPPED, str(error))
     except SyncSupersededError as error:
         sync.end(SyncState.SKIPPED, str(error))
     except FINAL_ERRORS as error:
         sync.end(SyncState.FAILED, str(error))
-        publish_failure(sync.event_id, str(error))
+        publish_failure(sync.event_id, str(error), sync.word)
     except Exception as error:
         _record_failure(sync, error)
         raise
@@ -143,7 +187,7 @@ def _record_failure(sync: HeldSync, error: Exception) -> None:
         with open_session() as session:
             if is_last:
                 end_run(session, sync.flow_run_id, SyncState.FAILED, detail=sentence)
-                publish_failure(sync.event_id, sentence)
+                publish_failure(sync.event_id, sentence, sync.word)
             else:
                 mark_retrying(session, sync.flow_run_id, detail=sentence, next_try_at=next_try_at)
     except DatabaseUnavailableError:

@@ -7,7 +7,7 @@ from prefect.runtime import flow_run
 
 from models.errors import FacePassError
 from models.events import read_event
-from models.prefixes import build_run_name
+from models.prefixes import build_previews_name, build_run_name
 from models.session import open_session
 
 
@@ -20,6 +20,16 @@ def name_sync_run() -> str:
             return build_run_name(read_event(session, event_id).name, s3_prefix)
     except FacePassError:
         return build_run_name(f"event {event_id}", s3_prefix)
+
+
+def name_previews_run() -> str:
+    """The same for a run that makes an event's previews."""
+    event_id = flow_run.get_parameters()["event_id"]
+    try:
+        with open_session() as session:
+            return build_previews_name(read_event(session, event_id).name)
+    except FacePassError:
+        return build_previews_name(f"event {event_id}")
 
 
 def tag_event(event_id: int) -> AbstractContextManager[object]:

@@ -16,16 +16,19 @@ def free_batch_axis(model: onnx.ModelProto) -> None:
         value.type.tensor_type.shape.dim[0].dim_param = "N"
 
 
-def adapt_yunet(model: onnx.ModelProto) -> None:
+def adapt_yunet(model: onnx.ModelProto, side: int) -> None:
     """Give YuNet the contract of InsightFace's SCRFD class, in place.
 
-    In: RGB 0..255, (1, 3, 640, 640). Out, for strides 8, 16, 32 with n cells: scores (2n, 1),
-    boxes (2n, 4) as distances left, top, right, bottom from the cell's corner, landmarks (2n, 10);
-    distances in units of the stride; rows 2i and 2i + 1 are the two anchors SCRFD has a cell.
+    In: RGB 0..255, (1, 3, side, side), side a multiple of 32 pixels. Out, for strides 8, 16, 32
+    with n cells: scores (2n, 1), boxes (2n, 4) as distances left, top, right, bottom from the
+    cell's corner, landmarks (2n, 10); distances in units of the stride; rows 2i and 2i + 1 are the
+    two anchors SCRFD has a cell.
     Source: FaceDetectorYN's post-processing in OpenCV, SCRFD.forward in InsightFace.
     """
     _swap_input_channels(model)
-    cells = {stride: (640 // stride) ** 2 for stride in (8, 16, 32)}
+    for axis in model.graph.input[0].type.tensor_type.shape.dim[2:]:
+        axis.dim_value = side
+    cells = {stride: (side // stride) ** 2 for stride in (8, 16, 32)}
     _add_constant(model, "half", np.array(0.5, np.float32))
     outputs = [_add_scores(model, stride, n) for stride, n in cells.items()]
     outputs += [_add_boxes(model, stride, n) for stride, n in cells.items()]

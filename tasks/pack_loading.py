@@ -13,7 +13,7 @@ from tasks.pack_folder import shorten_error
 from tasks.packs import ModelPack
 
 NEEDED_MODULES = ("detection", "recognition")
-DETECTION_SIDE = 640  # pixels; photos are letterboxed to a square of it
+DETECTION_SIDE = 640  # pixels; photos are letterboxed to a square of it where nothing else is told
 
 
 class FaceAnalysis(Protocol):
@@ -27,15 +27,18 @@ class FaceAnalysis(Protocol):
         ...
 
 
-def load_analysis(pack: ModelPack, inference: str, threads: int = 1) -> FaceAnalysis:
+def load_analysis(
+    pack: ModelPack, inference: str, threads: int = 1, det_size: int = DETECTION_SIDE
+) -> FaceAnalysis:
     """Load the pack's detector and recogniser with InsightFace.
 
     inference: as FACEPASS_INFERENCE; threads: how many will use it at a time. Detection runs once,
-    letterboxed to 640x640. Raises ModelPackError.
+    letterboxed to a square of det_size pixels; opencv_zoo's, to what the pack was built for.
+    Raises ModelPackError.
     """
     providers = _choose_providers(inference)
     try:
-        analysis = _open_analysis(pack, providers)
+        analysis = _open_analysis(pack, providers, det_size)
     except Exception as error:  # InsightFace, onnxruntime and protobuf share no base class
         raise ModelPackError(
             f"Model pack {pack.name} in {pack.folder} could not be loaded "
@@ -48,19 +51,25 @@ def load_analysis(pack: ModelPack, inference: str, threads: int = 1) -> FaceAnal
             f"Model pack {pack.name} in {pack.folder} has no {' and no '.join(missing)} model: "
             "set FACEPASS_MODEL_PACK to a pack with both."
         )
+    side = analysis.models["detection"].input_size[0]
+    if side != det_size != DETECTION_SIDE:
+        raise ModelPackError(
+            f"Model pack {pack.name} looks for faces in {side} pixels and no others: give its "
+            "events the profile standard, or another model pack."
+        )
     # onnxruntime falls back to the CPU without an error when CUDA's libraries do not load.
     active = [model.session.get_providers()[0] for model in analysis.models.values()]
     if any(name != providers[0] for name in active):
         raise _refuse_cuda()
     if inference in PRECISIONS:
-        _move_to_openvino(analysis, inference, threads)
+        _move_to_openvino(analysis, inference, threads, det_size)
     return analysis
 
 
-def _move_to_openvino(analysis: FaceAnalysis, inference: str, threads: int) -> None:
+def _move_to_openvino(analysis: FaceAnalysis, inference: str, threads: int, det_size: int) -> None:
     """Have OpenVINO run what InsightFace has checked and configured."""
     for name, model in analysis.models.items():
-        side = DETECTION_SIDE if name == "detection" else model.input_size[0]
+        side = det_size if name == "detection" else model.input_size[0]
         model.session = OpenVinoSession(Path(model.model_file), inference, threads, side)
         # Else InsightFace opens onnxruntime's session for the size, if the detector takes any.
         model.static_shape_sessions = False
@@ -83,7 +92,7 @@ def _refuse_cuda() -> ModelPackError:
     )
 
 
-def _open_analysis(pack: ModelPack, providers: list[str]) -> FaceAnalysis:
+def _open_analysis(pack: ModelPack, providers: list[str], det_size: int) -> FaceAnalysis:
     import onnxruntime
     from insightface import app
 
@@ -104,7 +113,7 @@ def _open_analysis(pack: ModelPack, providers: list[str]) -> FaceAnalysis:
     on_cpu = providers[0] == "CPUExecutionProvider"
     analysis.prepare(
         ctx_id=-1 if on_cpu else 0,
-        det_size=(DETECTION_SIDE, DETECTION_SIDE),
+        det_size=(det_size, det_size),
         det_thresh=pack.detection_threshold,
     )
     opened: FaceAnalysis = analysis

@@ -6,6 +6,7 @@ compared, so a pack is known by name and content (`ModelPack.identity`), not by 
 
 import os
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from models.errors import ModelPackError
@@ -33,13 +34,15 @@ DEFAULT_DETECTION_THRESHOLD = 0.5
 # Backends whose vectors differ from onnxruntime's by more than rounding (`make gate` shows it):
 # vectors of two precisions are kept apart like those of two packs.
 COARSE_PRECISIONS = {"openvino-bf16": "bf16"}
+USUAL_DET_SIZE = 640  # pixels: the side of the square in which faces are looked for
 
 
 @dataclass(frozen=True)
 class ModelPack:
     """A pack on disk. `digest`: SHA-256 over its models; `detection_threshold`: 0..1.
 
-    `precision` is named where it changes vectors by more than rounding.
+    `precision` is named where it changes vectors by more than rounding; `det_size`, in pixels, is
+    part of what the pack is: at another size it finds other faces in the same photo.
     """
 
     name: str
@@ -48,32 +51,53 @@ class ModelPack:
     licence: str
     detection_threshold: float
     precision: str = ""
+    det_size: int = USUAL_DET_SIZE
 
     @property
     def identity(self) -> str:
         """Name and content in one word: packs with the same identity give the same vectors."""
-        return f"{self.name}@{self.digest[:16]}{self.precision and f'+{self.precision}'}"
+        precision = self.precision and f"+{self.precision}"
+        size = f"+det{self.det_size}" if self.det_size != USUAL_DET_SIZE else ""
+        return f"{self.name}@{self.digest[:16]}{precision}{size}"
 
 
-def resolve_pack(settings: Settings) -> ModelPack:
-    """The pack that the settings name, fetched or built under `model_root` when it is not there.
+def resolve_pack(
+    settings: Settings, model_pack: str | None = None, det_size: int = USUAL_DET_SIZE
+) -> ModelPack:
+    """A pack, or the one that the settings name; fetched or built when it is not there.
 
-    `model_pack` is a folder, `opencv_zoo`, or a name InsightFace downloads. Raises ModelPackError.
+    `model_pack` is a folder, `opencv_zoo`, a name InsightFace downloads, or that of a folder beside
+    those, under `model_root`. Raises ModelPackError.
     """
-    pack = _find_pack(settings.model_pack, settings.model_root.expanduser().resolve() / "models")
-    return replace(pack, precision=COARSE_PRECISIONS.get(settings.inference, ""))
+    root = settings.model_root.expanduser().resolve() / "models"
+    pack = _find_pack(model_pack or settings.model_pack, root, det_size)
+    precision = COARSE_PRECISIONS.get(settings.inference, "")
+    return replace(pack, precision=precision, det_size=det_size)
 
 
-def _find_pack(wanted: str, root: Path) -> ModelPack:
+def is_pack_known(settings: Settings, name: str) -> bool:
+    """Whether a name, not a path, is one that `resolve_pack` can bring; nothing is fetched."""
+    root = settings.model_root.expanduser() / "models"
+    folders = {folder.name for folder in root.glob("*") if find_models(folder) is not None}
+    return name in {OPENCV_ZOO, *INSIGHTFACE_PACKS} | folders
+
+
+def _find_pack(wanted: str, root: Path, det_size: int) -> ModelPack:
     if "/" in wanted or os.sep in wanted or Path(wanted).is_dir():
         return _read_pack(Path(wanted).expanduser().resolve())
     if wanted == OPENCV_ZOO:
-        return _read_pack(install_pack(wanted, root, is_zoo_built, build_zoo))
+        # Its detector's file is made for one size.
+        folder = wanted if det_size == USUAL_DET_SIZE else f"{wanted}-{det_size}"
+        fill = partial(build_zoo, det_size=det_size)
+        return _read_pack(install_pack(folder, root, is_zoo_built, fill))
     if wanted in INSIGHTFACE_PACKS:
         return _read_pack(install_pack(wanted, root, is_downloaded, download_pack))
+    if find_models(root / wanted) is not None:
+        return _read_pack(root / wanted)
+    names = ", ".join((OPENCV_ZOO, *INSIGHTFACE_PACKS))
     raise ModelPackError(
-        f"Model pack {wanted} is unknown: set FACEPASS_MODEL_PACK to a folder that holds a pack, "
-        f"or to one of {', '.join((OPENCV_ZOO, *INSIGHTFACE_PACKS))}."
+        f"Model pack {wanted} is unknown: put its folder into {root}, or set FACEPASS_MODEL_PACK "
+        f"to a folder that holds a pack, or to one of {names}."
     )
 
 

@@ -19,9 +19,6 @@ from models.tallies import Tally, merge_tallies, widen_prefix
 from tasks.storage import Bucket, get_bucket, list_s3_keys, list_s3_objects
 from tasks.ticket import Ticket
 
-# Batches in flight before the next ones are handed out: bounds what a run keeps in memory.
-WINDOW = 20
-
 
 @task(name="plan_sync", task_run_name="plan {ticket.s3_prefix}", persist_result=False)
 def plan_sync(ticket: Ticket) -> list[list[int]]:
@@ -52,8 +49,7 @@ def cut_windows(batches: list[int]) -> list[list[int]]:
     Beside a large one its few photos would wait among those, and its faces be seen late.
     """
     alone = 1 if batches[:1] == [0] else 0
-    starts = range(alone, len(batches), WINDOW)
-    return [batches[:alone]] * alone + [batches[i : i + WINDOW] for i in starts]
+    return [window for window in (batches[:alone], batches[alone:]) if window]
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """What a sync amounts to: the guide's statistics, and the run's last state in Prefect."""
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -97,14 +98,16 @@ def name_completion(result: dict[str, Any]) -> str:
     return f"Completed: {', '.join(counts)}"
 
 
-def build_final_state(sync: HeldSync) -> State[Any]:
-    """The state in which Prefect shows a sync that is over.
+def build_final_state(
+    sync: HeldSync, name_result: Callable[[dict[str, Any]], str] = name_completion
+) -> State[Any]:
+    """The state in which Prefect shows a sync that is over; `name_result` names a completed one's.
 
     A sync that no retry heals must not end as Failed: Prefect retries every Failed flow run that
     has retries left. Crashed is not retried, and its name says what it is.
     """
     if sync.result is not None:
-        name = name_completion(sync.result)
+        name = name_result(sync.result)
         return Completed(name=name, message=sync.message, data=sync.result)
     if sync.state is SyncState.SKIPPED:
         return Completed(name="Skipped", message=sync.message, data=None)

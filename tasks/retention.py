@@ -1,4 +1,4 @@
-"""Erasing as Prefect runs it: an event on demand, what is old enough every night."""
+"""Erasing as Prefect runs it: an event on demand, what is old enough every night; old notices."""
 
 from datetime import datetime, timedelta
 
@@ -8,12 +8,15 @@ from models.erasures import list_erasures, list_expired_events
 from models.session import open_session
 from models.settings import get_settings
 from models.tables import utc_now
+from models.webhooks import delete_old_notices
 from tasks.embed import CACHE_LIFETIME
 from tasks.erasure import ErasureReceipt, erase_event_faces
 from tasks.prune import delete_event_results
 
 # A batch has kept its result this long after the erasure that it did not see, or never will.
 STRAGGLER_TIME = timedelta(hours=1)
+# Long enough to look up what a receiver says it never got; a notice is given up long before.
+NOTICE_LIFETIME = timedelta(days=7)
 
 
 @task(
@@ -65,4 +68,13 @@ def prune_erased() -> int:
     for event_id, erased_at in erasures:
         deleted += delete_event_results(event_id, erased_at + STRAGGLER_TIME)["deleted"]
     get_run_logger().info("Pruned %d results of erased faces", deleted)
+    return deleted
+
+
+@task(name="prune_notices", persist_result=False)
+def prune_notices() -> int:
+    """Delete old notices of ended syncs, whatever became of them; how many there were."""
+    with open_session() as session:
+        deleted = delete_old_notices(session, NOTICE_LIFETIME)
+    get_run_logger().info("Pruned %d old notices", deleted)
     return deleted

@@ -12,7 +12,13 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 
-from models.errors import FacePassError, PhotoUnavailableError, S3AccessError, S3DownloadError
+from models.errors import (
+    FacePassError,
+    PhotoChangedError,
+    PhotoUnavailableError,
+    S3AccessError,
+    S3DownloadError,
+)
 from models.tables import PhotoReason
 
 # What no second try heals. Everything else that is not about one key is S3 failing.
@@ -70,6 +76,28 @@ def map_object_errors(bucket: str) -> Iterator[None]:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if is_about_key(status, error.response.get("Error", {}).get("Code", "")):
             raise PhotoUnavailableError(KEY_REASONS.get(status, UNREADABLE)) from error
+        raise explain_s3_error(error, bucket) from error
+    except BotoCoreError as error:
+        raise explain_s3_error(error, bucket) from error
+
+
+@contextmanager
+def map_write_errors(bucket: str) -> Iterator[None]:
+    """Raise boto3's errors about a write as S3's own; PhotoChangedError where its condition fails.
+
+    412: the condition; 409: another write at the same time; 404: what was to be replaced is gone.
+    """
+    try:
+        yield
+    except ClientError as error:
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        code = error.response.get("Error", {}).get("Code", "")
+        if status in {PRECONDITION_FAILED, 409} or (status == 404 and code != "NoSuchBucket"):
+            raise PhotoChangedError("The object was written by somebody else.") from error
+        if code in {"AccessDenied", "403"}:
+            raise S3AccessError(
+                f"S3 denies writing: allow s3:PutObject on the bucket {bucket}."
+            ) from error
         raise explain_s3_error(error, bucket) from error
     except BotoCoreError as error:
         raise explain_s3_error(error, bucket) from error

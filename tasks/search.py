@@ -6,9 +6,12 @@ The API imports this when the first search comes: it loads the face engine.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from models.errors import SelfieError
+from models.errors import InvalidCursorError, SelfieError
+from models.events import read_event
+from models.packs import PackChoice, choose_pack
 from models.prefixes import derive_original_key
 from models.search import (
+    NO_PACK,
     FaceQuery,
     FoundPhoto,
     Place,
@@ -17,10 +20,11 @@ from models.search import (
     has_foreign_faces,
 )
 from models.selfies import SelfieCode, SelfieFace
-from models.session import open_session
+from models.session import open_session, open_snapshot
 from models.settings import get_settings
-from tasks.engine import get_own_engine
+from tasks.engines import get_own_engine
 from tasks.links import LinkSigner, get_link_signer
+from tasks.packs import USUAL_DET_SIZE, resolve_pack
 from tasks.selfie import Selfie, read_selfie
 from tasks.thresholds import Purpose, read_threshold
 
@@ -28,15 +32,19 @@ NEEDS_SYNC = (
     "This event's faces were found by another model and cannot be compared: "
     "the photographer must sync the event again."
 )
+MODEL_CHANGED = "The event's model was changed meanwhile: ask for the first page again."
+# Looks at the event before a search gives up on one whose model changes with each of them.
+TRIES = 3
 
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """What is looked for. `face` chooses one of the selfie's, 0 being the largest."""
+    """What is looked for, by which pack. `face` chooses one of the selfie's, 0 the largest."""
 
     event_id: int
     selfie: bytes
     limit: int
+    choice: PackChoice
     after: Place | None = None
     min_similarity: float | None = None
     face: int | None = None
@@ -64,13 +72,40 @@ class SearchResult:
 
 
 def search_faces(request: SearchRequest) -> SearchResult:
-    """Find the photos. Raises SelfieError, also where the event has faces of another pack."""
-    engine, settings = get_own_engine(), get_settings()
+    """Find the photos. Raises SelfieError, also where the event has faces of another pack.
+
+    The selfie is read by the event's pack. Should that be changed meanwhile, all begins anew: no
+    answer has vectors of two packs, or photos of before and after.
+    """
+    choice = request.choice
+    for _ in range(TRIES):
+        result = _search_by(choice, request)
+        if result is not None:
+            return result
+        with open_session() as session:
+            choice = choose_pack(read_event(session, request.event_id))
+    raise SelfieError(NEEDS_SYNC, SelfieCode.NEEDS_SYNC)
+
+
+def _search_by(choice: PackChoice, request: SearchRequest) -> SearchResult | None:
+    """The result; None when the event's faces are not found by `choice` any more.
+
+    A selfie is always looked at in the usual size, which is what close_ups.py is made for: the
+    size decides which faces are found, their vectors come from the same recogniser.
+    """
+    settings = get_settings()
+    engine = get_own_engine(choice.model_pack)
+    identity = engine.pack.identity
+    if choice.det_size != USUAL_DET_SIZE:
+        identity = resolve_pack(settings, choice.model_pack, choice.det_size).identity
     selfie = read_selfie(request.selfie, engine, settings.max_pixels, request.face)
     lowest = request.min_similarity
     if lowest is None:
         lowest = read_threshold(engine.pack.name, Purpose.SEARCH)
-    photos = _find(request, selfie, engine.pack.identity, lowest)
+    found = _find(request, selfie, choice, identity, lowest)
+    if found is None:
+        return None
+    photos, pack_id = found
     page = photos[: request.limit]
     surely = read_threshold(engine.pack.name, Purpose.SURELY)
     signer = get_link_signer()
@@ -80,22 +115,30 @@ def search_faces(request: SearchRequest) -> SearchResult:
         face=selfie.face,
         min_similarity=lowest,
         surely=surely,
-        next_place=Place(page[-1].distance, page[-1].photo_id) if more else None,
+        next_place=Place(page[-1].distance, page[-1].photo_id, pack_id) if more else None,
     )
 
 
 def _find(
-    request: SearchRequest, selfie: Selfie, identity: str, lowest: float
-) -> Sequence[FoundPhoto]:
-    """The page, and one photo more where there is one."""
-    with open_session() as session:
+    request: SearchRequest, selfie: Selfie, choice: PackChoice, identity: str, lowest: float
+) -> tuple[Sequence[FoundPhoto], int] | None:
+    """The page and one photo more where there is one, and the number of the pack that found them.
+
+    None when the event has another pack by now. Raises InvalidCursorError for a page of another's.
+    """
+    with open_snapshot() as session:
+        if choose_pack(read_event(session, request.event_id)) != choice:
+            return None
         pack_id = find_pack_id(session, identity)
         if has_foreign_faces(session, request.event_id, pack_id):
             raise SelfieError(NEEDS_SYNC, SelfieCode.NEEDS_SYNC, (selfie.face,))
         if pack_id is None:
-            return []
+            return [], NO_PACK
+        if request.after is not None and request.after.pack_id != pack_id:
+            raise InvalidCursorError(MODEL_CHANGED)
         query = FaceQuery(request.event_id, pack_id, selfie.embedding, lowest)
-        return find_photos(session, query, after=request.after, limit=request.limit + 1)
+        photos = find_photos(session, query, after=request.after, limit=request.limit + 1)
+    return photos, pack_id
 
 
 def _build_match(photo: FoundPhoto, event_id: int, surely: float, signer: LinkSigner) -> Match:

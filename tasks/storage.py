@@ -12,10 +12,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-)
+from botocore.exceptions import BotoCoreError, ClientError
 
 from models.errors import (
     ConfigurationError,
@@ -71,7 +68,10 @@ class Bucket:
                 if not {"KeyCount", "Name"} & page.keys():
                     raise S3AccessError(NOT_S3)  # a page of something else, read as no keys
                 kept = [
-                    ListedPreview(item["Key"], item["ETag"].strip('"'), item["Size"])
+                    ListedPreview(
+                        *(item["Key"], item["ETag"].strip('"'), item["Size"]),
+                        modified=item.get("LastModified"),
+                    )
                     for item in page.get("Contents", [])
                     if is_storable(item["Key"])
                 ]
@@ -174,6 +174,9 @@ def open_bucket(settings: Settings) -> Bucket:
         read_timeout=settings.s3_timeout_s,
         max_pool_connections=32,
         retries={"mode": "standard", "total_max_attempts": 4},
+        # Uploads bring their Content-MD5, which every S3 server checks; boto3's own checksum comes
+        # after the body, which many refuse.
+        request_checksum_calculation="when_required",
         s3={"addressing_style": "path"} if settings.s3_endpoint_url else {},
     )
     try:

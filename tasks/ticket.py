@@ -4,14 +4,28 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from models.errors import ConfigurationError
+from models.packs import USUAL_CHOICE, PackChoice, choose_pack
+from models.profiles import ProfileName
 from models.runs import end_run
 from models.session import open_session
-from models.tables import SyncState
+from models.settings import get_settings
+from models.tables import Event, SyncRun, SyncState
+
+# What all processes that do a part of one sync must have alike: with another bucket every photo
+# would have vanished, with another result storage faces would lie where no erasure looks.
+COMMON_SETTINGS = (
+    *("s3_bucket", "s3_endpoint_url", "result_storage"),
+    *("max_pixels", "max_photo_bytes"),
+)
 
 
 @dataclass(frozen=True)
 class Ticket:
-    """What the steps of one attempt carry: which run, which event, under which epoch and pack."""
+    """What the steps of one attempt carry: which run, which event, under which epoch and pack.
+
+    `pack` is the pack's identity, `choice` how a worker finds it on its own machine.
+    """
 
     flow_run_id: UUID
     event_id: int
@@ -20,12 +34,48 @@ class Ticket:
     epoch: int
     pack_id: int
     pack: str
+    choice: PackChoice = USUAL_CHOICE
     progress_id: UUID | None = None
+    common_settings: dict[str, Any] = field(default_factory=dict, repr=False)
+
+
+def read_common_settings() -> dict[str, Any]:
+    """The values of COMMON_SETTINGS in this process."""
+    settings = get_settings()
+    return {name: getattr(settings, name) for name in COMMON_SETTINGS}
+
+
+def check_settings(ticket: Ticket) -> None:
+    """Raise ConfigurationError in a process that is set up otherwise than the sync's own.
+
+    Only a Dask worker can be. Values are not told: an address may hold a password.
+    """
+    mine = read_common_settings()
+    different = [name for name, value in ticket.common_settings.items() if mine[name] != value]
+    if different:
+        names = ", ".join(f"FACEPASS_{name.upper()}" for name in different)
+        raise ConfigurationError(
+            f"A Dask worker has another {names} than the sync: give all workers its settings."
+        )
+    with open_session() as session:
+        if session.get(SyncRun, ticket.flow_run_id) is None:
+            raise ConfigurationError(
+                "A Dask worker's database does not know the sync: give all workers the same "
+                "FACEPASS_DATABASE_URL."
+            )
+
+
+@dataclass(frozen=True)
+class PackChange:
+    """What an event's faces are to be found by from now on; None: as it is."""
+
+    model_pack: str | None
+    profile: ProfileName | None
 
 
 @dataclass
 class HeldSync:
-    """A sync under way. It is over once it has a state."""
+    """A sync under way, or a change of the event's model. It is over once it has a state."""
 
     flow_run_id: UUID
     event_id: int
@@ -33,12 +83,29 @@ class HeldSync:
     state: SyncState | None = None
     message: str = ""
     result: dict[str, Any] | None = None
+    change: PackChange | None = None
     ticket_or_none: Ticket | None = field(default=None, repr=False)
 
     @property
     def over(self) -> bool:
         """Whether there is nothing left to do."""
         return self.state is not None
+
+    @property
+    def began(self) -> bool:
+        """Whether it has had the event."""
+        return self.ticket_or_none is not None
+
+    @property
+    def word(self) -> str:
+        """What this run is, in a sentence."""
+        return "sync" if self.change is None else "change of model"
+
+    def choose_pack(self, event: Event) -> PackChoice:
+        """By what this run finds the event's faces."""
+        if self.change is None:
+            return choose_pack(event)
+        return choose_pack(event, self.change.model_pack, self.change.profile)
 
     @property
     def ticket(self) -> Ticket:

@@ -36,6 +36,26 @@ def wait_for_turn(lock: EventLock, flow_run_id: UUID, event_id: int, s3_prefix: 
     raise SyncIncompleteError(f"Event {event_id} is held by a run that does not end.")
 
 
+def wait_until_free(lock: EventLock, flow_run_id: UUID, event_id: int) -> UUID | None:
+    """Take the event's lock, or tell which run keeps the event for longer than a minute.
+
+    Nothing is left with that run: what wants the event for itself is no request for a listing.
+    """
+    for _ in range(LOCK_TRIES):
+        locked = lock.try_take()
+        with open_session() as session:
+            rival = find_active_run(session, event_id, but=flow_run_id)
+            has_rival = rival is not None and _is_alive(session, rival, locked=locked)
+        if locked and not has_rival:
+            return None
+        if locked:
+            break  # it waits for its next attempt, which needs the lock
+        time.sleep(LOCK_PAUSE_S)
+    if rival is None:
+        raise SyncIncompleteError(f"Event {event_id} is held by a run that does not end.")
+    return rival.flow_run_id
+
+
 def _is_alive(session: Session, rival: SyncRun, *, locked: bool) -> bool:
     """Whether another unfinished run has the event.
 

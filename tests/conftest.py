@@ -48,6 +48,8 @@ def stack_environment(models_root: Path) -> Iterator[dict[str, str]]:
                     "FACEPASS_PREFECT_PORT": "0",
                     "FACEPASS_S3_PORT": "0",
                     "FACEPASS_MODEL_ROOT": str(models_root),
+                    # A schedule that a test makes is seen in seconds, not in a minute.
+                    "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
                 },
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -13,20 +13,28 @@ class FaultProxy:
 
     While `hang` is set they stay open, and what is sent is swallowed: nothing ever answers.
 
+    `hang_after(n)` begins with that once n more bytes have passed: always in the middle of the
+    same thing, without a clock.
+
     `mend_after(n)` cuts, and mends by itself after n connections were dropped: what a retry
     meets, without a clock.
     """
 
-    def __init__(self, target_url: str) -> None:
+    def __init__(self, target_url: str, host: str = "127.0.0.1") -> None:
         parts = urlsplit(target_url)
         self._target = (parts.hostname or "127.0.0.1", parts.port or 80)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._listener = socket.create_server((host, 0))
+        self.url = f"http://{host}:{self._listener.getsockname()[1]}"
         self.cut = threading.Event()
         self.dropped = 0
         self.hang = threading.Event()
         self.swallowed = 0
         self._mend_at: int | None = None
+        self._passing: float = float("inf")
+
+    def hang_after(self, count: int) -> None:
+        """Hang once so many more bytes have passed."""
+        self._passing = count
 
     def mend_after(self, connections: int) -> None:
         """Cut now; mend once so many connections have been dropped."""
@@ -69,6 +77,9 @@ class FaultProxy:
         with contextlib.suppress(OSError), source, sink:
             # An open connection is cut too, with the next bytes that pass.
             while (data := source.recv(65536)) and not self.cut.is_set():
+                self._passing -= len(data)
+                if self._passing <= 0:
+                    self.hang.set()
                 if self.hang.is_set():
                     self.swallowed += 1
                 else:

@@ -25,10 +25,16 @@ class PublicApi:
 
     url: str
     output: Path
+    process: "subprocess.Popen[bytes]"
 
     def log(self) -> str:
         """What it has written so far."""
         return self.output.read_text("utf-8")
+
+    def kill(self) -> None:
+        """End it without a word."""
+        self.process.kill()
+        self.process.wait()
 
     def open(self, *, key: str | None = KEY) -> httpx.Client:
         """A client, with a key unless told otherwise."""
@@ -48,9 +54,9 @@ def serve_api(folder: Path, argv: list[str], settings: Mapping[str, str]) -> Ite
         process = subprocess.Popen(
             [sys.executable, "-m", *command], env=environment, stdout=log, stderr=log
         )
-    api = PublicApi(f"http://127.0.0.1:{port}", output)
+    api = PublicApi(f"http://127.0.0.1:{port}", output, process)
     try:
-        _wait_for(api, process)
+        _wait_for(api)
         yield api
     finally:
         process.send_signal(signal.SIGTERM)
@@ -66,9 +72,9 @@ def name_keys(**keys: str) -> str:
     return ",".join(f"{name}:{sha256(key.encode()).hexdigest()}" for name, key in keys.items())
 
 
-def _wait_for(api: PublicApi, process: "subprocess.Popen[bytes]") -> None:
+def _wait_for(api: PublicApi) -> None:
     deadline = time.monotonic() + START_LIMIT_S
-    while time.monotonic() < deadline and process.poll() is None:
+    while time.monotonic() < deadline and api.process.poll() is None:
         try:
             httpx.get(f"{api.url}/health", trust_env=False)
         except httpx.TransportError:

@@ -24,7 +24,7 @@ def open_client(api_url: str) -> httpx.Client:
     # The environment's proxy is for the world, not for loopback.
     trust_env = httpx.URL(api_url).host not in LOOPBACK
     base_url = api_url.rstrip("/") + "/"
-    return httpx.Client(base_url=base_url, headers=headers, timeout=5.0, trust_env=trust_env)
+    return httpx.Client(base_url=base_url, headers=headers, timeout=15.0, trust_env=trust_env)
 
 
 def require_health(client: httpx.Client) -> None:
@@ -54,22 +54,31 @@ def settle_pool(client: httpx.Client, *, embedded: bool) -> None:
 
     Not the worker's own `--limit`: with it a worker of Prefect 3.8 dies when a run is retried
     while its last process is still ending ("this borrower is already holding one of this
-    CapacityLimiter's tokens", PrefectHQ/prefect#10632 and #16806).
+    CapacityLimiter's tokens", PrefectHQ/prefect#10632 and #16806). Raises StackError.
     """
-    response = client.get(f"work_pools/{WORK_POOL}")
-    if response.status_code == httpx.codes.NOT_FOUND:
-        pool = {"name": WORK_POOL, "type": "process", "concurrency_limit": RUN_LIMIT}
-        response = client.post("work_pools/", json=pool)
-        if response.status_code == httpx.codes.CONFLICT:
-            return  # another stack on the same server was faster
-    elif embedded and response.is_success and response.json()["concurrency_limit"] is None:
-        change = {"concurrency_limit": RUN_LIMIT}
-        response = client.patch(f"work_pools/{WORK_POOL}", json=change)
-    if response.is_error:
+    try:
+        response = _settle_pool(client, embedded=embedded)
+    except httpx.TransportError as error:
+        raise StackError(
+            f"The Prefect server at {client.base_url} stopped answering ({error}): start again."
+        ) from error
+    if response.is_error and response.status_code != httpx.codes.CONFLICT:
         raise StackError(
             f"The work pool {WORK_POOL} cannot be set up at {client.base_url}: "
             f"{response.status_code} {response.text[:200]}"
         )
+
+
+def _settle_pool(client: httpx.Client, *, embedded: bool) -> httpx.Response:
+    """The server's last word; a conflict where another stack on the same server was faster."""
+    response = client.get(f"work_pools/{WORK_POOL}")
+    if response.status_code == httpx.codes.NOT_FOUND:
+        pool = {"name": WORK_POOL, "type": "process", "concurrency_limit": RUN_LIMIT}
+        return client.post("work_pools/", json=pool)
+    if embedded and response.is_success and response.json()["concurrency_limit"] is None:
+        change = {"concurrency_limit": RUN_LIMIT}
+        return client.patch(f"work_pools/{WORK_POOL}", json=change)
+    return response
 
 
 def read_heartbeat(client: httpx.Client, worker: str) -> str | None:

@@ -16,11 +16,11 @@ from tests.rest_api import RestApi
 
 def forget_settings() -> None:
     """Have everything built from the settings built anew."""
-    from tasks.engine import _load_engine
+    from tasks.engines import open_shelf
     from tasks.links import get_link_signer
     from tasks.storage import get_bucket
 
-    for cached in (get_settings, get_engine, get_bucket, get_link_signer, _load_engine):
+    for cached in (get_settings, get_engine, get_bucket, get_link_signer, open_shelf):
         cached.cache_clear()
 
 

@@ -24,7 +24,8 @@ NAMES = {
     *("facepass_photos_success_ratio", "facepass_photos_skipped", "facepass_syncs"),
     *("facepass_syncs_stopped_by_s3", "facepass_photos", "facepass_photos_failed"),
     *("facepass_faces", "facepass_database_up", "facepass_http_requests_total"),
-    *("facepass_http_request_seconds_bucket",),
+    *("facepass_http_request_seconds_bucket", "facepass_webhook_waiting"),
+    "facepass_webhook_attempts_total",
 }
 
 

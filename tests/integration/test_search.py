@@ -192,7 +192,7 @@ def test_pages_together_are_the_whole_in_order(
 
 @pytest.mark.parametrize(
     "cursor",
-    ["x", "AAAA", "////////////////////", "я", "AAAAAAAA8H8AAAAAAAAAAA==", "=" * 24, "%00"],
+    ["x", "AAAA", "////////////////////", "я", "AAAAAAAA8H8AAAAAAAAAAAAA", "=" * 24, "%00"],
 )
 def test_a_cursor_that_was_changed_is_refused(
     api: httpx.Client, wedding: EventBox, cursor: str
@@ -316,8 +316,9 @@ def test_faces_of_another_pack_are_never_compared(api: httpx.Client, event: Even
         event.put(name, encode_jpeg(read_sample("astronaut.png"), quality=ord(name[0])))
     event.sync()
     statement = (
-        "UPDATE face SET pack_id = :pack FROM photo WHERE face.photo_id = photo.id"
-        " AND photo.event_id = :event AND s3_key LIKE :names"
+        "WITH named AS (UPDATE photo SET pack_id = :pack"
+        " WHERE event_id = :event AND s3_key LIKE :names RETURNING id)"
+        " UPDATE face SET pack_id = :pack FROM named WHERE face.photo_id = named.id"
     )
     for names in ("%a.jpg", "%"):
         with open_session() as session:
@@ -463,7 +464,7 @@ def test_the_stack_keeps_nothing_of_a_selfie(
     api: httpx.Client, wedding: EventBox, joined_stack: dict[str, str]
 ) -> None:
     """After searches over the real server: no log, no file of the database or of results has it."""
-    from tasks.engine import get_own_engine
+    from tasks.engines import get_own_engine
     from tasks.selfie import read_selfie
 
     before = wedding.query(ALL_ROWS)

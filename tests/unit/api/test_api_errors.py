@@ -16,10 +16,12 @@ ANSWERS: dict[type[FacePassError], int] = {
     errors.InvalidPrefixError: 400,
     errors.InvalidCursorError: 400,
     errors.InvalidUploadError: 400,
+    errors.UnknownPackError: 400,
     errors.EventNotFoundError: 404,
     errors.PhotoNotFoundError: 404,
     errors.EventTakenError: 409,
     errors.EventErasedError: 409,
+    errors.EventBusyError: 409,
     errors.SelfieError: 422,
     errors.FaceEngineError: 500,
     errors.DatabaseUnavailableError: 503,
@@ -37,6 +39,10 @@ ANSWERS: dict[type[FacePassError], int] = {
     errors.SyncIncompleteError: 500,
     errors.SyncSupersededError: 500,
     errors.StackError: 500,
+    # The command-line tools.
+    errors.ApiUnavailableError: 500,
+    errors.PushRefusedError: 500,
+    errors.DeletionRefusedError: 500,
 }
 
 

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from api import erasure, schemas, search_schemas
+from api import erasure, model_change, previews, schemas, search_schemas
 from api.app import create_app
 from models.tables import SyncRun, SyncState
 from tasks.results import build_result
@@ -16,6 +16,9 @@ ROUTES = {
     ("post", "/api/v1/events"): {201, 400, 409, 503},
     ("get", "/api/v1/events"): {200, 503},
     ("get", "/api/v1/events/{event_uuid}"): {200, 400, 404, 503},
+    ("patch", "/api/v1/events/{event_uuid}"): {200, 400, 404, 409, 503},
+    ("post", "/api/v1/events/{event_uuid}/reembed"): {200, 400, 404, 409, 503},
+    ("post", "/api/v1/events/{event_uuid}/previews"): {200, 400, 404, 409, 503},
     ("post", "/api/v1/faces/sync-s3"): {200, 400, 404, 409, 503},
     ("get", "/api/v1/faces/sync-s3/{task_id}"): {200, 404, 503},
     ("get", "/api/v1/events/{event_uuid}/photos"): {200, 400, 404, 503},
@@ -93,7 +96,7 @@ def test_a_request_or_answer_shows_an_example(description: dict[str, Any], name:
 def test_every_example_is_a_valid_one_of_its_kind(description: dict[str, Any]) -> None:
     for name, schema in description["components"]["schemas"].items():
         for example in schema.get("examples", []):
-            rooms = (schemas, erasure, search_schemas)
+            rooms = (schemas, erasure, model_change, previews, search_schemas)
             model = next(getattr(room, name) for room in rooms if hasattr(room, name))
             assert model.model_validate(example).model_dump(mode="json", exclude_unset=True) == (
                 example

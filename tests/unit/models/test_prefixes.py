@@ -15,6 +15,7 @@ from models.prefixes import (
     check_prefix,
     default_prefix,
     derive_original_key,
+    derive_preview_key,
     event_folder,
     is_image_key,
 )
@@ -228,6 +229,46 @@ def test_a_prefix_of_previews_leads_to_a_prefix_of_their_originals(
     assert derive_original_key(prefix + name, event_id) == (
         derive_original_key(prefix, event_id) + name
     )
+
+
+# --- derive_preview_key ---
+
+
+@pytest.mark.parametrize(
+    ("original", "preview"),
+    [
+        ("events/1/originals/ё.jpg", "events/1/previews/ё.jpg"),
+        ("events/1/day2/originals/a/b.jpg", "events/1/day2/previews/a/b.jpg"),
+        ("events/1/originals/previews/a.jpg", "events/1/previews/previews/a.jpg"),
+        ("events/1/originals/originals/a.jpg", "events/1/previews/originals/a.jpg"),
+        ("events/1/previews/originals/a.jpg", None),
+        ("events/1/previews/a.jpg", None),
+        ("events/1/originals.jpg", None),
+        ("events/1/my originals/a.jpg", None),
+    ],
+)
+def test_an_originals_preview_lies_in_the_folder_beside_it(
+    original: str, preview: str | None
+) -> None:
+    assert derive_preview_key(original, 1) == preview
+
+
+@given(EVENT_IDS, st.lists(SEGMENTS, min_size=1, max_size=6))
+def test_a_preview_is_its_originals_and_no_other_ones(event_id: int, parts: list[str]) -> None:
+    original = event_folder(event_id) + "/".join(parts)
+    preview = derive_preview_key(original, event_id)
+    if preview is not None:
+        assert derive_original_key(preview, event_id) == original
+        assert derive_preview_key(preview, event_id) is None
+
+
+@given(preview_keys())
+def test_a_preview_that_has_an_original_is_the_one_that_original_gets(
+    case: tuple[str, int],
+) -> None:
+    preview, event_id = case
+    if derive_preview_key(preview, event_id) is None:  # else it is an original itself
+        assert derive_preview_key(derive_original_key(preview, event_id), event_id) == preview
 
 
 # --- build_image_url ---

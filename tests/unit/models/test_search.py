@@ -12,12 +12,19 @@ from models.search import FoundPhoto, Place
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 ids = st.integers(-(2**63), 2**63 - 1)
+packs = st.integers(-(2**15), 2**15 - 1)
 
 
-@given(finite, ids)
-def test_a_cursor_is_the_place_it_was_made_of_to_the_bit(distance: float, photo_id: int) -> None:
-    place = Place.decode(Place(distance, photo_id).encode())
-    assert (place.distance.hex(), place.photo_id) == (distance.hex(), photo_id)
+@given(finite, ids, packs)
+def test_a_cursor_is_the_place_it_was_made_of_to_the_bit(
+    distance: float, photo_id: int, pack_id: int
+) -> None:
+    place = Place.decode(Place(distance, photo_id, pack_id).encode())
+    assert (place.distance.hex(), place.photo_id, place.pack_id) == (
+        distance.hex(),
+        photo_id,
+        pack_id,
+    )
 
 
 @given(st.text() | st.binary().map(lambda b: b.decode("latin-1")))

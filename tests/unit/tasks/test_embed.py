@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from PIL import Image
 
-from models.errors import FaceEngineError, FacePassError, S3AccessError, S3DownloadError
+from models.errors import (
+    FaceEngineError,
+    FacePassError,
+    S3AccessError,
+    S3DownloadError,
+    S3OutageError,
+)
 from models.outcomes import PhotoRef
 from models.settings import get_settings
 from tasks.embed import build_cache_key, embed_photos
@@ -129,11 +136,12 @@ def make_photo(faces: int) -> bytes:
     return encode_jpeg(Image.new("RGB", (8, 8), (faces * 50 + 10,) * 3))
 
 
-def embed(objects: dict[str, bytes | Exception]) -> list[PhotoFaces]:
+def embed(objects: dict[str, bytes | Exception], outage: Outage | None = None) -> list[PhotoFaces]:
     """Embed all the objects as one batch."""
     bucket = make_bucket(FakeClient(objects=dict(objects)))
     photos = [PhotoRef(key, "e", 0) for key in objects]
-    return unpack_faces(embed_photos(photos, bucket, FakeEngine(), Outage()))  # type: ignore[arg-type]
+    engine: Any = FakeEngine()
+    return unpack_faces(embed_photos(photos, bucket, engine, outage or Outage()))
 
 
 UNREACHABLE_S3 = EndpointConnectionError(endpoint_url="http://127.0.0.1:8333")
@@ -182,6 +190,15 @@ def test_limits_are_those_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_batch_of_which_s3_gave_nothing_is_not_a_result_to_keep() -> None:
     with pytest.raises(S3DownloadError, match=r"unreachable.*\.$"):
         embed({"a.jpg": UNREACHABLE_S3, "b.jpg": make_error("InternalError", 500)})
+
+
+def test_a_batch_after_which_s3_is_asked_no_more_says_so_wherever_it_was_done() -> None:
+    away: dict[str, bytes | Exception] = dict.fromkeys("abc", UNREACHABLE_S3)
+    with pytest.raises(S3DownloadError) as raised:
+        embed(away, Outage(limit=4))
+    assert not isinstance(raised.value, S3OutageError)
+    with pytest.raises(S3OutageError):
+        embed(away, Outage(limit=3))
 
 
 def test_one_photo_that_was_read_makes_the_batch_a_result() -> None:

@@ -21,8 +21,8 @@ from models.errors import (
     S3DownloadError,
 )
 from models.settings import Settings, get_settings
-from tasks import engine as engine_module
-from tasks.engine import FaceEngine, get_engine
+from tasks.engine import FaceEngine
+from tasks.engines import get_engine, open_shelf
 from tasks.faces import DetectedFaces
 from tasks.pack_loading import load_analysis
 from tasks.packs import ModelPack, resolve_pack
@@ -358,7 +358,7 @@ def test_two_batches_at_once_do_not_mix(engine: FaceEngine) -> None:
 def configured(pack: ModelPack, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelPack]:
     """The settings name the stand-in pack; no engine is loaded yet."""
     monkeypatch.setenv("FACEPASS_MODEL_PACK", str(pack.folder))
-    caches = (get_settings, engine_module._load_engine)
+    caches = (get_settings, open_shelf)
     for cache in caches:
         cache.cache_clear()
     yield pack

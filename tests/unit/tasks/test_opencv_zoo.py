@@ -214,11 +214,11 @@ def test_two_processes_build_at_once(pack: ModelPack, tmp_path: Path) -> None:
 # --- what it sees ---
 
 
-def letterbox(picture: Picture) -> Picture:
-    """The picture in the top left corner of 640x640, as InsightFace's detector is fed."""
-    scale = 640 / max(picture.shape[:2])
+def letterbox(picture: Picture, side: int = 640) -> Picture:
+    """The picture in the top left corner of a square, as InsightFace's detector is fed."""
+    scale = side / max(picture.shape[:2])
     size = (int(picture.shape[1] * scale), int(picture.shape[0] * scale))
-    square = np.zeros((640, 640, 3), np.uint8)
+    square = np.zeros((side, side, 3), np.uint8)
     square[: size[1], : size[0]] = cv2.resize(picture, size)
     return square
 
@@ -231,8 +231,24 @@ def test_six_faces_in_the_crowd(analysis: FaceAnalysis, crowd: Picture) -> None:
 
 
 def test_the_detector_agrees_with_opencvs(analysis: FaceAnalysis, crowd: Picture) -> None:
-    picture = letterbox(crowd)
-    original = cv2.FaceDetectorYN.create(str(source(DETECTOR)), "", (640, 640), 0.6)
+    compare_with_opencv(analysis, letterbox(crowd))
+
+
+def test_it_is_built_for_another_size_of_detection(crowd: Picture, tmp_path: Path) -> None:
+    build_opencv_zoo(tmp_path, det_size=1280)
+    wide = resolve_pack(Settings(model_pack=str(tmp_path), model_root=tmp_path))
+    analysis = load_analysis(wide, "cpu", det_size=1280)
+    # Faces of a fortieth of the picture's height, and the usual ones.
+    small = letterbox(cv2.resize(crowd, (320, 221)), 320)
+    picture = cv2.copyMakeBorder(small, 0, 960, 0, 960, cv2.BORDER_CONSTANT)
+    compare_with_opencv(analysis, picture)
+    compare_with_opencv(analysis, letterbox(crowd, 1280))
+
+
+def compare_with_opencv(analysis: FaceAnalysis, picture: Picture) -> None:
+    """The six faces of a square picture, as OpenCV's own detector finds them."""
+    side = picture.shape[0]
+    original = cv2.FaceDetectorYN.create(str(source(DETECTOR)), "", (side, side), 0.6)
     _, theirs = original.detect(picture)
     theirs = theirs[np.argsort(theirs[:, 0])]
     boxes, landmarks = analysis.det_model.detect(picture)

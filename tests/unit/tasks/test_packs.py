@@ -1,5 +1,6 @@
 """Model packs: resolving, half downloads, licences, and loading through InsightFace."""
 
+import os
 import shutil
 import threading
 import zipfile
@@ -13,7 +14,7 @@ import pytest
 from models.errors import ModelPackError
 from models.settings import Settings
 from tasks.pack_loading import FaceAnalysis, load_analysis
-from tasks.packs import describe_pack, resolve_pack
+from tasks.packs import describe_pack, is_pack_known, resolve_pack
 from tests.standin_pack import draw_markers, write_standin_pack
 
 
@@ -317,3 +318,56 @@ def test_cuda_that_silently_falls_back_is_refused(
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: available)
     with pytest.raises(ModelPackError, match=r"onnxruntime-gpu .* FACEPASS_INFERENCE=cpu"):
         load_analysis(resolve_pack(settings(standin, tmp_path)), "cuda")
+
+
+# --- detector sizes, and packs by name ---
+
+
+def test_a_size_is_part_of_what_a_pack_is(standin: Path, tmp_path: Path) -> None:
+    usual, large = (
+        resolve_pack(settings(standin, tmp_path), det_size=size).identity for size in (640, 1280)
+    )
+    assert usual == resolve_pack(settings(standin, tmp_path)).identity
+    assert large == f"{usual}+det1280"
+    coarse = Settings(model_pack=str(standin), model_root=tmp_path, inference="openvino-bf16")
+    assert resolve_pack(coarse, det_size=1280).identity == f"{usual}+bf16+det1280"
+
+
+def test_another_pack_than_the_settings_is_resolved_by_its_name(
+    standin: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(standin, tmp_path / "models" / "наш")
+    configured = Settings(model_pack="buffalo_l", model_root=tmp_path)
+    pack = resolve_pack(configured, "наш")
+    assert (pack.name, pack.folder) == ("наш", tmp_path / "models" / "наш")
+    assert is_pack_known(configured, "наш")
+    assert is_pack_known(configured, "antelopev2")
+    for name in ("другой", "", ".", "..", "../models/наш", str(standin), f"models{os.sep}наш"):
+        assert not is_pack_known(configured, name)
+
+
+def test_a_detector_finds_small_faces_at_the_larger_size(standin: Path, tmp_path: Path) -> None:
+    photo = np.asarray(
+        cv2.resize(draw_markers(640, 640, [(200, 300)]), (320, 320), interpolation=cv2.INTER_AREA)
+    )
+    canvas = np.zeros((1280, 1280, 3), np.uint8)
+    canvas[:320, :320] = photo
+    found = {}
+    for size in (640, 1280):
+        pack = resolve_pack(settings(standin, tmp_path), det_size=size)
+        found[size] = load_analysis(pack, "cpu", det_size=pack.det_size).get(canvas)
+    assert (len(found[640]), len(found[1280])) == (0, 1)
+
+
+def test_a_pack_of_one_size_refuses_another(tmp_path: Path) -> None:
+    zoo = resolve_pack(settings("opencv_zoo", tmp_path))
+    elsewhere = resolve_pack(settings(zoo.folder, tmp_path), det_size=1280)
+    with pytest.raises(ModelPackError, match=r"in 640 pixels and no others: give its events"):
+        load_analysis(elsewhere, "cpu", det_size=elsewhere.det_size)
+
+    large = resolve_pack(settings("opencv_zoo", tmp_path), det_size=1280)
+
+    assert (large.folder.name, large.name) == ("opencv_zoo-1280", "opencv_zoo")
+    assert large.digest != zoo.digest
+    analysis = load_analysis(large, "cpu", det_size=large.det_size)
+    assert analysis.models["detection"].input_size == (1280, 1280)

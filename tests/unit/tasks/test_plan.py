@@ -12,7 +12,7 @@ from models.tables import Event, SyncRun, SyncState
 from models.tallies import Tally, merge_tallies
 from tasks import plan
 from tasks.hold import Ticket
-from tasks.plan import WINDOW, Request, cut_windows, read_request
+from tasks.plan import Request, cut_windows, read_request
 
 RUN = UUID("a1b2c3d4-e5f6-7890-abcd-ef1234567890")
 WHOLE, DAY, OTHER = "events/1/previews/", "events/1/previews/day1/", "events/1/x/previews/"
@@ -99,5 +99,3 @@ def test_a_runs_first_batch_is_done_alone() -> None:
     assert cut_windows([0]) == [[0]]
     assert cut_windows([0, 1, 2]) == [[0], [1, 2]]
     assert cut_windows([1, 2]) == [[1, 2]]
-    first, *others = cut_windows(list(range(2 * WINDOW + 2)))
-    assert (first, [len(window) for window in others]) == ([0], [WINDOW, WINDOW, 1])

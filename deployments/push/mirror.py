@@ -1,0 +1,90 @@
+"""What the source holds in S3 already, and what of it is no longer in the folder."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from models.errors import DeletionRefusedError, PushRefusedError
+from models.plans import ListedPreview
+from models.prefixes import event_folder
+from tasks.storage import Bucket
+
+SMALL_DELETION = 10  # so many photos go without a question
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A source's objects: name below the source -> how S3 lists it."""
+
+    originals: Mapping[str, ListedPreview]
+    previews: Mapping[str, ListedPreview]
+
+    @property
+    def names(self) -> set[str]:
+        """Every name that S3 has."""
+        return self.originals.keys() | self.previews.keys()
+
+
+@dataclass(frozen=True)
+class SourceKeys:
+    """Where a source's objects lie; only keys below these two folders are ever touched."""
+
+    originals: str
+    previews: str
+
+    @classmethod
+    def of(cls, event_id: int, source: str) -> "SourceKeys":
+        """The folders of a source of an event."""
+        folder = event_folder(event_id)
+        return cls(f"{folder}originals/{source}/", f"{folder}previews/{source}/")
+
+
+def list_stored(bucket: Bucket, keys: SourceKeys) -> Stored:
+    """List the source. Raises S3AccessError or S3DownloadError."""
+    return Stored(_list(bucket, keys.originals), _list(bucket, keys.previews))
+
+
+def _list(bucket: Bucket, prefix: str) -> dict[str, ListedPreview]:
+    return {
+        item.s3_key.removeprefix(prefix): item
+        for page in bucket.list_pages(prefix)
+        for item in page
+        if not item.s3_key.endswith("/")
+    }
+
+
+def choose_deletions(
+    stored: Stored, wanted: Collection[str], *, allowed: bool, called_before: str | None = None
+) -> list[str]:
+    """Names in S3 that are not in the folder any more.
+
+    Raises DeletionRefusedError where these are so many that the folder may be the wrong one, or
+    where it was called something else before, unless that is `allowed`.
+    """
+    doomed = sorted(stored.names - set(wanted))
+    if allowed or not doomed:
+        return doomed
+    if called_before is not None:
+        why = f"and was called {called_before} when it was first pushed: is it a copy?"
+    elif not wanted:
+        why = "and is empty now: is this the right folder, and the card in its place?"
+    elif len(doomed) > SMALL_DELETION and len(doomed) * 2 > len(stored.names):
+        why = "which is more than half of them: is this the right folder?"
+    else:
+        return doomed
+    raise DeletionRefusedError(
+        f"The folder lacks {len(doomed)} of the {len(stored.names)} photos that it sent before, "
+        f"{why} Nothing was sent. --delete deletes them from the event, --keep keeps them."
+    )
+
+
+def require_kept(stored: Stored, sent: Collection[str]) -> None:
+    """Look, before anything is deleted, whether S3 has what was sent under the names it was given.
+
+    Raises PushRefusedError: a store that spells a name otherwise would have the photo itself
+    deleted under that other name.
+    """
+    if lost := sorted(set(sent) - stored.originals.keys()):
+        raise PushRefusedError(
+            f"S3 does not list {len(lost)} of the photos that it took, the first {lost[0]!r}: "
+            "rename these files. Nothing was deleted."
+        )

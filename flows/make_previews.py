@@ -1,0 +1,41 @@
+"""Previews for photographers who upload only originals: find, make, put, then sync the event."""
+
+from typing import Any
+
+from prefect import flow, unmapped
+from prefect.client.schemas.objects import State
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from deployments.sync_starts import start_syncs
+from models.settings import get_settings
+from tasks.cores import count_cores
+from tasks.hold import SYNC_RETRIES
+from tasks.naming import name_previews_run, tag_event
+from tasks.preview_hold import hold_previews
+from tasks.preview_job import make_preview_batch, wait_for_previews
+from tasks.preview_report import build_previews_state
+from tasks.preview_steps import count_outcomes, find_originals, finish_previews, name_syncs
+
+
+@flow(
+    name="make_previews",
+    flow_run_name=name_previews_run,
+    retries=SYNC_RETRIES,
+    retry_delay_seconds=get_settings().retry_delay_s,
+    # A few more than compute: while they do, the others wait for S3.
+    task_runner=ThreadPoolTaskRunner[Any](max_workers=count_cores() + 4),  # type: ignore[arg-type]  # invariant
+    persist_result=False,  # a completed run with a stored result could not be retried from the UI
+)
+def make_previews(event_id: int) -> State[Any]:
+    """Make the previews that an event's originals lack, each once, then sync the event.
+
+    Previews of replaced originals are made anew; a photographer's own are never touched. The
+    counts are the data of the final state.
+    """
+    with tag_event(event_id), hold_previews(event_id) as job:
+        for batches in find_originals(job):
+            futures = make_preview_batch.map(batches, unmapped(job.recipe))
+            count_outcomes(job, wait_for_previews(futures))
+        job.syncs = start_syncs(event_id, name_syncs(job))
+        finish_previews(job)
+    return build_previews_state(job)

@@ -1,0 +1,128 @@
+"""Changing an event's model pack: faces by another pack, beside the old ones until all are there.
+
+The new faces carry their own `pack_id`. A photo is known by the pack that its row names, so until
+`switch_pack` (pack_switch.py) nothing reads them: not the search, not the counts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from uuid import UUID
+
+from sqlalchemy import delete, insert, text
+from sqlmodel import Session, col, select
+
+from models.outcomes import PhotoOutcome, PhotoRef, build_face_rows, check_epoch
+from models.prefixes import event_folder
+from models.tables import Face, Photo, PhotoStatus, SyncRun
+
+# Under which a run's record keeps its work in `tallies`: photos, batches done, photos left out.
+CHANGE = "change"
+READ = (PhotoStatus.INDEXED, PhotoStatus.NO_FACE)
+
+
+@dataclass(frozen=True)
+class PhotoRange:
+    """A batch: the event's photos from one key to another, both included."""
+
+    number: int
+    first: str
+    last: str
+    photos: int
+
+
+_CUT_RANGES = text("""
+SELECT batch, min(s3_key) AS first, max(s3_key) AS last, count(*) AS photos FROM (
+    SELECT s3_key, (row_number() OVER (ORDER BY s3_key) - 1) / :batch_size AS batch FROM photo
+    WHERE event_id = :event_id AND status IN ('indexed', 'no_face')
+      AND pack_id IS DISTINCT FROM :pack_id
+) AS numbered GROUP BY batch ORDER BY batch
+""")
+_DROP_LEFTOVERS = text("""
+DELETE FROM face USING photo
+WHERE face.event_id = :event_id AND photo.id = face.photo_id
+  AND photo.status IN ('indexed', 'no_face') AND face.pack_id <> photo.pack_id
+""")
+
+
+def is_change(run: SyncRun) -> bool:
+    """Whether a run's record is one of a change of model, which no sync's prefix tells."""
+    return run.s3_prefix == event_folder(run.event_id)
+
+
+def has_change_under_way(session: Session, event_id: int) -> bool:
+    """Whether a change of the event's model waits or runs."""
+    query = select(SyncRun.flow_run_id).where(
+        SyncRun.event_id == event_id,
+        SyncRun.s3_prefix == event_folder(event_id),
+        col(SyncRun.finished_at).is_(None),
+    )
+    return session.exec(query.limit(1)).first() is not None
+
+
+def plan_change(
+    session: Session, *, event_id: int, epoch: int, run: UUID, pack_id: int, batch_size: int
+) -> list[PhotoRange]:
+    """Cut what another pack has to read into batches, in key order; photos that it knows are none.
+
+    What an abandoned change left is deleted. Raises SyncSupersededError.
+    """
+    check_epoch(session, event_id, epoch)
+    values = {"event_id": event_id, "pack_id": pack_id, "batch_size": batch_size}
+    session.execute(_DROP_LEFTOVERS, values)
+    ranges = [PhotoRange(*row) for row in session.execute(_CUT_RANGES, values)]
+    record = session.get_one(SyncRun, run, with_for_update=True)
+    record.planned, record.processed, record.batches = True, 0, len(ranges)
+    count = sum(batch.photos for batch in ranges)
+    record.tallies = {CHANGE: {"photos": count, "done": [], "left": {}}}
+    return ranges
+
+
+def list_range(
+    session: Session, photos: PhotoRange, *, event_id: int, pack_id: int
+) -> list[PhotoRef]:
+    """A batch's photos, in key order."""
+    query = select(Photo.s3_key, Photo.etag, Photo.attempts).where(
+        Photo.event_id == event_id,
+        col(Photo.s3_key).between(photos.first, photos.last),
+        col(Photo.status).in_(READ),
+        col(Photo.pack_id).is_distinct_from(pack_id),
+    )
+    rows = session.exec(query.order_by(Photo.s3_key))
+    return [PhotoRef(key, etag, attempts) for key, etag, attempts in rows]
+
+
+def store_beside(
+    session: Session,
+    outcomes: Sequence[PhotoOutcome],
+    left: dict[str, list[str]],
+    *,
+    photos: PhotoRange,
+    event_id: int,
+    run: UUID,
+    pack_id: int,
+) -> None:
+    """Write a batch's faces beside those in service; the caller has checked the epoch.
+
+    left: keys of photos without an outcome, by reason. Delete-then-insert: a batch may be stored
+    any number of times. Photos that were erased meanwhile get no faces.
+    """
+    keys = [*(outcome.s3_key for outcome in outcomes), *chain.from_iterable(left.values())]
+    query = select(Photo.s3_key, Photo.id).where(
+        Photo.event_id == event_id, col(Photo.s3_key).in_(keys), col(Photo.status).in_(READ)
+    )
+    ids = {key: photo_id for key, photo_id in session.exec(query) if photo_id is not None}
+    session.execute(
+        delete(Face).where(col(Face.photo_id).in_(ids.values()), col(Face.pack_id) == pack_id)
+    )
+    rows = build_face_rows(outcomes, ids, event_id=event_id, pack_id=pack_id)
+    if rows:
+        session.execute(insert(Face), rows)
+    record = session.get_one(SyncRun, run, with_for_update=True, populate_existing=True)
+    work = record.tallies[CHANGE]
+    all_left = {name: list(some) for name, some in work["left"].items()}
+    for reason, some in left.items():
+        all_left.setdefault(reason, []).extend(ids[key] for key in some if key in ids)
+    record.tallies = {CHANGE: {**work, "done": [*work["done"], photos.number], "left": all_left}}
+    record.processed += len(keys)
+    session.add(record)

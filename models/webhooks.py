@@ -1,0 +1,183 @@
+"""Notices of ended syncs: written in the transaction that ends a run, kept until delivered.
+
+What is left of a notice that is delivered or given up is its row without `next_try_at`.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    ForeignKey,
+    Result,
+    Row,
+    Text,
+    delete,
+    func,
+    insert,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, Session, SQLModel, col, select
+
+from models.prefixes import event_folder
+from models.settings import get_settings
+from models.tables import Event, SyncRun, utc_now
+
+
+class WebhookDelivery(SQLModel, table=True):
+    """One notice: what is told, and how far its delivery has come."""
+
+    __tablename__ = "webhook_delivery"
+
+    id: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True))
+    event_id: int = Field(
+        sa_column=Column(ForeignKey("event.id", ondelete="CASCADE"), nullable=False)
+    )
+    flow_run_id: UUID
+    payload: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
+    attempts: int = 0
+    last_error: str | None = Field(default=None, sa_column=Column(Text))
+    created_at: datetime = Field(
+        default_factory=utc_now, sa_column=Column(DateTime(timezone=True), nullable=False)
+    )
+    # Null once it is delivered or given up.
+    next_try_at: datetime | None = Field(default=None, sa_column=Column(DateTime(timezone=True)))
+    delivered_at: datetime | None = Field(default=None, sa_column=Column(DateTime(timezone=True)))
+
+    @property
+    def message_id(self) -> str:
+        """What a receiver knows it by: the same in every attempt, unique over databases too."""
+        return f"msg_{self.flow_run_id.hex}_{self.id}"
+
+
+def prepare_notice(session: Session, flow_run_id: UUID) -> None:
+    """Lock what a notice will refer to, before the run's own row is.
+
+    A notice's foreign key locks the event's row. Everybody takes that before the run's: who came
+    the other way round would meet them in a deadlock.
+    """
+    if get_settings().webhook_url:
+        event_id = select(SyncRun.event_id).where(SyncRun.flow_run_id == flow_run_id)
+        query = select(Event.id).where(col(Event.id).in_(event_id))
+        session.execute(query.with_for_update(read=True, key_share=True))
+
+
+def add_notices(session: Session, flow_run_ids: Sequence[UUID]) -> None:
+    """Leave a notice of each of these runs, which have just ended in this transaction.
+
+    Nothing where FACEPASS_WEBHOOK_URL is not set.
+    """
+    if not flow_run_ids or not get_settings().webhook_url:
+        return
+    query = (
+        # Columns, not objects: a session may hold the run as it was before it ended.
+        select(SyncRun.__table__, Event.uuid, Event.name)  # type: ignore[attr-defined]
+        .join(Event, col(Event.id) == SyncRun.event_id)
+        .where(col(SyncRun.flow_run_id).in_(flow_run_ids))
+    )
+    notices = [
+        {
+            "event_id": row.event_id,
+            "flow_run_id": row.flow_run_id,
+            "payload": build_payload(row),
+            "created_at": utc_now(),
+            "next_try_at": func.now(),
+        }
+        for row in session.execute(query)
+    ]
+    if notices:
+        session.execute(insert(WebhookDelivery).values(notices))
+
+
+def build_payload(row: Row[Any]) -> dict[str, Any]:
+    """What is told of a run: ids, words and counts; no face, no link that opens anything."""
+    # A change of the event's model is recorded under the folder above every sync's prefix.
+    kind = "model_change" if row.s3_prefix == event_folder(row.event_id) else "sync"
+    return {
+        "type": f"{kind}.{row.state}",
+        "timestamp": row.finished_at.astimezone(UTC).isoformat(),
+        "data": {
+            "event_id": row.event_id,
+            "event_uuid": str(row.uuid),
+            "event_name": row.name,
+            "task_id": str(row.flow_run_id),
+            "state": str(row.state),
+            "detail": row.detail,
+            "result": row.result,
+            "held_by": str(row.held_by) if row.held_by else None,
+        },
+    }
+
+
+def claim_notices(session: Session, *, limit: int, lease: timedelta) -> Sequence[WebhookDelivery]:
+    """Take the notices that are due, each for one attempt; nobody else is given them meanwhile.
+
+    Who dies with a notice in his hands loses it to others after the lease.
+    """
+    query = (
+        select(WebhookDelivery)
+        .where(col(WebhookDelivery.next_try_at) <= func.now())
+        .order_by(col(WebhookDelivery.next_try_at))
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    notices = session.exec(query).all()
+    if not notices:
+        return notices
+    for notice in notices:
+        notice.attempts += 1
+    session.flush()
+    session.execute(
+        update(WebhookDelivery)
+        .where(col(WebhookDelivery.id).in_([notice.id for notice in notices]))
+        .values(next_try_at=func.now() + lease)
+        .execution_options(synchronize_session=False)
+    )
+    return notices
+
+
+def mark_delivered(session: Session, notice: WebhookDelivery) -> None:
+    """Record that the receiver has it."""
+    session.execute(
+        update(WebhookDelivery)
+        .where(col(WebhookDelivery.id) == notice.id)
+        .values(delivered_at=func.now(), next_try_at=None, last_error=None)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def mark_failed(
+    session: Session, notice: WebhookDelivery, *, error: str, delay: timedelta | None
+) -> None:
+    """Record that an attempt failed, and when the next one comes; None gives the notice up.
+
+    Nothing is changed where another attempt has begun meanwhile.
+    """
+    session.execute(
+        update(WebhookDelivery)
+        .where(
+            col(WebhookDelivery.id) == notice.id,
+            col(WebhookDelivery.attempts) == notice.attempts,
+            col(WebhookDelivery.next_try_at).is_not(None),
+        )
+        .values(last_error=error, next_try_at=None if delay is None else func.now() + delay)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def count_waiting(session: Session) -> int:
+    """How many notices are not delivered yet."""
+    query = select(func.count()).where(col(WebhookDelivery.next_try_at).is_not(None))
+    return session.exec(query).one()
+
+
+def delete_old_notices(session: Session, age: timedelta) -> int:
+    """Delete notices older than that, delivered or not; how many there were."""
+    statement = delete(WebhookDelivery).where(col(WebhookDelivery.created_at) < func.now() - age)
+    deleted: Result[Any] = session.execute(statement)
+    return int(deleted.rowcount)  # type: ignore[attr-defined]

@@ -1,0 +1,48 @@
+"""Searches wait for their own pack's engine, and for no other."""
+
+import threading
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from api.engine_waits import EngineWaits
+from tasks import engines
+
+LIMIT_S = 20
+
+
+def test_a_load_keeps_only_those_waiting_who_need_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    loads: list[str] = []
+    ready: set[str] = set()
+    go_on = threading.Event()
+
+    def load(pack: str) -> None:
+        loads.append(pack)
+        assert pack == "quick" or go_on.wait(LIMIT_S)
+        ready.add(pack)
+
+    monkeypatch.setattr(engines, "get_own_engine", load)
+    monkeypatch.setattr(engines, "has_own_engine", lambda pack: pack in ready)
+    waits, done = EngineWaits(), []
+
+    async def search(pack: str) -> None:
+        await waits.wait(pack)
+        done.append(pack)
+
+    async def play() -> None:
+        with anyio.fail_after(LIMIT_S):
+            async with anyio.create_task_group() as tasks:
+                # More than the threads that a process has for such work.
+                for _ in range(100):
+                    tasks.start_soon(search, "slow")
+                await anyio.sleep(0)
+                await search("quick")
+                assert done == ["quick"]
+                # And other calls have their threads.
+                assert await anyio.to_thread.run_sync(lambda: "answer") == "answer"
+                go_on.set()
+
+    anyio.run(play)
+    assert sorted(loads) == ["quick", "slow"]
+    assert done == ["quick", *["slow"] * 100]

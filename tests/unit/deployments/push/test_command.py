@@ -1,0 +1,152 @@
+"""Options, exit codes, the summary and its JSON."""
+
+import json
+import tomllib
+from collections import Counter
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from api.schemas import RESULT_EXAMPLE
+from deployments.push import command
+from deployments.push.command import ExitCode, build_parser, judge, main, name_exit_code
+from deployments.push.photo import NamedPhoto, PhotoResult
+from deployments.push.picture import draw
+from deployments.push.report import NAMED_AT_MOST, Report, show_name
+from deployments.push.scan import LocalFile
+from deployments.push.screen import Screen
+from models.errors import (
+    ApiUnavailableError,
+    ConfigurationError,
+    DeletionRefusedError,
+    FacePassError,
+    PushRefusedError,
+    S3AccessError,
+    S3DownloadError,
+)
+
+DOCS = Path(__file__).parents[4] / "docs" / "push.md"
+
+
+def make_result(
+    name: str, *, reason: str | None = None, not_sent: str | None = None
+) -> PhotoResult:
+    photo = NamedPhoto(LocalFile(Path(name), name, 1_500_000), name)
+    return PhotoResult(photo, (1, 1), reason=reason, not_sent=not_sent)
+
+
+def test_the_console_command_is_the_one_that_is_installed() -> None:
+    project = tomllib.loads((DOCS.parents[1] / "pyproject.toml").read_text("utf-8"))
+    module, _, function = project["project"]["scripts"]["facepass"].partition(":")
+    assert getattr(import_module(module), function) is command.run
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        (DeletionRefusedError, 4),
+        (ApiUnavailableError, 3),
+        (S3DownloadError, 3),
+        (PushRefusedError, 2),
+        (ConfigurationError, 2),
+        (S3AccessError, 2),
+    ],
+)
+def test_each_kind_of_error_has_its_exit_code(kind: type[FacePassError], code: int) -> None:
+    assert name_exit_code(kind("A sentence.")) == code
+
+
+def test_every_exit_code_is_documented() -> None:
+    text = DOCS.read_text("utf-8")
+    assert [code for code in ExitCode if f"| {code.value} |" not in text] == []
+
+
+def test_every_option_is_documented() -> None:
+    text = DOCS.read_text("utf-8")
+    push = build_parser().parse_args(["push", "folder", "--event", "x"])
+    options = {f"--{name.replace('_', '-')}" for name in vars(push) if name != "folder"}
+    assert [option for option in options if f"`{option}" not in text] == []
+
+
+def test_what_is_not_in_the_gallery_is_not_called_done() -> None:
+    done = {"state": "completed"}
+    assert judge(Report(sync=done, results=[make_result("1.jpg", reason="empty")])) == 0
+    assert judge(Report(sync=None)) == 0
+    assert judge(Report(sync={"state": "failed"})) == 1
+    assert judge(Report(sync=done, results=[make_result("1.jpg", not_sent="why")])) == 1
+    assert judge(Report(sync=done, skipped=Counter(unnameable=1))) == 1
+
+
+def test_an_error_is_one_sentence_and_one_json_object(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FACEPASS_HOME", str(tmp_path))
+    from models.settings import get_settings
+
+    get_settings.cache_clear()
+    assert main(["push", str(tmp_path), "--event", "Свадьба"]) == ExitCode.REFUSED
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err.count("\n")) == ("", 1)
+    assert main(["push", str(tmp_path), "--event", "Свадьба", "--json"]) == ExitCode.REFUSED
+    shown = capsys.readouterr()
+    told = json.loads(shown.out)
+    assert (told["exit_code"], shown.err) == (2, "")
+    assert "There is nothing to push to" in told["error"]
+    get_settings.cache_clear()
+
+
+def test_a_ctrl_c_says_that_the_next_run_goes_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "find_place", interrupt)
+    assert main(["push", "x", "--event", "Свадьба"]) == ExitCode.INTERRUPTED
+    assert "run the same command again, and it goes on" in capsys.readouterr().err
+
+
+def test_the_summary_names_the_files_that_need_a_look() -> None:
+    many = [make_result(f"{number}.jpg", reason="empty") for number in range(NAMED_AT_MOST + 2)]
+    report = Report(
+        photos=23,
+        skipped=Counter(raw=3, unnameable=1),
+        results=[*many, make_result("Кофе/\x1b[31m.jpg", not_sent="it changed")],
+        sync={"result": {**RESULT_EXAMPLE, "failed": 22}},
+    )
+    text = "\n".join(report.tell())
+    assert "Photos    23: 0 sent (0.0 MB), 22 unchanged, 0 deleted" in text
+    assert "3 RAW, 1 with names that are no text (rename them)" in text
+    assert "120 new photos, 30 known before, 4 without a face, 22 failed; 311 faces found" in text
+    assert "0.jpg (empty), 1.jpg (empty)" in text
+    assert "and 2 more" in text
+    assert "Кофе/\ufffd[31m.jpg (it changed)" in text
+    told = report.as_json()
+    assert len(told["unreadable"]) == NAMED_AT_MOST + 2
+    assert json.loads(json.dumps(told)) == told
+
+
+def test_a_name_that_is_no_text_can_be_shown_and_printed() -> None:
+    assert show_name("a\udcff\n.jpg") == "a\ufffd\ufffd.jpg"
+
+
+def test_the_bars_come_to_their_ends() -> None:
+    console = Console(record=True, width=90, force_terminal=False, quiet=False)
+    screen = Screen(console)
+    results = [make_result(f"{number}.jpg") for number in range(4)]
+    with screen.show_transfer([result.photo for result in results]) as advance:
+        for result in results:
+            advance(result)
+    with screen.show_sync() as show:
+        status = {"state": "retrying", "detail": "S3 unreachable, next try 14:05"}
+        show({**status, "progress": {"processed": 0, "total": 0}}, 0)
+        show({"state": "running", "progress": {"processed": 4, "total": 4}, "detail": None}, 7)
+    shown = console.export_text(clear=False)
+    picture = draw(console)
+    assert "4/4" in shown
+    assert "6.0/6.0 MB" in shown
+    assert "7 faces" in shown
+    assert "@font-face" not in picture
+    assert "4/4" in picture

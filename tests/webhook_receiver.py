@@ -1,0 +1,84 @@
+"""A receiver of webhooks on this machine, which answers as it is told to."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+HANG = 0  # instead of a status: no answer until the receiver ends
+
+
+@dataclass(frozen=True)
+class Received:
+    """One call."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """The body's JSON."""
+        content: dict[str, Any] = json.loads(self.body)
+        return content
+
+
+@dataclass
+class WebhookReceiver:
+    """What came in, and what is answered: `answers` one after the other, then 204."""
+
+    url: str
+    answers: list[int] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
+    received: list[Received] = field(default_factory=list)
+    _ended: threading.Event = field(default_factory=threading.Event)
+
+    def answer(self, call: Received) -> int:
+        """Keep a call and decide; blocks where it must hang."""
+        self.received.append(call)
+        status = self.answers.pop(0) if self.answers else 204
+        if status == HANG:
+            self._ended.wait(120)
+        return status
+
+    def end(self) -> None:
+        """Let go of whoever hangs."""
+        self._ended.set()
+
+
+@contextmanager
+def receive_webhooks(path: str = "/hook") -> Iterator[WebhookReceiver]:
+    """A receiver on a free port of 127.0.0.1."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            length = int(self.headers["content-length"])
+            names = {name.lower(): value for name, value in self.headers.items()}
+            call = Received(self.path, names, self.rfile.read(length))
+            status = receiver.answer(call)
+            if status == HANG:
+                self.close_connection = True
+                return
+            self.send_response(status)
+            for name, value in receiver.headers.items():
+                self.send_header(name, value)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    receiver = WebhookReceiver(f"http://127.0.0.1:{server.server_address[1]}{path}")
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield receiver
+    finally:
+        receiver.end()
+        server.shutdown()
+        server.server_close()
