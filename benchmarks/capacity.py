@@ -18,7 +18,7 @@ from benchmarks.capacity_database import open_database
 from benchmarks.capacity_day import QUICK_DAY, WHOLE_DAY, measure_day
 from benchmarks.capacity_pooler import measure_pooler
 from benchmarks.capacity_rewrites import measure_rewrites
-from benchmarks.capacity_tables import QUICK, WHOLE, Sizes, measure_tables
+from benchmarks.capacity_tables import QUICK, WHOLE, measure_tables
 from benchmarks.latency_stack import open_stack
 from deployments.stack.signals import interrupt_on_signals
 from models.errors import FacePassError

@@ -27,18 +27,18 @@ def measure_connections(doors: Doors, console: Console) -> dict[str, float]:
         time.sleep(1)
     stages["idle"] = watch.most
     with watch_connections(doors.database) as watch:
-        _call_at_once(doors, event)
-    stages[f"{CALLERS} callers at once"] = watch.most
-    with watch_connections(doors.database) as watch:
         _sync(doors, event)
     stages["a sync"] = watch.most
+    with watch_connections(doors.database) as watch:
+        _call_at_once(doors, event)
+    stages[f"{CALLERS} callers at once"] = watch.most
     table = Table(title="Connections to PostgreSQL, at most")
     for heading in ("stage", "the product's database", "Prefect's"):
         table.add_column(heading, justify="left" if heading == "stage" else "right")
     for name, most in stages.items():
         table.add_row(name, str(most.get("facepass", 0)), str(most.get("prefect", 0)))
     console.print(table)
-    idle, burst, sync = (most.get("facepass", 0) for most in stages.values())
+    idle, sync, burst = (most.get("facepass", 0) for most in stages.values())
     return {"api_idle": idle, "api_burst": burst, "sync": sync}
 
 

@@ -1,4 +1,4 @@
-"""A sync's shape without its work: the same tasks, artifacts and lines of log, and nothing to wait for.
+"""A sync's shape without its work: the same tasks, artifacts and lines of log.
 
 What is left is what a sync costs Prefect. Run as a program it makes syncs one after the other on
 so many threads for so many seconds, and prints how many, and its own processor time.
@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import Any
+from uuid import UUID
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import (
@@ -41,7 +42,7 @@ def rehearse_embedding(number: int) -> int:
 
 
 @task(name="rehearse_batch", persist_result=False)
-def rehearse_batch(number: int, photos: int, progress_id: Any) -> None:
+def rehearse_batch(number: int, photos: int, progress_id: UUID) -> None:
     """A batch: its embedding within it, a line for every slice, the bar moved once."""
     rehearse_embedding(number)
     for count in range(STORE_SLICE, BATCH + 1, STORE_SLICE):
@@ -64,7 +65,8 @@ def rehearse_finish(photos: int) -> None:
 )
 def rehearse_sync(photos: int) -> None:
     """A sync of so many new photos that takes no time."""
-    progress_id: Any = create_progress_artifact(progress=0.0, description="Photos")
+    created: Any = create_progress_artifact(progress=0.0, description="Photos")
+    progress_id = UUID(str(created))
     for numbers in rehearse_plan(photos):
         futures = [rehearse_batch.submit(number, photos, progress_id) for number in numbers]
         wait(list(futures))

@@ -1,4 +1,4 @@
-"""Events as a season of syncs leaves them: ledger, runs and random faces, in the product's tables."""
+"""Events as syncs leave them: ledger, runs and random faces, in the product's own tables."""
 
 import hashlib
 from dataclasses import dataclass

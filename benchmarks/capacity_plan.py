@@ -6,10 +6,7 @@ Prices are the reader's: of a core for an hour, in whatever money. docs/scaling.
 figure was measured, and on what.
 """
 
-import argparse
-import json
-import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 CORE_S_A_PHOTO = {"opencv_zoo": 0.062, "buffalo_l": 0.294}
 VECTOR_BYTES = {"opencv_zoo": 400, "buffalo_l": 1_400}  # a face's row with its indexes

@@ -3,16 +3,18 @@
 The product's functions run as they are; each statement is explained just before it runs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Engine, event
+from sqlalchemy.engine.interfaces import DBAPICursor
 
 # What changes rows is undone after it was explained; what has no plan is left alone.
 _PLANNED = ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE", "CREATE TEMPORARY TABLE CLASSIFIED")
 _LARGE = ("photo", "face")
+Values = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,9 @@ def watch_plans(database: Engine) -> Iterator[list[Look]]:
     """Explain what runs on `database` within the block; one look a statement, in order."""
     looks: list[Look] = []
 
-    def explain(_c: Any, cursor: Any, statement: str, values: Any, _x: Any, _m: bool) -> None:
+    def explain(  # as SQLAlchemy calls it
+        _: object, cursor: DBAPICursor, statement: str, values: Values, *_others: object
+    ) -> None:
         is_one = ";" not in statement
         if is_one and " ".join(statement.split()).upper().startswith(_PLANNED):
             looks.append(_explain(cursor, statement, values))
@@ -43,10 +47,10 @@ def watch_plans(database: Engine) -> Iterator[list[Look]]:
         event.remove(database, "before_cursor_execute", explain)
 
 
-def _explain(cursor: Any, statement: str, values: Any) -> Look:
+def _explain(cursor: DBAPICursor, statement: str, values: Values) -> Look:
     cursor.execute("SAVEPOINT look")
     cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) {statement}", values)
-    (explained,) = cursor.fetchone()[0]
+    ((explained,),) = cursor.fetchall()[0]
     cursor.execute("ROLLBACK TO SAVEPOINT look")
     return read_plan(statement, explained)
 

@@ -4,21 +4,19 @@ Needs the program `pgbouncer` on PATH; the project's tests do not.
 """
 
 import os
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import suppress
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine, create_engine, text
 from sqlmodel import Session
 
 from benchmarks.capacity_database import Database, name_driver
-from benchmarks.capacity_queries import make_face
-from deployments.stack.parts import Part
-from deployments.stack.postgres_cluster import PORT, SUPERUSER
-from models.errors import StackError, SyncSupersededError
+from benchmarks.capacity_pgbouncer import SERVERS, open_pooler
+from benchmarks.capacity_probes import make_face
+from models.errors import SyncSupersededError
 from models.events import create_event
 from models.outcomes import check_epoch
 from models.runs import raise_epoch
@@ -26,28 +24,30 @@ from models.search import FaceQuery, find_photos
 from models.session import SYNC_LOCK_CLASS, get_engine, open_event_lock
 from models.settings import get_settings
 
-POOLER_PORT = 6432  # a part of the socket's name; nothing listens on TCP
-SERVERS = 2  # connections to PostgreSQL: few, so that clients do share them
 MODES = ("transaction", "session")
 
 
 def measure_pooler(database: Database, console: Console) -> dict[str, float]:
     """Try each promise directly and through both modes; 1 where it holds, 0 where not."""
-    if shutil.which("pgbouncer") is None:
-        raise StackError("pgbouncer is not installed: `apt-get install pgbouncer` brings it.")
     with Session(database.engine) as session, session.begin():
         event_id = create_event(session, name="Свадьба").id or 0
     ways = {"direct": try_promises(database.cluster.database_url, event_id)}
     for mode in MODES:
-        with _open_pooler(database, mode) as url:
+        with open_pooler(database, mode) as url:
             ways[mode] = try_promises(url, event_id)
     table = Table("what is promised", *ways)
     for name in PROMISES:
-        table.add_row(name, *("holds" if found[name] else "does NOT hold" for found in ways.values()))
+        table.add_row(name, *(_say(found[name]) for found in ways.values()))
     console.print(table)
     return {
-        f"{way}: {name}": float(holds) for way, found in ways.items() for name, holds in found.items()
+        f"{way}: {name}": float(holds)
+        for way, found in ways.items()
+        for name, holds in found.items()
     }
+
+
+def _say(holds: bool) -> str:
+    return "holds" if holds else "does NOT hold"
 
 
 def try_promises(url: str, event_id: int) -> dict[str, bool]:
@@ -71,12 +71,12 @@ def _forget() -> None:
     get_engine.cache_clear()
 
 
-def _lock_excludes(engine: Engine, event_id: int) -> bool:
+def _lock_excludes(_: Engine, event_id: int) -> bool:
     """While one holds the event's lock, nobody else gets it, whatever connections are shared."""
     with open_event_lock(event_id) as first:
         taken = first.try_take()
         rivals = []
-        for _ in range(SERVERS + 1):
+        for _rival in range(SERVERS + 1):
             with open_event_lock(event_id) as rival:
                 rivals.append(rival.try_take())
     return taken and not any(rivals)
@@ -90,7 +90,7 @@ def _lock_ends(engine: Engine, event_id: int) -> bool:
         held = connection.execute(_HELD, {"lock_class": SYNC_LOCK_CLASS}).scalar_one()
         with suppress(Exception):  # what this trial left must not disturb the next
             connection.execute(text("SELECT pg_advisory_unlock_all()"))
-    return held == 0
+    return int(held) == 0
 
 
 def _epoch_protects(engine: Engine, event_id: int) -> bool:
@@ -110,7 +110,8 @@ def _epoch_protects(engine: Engine, event_id: int) -> bool:
 def _face_is_forgotten(engine: Engine, event_id: int) -> bool:
     """A search's face and settings are gone with its transaction, on every connection."""
     with Session(engine) as session, session.begin():
-        find_photos(session, FaceQuery(event_id, 1, make_face(1), 0.3), after=None, limit=5)  # type: ignore[arg-type]
+        face = np.asarray(make_face(1), np.float32)
+        find_photos(session, FaceQuery(event_id, 1, face, 0.3), after=None, limit=5)
     left = set()
     for _ in range(2 * SERVERS):
         with engine.connect() as connection:
@@ -125,7 +126,8 @@ def _request_lock_works(engine: Engine, event_id: int) -> bool:
         taken = first.execute(statement, {"event_id": event_id}).scalar_one()
         refused = second.execute(statement, {"event_id": event_id}).scalar_one()
     with engine.begin() as third:
-        return bool(taken and not refused and third.execute(statement, {"event_id": event_id}).scalar_one())
+        again = third.execute(statement, {"event_id": event_id}).scalar_one()
+    return bool(taken and not refused and again)
 
 
 PROMISES: dict[str, Callable[[Engine, int], bool]] = {
@@ -139,45 +141,3 @@ _HELD = text("""
 SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = CAST(:lock_class AS bigint)
 """)
 _FACE = text("SELECT current_setting('facepass.face', true)")
-
-
-@contextmanager
-def _open_pooler(database: Database, mode: str) -> Iterator[str]:
-    """PgBouncer before the cluster, as the same user, on a socket in the same private folder."""
-    sockets = database.cluster.sockets
-    file = sockets / f"pgbouncer-{mode}.ini"
-    file.write_text(
-        f"""[databases]
-facepass = host={sockets} port={PORT} user={SUPERUSER}
-[pgbouncer]
-listen_addr =
-listen_port = {POOLER_PORT}
-unix_socket_dir = {sockets}
-auth_type = any
-pool_mode = {mode}
-default_pool_size = {SERVERS if mode == "transaction" else 2 * SERVERS + 4}
-""",
-        encoding="utf-8",
-    )
-    file.chmod(0o644)
-    part = Part(
-        name="PgBouncer",
-        argv=[shutil.which("pgbouncer") or "pgbouncer", str(file)],
-        env={"PATH": "/usr/bin:/bin"},
-        log=database.folder / f"pgbouncer-{mode}.log",
-        cwd=Path("/"),
-        identity=database.cluster.identity,
-    )
-    part.start()
-    try:
-        _wait_for(part, sockets / f".s.PGSQL.{POOLER_PORT}")
-        yield f"postgresql://{SUPERUSER}@/facepass?host={sockets}&port={POOLER_PORT}"
-    finally:
-        part.stop()
-        file.unlink()
-
-
-def _wait_for(part: Part, socket: Path) -> None:
-    while not socket.exists():
-        if not part.is_running:
-            raise part.describe_death()

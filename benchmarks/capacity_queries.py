@@ -1,35 +1,15 @@
-"""The product's own queries on full tables: their plans, and what they take for an event's size."""
+"""What the product's queries take on full tables, and how PostgreSQL plans them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-import numpy as np
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 from sqlmodel import Session
 
-from benchmarks.capacity_fill import DIMENSION, FIRST_EVENT, Filled, make_etag, name_key
+from benchmarks.capacity_fill import FIRST_EVENT, Filled
 from benchmarks.capacity_plans import Look, watch_plans
-from models.counts import count_progress, count_run
-from models.gallery import count_gallery_photos, list_gallery_photos
-from models.heartbeats import list_silent_runs
-from models.outcomes import (
-    FaceRecord,
-    PhotoOutcome,
-    list_pending_batches,
-    list_pending_photos,
-    store_outcomes,
-)
-from models.photos import count_faces, count_photos, list_photos
-from models.plans import ListedPreview, Listing, copy_listing, write_plan
-from models.runs import find_last_run
-from models.search import FaceQuery, find_photos, has_foreign_faces
-from models.statistics import read_statistics
-from models.tables import SyncRun
-
-PAGE = 1000  # keys of a page of S3's listing
-MIN_SIMILARITY = 0.3  # random faces are hardly ever that near: what the search reads, not shows
-BATCH = 3  # one of those that a filled event has
+from benchmarks.capacity_probes import PROBES, Probe, prepare
 
 
 @dataclass(frozen=True)
@@ -44,15 +24,14 @@ class Timed:
     scanning: tuple[str, ...]  # the statements that did
 
 
-Probe = Callable[[Session, Filled, int], object]
-
-
 def measure_queries(
     database: Engine, events: Sequence[Filled], pack_id: int, rounds: int = 3
 ) -> list[Timed]:
     """Run every probe for the events in turn, undoing what it changed."""
     return [
-        _summarise(name, [_look(database, probe, event, pack_id) for event in _take(events, rounds)])
+        _summarise(
+            name, [_look(database, probe, event, pack_id) for event in _take(events, rounds)]
+        )
         for name, probe in PROBES.items()
     ]
 
@@ -64,8 +43,7 @@ def _take(events: Sequence[Filled], rounds: int) -> list[Filled]:
 
 def _look(database: Engine, probe: Probe, event: Filled, pack_id: int) -> list[Look]:
     with Session(database) as session:
-        if probe in (_batches, _batch, _store):
-            session.execute(_UNREAD, {"run": event.run, "batch": BATCH})
+        prepare(session, probe, event)
         with watch_plans(database) as looks:
             probe(session, event, pack_id)
         session.rollback()
@@ -82,98 +60,6 @@ def _summarise(name: str, rounds: Sequence[Sequence[Look]]) -> Timed:
         scanned=tuple(sorted({table for look in counted[-1] for table in look.scanned})),
         scanning=tuple(look.statement[:110] for look in counted[-1] if look.scanned),
     )
-
-
-def _plan(session: Session, event: Filled, pack_id: int) -> None:
-    """A resync of photos that are all known, the listing in memory."""
-    listing = Listing(
-        event_id=event.event_id,
-        s3_prefix=f"events/{event.event_id}/previews/",
-        previews=_list_previews(event),
-        originals=_list_originals(event),
-        image_base_url="https://s3.example.com/weddings",
-    )
-    copy_listing(session, listing)
-    write_plan(session, listing, run=event.run, pack_id=pack_id, first_batch=0, batch_size=100)
-
-
-def _list_previews(event: Filled) -> Iterator[list[ListedPreview]]:
-    for first in range(0, event.photos, PAGE):
-        numbers = range(first, min(first + PAGE, event.photos))
-        yield [
-            ListedPreview(name_key(event.event_id, number), make_etag(number), 90_000)
-            for number in numbers
-        ]
-
-
-def _list_originals(event: Filled) -> Iterator[list[str]]:
-    for page in _list_previews(event):
-        yield [preview.s3_key.replace("/previews/", "/originals/") for preview in page]
-
-
-def _batches(session: Session, event: Filled, _: int) -> None:
-    list_pending_batches(session, event.run)
-
-
-def _batch(session: Session, event: Filled, _: int) -> None:
-    list_pending_photos(session, event.run, BATCH)
-
-
-def _store(session: Session, event: Filled, pack_id: int) -> None:
-    """A slice of ten photos with three faces each."""
-    vector = make_face(event.event_id)
-    faces = [FaceRecord((0.1, 0.1, 0.2, 0.2), 0.9, vector)] * 3
-    keys = [name_key(event.event_id, BATCH * 100 + number) for number in range(10)]
-    outcomes = [PhotoOutcome(key, faces, None) for key in keys]
-    store_outcomes(session, outcomes, event_id=event.event_id, run=event.run, pack_id=pack_id)
-
-
-def _search(session: Session, event: Filled, pack_id: int) -> None:
-    face = np.asarray(make_face(event.event_id + 1), np.float32)
-    find_photos(
-        session, FaceQuery(event.event_id, pack_id, face, MIN_SIMILARITY), after=None, limit=50
-    )
-
-
-def make_face(seed: int) -> list[float]:
-    """A random unit vector of the pack's length."""
-    vector = np.random.default_rng(seed).standard_normal(DIMENSION)
-    return [float(value) for value in vector / np.linalg.norm(vector)]
-
-
-def _gallery(session: Session, event: Filled, _: int) -> None:
-    after = event.first_id + event.photos // 2
-    list_gallery_photos(session, event.event_id, after=after, limit=60)
-
-
-def _photos(session: Session, event: Filled, _: int) -> None:
-    after = event.first_id + event.photos // 2
-    list_photos(session, event.event_id, status=None, after=after, limit=100)
-
-
-def _status(session: Session, event: Filled, _: int) -> None:
-    count_progress(session, session.get_one(SyncRun, event.run))
-
-
-PROBES: dict[str, Probe] = {
-    "plan of a resync (classify, mark, write)": _plan,
-    "pending batches": _batches,
-    "a batch's pending photos": _batch,
-    "store a slice of 10 photos": _store,
-    "search": _search,
-    "faces of another pack?": lambda s, event, pack: has_foreign_faces(s, event.event_id, pack),
-    "a page of the gallery": _gallery,
-    "photos in the gallery": lambda s, event, _: count_gallery_photos(s, event.event_id),
-    "a page of photos": _photos,
-    "photos by status": lambda s, event, _: count_photos(s, event.event_id),
-    "faces of the event": lambda s, event, _: count_faces(s, event.event_id),
-    "status of a sync": _status,
-    "result of a sync": lambda s, event, _: count_run(s, event.run),
-    "last sync of the event": lambda s, event, _: find_last_run(s, event.event_id),
-    "the watch: silent runs": lambda s, _e, _p: list_silent_runs(s, 20),
-    "metrics": lambda s, _e, _p: read_statistics(s),
-}
-_UNREAD = text("UPDATE photo SET status = 'pending' WHERE sync_run_id = :run AND batch = :batch")
 
 
 def choose_events(small: int, count: int, large: int) -> tuple[Filled, list[Filled]]:

@@ -17,7 +17,7 @@ from sqlalchemy import Engine, text
 from sqlmodel import Session
 
 from benchmarks.capacity_fill import name_key
-from benchmarks.capacity_queries import make_face
+from benchmarks.capacity_probes import make_face
 from benchmarks.capacity_sizes import TableSize, read_sizes
 from benchmarks.search_table import add_pack
 from models.events import create_event

@@ -35,7 +35,9 @@ def read_sizes(database: Engine, tables: Sequence[str] = TABLES) -> list[TableSi
         for table in tables:
             rows = connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()  # noqa: S608 - a name of TABLES
             own = connection.execute(_OWN, {"table": table}).scalar_one()
-            indexes = {row.name: int(row.bytes) for row in connection.execute(_INDEXES, {"table": table})}
+            indexes = {
+                row.name: int(row.bytes) for row in connection.execute(_INDEXES, {"table": table})
+            }
             sizes.append(TableSize(table, int(rows), int(own), indexes))
     return sizes
 
