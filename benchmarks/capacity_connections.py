@@ -2,6 +2,7 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -29,6 +30,8 @@ def measure_connections(doors: Doors, console: Console) -> dict[str, float]:
     with watch_connections(doors.database) as watch:
         _sync(doors, event)
     stages["a sync"] = watch.most
+    result_bytes = _measure_results(doors)
+    console.print(f"Result storage: {result_bytes:.0f} bytes a photo of that sync.")
     with watch_connections(doors.database) as watch:
         _call_at_once(doors, event)
     stages[f"{CALLERS} callers at once"] = watch.most
@@ -39,7 +42,18 @@ def measure_connections(doors: Doors, console: Console) -> dict[str, float]:
         table.add_row(name, str(most.get("facepass", 0)), str(most.get("prefect", 0)))
     console.print(table)
     idle, sync, burst = (most.get("facepass", 0) for most in stages.values())
-    return {"api_idle": idle, "api_burst": burst, "sync": sync}
+    return {
+        "api_idle": idle,
+        "api_burst": burst,
+        "sync": sync,
+        "result_bytes_a_photo": result_bytes,
+    }
+
+
+def _measure_results(doors: Doors) -> float:
+    """Bytes that the first sync keeps a photo, for a week: its cached faces."""
+    folder = Path(doors.environment["PREFECT_LOCAL_STORAGE_PATH"])
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / PHOTOS
 
 
 def _call_at_once(doors: Doors, event: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
+from benchmarks.capacity_growth import compute_growth, open_prefect, read_growth
 from benchmarks.capacity_rehearsal import find_part, measure_rehearsal
 from benchmarks.latency_stack import Doors
 from benchmarks.latency_triggers import compute_p95
@@ -19,7 +20,7 @@ from deployments.names import WORK_POOL
 
 ENTRYPOINT = "benchmarks.capacity_day_flow.rehearse_sync"
 CREATORS = 4  # at a time
-SMALLEST = 8  # photos: one batch
+LOOK = 0  # photos: what the hourly resync of an event mostly finds
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def _deploy(doors: Doors) -> str:
 
 def _create(doors: Doors, deployment: str) -> float:
     """Create a run; milliseconds."""
-    body = {"parameters": {"photos": SMALLEST}, "state": {"type": "SCHEDULED"}}
+    body = {"parameters": {"photos": LOOK}, "state": {"type": "SCHEDULED"}}
     began = time.perf_counter()
     address = f"deployments/{deployment}/create_flow_run"
     doors.prefect.post(address, json=body).raise_for_status()
@@ -103,28 +104,41 @@ def _poll(doors: Doors) -> float:
 
 
 def _measure_starts(doors: Doors, limit: int, seconds: float, console: Console) -> dict[str, float]:
-    """Runs of the smallest sync that the worker ends, each in a process of its own."""
+    """Syncs without work that the worker ends, each in a process of its own."""
     body = {"concurrency_limit": limit}
     doors.prefect.patch(f"work_pools/{WORK_POOL}", json=body).raise_for_status()
     doors.pause_work(paused=False)
     time.sleep(10)  # the first ones
-    before, began, used = _count(doors, "COMPLETED"), time.monotonic(), _read_worker()
+    prefect, began = open_prefect(doors.database), time.monotonic()
+    before, used, rows = _count(doors, "COMPLETED"), _read_times(), read_growth(prefect)
     time.sleep(seconds)
-    ended = _count(doors, "COMPLETED") - before
+    ended = max(_count(doors, "COMPLETED") - before, 1)
     a_minute = 60 * ended / (time.monotonic() - began)
-    core_s = (_read_worker() - used) / max(ended, 1)
+    worker_s, server_s = (
+        (now - then) / ended for now, then in zip(_read_times(), used, strict=True)
+    )
+    growth = compute_growth(rows, read_growth(prefect), ended)
+    kilobytes = sum(one.bytes for one in growth.values()) / 1e3
+    prefect.dispose()
     late = _count(doors, "SCHEDULED", "Late")
     doors.pause_work(paused=True)
     console.print(
-        f"Limit {limit}: {a_minute:.0f} starts a minute, {core_s:.1f} s of a core each with the "
-        f"worker's own; {late} runs are late."
+        f"Limit {limit}: {a_minute:.0f} starts a minute; each takes {worker_s:.1f} s of a core in "
+        f"the worker and its process, {server_s:.2f} s in the server, and leaves "
+        f"{kilobytes:.0f} KB; {late} runs are late."
     )
-    return {f"starts_a_minute_{limit}": a_minute, f"start_core_s_{limit}": core_s}
+    return {
+        f"starts_a_minute_{limit}": a_minute,
+        f"start_core_s_{limit}": worker_s,
+        f"start_server_core_s_{limit}": server_s,
+        f"look_kb_{limit}": kilobytes,
+    }
 
 
-def _read_worker() -> float:
-    """Seconds of a core that the worker and its ended runs have used."""
-    return float(sum(find_part("worker", "start").cpu_times()[:4]))
+def _read_times() -> tuple[float, float]:
+    """Seconds of a core that the worker with its ended runs has used, and the server."""
+    worker, server = find_part("worker", "start"), find_part("server", "start")
+    return float(sum(worker.cpu_times()[:4])), float(sum(server.cpu_times()[:4]))
 
 
 def _count(doors: Doors, kind: str, name: str | None = None) -> int:

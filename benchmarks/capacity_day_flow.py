@@ -74,8 +74,8 @@ def rehearse_sync(photos: int) -> None:
 
 
 def count_batches(photos: int) -> int:
-    """A small first batch, and full ones."""
-    return 1 + -(-max(photos - FIRST, 0) // BATCH)
+    """A small first batch, and full ones; none where there is nothing to do."""
+    return min(photos, 1) + -(-max(photos - FIRST, 0) // BATCH)
 
 
 def rehearse_for(seconds: float, threads: int, photos: int) -> dict[str, float]:
