@@ -42,7 +42,8 @@ bench-scale: $(READY) ## what planning and storing cost at 100,000 photos; about
 	@python -m benchmarks.scale
 
 test: $(READY) ## every test
-	python -m pytest tests
+	python -m pytest tests/unit -n 2
+	python -m pytest tests/e2e tests/integration
 
 test-unit: $(READY) ## the quick loop
 	python -m pytest tests/unit

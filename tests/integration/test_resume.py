@@ -159,8 +159,9 @@ def test_a_killed_worker_process_is_told_and_the_run_can_be_retried(
 def test_a_cancelled_run_is_told_and_the_event_is_free_at_once(
     event: EventBox, rest: RestApi, prefect: httpx.Client
 ) -> None:
-    for index in range(40):
-        event.put(f"{index:02}.jpg", vary(read_group(), index))
+    photos = 150  # enough that the sync is still under way when the worker hears of it
+    for index in range(photos):
+        event.put(f"{index:03}.jpg", vary(read_group(), index))
     task_id = rest.start_sync(event)
     wait_until(lambda: rest.read_sync(task_id)["state"] == "running")
     state = {"type": "CANCELLING", "name": "Cancelling"}
@@ -171,7 +172,7 @@ def test_a_cancelled_run_is_told_and_the_event_is_free_at_once(
     assert again != task_id
     wait_until(lambda: rest.read_sync(again)["state"] == "completed")
     assert set(event.face_counts().values()) == {6}
-    assert len(event.face_counts()) == 40
+    assert len(event.face_counts()) == photos
 
 
 def find_flow_process(flow_run_id: str) -> psutil.Process:

@@ -34,6 +34,8 @@ ANSWERS: dict[type[FacePassError], int] = {
     errors.ModelPackError: 500,
     errors.S3AccessError: 500,
     errors.S3DownloadError: 500,
+    errors.S3OutageError: 500,
+    errors.ClusterUnavailableError: 500,
     errors.PhotoUnavailableError: 500,
     errors.PhotoChangedError: 500,
     errors.SyncIncompleteError: 500,

@@ -302,7 +302,7 @@ def test_every_setting_reaches_a_service() -> None:
 # --- what the services run ---
 
 
-@pytest.mark.parametrize("name", [*(SERVICES.keys() - FOREIGN)])
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - FOREIGN))
 def test_a_services_command_and_health_check_are_programs_of_ours(name: str) -> None:
     lines = [read_command(name)]
     if check := SERVICES[name].get("healthcheck"):
