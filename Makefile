@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up demo-event test test-unit test-distributed bench bench-scale bench-capacity bench-dask bench-latency bench-search gate preview-study lint format lock faults hostile
+.PHONY: help setup demo up demo-event test test-unit test-distributed bench bench-scale bench-dask bench-latency bench-search gate preview-study lint format lock faults hostile
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,9 +59,6 @@ bench-dask: $(READY) ## one event over a Dask cluster, up to 64 workers; about a
 
 gate: $(READY) ## what each faster backend changes on real photos; refuses what changes too much
 	@python -m benchmarks.gate
-
-bench-capacity: $(READY) ## what a season costs PostgreSQL and Prefect; half an hour
-	@python -m benchmarks.capacity tables rewrites day
 
 bench-latency: $(READY) ## how soon a sync answers and shows a face; about 2 minutes
 	@python -m benchmarks.latency

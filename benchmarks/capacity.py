@@ -1,9 +1,9 @@
-"""`make bench-capacity`: what a season of weddings costs the database, the server and the disk.
+"""`python -m benchmarks.capacity`: what a season of weddings costs PostgreSQL and Prefect.
 
 Four parts, each on a stack of its own, each ending with a table and a line of JSON: `tables`
 (PostgreSQL with a million photos), `rewrites` (what embedding an event anew leaves behind),
 `connections` (what holds them, what a pooler changes) and `day` (a day of a thousand syncs against
-Prefect's server). docs/scaling.md says what the figures mean.
+Prefect's server).
 """
 
 import argparse
