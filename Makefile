@@ -7,10 +7,10 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up demo-event test test-unit test-distributed bench bench-scale bench-dask bench-latency bench-search gate preview-study lint format lock faults hostile
+.PHONY: help setup demo up demo-event test test-unit test-distributed bench bench-scale bench-dask bench-latency bench-search bench-capacity gate preview-study lint format lock faults hostile
 
 help: ## what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## install into .venv (done by the others when needed)
 
@@ -48,7 +48,7 @@ test: $(READY) ## every test
 test-unit: $(READY) ## the quick loop
 	python -m pytest tests/unit
 
-test-distributed: $(READY) ## three workers on three machines of namespaces, two are lost; needs root, about 5 minutes
+test-distributed: $(READY) ## a Dask cluster; three machines of namespaces, two are lost (needs root); about 6 minutes
 	python -m pytest tests/distributed
 
 bench: $(READY) ## the guide's loop against ours, then the whole job (a quarter of an hour)
@@ -56,6 +56,9 @@ bench: $(READY) ## the guide's loop against ours, then the whole job (a quarter 
 
 bench-dask: $(READY) ## one event over a Dask cluster, up to 64 workers; about a quarter of an hour
 	@python -m benchmarks.scaling_dask
+
+bench-capacity: $(READY) ## a million photos in PostgreSQL, a day of a thousand syncs in Prefect; half an hour
+	@python -m benchmarks.capacity
 
 gate: $(READY) ## what each faster backend changes on real photos; refuses what changes too much
 	@python -m benchmarks.gate

@@ -10,7 +10,7 @@ from api.app import create_app
 from api.deps import read_api_keys
 from api.local_only import is_loopback
 from api.receiver import read_receiver
-from deployments.orchestrator import check_server_address
+from deployments.prefect_errors import check_server_address
 from models.errors import ConfigurationError, FacePassError
 from models.settings import Settings, get_settings
 

@@ -2,12 +2,13 @@
 
 Four parts, each on a stack of its own, each ending with a table and a line of JSON: `tables`
 (PostgreSQL with a million photos), `rewrites` (what embedding an event anew leaves behind),
-`connections` (what holds them, what a pooler changes) and `day` (a day of a thousand syncs against
-Prefect's server).
+`pooler` (what holds behind PgBouncer, if that is installed) and `day` (who takes how many
+connections, and a day of a thousand syncs against Prefect's server).
 """
 
 import argparse
 import json
+import shutil
 import sys
 from collections.abc import Callable
 
@@ -37,6 +38,9 @@ def _run_rewrites(quick: bool) -> dict[str, float]:
 
 
 def _run_pooler(quick: bool) -> dict[str, float]:  # noqa: ARG001 - it is quick
+    if shutil.which("pgbouncer") is None:
+        console.print("PgBouncer is left out: `apt-get install pgbouncer` brings it.")
+        return {}
     with open_database() as database:
         return measure_pooler(database, console)
 

@@ -1,7 +1,8 @@
 """A sync's shape without its work: the same tasks, artifacts and lines of log.
 
 What is left is what a sync costs Prefect. Run as a program it makes syncs one after the other on
-so many threads for so many seconds, and prints how many, and its own processor time.
+so many threads for so many seconds, and prints how many, and its own processor time. A batch may
+wait as long as its photos would take, so that many syncs are under way at a time.
 """
 
 import json
@@ -42,9 +43,10 @@ def rehearse_embedding(number: int) -> int:
 
 
 @task(name="rehearse_batch", persist_result=False)
-def rehearse_batch(number: int, photos: int, progress_id: UUID) -> None:
+def rehearse_batch(number: int, photos: int, progress_id: UUID, wait_s: float) -> None:
     """A batch: its embedding within it, a line for every slice, the bar moved once."""
     rehearse_embedding(number)
+    time.sleep(wait_s)
     for count in range(STORE_SLICE, BATCH + 1, STORE_SLICE):
         get_run_logger().info("Processed %d new photos...", number * BATCH + count)
     done = 100.0 * (number + 1) / count_batches(photos)
@@ -63,12 +65,12 @@ def rehearse_finish(photos: int) -> None:
     task_runner=ThreadPoolTaskRunner[Any](max_workers=2),  # type: ignore[arg-type]  # invariant
     persist_result=False,
 )
-def rehearse_sync(photos: int) -> None:
-    """A sync of so many new photos that takes no time."""
+def rehearse_sync(photos: int, wait_s: float = 0.0) -> None:
+    """A sync of so many new photos whose batches take `wait_s` seconds each, two at a time."""
     created: Any = create_progress_artifact(progress=0.0, description="Photos")
     progress_id = UUID(str(created))
     for numbers in rehearse_plan(photos):
-        futures = [rehearse_batch.submit(number, photos, progress_id) for number in numbers]
+        futures = [rehearse_batch.submit(number, photos, progress_id, wait_s) for number in numbers]
         wait(list(futures))
     rehearse_finish(photos)
 
@@ -78,7 +80,7 @@ def count_batches(photos: int) -> int:
     return min(photos, 1) + -(-max(photos - FIRST, 0) // BATCH)
 
 
-def rehearse_for(seconds: float, threads: int, photos: int) -> dict[str, float]:
+def rehearse_for(seconds: float, threads: int, photos: int, wait_s: float) -> dict[str, float]:
     """Syncs on `threads` threads until the time is over; those under way are ended."""
     runs: list[float] = []
     lock, until = Lock(), time.monotonic() + seconds
@@ -86,7 +88,7 @@ def rehearse_for(seconds: float, threads: int, photos: int) -> dict[str, float]:
     def repeat(_: int) -> None:
         while time.monotonic() < until:
             began = time.monotonic()
-            rehearse_sync(photos)
+            rehearse_sync(photos, wait_s)
             with lock:
                 runs.append(time.monotonic() - began)
 
@@ -98,6 +100,6 @@ def rehearse_for(seconds: float, threads: int, photos: int) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    asked_seconds, asked_threads, asked_photos = sys.argv[1:]
-    figures = rehearse_for(float(asked_seconds), int(asked_threads), int(asked_photos))
+    seconds, threads, photos, wait_s = map(float, sys.argv[1:])
+    figures = rehearse_for(seconds, int(threads), int(photos), wait_s)
     sys.stdout.write(json.dumps(figures) + "\n")

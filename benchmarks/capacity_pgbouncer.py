@@ -1,6 +1,6 @@
 """PgBouncer before the embedded PostgreSQL, for what the product says of poolers."""
 
-import shutil
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,6 @@ from benchmarks.capacity_database import Database
 from deployments.stack.parts import Part
 from deployments.stack.postgres_cluster import PORT, SUPERUSER
 from deployments.stack.waiting import PAUSE_S
-from models.errors import StackError
 
 POOLER_PORT = 6432  # a part of the socket's name; nothing listens on TCP
 SERVERS = 2  # connections to PostgreSQL by transactions: few, so that clients do share them
@@ -21,11 +20,8 @@ SESSIONS = 8  # by sessions: one for each client of the trial, and some more
 def open_pooler(database: Database, mode: str) -> Iterator[str]:
     """Its address; it runs as PostgreSQL's user, with a socket in the same private folder.
 
-    Raises StackError where the program is not there, or ends.
+    The program `pgbouncer` must be on PATH. Raises StackError where it ends by itself.
     """
-    program = shutil.which("pgbouncer")
-    if program is None:
-        raise StackError("pgbouncer is not installed: `apt-get install pgbouncer` brings it.")
     sockets = database.cluster.sockets
     file = sockets / f"pgbouncer-{mode}.ini"
     file.write_text(
@@ -44,8 +40,8 @@ default_pool_size = {SERVERS if mode == "transaction" else SESSIONS}
     file.chmod(0o644)
     part = Part(
         name="PgBouncer",
-        argv=[program, str(file)],
-        env={"PATH": "/usr/bin:/bin"},
+        argv=["pgbouncer", str(file)],
+        env={"PATH": os.environ["PATH"]},
         log=database.folder / f"pgbouncer-{mode}.log",
         cwd=Path("/"),
         identity=database.cluster.identity,

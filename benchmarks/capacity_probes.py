@@ -10,6 +10,7 @@ from benchmarks.capacity_fill import DIMENSION, Filled, make_etag, name_key
 from models.counts import count_progress, count_run
 from models.gallery import count_gallery_photos, list_gallery_photos
 from models.heartbeats import list_silent_runs
+from models.listings import ListedPreview, Listing, copy_listing
 from models.outcomes import (
     FaceRecord,
     PhotoOutcome,
@@ -18,7 +19,7 @@ from models.outcomes import (
     store_outcomes,
 )
 from models.photos import count_faces, count_photos, list_photos
-from models.plans import ListedPreview, Listing, copy_listing, write_plan
+from models.plans import write_plan
 from models.runs import find_last_run
 from models.search import FaceQuery, find_photos, has_foreign_faces
 from models.statistics import read_statistics

@@ -21,6 +21,7 @@ from benchmarks.capacity_probes import make_face
 from benchmarks.capacity_sizes import TableSize, read_sizes
 from benchmarks.search_table import add_pack
 from models.events import create_event
+from models.listings import ListedPreview, Listing, copy_listing
 from models.outcomes import (
     FaceRecord,
     PhotoOutcome,
@@ -28,7 +29,7 @@ from models.outcomes import (
     list_pending_photos,
     store_outcomes,
 )
-from models.plans import ListedPreview, Listing, copy_listing, write_plan
+from models.plans import write_plan
 from models.runs import ensure_run
 
 ROUNDS = 3  # times it is embedded anew, after the first sync

@@ -7,6 +7,7 @@ PREVIEWS_FLOW = "make_previews"
 PREVIEWS_DEPLOYMENT = f"{PREVIEWS_FLOW}/default"
 RESYNC_FLOW = "resync_events"
 RESYNC_DEPLOYMENT = f"{RESYNC_FLOW}/default"
+RESYNC_QUEUE = "resync"  # of the pool; below the default one, where all else waits
 PRUNE_FLOW = "prune_results"
 PRUNE_DEPLOYMENT = f"{PRUNE_FLOW}/default"
 ERASE_FLOW = "erase_event"

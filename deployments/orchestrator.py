@@ -22,20 +22,19 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, State, StateType, WorkerStatus
 from prefect.deployments import arun_deployment
 from prefect.exceptions import ObjectNotFound
-from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Completed, Crashed
 
 from deployments.names import (
     PREVIEWS_DEPLOYMENT,
     PREVIEWS_FLOW,
     REEMBED_DEPLOYMENT,
+    RESYNC_QUEUE,
     SYNC_DEPLOYMENT,
     SYNC_FLOW,
     WORK_POOL,
 )
-from deployments.prefect_errors import map_prefect_errors
+from deployments.prefect_errors import check_server_address, map_prefect_errors
 from deployments.run_reports import RunningRun, RunReport, describe_run
-from models.errors import OrchestratorUnavailableError
 
 STARTS_AT_ONCE = 2  # Prefect's server has one event loop: with more at a time all take longer
 
@@ -110,17 +109,18 @@ class Orchestrator:
     async def start_resync(self, *, event_id: int, s3_prefix: str, run_name: str) -> UUID | None:
         """Like start_sync, as a sub-run of the flow under way; None while one still waits.
 
-        So a slow day piles up one run an event, not one an hour.
+        So a slow day piles up one run an event, not one an hour, and in a queue of their own:
+        Prefect makes it after the default one, and hands out what somebody asked for first.
         """
-        not_yet = FlowRunFilterStateType(any_=[StateType.SCHEDULED, StateType.PENDING])
+        types = FlowRunFilterStateType(any_=[StateType.SCHEDULED, StateType.PENDING])
         with map_prefect_errors():
-            if await self._list_runs(SYNC_FLOW, event_id, FlowRunFilterState(type=not_yet)):
+            if await self._list_runs(SYNC_FLOW, event_id, FlowRunFilterState(type=types)):
                 return None
             run: FlowRun = await arun_deployment(
                 SYNC_DEPLOYMENT,
                 client=self._client,
-                timeout=0,
-                as_subflow=True,
+                timeout=0,  # seconds: started, not waited for
+                work_queue_name=RESYNC_QUEUE,
                 parameters={"event_id": event_id, "s3_prefix": s3_prefix},
                 tags=[f"event:{event_id}"],
                 flow_run_name=run_name,
@@ -182,14 +182,6 @@ class Orchestrator:
         """Raise OrchestratorUnavailableError unless a sync could be started now."""
         with map_prefect_errors():
             await self._client.read_deployment_by_name(SYNC_DEPLOYMENT)
-
-
-def check_server_address() -> None:
-    """Raise OrchestratorUnavailableError unless a Prefect server is configured."""
-    if not get_current_settings().api.url:
-        raise OrchestratorUnavailableError(
-            "No Prefect server is configured: set PREFECT_API_URL (or run `make up`)."
-        )
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import httpx
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.settings import get_current_settings
 
 from deployments.names import SYNC_DEPLOYMENT, WORK_POOL
 from models.errors import OrchestratorUnavailableError
@@ -40,3 +41,11 @@ def map_prefect_errors(deployment: str = SYNC_DEPLOYMENT) -> Iterator[None]:
         raise OrchestratorUnavailableError(_REFUSALS.get(status, unknown)) from error
     except httpx.TransportError as error:
         raise OrchestratorUnavailableError(_UNREACHABLE) from error
+
+
+def check_server_address() -> None:
+    """Raise OrchestratorUnavailableError unless a Prefect server is configured."""
+    if not get_current_settings().api.url:
+        raise OrchestratorUnavailableError(
+            "No Prefect server is configured: set PREFECT_API_URL (or run `make up`)."
+        )

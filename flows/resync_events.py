@@ -1,4 +1,4 @@
-"""The scheduled resync: one sync for every active event, each a run of its own.
+"""The scheduled resync: one sync for every active event that has changed, each a run of its own.
 
 The syncs go through the same deployment as the REST call's, are bounded by its pool, and fail one
 by one: what becomes of an event's sync is told by its own run.
@@ -11,25 +11,30 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from deployments.orchestrator import open_orchestrator
-from tasks.events import list_resync_targets
+from tasks.events import cut_groups, find_changed, list_resync_targets
 
 
 @flow(name="resync_events", flow_run_name="resync of active events", persist_result=False)
 async def resync_events() -> State[Any]:
-    """Start a sync of every active event that has none waiting already."""
+    """Look at every active event, and start a sync of those that have changed.
+
+    No second one is started where one is waiting already.
+    """
     targets = list_resync_targets()
-    started = 0
+    changed = started = 0
     async with open_orchestrator() as orchestrator:
-        for target in targets:
-            run = await orchestrator.start_resync(
-                event_id=target.event_id, s3_prefix=target.s3_prefix, run_name=target.run_name
-            )
-            started += run is not None
-            get_run_logger().info(
-                "%s: %s", target.run_name, f"run {run}" if run else "one is waiting already"
-            )
-    waiting = len(targets) - started
+        for group in cut_groups(targets):
+            for target in find_changed(group):
+                run = await orchestrator.start_resync(
+                    event_id=target.event_id, s3_prefix=target.s3_prefix, run_name=target.run_name
+                )
+                changed += 1
+                started += run is not None
+                get_run_logger().info(
+                    "%s: %s", target.run_name, f"run {run}" if run else "one is waiting already"
+                )
+    counts = f"{started} started, {changed - started} waiting already"
     return Completed(
-        name=f"Completed: {started} started, {waiting} waiting already",
+        name=f"Completed: {counts}, {len(targets) - changed} unchanged",
         message=f"{len(targets)} active events",
     )

@@ -1,18 +1,12 @@
 """The plan of a sync: which listed previews are work, decided in SQL by `s3_key`.
 
-A listing is streamed into a temporary table with COPY, so memory stays flat however many keys
-there are. A photo is *known* when its key and ETag stand in the ledger as read under the same
-model pack; known rows are not touched. A failed photo *rests* until its ETag changes, unless its
-content was never seen (what vanished is back, what was forbidden may be allowed now) or it was
-requeued, which empties its ETag. All else is work: it becomes `pending`, with the run's id and a
-batch number, in key order.
+The listing lies in temporary tables (models/listings.py). A photo is *known* when its key and ETag
+stand in the ledger as read under the same model pack; known rows are not touched. A failed photo
+*rests* until its ETag changes, unless its content was never seen (what vanished is back, what was
+forbidden may be allowed now) or it was requeued, which empties its ETag. All else is work: it
+becomes `pending`, with the run's id and a batch number, in key order.
 """
 
-import csv
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from io import StringIO
 from typing import Any
 from uuid import UUID
 
@@ -20,45 +14,8 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from models.first_batch import choose_first_size
-from models.prefixes import build_image_url, derive_original_key
+from models.listings import Listing
 from models.tallies import Tally
-
-
-@dataclass(frozen=True)
-class ListedPreview:
-    """One preview as S3 lists it."""
-
-    s3_key: str
-    etag: str
-    size: int
-    modified: datetime | None = None
-
-
-@dataclass(frozen=True)
-class Listing:
-    """What a plan is made for: `previews` and `originals` arrive page by page."""
-
-    event_id: int
-    s3_prefix: str
-    previews: Iterable[Sequence[ListedPreview]]
-    originals: Iterable[Sequence[str]]
-    image_base_url: str  # {endpoint}/{bucket}
-
-
-_TABLES = """
-CREATE TEMPORARY TABLE listed (
-    s3_key text COLLATE "C", etag text, size bigint, original_key text COLLATE "C", image_url text
-) ON COMMIT DROP;
-CREATE TEMPORARY TABLE originals (s3_key text COLLATE "C") ON COMMIT DROP;
-"""
-
-# Bytes that are no text arrive as U+FFFD each: two such keys may have become one.
-_SETTLE_COPIED = """
-DELETE FROM listed WHERE ctid IN (SELECT ctid FROM (
-    SELECT ctid, row_number() OVER (PARTITION BY s3_key) AS copy FROM listed
-    WHERE strpos(s3_key, chr(65533)) > 0) AS mangled WHERE copy > 1);
-ANALYZE listed; ANALYZE originals
-"""
 
 # A photo this very run has already stored is neither skipped nor resting: the run counts it.
 # So is one that was erased while it was this run's.
@@ -114,42 +71,47 @@ ON CONFLICT (event_id, s3_key) DO UPDATE SET
     sync_run_id = excluded.sync_run_id, batch = excluded.batch
 """
 
-_RESTORE_RETURNED = """
+# A photo that was taken away is back, unchanged.
+_IS_BACK = "photo.id = classified.photo_id AND verdict = 'known' AND photo.status = 'gone'"
+
+_RESTORE_RETURNED = f"""
 UPDATE photo SET status = CASE WHEN confidence > 0 THEN 'indexed' ELSE 'no_face' END
-FROM classified
-WHERE photo.id = classified.photo_id AND verdict = 'known' AND photo.status = 'gone'
+FROM classified WHERE {_IS_BACK}
+"""  # noqa: S608 (as below: parts of this module)
+
+_ORIGINAL_DIFFERS = """
+photo.id = classified.photo_id AND photo.original_missing <> classified.original_missing
 """
 
-_MARK_ORIGINALS = """
+_MARK_ORIGINALS = f"""
 UPDATE photo SET original_missing = classified.original_missing
-FROM classified
-WHERE photo.id = classified.photo_id AND photo.original_missing <> classified.original_missing
-"""
+FROM classified WHERE {_ORIGINAL_DIFFERS}
+"""  # noqa: S608
 
 # Only below the listed prefix, and only after a listing that was not empty. What was erased by
 # itself keeps that word: taken away and uploaded again it must not be read either.
-_MARK_GONE = """
-UPDATE photo SET status = 'gone'
-WHERE event_id = :event_id AND starts_with(s3_key, :s3_prefix) AND status <> 'gone'
-  AND NOT erased_alone
-  AND EXISTS (SELECT FROM listed)
-  AND NOT EXISTS (SELECT FROM listed WHERE listed.s3_key = photo.s3_key)
+_IS_GONE = """
+event_id = :event_id AND starts_with(s3_key, :s3_prefix) AND status <> 'gone'
+    AND NOT erased_alone
+    AND EXISTS (SELECT FROM listed)
+    AND NOT EXISTS (SELECT FROM listed WHERE listed.s3_key = photo.s3_key)
 """
 
+_MARK_GONE = f"UPDATE photo SET status = 'gone' WHERE {_IS_GONE}"  # noqa: S608
 
-def copy_listing(session: Session, listing: Listing) -> None:
-    """Stream a listing into this transaction's temporary tables."""
-    session.execute(text(_TABLES))
-    for page in listing.previews:
-        rows = (
-            (p.s3_key, p.etag, p.size, original, build_image_url(listing.image_base_url, original))
-            for p in page
-            for original in [derive_original_key(p.s3_key, listing.event_id)]
-        )
-        _copy_rows(session, "listed", rows)
-    for keys in listing.originals:
-        _copy_rows(session, "originals", ((key,) for key in keys))
-    session.execute(text(_SETTLE_COPIED))
+_NEEDS_PLAN = f"""
+SELECT EXISTS (SELECT FROM classified WHERE verdict = 'work')
+    OR EXISTS (SELECT FROM photo, classified WHERE {_IS_BACK})
+    OR EXISTS (SELECT FROM photo, classified WHERE {_ORIGINAL_DIFFERS})
+    OR EXISTS (SELECT FROM photo WHERE {_IS_GONE})
+"""  # noqa: S608
+
+
+def needs_plan(session: Session, listing: Listing, *, pack_id: int) -> bool:
+    """Whether a plan of the copied listing would change anything in the ledger; changes nothing."""
+    values = {"event_id": listing.event_id, "s3_prefix": listing.s3_prefix}
+    session.execute(text(_CLASSIFY), {**values, "pack_id": pack_id, "run": None})
+    return bool(session.execute(text(_NEEDS_PLAN), values).scalar_one())
 
 
 def write_plan(
@@ -183,13 +145,3 @@ def write_plan(
     gone = session.execute(text(_MARK_GONE), values).rowcount  # type: ignore[attr-defined]
     planned = session.execute(text(_WRITE_WORK), values).rowcount  # type: ignore[attr-defined]
     return Tally(**counts, gone=gone, planned=planned)
-
-
-def _copy_rows(session: Session, table: str, rows: Iterable[tuple[object, ...]]) -> None:
-    buffer = StringIO()
-    # Every field quoted: an unquoted empty one would arrive as NULL.
-    csv.writer(buffer, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(rows)
-    buffer.seek(0)
-    cursor: Any = session.connection().connection.cursor()
-    cursor.copy_expert(f"COPY {table} FROM STDIN WITH (FORMAT csv)", buffer)
-    cursor.close()

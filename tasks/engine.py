@@ -20,8 +20,11 @@ from tasks.packs import ModelPack
 from tasks.photos import BgrImage
 from tasks.pixel_budget import PixelBudget
 
-# Threads that wait for S3 beside those that compute: enough to hide 50 ms behind 100 ms of work.
+# Threads that wait for S3 beside those that compute. What they hide is their number times a photo's
+# computing, divided by the cores: 8 hide 120 ms of S3 behind 30 ms of work on two cores, and on a
+# machine of many cores two for each hide twice the time that one core takes for a photo.
 FETCH_THREADS = 8
+FETCH_THREADS_A_CORE = 2
 # Faces a recogniser call: bounds its activations in a group photo of two hundred.
 FACES_PER_CALL = 16
 # Decoded at a time, by all threads together: one photo at the usual limit, or a hundred previews.
@@ -81,7 +84,8 @@ class FaceEngine:
         self._recogniser = analysis.models["recognition"]
         self._computing = limits.computing
         self.budget = limits.budget
-        self._threads = ThreadPoolExecutor(cores + FETCH_THREADS, thread_name_prefix="engine")
+        fetching = max(FETCH_THREADS, FETCH_THREADS_A_CORE * cores)
+        self._threads = ThreadPoolExecutor(cores + fetching, thread_name_prefix="engine")
         self._waiting: FairQueue[tuple[PhotoReader, Future[PhotoResult]]] = FairQueue()
 
     def embed(self, photo: BgrImage) -> DetectedFaces:

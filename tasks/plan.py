@@ -8,8 +8,9 @@ from prefect import get_run_logger, task
 from sqlmodel import Session
 
 from models.events import lock_event, read_event
+from models.listings import Listing, copy_listing
 from models.outcomes import check_epoch, list_pending_batches
-from models.plans import Listing, copy_listing, write_plan
+from models.plans import write_plan
 from models.prefixes import check_prefix, derive_original_key
 from models.runs import drop_requests
 from models.session import open_session

@@ -13,7 +13,7 @@ from datetime import timedelta
 from itertools import chain, groupby, islice
 from typing import TypeVar
 
-from models.plans import ListedPreview
+from models.listings import ListedPreview
 from models.prefixes import (
     PREVIEWS_FOLDER,
     derive_preview_key,

@@ -20,7 +20,7 @@ from models.errors import (
     PhotoUnavailableError,
     S3AccessError,
 )
-from models.plans import ListedPreview
+from models.listings import ListedPreview
 from models.prefixes import is_image_key, is_storable
 from models.settings import Settings, get_settings
 from models.tables import PhotoReason
@@ -172,7 +172,7 @@ def open_bucket(settings: Settings) -> Bucket:
     config = Config(
         connect_timeout=5,
         read_timeout=settings.s3_timeout_s,
-        max_pool_connections=32,
+        max_pool_connections=256,  # opened when needed: an engine of 64 cores fetches 192 at a time
         retries={"mode": "standard", "total_max_attempts": 4},
         # Uploads bring their Content-MD5, which every S3 server checks; boto3's own checksum comes
         # after the body, which many refuse.

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from models.errors import DeletionRefusedError, PushRefusedError
-from models.plans import ListedPreview
+from models.listings import ListedPreview
 from models.prefixes import event_folder
 from tasks.storage import Bucket
 

@@ -8,6 +8,8 @@ from deployments.stack.s3 import BUCKET, REGION, Keys
 from models.settings import Settings
 
 LOOPBACK = "127.0.0.1"
+# How the embedded Prefect works, not which server it is or who may use it.
+HARMLESS = ("PREFECT_LOGGING_", "PREFECT_SERVER_SERVICES_", "PREFECT_SERVER_EVENTS_")
 OFFLINE_PACK = "opencv_zoo"  # comes with the installed packages: nothing to download at a start
 
 
@@ -21,7 +23,7 @@ def build_base_environment(*, embeds_s3: bool, embeds_prefect: bool) -> dict[str
     environment = {
         key: value
         for key, value in os.environ.items()
-        if not key.startswith(dropped) or key.startswith("PREFECT_LOGGING_")
+        if not key.startswith(dropped) or key.startswith(HARMLESS)
     }
     # The worker starts `python` by name: it must be this one.
     programs = str(Path(sys.executable).parent)

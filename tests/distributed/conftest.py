@@ -1,4 +1,7 @@
-"""A stack whose servers three machines reach over a network, and nobody else does."""
+"""A stack whose servers three machines reach over a network, and nobody else does.
+
+The tests of a Dask cluster use the stack of the integration tests.
+"""
 
 import os
 import sys
@@ -28,7 +31,14 @@ from tests.distributed.network import (
     explain_absence,
 )
 from tests.faults import FaultProxy
-from tests.integration.conftest import forget_settings
+from tests.integration.conftest import (  # noqa: F401 (fixtures)
+    configure,
+    event,
+    forget_settings,
+    joined_stack,
+    make_event,
+    prefect,
+)
 from tests.rest_api import RestApi
 from tests.waiting import wait_until
 
@@ -101,15 +111,15 @@ def site(servers: Servers, tmp_path: Path) -> Iterator[Site]:
     urls = servers.stack.environment
     with (
         httpx.Client(base_url=urls["FACEPASS_API_URL"], timeout=60) as api,
-        httpx.Client(base_url=urls["PREFECT_API_URL"], timeout=60) as prefect,
+        httpx.Client(base_url=urls["PREFECT_API_URL"], timeout=60) as client,
         ExitStack() as exits,
     ):
         # As many runs as there are machines: one that dies must give its place back.
         limit = {"concurrency_limit": MACHINES}
-        prefect.patch(f"/work_pools/{WORK_POOL}", json=limit).raise_for_status()
+        client.patch(f"/work_pools/{WORK_POOL}", json=limit).raise_for_status()
         # The hourly resync would start syncs of its own.
-        resync = prefect.get(f"/deployments/name/{RESYNC_DEPLOYMENT}").raise_for_status().json()
-        paused = prefect.patch(f"/deployments/{resync['id']}", json={"paused": True})
+        resync = client.get(f"/deployments/name/{RESYNC_DEPLOYMENT}").raise_for_status().json()
+        paused = client.patch(f"/deployments/{resync['id']}", json={"paused": True})
         paused.raise_for_status()
         numbers = range(1, MACHINES + 1)
         machines = [
@@ -121,7 +131,7 @@ def site(servers: Servers, tmp_path: Path) -> Iterator[Site]:
         assert made == 0, first.log.read_text()
         for machine in machines:
             machine.start(build_worker(machine), build_environment(servers, machine))
-        yield Site(RestApi(api), prefect, machines)
+        yield Site(RestApi(api), client, machines)
 
 
 def move_database(stack: EmbeddedStack, switch: Switch) -> None:

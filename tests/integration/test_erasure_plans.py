@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from sqlmodel import Session, select
 
 from models.counts import count_run
+from models.listings import ListedPreview, Listing, copy_listing
 from models.packs import register_pack
-from models.plans import ListedPreview, Listing, copy_listing, write_plan
+from models.plans import write_plan
 from models.session import get_engine
 from models.tables import Photo, PhotoReason, PhotoStatus, SyncRun, SyncState
 from tasks.results import build_result

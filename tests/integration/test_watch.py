@@ -45,7 +45,7 @@ def read_record(task_id: str) -> SyncRun:
 def test_a_run_whose_worker_and_process_died_is_closed_by_itself(
     event: EventBox, rest: RestApi, prefect: httpx.Client, no_worker: None
 ) -> None:
-    for index in range(60):
+    for index in range(24):
         event.put(f"{index:02}.jpg", vary(read_group(), index))
     task_id = rest.start_sync(event)
     # What a worker starts, without the worker that would report its death.
@@ -67,13 +67,13 @@ def test_a_run_whose_worker_and_process_died_is_closed_by_itself(
 
     assert read_prefect() == "RUNNING"  # nobody has told it
     # As if most of the minute had gone by.
-    back = "heartbeat_at - interval '40 seconds'"
+    back = f"heartbeat_at - interval '{HEARTBEAT_LIMIT.seconds - 2} seconds'"
     event.query(f"UPDATE sync_run SET heartbeat_at = {back} WHERE event_id = :event RETURNING 1")
     wait_until(lambda: read_record(task_id).state == SyncState.CRASHED)
     assert read_prefect() == "CRASHED"
     assert "start the sync again" in (read_record(task_id).detail or "")
     # The event is free at once.
-    assert event.sync().result["total_found"] == 60
+    assert event.sync().result["total_found"] == 24
     assert set(event.face_counts().values()) == {6}
 
 

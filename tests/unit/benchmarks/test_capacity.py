@@ -1,10 +1,12 @@
 """What the figures of capacity rest on: the reading of plans, the flow's shape."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.capacity_day_flow import BATCH, FIRST, count_batches
 from benchmarks.capacity_growth import compute_growth
+from benchmarks.capacity_plan import CORE_S_A_PHOTO, compute_plan
 from benchmarks.capacity_plans import read_plan
 from benchmarks.capacity_sizes import TableSize
 from models.first_batch import FIRST_BATCH_SIZE
@@ -43,3 +45,33 @@ def test_a_rehearsed_sync_has_the_batches_of_a_real_one(photos: int) -> None:
     assert FIRST == FIRST_BATCH_SIZE
     assert FIRST + (batches - 1) * BATCH >= photos
     assert batches == 1 or FIRST + (batches - 2) * BATCH < photos
+
+
+PACKS = st.sampled_from(list(CORE_S_A_PHOTO))
+
+
+@given(
+    photos=st.integers(1, 20_000),
+    events=st.integers(1, 2_000),
+    machines=st.integers(1, 100),
+    cores=st.integers(1, 128),
+    pack=PACKS,
+)
+def test_more_machines_take_less_time_for_the_same_money(
+    photos: int, events: int, machines: int, cores: int, pack: str
+) -> None:
+    asked = {"photos": photos, "events": events, "cores": cores, "pack": pack}
+    one = compute_plan(**asked, machines=1, price=0.05, faces=2.0)
+    many = compute_plan(**asked, machines=machines, price=0.05, faces=2.0)
+    assert many.money == one.money == pytest.approx(0.05 * one.core_hours)
+    assert many.hours == pytest.approx(one.hours / machines)
+    assert one.core_hours * 3600 >= events * photos * CORE_S_A_PHOTO[pack]
+    assert one.hours >= one.hours_an_event
+
+
+def test_a_machine_of_two_cores_and_one_of_many_hide_s3_behind_their_work() -> None:
+    asked = {"photos": 3_000, "events": 1, "price": 0.0, "pack": "opencv_zoo", "faces": 2.0}
+    two = compute_plan(**asked, machines=1, cores=2)
+    many = compute_plan(**asked, machines=1, cores=64)
+    assert two.hidden_s3_ms == pytest.approx(8 * 62 / 2)
+    assert many.hidden_s3_ms == pytest.approx(2 * 62)
