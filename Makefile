@@ -48,7 +48,7 @@ test: $(READY) ## every test
 test-unit: $(READY) ## the quick loop
 	python -m pytest tests/unit
 
-test-distributed: $(READY) ## a Dask cluster; three machines of namespaces, two are lost (needs root); about 6 minutes
+test-distributed: $(READY) ## a Dask cluster, a few faults, three machines of which two are lost (needs root); 6 minutes
 	python -m pytest tests/distributed
 
 bench: $(READY) ## the guide's loop against ours, then the whole job (a quarter of an hour)

@@ -8,6 +8,7 @@ The price is the reader's: of one core for an hour, in whatever money.
 
 import argparse
 import json
+import math
 import sys
 from dataclasses import asdict, dataclass, fields
 
@@ -21,6 +22,8 @@ PHOTO_BYTES = 380  # a photo's row with its indexes
 PREFECT_CORE_S_A_SYNC = 0.9
 PREFECT_MB_A_SYNC = 1.3
 START_CORE_S = 2.5
+LOOKS_A_DAY = 24  # prefect.yaml's schedule
+KEYS_A_LIST = 1_000  # S3's own limit
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class Plan:
     hidden_s3_ms: float  # a GET may take so long without costing time
     database_gb: float
     prefect_gb: float  # of its database, until its own retention deletes it
+    s3_gets: float
+    s3_lists: float  # of the hourly looks, which list previews and originals
 
 
 def compute_plan(
@@ -48,10 +53,11 @@ def compute_plan(
     price: float,
     pack: str,
     faces: float,
+    days: int,
 ) -> Plan:
     """`events` of `photos` each with `faces` a photo, on machines of so many cores each.
 
-    price: of one core for an hour. pack: one of CORE_S_A_PHOTO.
+    price: of one core for an hour. pack: one of CORE_S_A_PHOTO. days: FACEPASS_EVENT_ACTIVE_DAYS.
     """
     core_s = CORE_S_A_PHOTO[pack]
     sync_hours = photos * core_s / 3600
@@ -66,6 +72,8 @@ def compute_plan(
         hidden_s3_ms=1000 * fetching * core_s / cores,
         database_gb=events * photos * (PHOTO_BYTES + faces * FACE_BYTES[pack]) / 1e9,
         prefect_gb=events * PREFECT_MB_A_SYNC * photos / 3_000 / 1e3,
+        s3_gets=events * photos,
+        s3_lists=events * days * LOOKS_A_DAY * 2 * math.ceil(photos / KEYS_A_LIST),
     )
 
 
@@ -79,9 +87,10 @@ def main() -> int:
     parser.add_argument("--machines", type=int, default=1)
     parser.add_argument("--cores", type=int, default=2, help="of a machine")
     parser.add_argument("--price", type=float, default=0.0, help="of one core for an hour")
+    parser.add_argument("--days", type=int, default=30, help="an event is looked at every hour")
     plan = compute_plan(**vars(parser.parse_args()))
     for field in fields(plan):
-        sys.stderr.write(f"{field.name:15} {getattr(plan, field.name):12,.2f}\n")
+        sys.stderr.write(f"{field.name:15} {getattr(plan, field.name):14,.2f}\n")
     rounded = {name: round(value, 2) for name, value in asdict(plan).items()}
     sys.stdout.write(json.dumps(rounded) + "\n")
     return 0

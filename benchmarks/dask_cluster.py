@@ -15,6 +15,8 @@ from models.errors import StackError
 
 ROOT = Path(__file__).parents[1]
 START_LIMIT_S = 60
+# tasks/ticket.py says why.
+QUIET = {"DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "false"}
 LOOPBACK = "127.0.0.1"
 # Without a dashboard there is a page all the same, on every address unless it is told one.
 HIDDEN = ("--host", LOOPBACK, "--no-dashboard", "--dashboard-address", f"{LOOPBACK}:0")
@@ -95,7 +97,7 @@ class DaskCluster:
         with (self._folder / f"dask-{number}.log").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", *arguments],
-                env={**self._environment, **more},
+                env={**self._environment, **QUIET, **more},
                 stdout=log,
                 stderr=log,
                 **options,

@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from models.prefixes import build_image_url, derive_original_key
+from models.session import IDLE_LIMIT_MS
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,9 @@ class Listing:
     image_base_url: str  # {endpoint}/{bucket}
 
 
+# Between two pages S3 is waited for, as long as its own limits allow; nothing is locked yet.
 _TABLES = """
+SET LOCAL idle_in_transaction_session_timeout = 0;
 CREATE TEMPORARY TABLE listed (
     s3_key text COLLATE "C", etag text, size bigint, original_key text COLLATE "C", image_url text
 ) ON COMMIT DROP;
@@ -45,12 +48,13 @@ CREATE TEMPORARY TABLE originals (s3_key text COLLATE "C") ON COMMIT DROP;
 """
 
 # Bytes that are no text arrive as U+FFFD each: two such keys may have become one.
-_SETTLE_COPIED = """
+_SETTLE_COPIED = f"""
+SET LOCAL idle_in_transaction_session_timeout = {IDLE_LIMIT_MS};
 DELETE FROM listed WHERE ctid IN (SELECT ctid FROM (
     SELECT ctid, row_number() OVER (PARTITION BY s3_key) AS copy FROM listed
     WHERE strpos(s3_key, chr(65533)) > 0) AS mangled WHERE copy > 1);
 ANALYZE listed; ANALYZE originals
-"""
+"""  # noqa: S608 (a number)
 
 
 def copy_listing(session: Session, listing: Listing) -> None:

@@ -64,13 +64,15 @@ def raise_epoch(session: Session, event_id: int) -> int:
 
 
 def find_active_run(session: Session, event_id: int, *, but: UUID | None = None) -> SyncRun | None:
-    """The event's newest unfinished run, other than `but`."""
+    """The event's unfinished run, other than `but`: one that has begun, or else the newest."""
+    has_begun = col(SyncRun.state).in_((SyncState.RUNNING, SyncState.RETRYING))
     query = select(SyncRun).where(
         SyncRun.event_id == event_id,
         col(SyncRun.finished_at).is_(None),
         SyncRun.flow_run_id != but,
     )
-    return session.exec(query.order_by(col(SyncRun.created_at).desc()).limit(1)).first()
+    order = (has_begun.desc(), col(SyncRun.created_at).desc())
+    return session.exec(query.order_by(*order).limit(1)).first()
 
 
 def find_last_run(session: Session, event_id: int) -> SyncRun | None:

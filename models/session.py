@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 
 import psycopg2.extensions
@@ -27,9 +27,12 @@ CLIENT_LIMITS = {
     "keepalives_count": 4,
     "tcp_user_timeout": 30_000,
 }
-SERVER_LIMITS = """
+# A process that stands still (stopped, or in a deadlock of its own) still answers keepalives. What
+# it holds in a transaction is free again after this; by then it counts as dead as well.
+IDLE_LIMIT_MS = 60_000
+SERVER_LIMITS = f"""
     SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4;
-    SET tcp_user_timeout = 30000
+    SET tcp_user_timeout = 30000; SET idle_in_transaction_session_timeout = {IDLE_LIMIT_MS}
 """
 
 
@@ -92,6 +95,22 @@ class EventLock:
         """Take the lock; False when another holds it."""
         statement = text("SELECT pg_try_advisory_lock(:lock_class, :event_id)")
         return bool(self._connection.execute(statement, self._key).scalar_one())
+
+    def take_from_holder(self) -> None:
+        """End the connection of whoever holds the lock; that process stands still, if it lives.
+
+        Without the right to do that nothing happens: it is there among sessions of one role.
+        """
+        with suppress(ProgrammingError):
+            self._connection.execute(_END_HOLDER, self._key)
+
+
+_END_HOLDER = text("""
+SELECT pg_terminate_backend(pid) FROM pg_locks
+WHERE locktype = 'advisory' AND classid = :lock_class AND objid = :event_id AND objsubid = 2
+  AND granted AND pid <> pg_backend_pid()
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+""")
 
 
 @contextmanager

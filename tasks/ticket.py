@@ -1,5 +1,7 @@
 """A sync under way, as its steps and its flow see it."""
 
+import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -50,6 +52,7 @@ def check_settings(ticket: Ticket) -> None:
 
     Only a Dask worker can be. Values are not told: an address may hold a password.
     """
+    _check_profiler()
     mine = read_common_settings()
     different = [name for name, value in ticket.common_settings.items() if mine[name] != value]
     if different:
@@ -62,6 +65,25 @@ def check_settings(ticket: Ticket) -> None:
             raise ConfigurationError(
                 "A Dask worker's database does not know the sync: give all workers the same "
                 "FACEPASS_DATABASE_URL."
+            )
+
+
+def _check_profiler() -> None:
+    """Raise ConfigurationError in a Dask worker whose profiler may bring it to a standstill.
+
+    It asks for all threads' frames a hundred times a second. Before Python 3.12 a garbage
+    collection in the middle of that can wait for a thread that waits for it
+    (https://github.com/python/cpython/issues/106883), and the process stands still for ever.
+    """
+    distributed = sys.modules.get("distributed")  # is there in a Dask worker
+    if distributed is None or sys.version_info >= (3, 12):
+        return
+    with suppress(ValueError):  # not a worker after all
+        distributed.get_worker()
+        if distributed.dask.config.get("distributed.worker.profile.enabled"):
+            raise ConfigurationError(
+                "With this Python the profiler of Dask workers can stop them for ever: start them "
+                "with DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED=false."
             )
 
 

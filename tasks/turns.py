@@ -12,6 +12,9 @@ from models.session import EventLock, open_session
 from models.tables import SyncRun, SyncState
 
 LOCK_TRIES, LOCK_PAUSE_S = 60, 1.0
+# A lock that no living run answers for is taken from its holder after so many tries: a run that
+# has ended holds it for a moment, a process that stands still for ever.
+PATIENCE = 20
 
 
 def wait_for_turn(lock: EventLock, flow_run_id: UUID, event_id: int, s3_prefix: str) -> UUID | None:
@@ -20,7 +23,7 @@ def wait_for_turn(lock: EventLock, flow_run_id: UUID, event_id: int, s3_prefix: 
     A run that has finished its work holds the lock a moment longer: that moment is waited for,
     since its listing may be older than this request.
     """
-    for _ in range(LOCK_TRIES):
+    for attempt in range(LOCK_TRIES):
         locked = lock.try_take()
         with open_session() as session:
             rival = find_active_run(session, event_id, but=flow_run_id)
@@ -32,6 +35,8 @@ def wait_for_turn(lock: EventLock, flow_run_id: UUID, event_id: int, s3_prefix: 
                 return rival.flow_run_id
         if locked:
             return None
+        if attempt == PATIENCE:
+            lock.take_from_holder()
         time.sleep(LOCK_PAUSE_S)
     raise SyncIncompleteError(f"Event {event_id} is held by a run that does not end.")
 
@@ -41,7 +46,7 @@ def wait_until_free(lock: EventLock, flow_run_id: UUID, event_id: int) -> UUID |
 
     Nothing is left with that run: what wants the event for itself is no request for a listing.
     """
-    for _ in range(LOCK_TRIES):
+    for attempt in range(LOCK_TRIES):
         locked = lock.try_take()
         with open_session() as session:
             rival = find_active_run(session, event_id, but=flow_run_id)
@@ -50,6 +55,8 @@ def wait_until_free(lock: EventLock, flow_run_id: UUID, event_id: int) -> UUID |
             return None
         if locked:
             break  # it waits for its next attempt, which needs the lock
+        if attempt == PATIENCE and not has_rival:
+            lock.take_from_holder()
         time.sleep(LOCK_PAUSE_S)
     if rival is None:
         raise SyncIncompleteError(f"Event {event_id} is held by a run that does not end.")

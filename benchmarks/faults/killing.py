@@ -1,8 +1,9 @@
-"""Processes killed with -9: the worker's, and those of its flow runs."""
+"""Processes killed with -9, or stopped: the worker's, and those of its flow runs."""
 
 import random
 import signal
 import time
+from contextlib import suppress
 
 import psutil  # type: ignore[import-untyped]  # publishes no types, and its stubs are not locked
 
@@ -31,6 +32,25 @@ def kill_flow(scene: Scene, task_id: str) -> bool:
     processes = find_flow_processes(scene, {task_id})
     kill_processes(processes)
     return bool(processes)
+
+
+def freeze_flow(scene: Scene, task_id: str) -> bool:
+    """Have a flow run's process stand still, with all it holds; whether there was one.
+
+    It goes on when its event has been synced by another run.
+    """
+    processes = find_flow_processes(scene, {task_id})
+    for process in processes:
+        process.suspend()
+    scene.frozen += processes
+    return bool(processes)
+
+
+def thaw_flows(scene: Scene) -> None:
+    """Have them go on, those that were not killed meanwhile."""
+    while scene.frozen:
+        with suppress(psutil.NoSuchProcess):
+            scene.frozen.pop().resume()
 
 
 def kill_worker(scene: Scene, chance: random.Random) -> bool:

@@ -76,6 +76,9 @@ FAULTS = (
     Fault("worker and flow killed together", _kill_all, is_last=True),
     Fault("flow killed", lambda m: killing.kill_flow(m.scene, m.victim.task_id), is_own=True),
     Fault(
+        "flow stands still", lambda m: killing.freeze_flow(m.scene, m.victim.task_id), is_own=True
+    ),
+    Fault(
         "flow killed between embedding and storing",
         lambda m: row_locks.kill_before_storing(m.scene, m.victim.task_id, m.victim.event_id),
         is_own=True,

@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from benchmarks.faults.audit import Finding, Reference
 from benchmarks.faults.deck import EVENTS
+from benchmarks.faults.killing import thaw_flows
 from benchmarks.faults.kinds import TWO_SYNCS, Fault, Moment
 from benchmarks.faults.mending import mend
 from benchmarks.faults.photographer import EventCase, Photographer
@@ -122,6 +123,7 @@ class Round:
                 self._photographer, case, self._reference, self.report.remarks.append
             )
             self.report.findings += found
+        thaw_flows(self._scene)
         self.report.findings += audit_events(self._scene, self._cases, self._reference)
         self.report.hit += [(fault, outcomes[case.event_id]) for fault, case in self._struck]
         self.report.remarks += [remark for case in self._cases for remark in case.complaints]

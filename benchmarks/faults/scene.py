@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import psutil  # type: ignore[import-untyped]  # publishes no types, and its stubs are not locked
 from sqlalchemy import Engine, NullPool, create_engine
 
 from benchmarks.faults.s3_proxy import S3Proxy
@@ -37,6 +38,7 @@ class Scene:
     prefect: httpx.Client
     database: Engine
     spoilt: list[Callable[[], None]] = field(default_factory=list)  # what undoes it, newest last
+    frozen: list[psutil.Process] = field(default_factory=list)  # stopped until all has recovered
 
     @property
     def api_urls(self) -> tuple[str, str]:

@@ -4,6 +4,7 @@ import contextvars
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -215,3 +216,20 @@ def test_a_worker_that_is_set_up_otherwise_refuses_the_sync(
     assert run.state == "failed"
     assert "FACEPASS_MAX_PIXELS" in run.detail
     assert event.photos()["портрет.jpg"].status == "pending"
+
+
+def test_a_worker_with_a_profiler_that_could_stop_it_refuses_the_sync(
+    event: EventBox, started: GatedCluster, cluster: GatedCluster
+) -> None:
+    if sys.version_info >= (3, 12):
+        pytest.skip("from Python 3.12 on the profiler is harmless")
+    event.put("портрет.jpg", encode_jpeg(read_sample("astronaut.png")))
+    started.cluster.stop_workers()
+    started.cluster.start_workers(1, DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED="true")
+    try:
+        event.sync()
+    finally:
+        started.cluster.stop_workers()
+    (run,) = event.query("SELECT state, detail FROM sync_run WHERE event_id = :event")
+    assert run.state == "failed"
+    assert "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED=false" in run.detail

@@ -1,9 +1,7 @@
 """The scheduled resync, started by Prefect's own scheduler."""
 
-import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any
 
 import httpx
 import pytest
@@ -19,6 +17,7 @@ from tasks.events import ResyncTarget, find_changed, has_changed
 from tests.event_box import EventBox
 from tests.faults import FaultProxy
 from tests.photos import encode_jpeg, read_sample, vary
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -161,10 +160,3 @@ def create_run(prefect: httpx.Client, deployment: str, **more: str) -> str:
     body = {"state": {"type": "SCHEDULED"}, **more}
     answer = prefect.post(f"/deployments/{deployment}/create_flow_run", json=body)
     return str(answer.raise_for_status().json()["id"])
-
-
-def wait_until(condition: Callable[[], Any], limit_s: float = 90) -> None:
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, "what was waited for did not come"
-        time.sleep(0.5)

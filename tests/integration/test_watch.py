@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,12 +14,14 @@ import anyio
 import anyio.to_thread
 import httpx
 import pytest
+from sqlalchemy import text
 
 from api.sync_status import _close_run
 from api.watch import free_places
 from deployments.names import WORK_POOL
 from deployments.orchestrator import open_orchestrator
 from models.heartbeats import HEARTBEAT_LIMIT, list_silent_runs, measure_silence
+from models.listings import ListedPreview, Listing, copy_listing
 from models.runs import ensure_run
 from models.session import open_session
 from models.tables import Event, SyncRun, SyncState, utc_now
@@ -42,20 +45,30 @@ def read_record(task_id: str) -> SyncRun:
         return session.get_one(SyncRun, UUID(task_id))
 
 
-def test_a_run_whose_worker_and_process_died_is_closed_by_itself(
-    event: EventBox, rest: RestApi, prefect: httpx.Client, no_worker: None
-) -> None:
-    for index in range(24):
-        event.put(f"{index:02}.jpg", vary(read_group(), index))
-    task_id = rest.start_sync(event)
-    # What a worker starts, without the worker that would report its death.
-    process = subprocess.Popen(
+def start_engine(task_id: str) -> "subprocess.Popen[bytes]":
+    """What a worker starts, without the worker that would report its death."""
+    return subprocess.Popen(
         [sys.executable, "-m", "prefect.engine"],
         env={**os.environ, "PREFECT__FLOW_RUN_ID": task_id},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+
+
+def age_heartbeat(event: EventBox) -> None:
+    """As if most of the time had gone by after which a silent run is dead."""
+    back = f"heartbeat_at - interval '{HEARTBEAT_LIMIT.seconds - 2} seconds'"
+    event.query(f"UPDATE sync_run SET heartbeat_at = {back} WHERE event_id = :event RETURNING 1")
+
+
+def test_a_run_whose_worker_and_process_died_is_closed_by_itself(
+    event: EventBox, rest: RestApi, prefect: httpx.Client, no_worker: None
+) -> None:
+    for index in range(24):
+        event.put(f"{index:02}.jpg", vary(read_group(), index))
+    task_id = rest.start_sync(event)
+    process = start_engine(task_id)
     try:
         wait_until(lambda: read_record(task_id).state == SyncState.RUNNING)
     finally:
@@ -66,15 +79,43 @@ def test_a_run_whose_worker_and_process_died_is_closed_by_itself(
         return prefect.get(f"/flow_runs/{task_id}").json()["state"]["type"]
 
     assert read_prefect() == "RUNNING"  # nobody has told it
-    # As if most of the minute had gone by.
-    back = f"heartbeat_at - interval '{HEARTBEAT_LIMIT.seconds - 2} seconds'"
-    event.query(f"UPDATE sync_run SET heartbeat_at = {back} WHERE event_id = :event RETURNING 1")
+    age_heartbeat(event)
     wait_until(lambda: read_record(task_id).state == SyncState.CRASHED)
     assert read_prefect() == "CRASHED"
     assert "start the sync again" in (read_record(task_id).detail or "")
     # The event is free at once.
     assert event.sync().result["total_found"] == 24
     assert set(event.face_counts().values()) == {6}
+
+
+def test_a_process_that_stands_still_loses_the_event_and_stores_nothing_when_it_goes_on(
+    event: EventBox, rest: RestApi, no_worker: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It keeps its connections, and with one of them the event's lock.
+    monkeypatch.setattr("tasks.turns.PATIENCE", 1)
+    for index in range(24):
+        event.put(f"{index:02}.jpg", vary(read_group(), index))
+    task_id = rest.start_sync(event)
+    process = start_engine(task_id)
+    try:
+        wait_until(lambda: read_record(task_id).state == SyncState.RUNNING)
+        os.killpg(process.pid, signal.SIGSTOP)
+        age_heartbeat(event)
+        wait_until(lambda: read_record(task_id).state == SyncState.CRASHED, 120)
+
+        assert event.sync().result["total_found"] == 24
+        stored = event.query("SELECT id, photo_id FROM face WHERE event_id = :event ORDER BY id")
+        assert len(stored) == 24 * 6
+
+        os.killpg(process.pid, signal.SIGCONT)
+        process.wait(120)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    kept = event.query("SELECT id, photo_id FROM face WHERE event_id = :event ORDER BY id")
+    assert kept == stored
+    assert read_record(task_id).state == SyncState.CRASHED
 
 
 def test_a_run_that_died_after_its_work_was_done_leaves_the_pool(
@@ -166,3 +207,19 @@ def test_the_watch_looks_at_silent_runs_and_at_those_that_beat_once_first(event:
         assert fresh not in silent
         # The stack's own watch may have closed them meanwhile: Prefect does not know them.
         assert [run for run in silent if run in (old, never)] in ([old, never], [never], [])
+
+
+def test_no_transaction_stands_still_for_long_but_one_that_waits_for_s3(event: EventBox) -> None:
+    def read_limit() -> str:
+        return str(session.execute(text("SHOW idle_in_transaction_session_timeout")).scalar_one())
+
+    def list_nothing() -> Iterator[list[ListedPreview]]:
+        limits.append(read_limit())
+        yield []
+
+    limits = []
+    with open_session() as session:
+        limits.append(read_limit())
+        copy_listing(session, Listing(event.id, event.prefix, list_nothing(), [], "https://s3/b"))
+        limits.append(read_limit())
+    assert limits == ["1min", "0", "1min"]

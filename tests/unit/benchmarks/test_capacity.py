@@ -60,7 +60,7 @@ PACKS = st.sampled_from(list(CORE_S_A_PHOTO))
 def test_more_machines_take_less_time_for_the_same_money(
     photos: int, events: int, machines: int, cores: int, pack: str
 ) -> None:
-    asked = {"photos": photos, "events": events, "cores": cores, "pack": pack}
+    asked = {"photos": photos, "events": events, "cores": cores, "pack": pack, "days": 30}
     one = compute_plan(**asked, machines=1, price=0.05, faces=2.0)
     many = compute_plan(**asked, machines=machines, price=0.05, faces=2.0)
     assert many.money == one.money == pytest.approx(0.05 * one.core_hours)
@@ -70,7 +70,14 @@ def test_more_machines_take_less_time_for_the_same_money(
 
 
 def test_a_machine_of_two_cores_and_one_of_many_hide_s3_behind_their_work() -> None:
-    asked = {"photos": 3_000, "events": 1, "price": 0.0, "pack": "opencv_zoo", "faces": 2.0}
+    asked = {
+        "photos": 3_000,
+        "events": 1,
+        "price": 0.0,
+        "pack": "opencv_zoo",
+        "faces": 2.0,
+        "days": 30,
+    }
     two = compute_plan(**asked, machines=1, cores=2)
     many = compute_plan(**asked, machines=1, cores=64)
     assert two.hidden_s3_ms == pytest.approx(8 * 62 / 2)
