@@ -19,7 +19,7 @@ CORE_S_A_PHOTO = {"buffalo_l": 0.294, "opencv_zoo": 0.062}
 FACE_BYTES = {"buffalo_l": 1_260, "opencv_zoo": 420}  # a face's row with its indexes
 PHOTO_BYTES = 380  # a photo's row with its indexes
 # A sync of 3,000 photos and a run's start: `make bench-capacity`.
-PREFECT_CORE_S_A_SYNC = 0.9
+PREFECT_CORE_S_A_SYNC = 0.7
 PREFECT_MB_A_SYNC = 1.3
 START_CORE_S = 2.5
 LOOKS_A_DAY = 24  # prefect.yaml's schedule

@@ -10,6 +10,7 @@ from benchmarks.scaling_dask_worker import THREADS
 
 PARTS = ("Dask workers", "PostgreSQL", "S3", "Prefect server", "Dask scheduler", "flow", "others")
 WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 720, 420, 70, 40, 20, 50
+LIFTS = (-20, 10)  # of the values written at a line's points: below the one, above the other
 COLOURS = ("#1f77b4", "#d9480f", "#2b8a3e")
 STYLE = "font-family='sans-serif' font-size='13' fill='#333'"
 
@@ -54,10 +55,10 @@ def draw_plot(runs: Sequence[Run], waits: Mapping[str, float]) -> str:
     ideal = {pack: [count * THREADS / wait for count in counts] for pack, wait in waits.items()}
     paces = [run.pace for run in runs] + [pace for line in ideal.values() for pace in line]
     plot = Plot((counts[0], counts[-1]), (min(paces) / 2, max(paces)))
-    for colour, pack in zip(COLOURS, waits, strict=False):
+    for colour, pack, lift in zip(COLOURS, waits, LIFTS, strict=False):
         mine = [(run.workers, run.pace) for run in runs if run.what.endswith(pack)]
         plot.add_line(list(zip(counts, ideal[pack], strict=True)), colour, dashed=True)
-        plot.add_line(mine, colour, label=pack)
+        plot.add_line(mine, colour, label=pack, lift=lift)
     plot.add_axes(counts)
     return plot.finish("Photos a second by Dask workers of two cores (dashed: no overhead)")
 
@@ -84,9 +85,10 @@ class Plot:
         colour: str,
         *,
         label: str = "",
+        lift: float = -20,
         dashed: bool = False,
     ) -> None:
-        """A line through the points; a labelled one shows each point and its value."""
+        """A line through the points; a labelled one shows each, and its value `lift` above."""
         placed = [self.place(*point) for point in points]
         path = " ".join(f"{x},{y}" for x, y in placed)
         dashes = " stroke-dasharray='5 5' opacity='0.5'" if dashed else ""
@@ -97,9 +99,9 @@ class Plot:
             return
         for (x, y), (_, value) in zip(placed, points, strict=True):
             self._parts.append(f"<circle cx='{x}' cy='{y}' r='4' fill='{colour}'/>")
-            self._write(x, y + 20, f"{value:.0f}", "middle")
+            self._write(x, y - lift, f"{value:.0f}", "middle")
         x, y = placed[0]
-        self._write(x + 10, y - 14, label, "start", colour)
+        self._write(x + 14, y + 5, label, "start", colour)
 
     def add_axes(self, ticks: Sequence[int]) -> None:
         """The frame, the numbers of workers, and powers of ten of photos a second."""
