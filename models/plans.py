@@ -77,7 +77,7 @@ _IS_BACK = "photo.id = classified.photo_id AND verdict = 'known' AND photo.statu
 _RESTORE_RETURNED = f"""
 UPDATE photo SET status = CASE WHEN confidence > 0 THEN 'indexed' ELSE 'no_face' END
 FROM classified WHERE {_IS_BACK}
-"""  # noqa: S608 (as below: parts of this module)
+"""  # noqa: S608 (parts of this module)
 
 _ORIGINAL_DIFFERS = """
 photo.id = classified.photo_id AND photo.original_missing <> classified.original_missing
@@ -86,7 +86,7 @@ photo.id = classified.photo_id AND photo.original_missing <> classified.original
 _MARK_ORIGINALS = f"""
 UPDATE photo SET original_missing = classified.original_missing
 FROM classified WHERE {_ORIGINAL_DIFFERS}
-"""  # noqa: S608
+"""  # noqa: S608 (parts of this module)
 
 # Only below the listed prefix, and only after a listing that was not empty. What was erased by
 # itself keeps that word: taken away and uploaded again it must not be read either.
@@ -97,14 +97,14 @@ event_id = :event_id AND starts_with(s3_key, :s3_prefix) AND status <> 'gone'
     AND NOT EXISTS (SELECT FROM listed WHERE listed.s3_key = photo.s3_key)
 """
 
-_MARK_GONE = f"UPDATE photo SET status = 'gone' WHERE {_IS_GONE}"  # noqa: S608
+_MARK_GONE = f"UPDATE photo SET status = 'gone' WHERE {_IS_GONE}"  # noqa: S608 (parts of this module)
 
 _NEEDS_PLAN = f"""
 SELECT EXISTS (SELECT FROM classified WHERE verdict = 'work')
     OR EXISTS (SELECT FROM photo, classified WHERE {_IS_BACK})
     OR EXISTS (SELECT FROM photo, classified WHERE {_ORIGINAL_DIFFERS})
     OR EXISTS (SELECT FROM photo WHERE {_IS_GONE})
-"""  # noqa: S608
+"""  # noqa: S608 (parts of this module)
 
 
 def needs_plan(session: Session, listing: Listing, *, pack_id: int) -> bool:

@@ -28,8 +28,9 @@ CLIENT_LIMITS = {
     "tcp_user_timeout": 30_000,
 }
 # A process that stands still (stopped, or in a deadlock of its own) still answers keepalives. What
-# it holds in a transaction is free again after this; by then it counts as dead as well.
-IDLE_LIMIT_MS = 60_000
+# it holds in a transaction is free again after this: longer than the API, in a transaction of its
+# own, waits for two answers of a Prefect server that hangs, a minute each.
+IDLE_LIMIT_MS = 180_000
 SERVER_LIMITS = f"""
     SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4;
     SET tcp_user_timeout = 30000; SET idle_in_transaction_session_timeout = {IDLE_LIMIT_MS}
