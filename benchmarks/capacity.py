@@ -20,9 +20,8 @@ from benchmarks.capacity_day import QUICK_DAY, WHOLE_DAY, measure_day
 from benchmarks.capacity_pooler import measure_pooler
 from benchmarks.capacity_rewrites import measure_rewrites
 from benchmarks.capacity_tables import QUICK, WHOLE, measure_tables
+from benchmarks.ending import run_to_exit_code
 from benchmarks.latency_stack import open_stack
-from deployments.stack.signals import interrupt_on_signals
-from models.errors import FacePassError
 
 console = Console(stderr=True, highlight=False, soft_wrap=True, width=200)
 
@@ -65,19 +64,14 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", default=list(PARTS), metavar="|".join(PARTS))
     parser.add_argument("--quick", action="store_true", help="a hundredth of it")
     asked = parser.parse_args()
-    with interrupt_on_signals():
-        try:
-            for part in asked.parts:
-                figures = PARTS[part](asked.quick)
-                sys.stdout.write(json.dumps({"part": part, **figures}) + "\n")
-                sys.stdout.flush()
-        except KeyboardInterrupt:
-            console.print("Interrupted; everything is stopped.")
-            return 130
-        except FacePassError as error:
-            console.print(str(error), style="red", markup=False)
-            return 1
-    return 0
+
+    def measure() -> None:
+        for part in asked.parts:
+            figures = PARTS[part](asked.quick)
+            sys.stdout.write(json.dumps({"part": part, **figures}) + "\n")
+            sys.stdout.flush()
+
+    return run_to_exit_code(measure, console)
 
 
 if __name__ == "__main__":

@@ -18,12 +18,12 @@ import yaml  # type: ignore[import-untyped]  # publishes no types, and its stubs
 from rich.console import Console
 from rich.progress import Progress
 
+from benchmarks.ending import run_to_exit_code
 from benchmarks.scale_report import build_table, take_median
 from benchmarks.small_photos import SmallPhotos
 from benchmarks.trivial_pack import write_trivial_pack
-from deployments.stack.signals import interrupt_on_signals
 from deployments.stack.stack import EmbeddedStack
-from models.errors import FacePassError, StackError
+from models.errors import StackError
 from models.events import create_event
 from models.packs import register_pack
 from models.session import open_session
@@ -47,17 +47,13 @@ def main() -> int:
     asked = parser.parse_args()
     for name in [name for name in os.environ if name.startswith(OUTSIDE)]:
         del os.environ[name]  # it would lead to the caller's own servers
-    with interrupt_on_signals(), tempfile.TemporaryDirectory(prefix="fp-bench-") as folder:
-        try:
+
+    def measure_and_print() -> None:
+        with tempfile.TemporaryDirectory(prefix="fp-bench-") as folder:
             figures = measure(Path(folder), asked.keys, asked.new)
-        except KeyboardInterrupt:
-            console.print("Interrupted; everything is stopped.")
-            return 130
-        except FacePassError as error:
-            console.print(str(error), style="red", markup=False)
-            return 1
-    sys.stdout.write(json.dumps(figures) + "\n")
-    return 0
+        sys.stdout.write(json.dumps(figures) + "\n")
+
+    return run_to_exit_code(measure_and_print, console)
 
 
 def measure(home: Path, keys: int, new: int) -> dict[str, float]:

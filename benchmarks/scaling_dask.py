@@ -23,6 +23,7 @@ from rich.console import Console
 
 from benchmarks.cpu_time import measure_cpu
 from benchmarks.dask_cluster import DaskCluster
+from benchmarks.ending import run_to_exit_code
 from benchmarks.pairs import make_pairs
 from benchmarks.s3_client import open_client
 from benchmarks.scale import NEVER_RESYNCED, OUTSIDE, read_run_variables
@@ -30,9 +31,8 @@ from benchmarks.scaling_dask_report import Run, build_cpu_table, build_table, dr
 from benchmarks.small_photos import SmallPhotos
 from benchmarks.trivial_pack import write_trivial_pack
 from deployments.result_storage import BLOCK_SLUG, create_result_storage
-from deployments.stack.signals import interrupt_on_signals
 from deployments.stack.stack import EmbeddedStack
-from models.errors import FacePassError, StackError
+from models.errors import StackError
 from models.events import create_event
 from models.session import open_session
 from models.settings import Settings, get_settings
@@ -110,22 +110,18 @@ def main() -> int:
     for name in [name for name in os.environ if name.startswith(OUTSIDE)]:
         del os.environ[name]  # it would lead to the caller's own servers
     counts = [int(count) for count in asked.workers.split(",")]
-    with interrupt_on_signals(), tempfile.TemporaryDirectory(prefix="fp-bench-") as folder:
-        try:
+
+    def measure_and_print() -> None:
+        with tempfile.TemporaryDirectory(prefix="fp-bench-") as folder:
             real, waiting = measure(Path(folder), asked.real, counts, asked.photos)
-        except KeyboardInterrupt:
-            console.print("Interrupted; everything is stopped.")
-            return 130
-        except FacePassError as error:
-            console.print(str(error), style="red", markup=False)
-            return 1
-    console.print(build_table(real + waiting))
-    console.print(build_cpu_table(real + waiting))
-    if asked.picture:
-        asked.picture.write_text(draw_plot(waiting, WAITS), "utf-8")
-    runs = [asdict(run) | {"photos_a_second": round(run.pace, 1)} for run in real + waiting]
-    sys.stdout.write(json.dumps(runs) + "\n")
-    return 0
+        console.print(build_table(real + waiting))
+        console.print(build_cpu_table(real + waiting))
+        if asked.picture:
+            asked.picture.write_text(draw_plot(waiting, WAITS), "utf-8")
+        runs = [asdict(run) | {"photos_a_second": round(run.pace, 1)} for run in real + waiting]
+        sys.stdout.write(json.dumps(runs) + "\n")
+
+    return run_to_exit_code(measure_and_print, console)
 
 
 def measure(

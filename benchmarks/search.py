@@ -15,13 +15,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.ending import run_to_exit_code
 from benchmarks.latency_stack import Doors, open_stack
 from benchmarks.search_alternatives import measure_alternatives
 from benchmarks.search_queries import Timing, measure, search_by_product
 from benchmarks.search_selfie import measure_selfies
 from benchmarks.search_table import add_event, add_pack, analyse
-from deployments.stack.signals import interrupt_on_signals
-from models.errors import FacePassError
 
 FIRST_EVENT = 1_000  # ids of the bench's own
 
@@ -47,19 +46,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the faces")
     asked = parser.parse_args()
-    with interrupt_on_signals():
-        try:
-            with open_stack(lambda line: console.print(f"  {line}", markup=False)) as doors:
-                figures = measure_searches(doors, QUICK if asked.quick else WHOLE)
-                console.print("Stopping ...")
-        except KeyboardInterrupt:
-            console.print("Interrupted; everything is stopped.")
-            return 130
-        except FacePassError as error:
-            console.print(str(error), style="red", markup=False)
-            return 1
-    sys.stdout.write(json.dumps(figures) + "\n")
-    return 0
+
+    def measure_and_print() -> None:
+        with open_stack(lambda line: console.print(f"  {line}", markup=False)) as doors:
+            figures = measure_searches(doors, QUICK if asked.quick else WHOLE)
+            console.print("Stopping ...")
+        sys.stdout.write(json.dumps(figures) + "\n")
+
+    return run_to_exit_code(measure_and_print, console)
 
 
 def measure_searches(doors: Doors, sizes: Sizes) -> dict[str, float]:
