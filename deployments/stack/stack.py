@@ -85,6 +85,8 @@ class EmbeddedStack:
             try:
                 self._prepare()
                 asyncio.run(self._bring_up(note))
+                if note.number is not None:
+                    raise KeyboardInterrupt
                 self.home.write_environment(self.plan.environment)
             except BaseException:
                 self.stop()
@@ -150,13 +152,13 @@ class EmbeddedStack:
         await asyncio.wait({work, guard}, return_when=asyncio.FIRST_COMPLETED)
         if guard.done():
             guard.result()
+            return
         if work.exception() is not None:
             self.poll()  # a dead part explains better than the error of who needed it
         work.result()
 
     async def _guard(self, note: SignalNote) -> None:
-        while True:
-            if note.number is not None:
-                raise KeyboardInterrupt
+        """Return when a stop signal comes: raised in a task, asyncio would print it on its way."""
+        while note.number is None:
             self.poll()
             await asyncio.sleep(PAUSE_S)

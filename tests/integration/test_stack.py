@@ -234,6 +234,7 @@ def test_sigterm_while_starting_leaves_nothing(home: Path) -> None:
     wait_for(lambda: "PostgreSQL ready" in stack.output.read_text(), stack)
     family = stack.descendants()
     assert stack.end() == 0
+    assert "Traceback" not in stack.output.read_text()
     require_gone(home, family, set())
 
 
