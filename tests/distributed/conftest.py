@@ -81,6 +81,8 @@ def namespaces() -> None:
 @pytest.fixture(scope="session")
 def servers(namespaces: None, models_root: Path) -> Iterator[Servers]:
     """A stack without a worker; this process is beside it, machines reach it over the switch."""
+    if "FACEPASS_DATABASE_URL" in os.environ:
+        pytest.fail("Run test_machines.py alone: another test has joined its own stack here.")
     with ExitStack() as exits:
         folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="fp-")))
         own = {"home": folder / "home", "model_root": models_root, "model_pack": "opencv_zoo"}
