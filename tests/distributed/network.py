@@ -16,11 +16,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from deployments.stack.parts import die_with_parent
+from tests.waiting import wait_until
 
 SUBNET = "10.211.97"
 SWITCH_ADDRESS = f"{SUBNET}.1"
 CLONE_NEWNET = 0x40000000
+GONE_S = 30  # the kernel needs milliseconds, and more of them where cores are few
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -142,11 +146,14 @@ class Machine(Network):
         self._switch.run_ip("link", "set", self._cable, "up")
 
     def power_off(self) -> None:
-        """Every process is gone at once, and says no goodbye to anybody."""
+        """Every process is killed, none says goodbye to anybody, and none is left at the return."""
         self.unplug()
+        below = [child for own in self._processes for child in _list_children(own.pid)]
         for process in self._processes:
             process.kill()
             process.wait()
+        # `unshare` ends first, and the kernel kills what is below it only then.
+        wait_until(lambda: not any(map(_is_alive, below)), GONE_S)
 
     def close(self) -> None:
         """End everything."""
@@ -158,6 +165,20 @@ class Machine(Network):
 
     def __exit__(self, *_: Any) -> None:
         self.close()
+
+
+def _list_children(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []  # ended by itself
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _die_with_tests() -> None:
