@@ -15,6 +15,7 @@ from models.tables import SyncRun, SyncState, utc_now
 
 START_LIMIT = timedelta(minutes=5)
 _LOST = "The process of this sync died without a word; start the sync again."
+_STARTING = "a worker has taken it up and starts its process"
 _UNKNOWN = "Prefect no longer knows this run; start the sync again."
 _ENDED = {
     RunPhase.COMPLETED: (SyncState.CRASHED, "The run ended without a result; start it again."),
@@ -112,8 +113,10 @@ def _close_run(session: Session, run: SyncRun, state: SyncState, detail: str) ->
 
 def _describe_live_run(run: SyncRun, report: RunReport, orchestrator: Orchestrator) -> SyncView:
     match report.phase:
-        case RunPhase.PENDING:
+        case RunPhase.PENDING if report.is_queued:
             return SyncView(SyncState.PENDING, anyio.from_thread.run(orchestrator.explain_wait))
+        case RunPhase.PENDING:
+            return SyncView(SyncState.PENDING, _STARTING)
         case RunPhase.RETRYING:
             reason = (run.detail or "The last attempt failed").rstrip(".")
             when = f", next try {run.next_try_at:%H:%M} UTC" if run.next_try_at else ""

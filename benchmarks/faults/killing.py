@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import psutil  # type: ignore[import-untyped]  # publishes no types, and its stubs are not locked
 
+from benchmarks.faults.ledger import has_begun
 from benchmarks.faults.scene import Scene
 from deployments.stack import prefect_parts
 from deployments.stack.parts import Part
@@ -37,8 +38,11 @@ def kill_flow(scene: Scene, task_id: str) -> bool:
 def freeze_flow(scene: Scene, task_id: str) -> bool:
     """Have a flow run's process stand still, with all it holds; whether there was one.
 
-    It goes on when its event has been synced by another run.
+    One that has not begun holds nothing yet. It goes on when its event has been synced by another
+    run.
     """
+    if not has_begun(scene.database, task_id):
+        return False
     processes = find_flow_processes(scene, {task_id})
     for process in processes:
         process.suspend()

@@ -60,6 +60,13 @@ WHERE event_id = :event
 """
 
 
+def has_begun(database: Engine, task_id: str) -> bool:
+    """Whether a run's process has given a sign of life."""
+    query = "SELECT heartbeat_at IS NOT NULL FROM sync_run WHERE flow_run_id = CAST(:run AS uuid)"
+    with database.connect() as connection:
+        return bool(connection.execute(text(query), {"run": task_id}).scalar())
+
+
 def read_unfinished(
     database: Engine, prefect: httpx.Client, event_ids: Sequence[int]
 ) -> dict[int, list[str]]:

@@ -19,8 +19,9 @@ from benchmarks.job import OVER
 from benchmarks.s3_client import open_client
 from models.errors import StackError
 
-# A run whose processes all died is closed within a minute; then come queue, start and retries.
-OVER_LIMIT_S = 150.0
+# A run whose processes all died is closed within a minute, or after five if it had not begun; then
+# come queue, start and retries.
+OVER_LIMIT_S = 390.0
 QUIET_LIMIT_S = 100.0
 ASKED_AT_MOST = 4
 

@@ -1,11 +1,13 @@
 """When a run that Prefect calls alive is dead: heartbeats, queues and time to start."""
 
 from datetime import timedelta
+from typing import cast
 from uuid import uuid4
 
 import pytest
 
-from api.sync_status import START_LIMIT, _is_lost
+from api.sync_status import START_LIMIT, SyncView, _describe_live_run, _is_lost
+from deployments.orchestrator import Orchestrator
 from deployments.run_reports import RunPhase, RunReport
 from models.heartbeats import HEARTBEAT_LIMIT
 from models.tables import SyncRun, SyncState, utc_now
@@ -75,3 +77,12 @@ def test_a_run_whose_record_is_behind_is_lost_as_soon_as_any_other() -> None:
     # Killed after its first sign of life and before it had the event.
     assert is_lost(SyncState.PENDING, STALE, RunPhase.RUNNING, STALE, queued=False)
     assert not is_lost(SyncState.PENDING, STALE, RunPhase.RUNNING, FRESH, queued=False)
+
+
+def test_a_run_whose_process_starts_waits_for_no_worker() -> None:
+    run = SyncRun(flow_run_id=uuid4(), event_id=1, s3_prefix="events/1/previews/")
+    report = RunReport(RunPhase.PENDING, due=utc_now(), is_queued=False)
+    nobody = cast("Orchestrator", None)  # who would be asked whether a worker is online
+    assert _describe_live_run(run, report, nobody) == SyncView(
+        SyncState.PENDING, "a worker has taken it up and starts its process"
+    )
