@@ -36,5 +36,5 @@ async def resync_events() -> State[Any]:
     counts = f"{started} started, {changed - started} waiting already"
     return Completed(
         name=f"Completed: {counts}, {len(targets) - changed} unchanged",
-        message=f"{len(targets)} active events",
+        message=f"Active events: {len(targets)}",
     )

@@ -33,7 +33,7 @@ class ResyncTarget:
     run_name: str
 
 
-@task(name="list_resync_targets", persist_result=False)
+@task(name="list_resync_targets", task_run_name="list active events", persist_result=False)
 def list_resync_targets() -> list[ResyncTarget]:
     """The active events, each with the prefix of its previews."""
     with open_session() as session:

@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 
 from deployments.stack.parts import die_with_parent
+from deployments.stack.processes import collect_descendants
 from tests.waiting import wait_until
 
 SUBNET = "10.211.97"
@@ -148,7 +149,7 @@ class Machine(Network):
     def power_off(self) -> None:
         """Every process is killed, none says goodbye to anybody, and none is left at the return."""
         self.unplug()
-        below = [child for own in self._processes for child in _list_children(own.pid)]
+        below = [child for own in self._processes for child in collect_descendants(own.pid)]
         for process in self._processes:
             process.kill()
             process.wait()
@@ -165,13 +166,6 @@ class Machine(Network):
 
     def __exit__(self, *_: Any) -> None:
         self.close()
-
-
-def _list_children(pid: int) -> list[psutil.Process]:
-    try:
-        return psutil.Process(pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []  # ended by itself
 
 
 def _is_alive(process: psutil.Process) -> bool:
