@@ -73,7 +73,7 @@ def create_app() -> FastAPI:
     photographers = [Depends(require_api_key), Depends(limit_rate("photographer"))]
     photographers_routers = (
         *(sync.router, events.router, upkeep.router),
-        *(previews.router, model_change.router, erasure.router),
+        *(previews.previews_router, model_change.router, erasure.router),
     )
     for router in photographers_routers:
         app.include_router(

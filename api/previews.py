@@ -18,7 +18,7 @@ from models.session import open_session
 
 logger = logging.getLogger(__name__)
 
-router = APIRouter(prefix="/api/v1/events/{event_uuid}", tags=["previews"])
+previews_router = APIRouter(prefix="/api/v1/events/{event_uuid}", tags=["previews"])
 
 
 class PreviewsAnswer(BaseModel):
@@ -40,7 +40,7 @@ class PreviewsAnswer(BaseModel):
     message: str
 
 
-@router.post("/previews", responses=describe_errors(400, 404, 409, 503))
+@previews_router.post("/previews", responses=describe_errors(400, 404, 409, 503))
 def make_previews(event_uuid: EventUuid, orchestrator: OrchestratorDep) -> PreviewsAnswer:
     """Make the previews that an event's originals lack, then sync the event; answers at once.
 

@@ -14,9 +14,9 @@ MAX_SCANS = 50
 
 _SOI, _EOI, _SOS, _APP1 = 0xD8, 0xD9, 0xDA, 0xE1
 # Frame headers and tables; JFIF's and Adobe's notes say how the colours are stored.
-_PICTURE = frozenset({*range(0xC0, 0xD0), *range(0xDB, 0xE0), 0xE0, 0xEE})
+_JPEG_PICTURE = frozenset({*range(0xC0, 0xD0), *range(0xDB, 0xE0), 0xE0, 0xEE})
 _WITHOUT_LENGTH = frozenset({0x00, 0x01, *range(0xD0, 0xD9)})
-_EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
+_EXIF, _JPEG_XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _NEXT = re.compile(rb"\xff+([^\xff])", re.DOTALL)
 # Inside a scan: zeros and restart markers belong to its data.
 _AFTER_SCAN = re.compile(rb"\xff([\xc0-\xcf\xd8-\xfe])")
@@ -41,11 +41,11 @@ def split_jpeg(content: bytes) -> tuple[bytes, PhotoNotes]:
         if marker == _SOS:
             _check_scans(content, place)
             return b"".join([*kept, b"\xff\xda", memoryview(content)[body:]]), PhotoNotes(exif, xmp)
-        if marker in _PICTURE:
+        if marker in _JPEG_PICTURE:
             kept.append(b"\xff" + content[body - 1 : place])
         elif marker == _APP1 and content.startswith(_EXIF, body + 2):
             exif = exif or content[body + 2 : place]
-        elif marker == _APP1 and content.startswith(_XMP, body + 2):
+        elif marker == _APP1 and content.startswith(_JPEG_XMP, body + 2):
             xmp = xmp or content[body + 2 : place]
     raise PhotoUnavailableError(PhotoReason.UNPROCESSABLE)
 

@@ -14,8 +14,8 @@ MAX_CHUNKS = 100_000
 MAX_NOTE_BYTES = 1_000_000  # a compressed note may inflate a thousandfold
 
 _HEAD = 8  # the signature
-_PICTURE = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
-_XMP = b"XML:com.adobe.xmp"
+_PNG_PICTURE = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
+_PNG_XMP = b"XML:com.adobe.xmp"
 _OLD_EXIF = b"Raw profile type exif"  # ImageMagick's, from before PNG knew EXIF
 
 
@@ -28,11 +28,11 @@ def split_png(content: bytes) -> tuple[bytes, PhotoNotes]:
     exif = old_exif = xmp = b""
     for kind, start, end in _list_chunks(content):
         body = memoryview(content)[start + 8 : end - 4]
-        if kind in _PICTURE:
+        if kind in _PNG_PICTURE:
             kept.append(memoryview(content)[start:end])
         elif kind == b"eXIf":
             exif = bytes(body)
-        elif kind == b"iTXt" and body[: len(_XMP)] == _XMP:
+        elif kind == b"iTXt" and body[: len(_PNG_XMP)] == _PNG_XMP:
             xmp = _read_international_text(bytes(body))
         elif kind in {b"tEXt", b"zTXt"} and body[: len(_OLD_EXIF)] == _OLD_EXIF:
             old_exif = _read_old_exif(bytes(body), is_packed=kind == b"zTXt")
