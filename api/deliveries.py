@@ -16,9 +16,9 @@ from prometheus_client import CollectorRegistry, Counter
 
 from api.receiver import SEND_LIMIT_S, Answer, Receiver, open_client, send_notice
 from models.errors import FacePassError
+from models.queries.webhooks import claim_notices, mark_delivered, mark_failed
 from models.session import open_session
-from models.tables import utc_now
-from models.webhooks import WebhookDelivery, claim_notices, mark_delivered, mark_failed
+from models.tables import WebhookDelivery, utc_now
 
 logger = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict
 
 from api.deps import EventUuid
 from api.errors import describe_errors
-from models.erasures import restore_photo, resume_event
 from models.errors import EventNotFoundError
-from models.events import find_event
+from models.queries.erasures import restore_photo, resume_event
+from models.queries.events import find_event
 from models.session import open_session
 from tasks.erasure import erase_event_faces, erase_photo_faces
 

@@ -14,17 +14,14 @@ from api.schemas import (
     PhotoAnswer,
     PhotoPage,
 )
-from models.events import (
-    create_event,
-    find_event,
-    list_events,
-)
-from models.photos import count_faces, count_photos, list_photos
-from models.prefixes import default_prefix
-from models.runs import find_last_run
+from models.keys import default_prefix
+from models.queries.events import create_event, find_event, list_events
+from models.queries.photos import count_faces, count_photos, list_photos
+from models.queries.runs import find_last_run
 from models.session import open_session
 from models.settings import get_settings
-from models.tables import Event, PhotoStatus
+from models.tables import Event
+from models.vocabulary import PhotoStatus
 
 router = APIRouter(prefix="/api/v1/events", tags=["events"])
 

@@ -16,8 +16,8 @@ from prometheus_client.registry import Collector
 
 from api.rate_limits import limit_rate
 from models.errors import FacePassError
+from models.queries.statistics import Statistics, read_statistics
 from models.session import open_session
-from models.statistics import Statistics, read_statistics
 
 router = APIRouter(tags=["health"])
 

@@ -11,16 +11,16 @@ from api.deps import EventUuid, OrchestratorDep
 from api.errors import describe_errors
 from api.sync_status import settle_run
 from deployments.orchestrator import Orchestrator
-from models.erasures import require_syncable
 from models.errors import EventBusyError, UnknownPackError
-from models.events import extend_activity, find_event, lock_event
-from models.prefixes import event_folder
-from models.profiles import ProfileName
-from models.reembeds import has_change_under_way
-from models.runs import ensure_run, find_active_run, lock_requests
+from models.keys import event_folder
+from models.queries.erasures import require_syncable
+from models.queries.events import extend_activity, find_event, lock_event
+from models.queries.reembeds import has_change_under_way
+from models.queries.runs import ensure_run, find_active_run, lock_requests
 from models.session import open_session
 from models.settings import get_settings
 from models.tables import Event
+from models.vocabulary import ProfileName
 
 logger = logging.getLogger(__name__)
 

@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict
 
 from api.deps import EventUuid, OrchestratorDep
 from api.errors import describe_errors
-from models.erasures import require_syncable
-from models.events import extend_activity, find_event
-from models.prefixes import build_previews_name
-from models.runs import lock_requests
+from models.keys import build_previews_name
+from models.queries.erasures import require_syncable
+from models.queries.events import extend_activity, find_event
+from models.queries.runs import lock_requests
 from models.session import open_session
 
 logger = logging.getLogger(__name__)

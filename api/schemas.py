@@ -6,9 +6,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from models.events import MAX_EVENT_ID
-from models.profiles import ProfileName
-from models.tables import PhotoReason, PhotoStatus, SyncState
+from models.queries.events import MAX_EVENT_ID
+from models.vocabulary import PhotoReason, PhotoStatus, ProfileName, SyncState
 
 _UUID = "550e8400-e29b-41d4-a716-446655440000"
 _TASK_ID = "a1b2c3d4-e5f6-7890-abcd-ef1234567890"

@@ -18,9 +18,9 @@ from api.search_schemas import (
 )
 from api.uploads import read_form
 from models.errors import InvalidUploadError
-from models.events import find_event, find_gallery
 from models.packs import PackChoice, choose_pack
-from models.search import Place
+from models.queries.events import find_event, find_gallery
+from models.queries.search import Place
 from models.session import open_session
 from models.settings import get_settings
 

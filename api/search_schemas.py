@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from models.errors import InvalidUploadError
-from models.selfies import SelfieCode
+from models.vocabulary import SelfieCode
 
 PAGE_LIMIT = 500
 Box = Annotated[

@@ -13,12 +13,17 @@ from api.errors import describe_errors
 from api.schemas import Progress, SyncAnswer, SyncRequest, SyncStatus
 from api.sync_status import settle_run
 from deployments.orchestrator import Orchestrator
-from models.counts import count_progress
-from models.erasures import require_syncable
-from models.events import extend_activity, find_event
-from models.prefixes import build_run_name, check_prefix
-from models.reembeds import is_change
-from models.runs import ensure_run, find_active_run, lock_requests, remember_prefix
+from models.keys import build_run_name, check_prefix
+from models.queries.erasures import require_syncable
+from models.queries.events import extend_activity, find_event
+from models.queries.runs import (
+    count_progress,
+    ensure_run,
+    find_active_run,
+    is_change,
+    lock_requests,
+    remember_prefix,
+)
 from models.session import open_session
 from models.tables import Event, SyncRun
 

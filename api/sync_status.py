@@ -8,10 +8,10 @@ from sqlmodel import Session
 
 from deployments.orchestrator import Orchestrator
 from deployments.run_reports import RunPhase, RunReport
-from models.events import lock_event
-from models.heartbeats import HEARTBEAT_LIMIT, measure_silence
-from models.runs import end_run, raise_epoch
-from models.tables import SyncRun, SyncState, utc_now
+from models.queries.events import lock_event
+from models.queries.runs import HEARTBEAT_LIMIT, end_run, measure_silence, raise_epoch
+from models.tables import SyncRun, utc_now
+from models.vocabulary import SyncState
 
 START_LIMIT = timedelta(minutes=5)
 _LOST = "The process of this sync died without a word; start the sync again."

@@ -8,10 +8,10 @@ from pydantic import BaseModel, Field
 from api.deps import EventUuid
 from api.errors import describe_errors
 from api.events import build_gallery_url
-from models.events import extend_activity, find_event, rotate_gallery_token
-from models.photos import requeue_photos
+from models.queries.events import extend_activity, find_event, rotate_gallery_token
+from models.queries.photos import requeue_photos
 from models.session import open_session
-from models.tables import PhotoReason
+from models.vocabulary import PhotoReason
 
 logger = logging.getLogger(__name__)
 

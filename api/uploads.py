@@ -7,7 +7,7 @@ from starlette.datastructures import FormData
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from models.errors import InvalidUploadError, SelfieError
-from models.selfies import SelfieCode
+from models.vocabulary import SelfieCode
 
 MAX_FIELDS = 16
 

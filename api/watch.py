@@ -17,9 +17,10 @@ import anyio.to_thread
 from api.sync_status import close_dead_run
 from deployments.orchestrator import Orchestrator
 from models.errors import FacePassError
-from models.heartbeats import HEARTBEAT_LIMIT, list_silent_runs, read_ends
+from models.queries.runs import HEARTBEAT_LIMIT, list_silent_runs, read_ends
 from models.session import open_session
-from models.tables import SyncRun, SyncState, utc_now
+from models.tables import SyncRun, utc_now
+from models.vocabulary import SyncState
 
 logger = logging.getLogger(__name__)
 

@@ -17,10 +17,10 @@ from benchmarks.capacity_database import Database, name_driver
 from benchmarks.capacity_pgbouncer import SERVERS, open_pooler
 from benchmarks.capacity_probes import make_face
 from models.errors import SyncSupersededError
-from models.events import create_event
-from models.outcomes import check_epoch
-from models.runs import raise_epoch
-from models.search import FaceQuery, find_photos
+from models.queries.events import create_event
+from models.queries.outcomes import check_epoch
+from models.queries.runs import raise_epoch
+from models.queries.search import FaceQuery, find_photos
 from models.session import SYNC_LOCK_CLASS, get_engine, open_event_lock
 from models.settings import get_settings
 

@@ -7,22 +7,24 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from benchmarks.capacity_fill import DIMENSION, Filled, make_etag, name_key
-from models.counts import count_progress, count_run
-from models.gallery import count_gallery_photos, list_gallery_photos
-from models.heartbeats import list_silent_runs
-from models.listings import ListedPreview, Listing, copy_listing
-from models.outcomes import (
+from models.queries.outcomes import (
     FaceRecord,
     PhotoOutcome,
     list_pending_batches,
     list_pending_photos,
     store_outcomes,
 )
-from models.photos import count_faces, count_photos, list_photos
-from models.plans import write_plan
-from models.runs import find_last_run
-from models.search import FaceQuery, find_photos, has_foreign_faces
-from models.statistics import read_statistics
+from models.queries.photos import (
+    count_faces,
+    count_gallery_photos,
+    count_photos,
+    list_gallery_photos,
+    list_photos,
+)
+from models.queries.plans import ListedPreview, Listing, copy_listing, write_plan
+from models.queries.runs import count_progress, count_run, find_last_run, list_silent_runs
+from models.queries.search import FaceQuery, find_photos, has_foreign_faces
+from models.queries.statistics import read_statistics
 from models.tables import SyncRun
 
 PAGE = 1000  # keys of a page of S3's listing

@@ -20,17 +20,16 @@ from benchmarks.capacity_fill import name_key
 from benchmarks.capacity_probes import make_face
 from benchmarks.capacity_sizes import TableSize, read_sizes
 from benchmarks.search_table import add_pack
-from models.events import create_event
-from models.listings import ListedPreview, Listing, copy_listing
-from models.outcomes import (
+from models.queries.events import create_event
+from models.queries.outcomes import (
     FaceRecord,
     PhotoOutcome,
     list_pending_batches,
     list_pending_photos,
     store_outcomes,
 )
-from models.plans import write_plan
-from models.runs import ensure_run
+from models.queries.plans import ListedPreview, Listing, copy_listing, write_plan
+from models.queries.runs import ensure_run
 
 ROUNDS = 3  # times it is embedded anew, after the first sync
 SLICE = 10  # photos a transaction, as in a sync

@@ -24,8 +24,8 @@ from benchmarks.small_photos import SmallPhotos
 from benchmarks.trivial_pack import write_trivial_pack
 from deployments.stack.stack import EmbeddedStack
 from models.errors import StackError
-from models.events import create_event
 from models.packs import register_pack
+from models.queries.events import create_event
 from models.session import open_session
 from models.settings import Settings, get_settings
 from tasks.packs import resolve_pack

@@ -17,7 +17,7 @@ from botocore.config import Config
 
 from benchmarks.memory import MemoryWatch
 from models.errors import FacePassError, StackError
-from models.prefixes import default_prefix, derive_original_key
+from models.keys import default_prefix, derive_original_key
 from models.settings import get_settings
 from tasks.storage import get_bucket
 

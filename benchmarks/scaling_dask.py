@@ -33,7 +33,7 @@ from benchmarks.trivial_pack import write_trivial_pack
 from deployments.result_storage import BLOCK_SLUG, create_result_storage
 from deployments.stack.stack import EmbeddedStack
 from models.errors import StackError
-from models.events import create_event
+from models.queries.events import create_event
 from models.session import open_session
 from models.settings import Settings, get_settings
 from tasks.storage import get_bucket

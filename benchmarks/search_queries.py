@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from sqlmodel import Session
 
 from benchmarks.search_table import DIMENSION, FACES_A_PHOTO, Floats, make_vectors
-from models.search import FaceQuery, find_photos
+from models.queries.search import FaceQuery, find_photos
 
 TOP = 50  # photos a page
 # Random faces are hardly ever more alike than 0.2. From 0.1 on about one of a hundred is near: more

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from models.errors import ConfigurationError, S3DownloadError
-from models.prefixes import default_prefix, derive_original_key
+from models.keys import default_prefix, derive_original_key
 from tasks.storage import Bucket
 
 THREADS = 16

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from models import selfies
+    from models import vocabulary
 
 
 class FacePassError(Exception):
@@ -113,7 +113,7 @@ class SelfieError(FacePassError):
     """A search cannot be made, for a code; `faces` are the selfie's, largest first, where found."""
 
     def __init__(
-        self, sentence: str, code: str = "", faces: "tuple[selfies.SelfieFace, ...]" = ()
+        self, sentence: str, code: str = "", faces: "tuple[vocabulary.SelfieFace, ...]" = ()
     ) -> None:
         super().__init__(sentence)
         self.code = code

@@ -1,4 +1,9 @@
-"""Model packs as the database knows them: a small number in every row instead of a name."""
+"""Model packs as the database knows them: a small number in every row instead of a name.
+
+Profiles of events: how large previews are made, and at which size faces are looked for.
+
+An event has one (`Event.profile`); docs/previews.md measures what each finds and what it costs.
+"""
 
 from dataclasses import dataclass
 
@@ -6,8 +11,22 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
 
-from models.profiles import PROFILES, ProfileName
 from models.tables import Event, Pack
+from models.vocabulary import ProfileName
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Sizes in pixels: a preview's longest side, the square in which faces are looked for."""
+
+    preview_side: int
+    det_size: int
+
+
+PROFILES = {
+    ProfileName.STANDARD: Profile(preview_side=640, det_size=640),
+    ProfileName.GROUPS: Profile(preview_side=1600, det_size=1280),
+}
 
 
 @dataclass(frozen=True)

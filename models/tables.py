@@ -1,7 +1,6 @@
 """Tables. `Photo` is the ledger: one row a preview key, whatever became of it."""
 
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -22,45 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
-from models.profiles import ProfileName
-
-
-class PhotoStatus(StrEnum):
-    """What became of a preview."""
-
-    PENDING = "pending"  # listed, work to do
-    INDEXED = "indexed"  # its faces are stored
-    NO_FACE = "no_face"  # read, and there is no face in it
-    FAILED = "failed"  # cannot be read; `reason` says why; rests until its ETag changes
-    GONE = "gone"  # no longer in S3; hidden, restored when it returns
-    ERASED = "erased"  # what was found in it was erased
-
-
-class PhotoReason(StrEnum):
-    """Why a photo has no faces: the one fixed list."""
-
-    NOT_AN_IMAGE = "not_an_image"
-    TRUNCATED = "truncated"
-    EMPTY = "empty"
-    TOO_MANY_PIXELS = "too_many_pixels"
-    TOO_MANY_BYTES = "too_many_bytes"
-    UNPROCESSABLE = "unprocessable"  # the decoder or the models cannot work on it
-    FORBIDDEN = "forbidden"
-    VANISHED = "vanished"
-    NO_FACE_DETECTED = "no_face_detected"
-
-
-class SyncState(StrEnum):
-    """State of a sync as the REST API tells it, never Prefect's own name for it."""
-
-    PENDING = "pending"
-    RUNNING = "running"
-    RETRYING = "retrying"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CRASHED = "crashed"
-    CANCELLED = "cancelled"
-    SKIPPED = "skipped"
+from models.vocabulary import PhotoReason, PhotoStatus, ProfileName, SyncState
 
 
 def utc_now() -> datetime:
@@ -87,7 +48,7 @@ class Event(SQLModel, table=True):
     )
     # Until then the scheduled resync looks at its previews.
     active_until: datetime = Field(sa_column=_timestamp(nullable=False))
-    # How previews are made and faces looked for: models/profiles.py.
+    # How previews are made and faces looked for: models/packs.py.
     profile: ProfileName = Field(
         default=ProfileName.STANDARD,
         sa_column=Column(Text, nullable=False, server_default=text("'standard'")),
@@ -198,3 +159,29 @@ class Face(SQLModel, table=True):
     y2: float
     confidence: float
     embedding: Any = Field(sa_column=Column(HALFVEC, nullable=False))
+
+
+class WebhookDelivery(SQLModel, table=True):
+    """One notice: what is told, and how far its delivery has come."""
+
+    __tablename__ = "webhook_delivery"
+
+    id: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True))
+    event_id: int = Field(
+        sa_column=Column(ForeignKey("event.id", ondelete="CASCADE"), nullable=False)
+    )
+    flow_run_id: UUID
+    payload: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
+    attempts: int = 0
+    last_error: str | None = Field(default=None, sa_column=Column(Text))
+    created_at: datetime = Field(
+        default_factory=utc_now, sa_column=Column(DateTime(timezone=True), nullable=False)
+    )
+    # Null once it is delivered or given up.
+    next_try_at: datetime | None = Field(default=None, sa_column=Column(DateTime(timezone=True)))
+    delivered_at: datetime | None = Field(default=None, sa_column=Column(DateTime(timezone=True)))
+
+    @property
+    def message_id(self) -> str:
+        """What a receiver knows it by: the same in every attempt, unique over databases too."""
+        return f"msg_{self.flow_run_id.hex}_{self.id}"

@@ -19,7 +19,7 @@ from prefect.artifacts import (
 )
 from prefect.exceptions import PrefectException
 
-from models.counts import count_progress
+from models.queries.runs import count_progress
 from models.session import open_session
 from models.tables import Photo, SyncRun
 from tasks.pace import get_pace

@@ -8,9 +8,9 @@ from typing import Any
 from prefect import get_run_logger, task
 from prefect.transactions import CommitMode, transaction
 
-from models.erasures import read_last_erasure
 from models.errors import SyncIncompleteError
-from models.outcomes import (
+from models.queries.erasures import read_last_erasure
+from models.queries.outcomes import (
     FaceRecord,
     PhotoOutcome,
     PhotoRef,
@@ -19,7 +19,7 @@ from models.outcomes import (
     list_pending_photos,
     store_outcomes,
 )
-from models.runs import remember_prefix
+from models.queries.runs import remember_prefix
 from models.session import open_session
 from tasks.embed import recall_or_embed
 from tasks.erasure import forget_erased

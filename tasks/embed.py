@@ -21,10 +21,10 @@ from models.errors import (
     S3DownloadError,
     S3OutageError,
 )
-from models.outcomes import PhotoRef
 from models.packs import USUAL_CHOICE, PackChoice
+from models.queries.outcomes import PhotoRef
 from models.settings import get_settings
-from models.tables import PhotoReason
+from models.vocabulary import PhotoReason
 from tasks.engine import FaceEngine
 from tasks.engines import get_engine
 from tasks.faces import CHANGED, UNREACHABLE, DetectedFaces, PhotoFaces, pack_faces

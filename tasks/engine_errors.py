@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import FaceEngineError, FacePassError, PhotoUnavailableError
-from models.tables import PhotoReason
+from models.vocabulary import PhotoReason
 from tasks.photos import BgrImage
 
 logger = logging.getLogger(__name__)

@@ -10,8 +10,13 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
-from models.erasures import ErasedRows, erase_event_rows, erase_photo_rows, read_last_erasure
 from models.errors import ErasureIncompleteError, FacePassError
+from models.queries.erasures import (
+    ErasedRows,
+    erase_event_rows,
+    erase_photo_rows,
+    read_last_erasure,
+)
 from models.session import open_session
 
 logger = logging.getLogger(__name__)

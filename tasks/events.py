@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from prefect import get_run_logger, task
 
 from models.errors import DatabaseUnavailableError, FacePassError, S3AccessError, S3DownloadError
-from models.events import list_active_events, read_event
-from models.listings import Listing, copy_listing
+from models.keys import build_run_name, default_prefix, derive_original_key
 from models.packs import choose_pack, register_pack
-from models.plans import needs_plan
-from models.prefixes import build_run_name, default_prefix, derive_original_key
+from models.queries.events import list_active_events, read_event
+from models.queries.plans import Listing, copy_listing, needs_plan
 from models.session import open_session
 from models.settings import get_settings
 from tasks.packs import resolve_pack

@@ -7,7 +7,7 @@ from io import BytesIO
 import numpy as np
 import numpy.typing as npt
 
-from models.tables import PhotoReason
+from models.vocabulary import PhotoReason
 
 _ARRAYS = ("boxes", "scores", "embeddings")
 # Outcomes that are not the photo's last word: it stays pending.

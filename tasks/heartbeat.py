@@ -5,7 +5,7 @@ import threading
 from uuid import UUID
 
 from models.errors import DatabaseUnavailableError
-from models.heartbeats import HEARTBEAT_INTERVAL_S, touch_heartbeat
+from models.queries.runs import HEARTBEAT_INTERVAL_S, touch_heartbeat
 from models.session import open_session
 
 logger = logging.getLogger(__name__)

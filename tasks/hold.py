@@ -22,12 +22,11 @@ from models.errors import (
     S3AccessError,
     SyncSupersededError,
 )
-from models.events import read_event
-from models.outcomes import check_epoch
+from models.keys import check_prefix, event_folder
 from models.packs import PackChoice, register_pack
-from models.prefixes import check_prefix, event_folder
-from models.profiles import ProfileName
-from models.runs import (
+from models.queries.events import read_event
+from models.queries.outcomes import check_epoch
+from models.queries.runs import (
     announce_attempt,
     end_run,
     find_active_run,
@@ -37,7 +36,8 @@ from models.runs import (
 )
 from models.session import EventLock, open_event_lock, open_session
 from models.settings import get_settings
-from models.tables import SyncState, utc_now
+from models.tables import utc_now
+from models.vocabulary import ProfileName, SyncState
 from tasks.artifacts import publish_failure, start_progress
 from tasks.console import outlive_worker
 from tasks.heartbeat import start_heartbeat, stop_heartbeat

@@ -3,7 +3,7 @@
 import re
 
 from models.errors import PhotoUnavailableError
-from models.tables import PhotoReason
+from models.vocabulary import PhotoReason
 from tasks.photo_notes import PhotoNotes
 
 # Ordinary ones have a few dozen; 50 MB of empty comments took Pillow 20 s and 900 MB.

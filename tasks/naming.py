@@ -6,8 +6,8 @@ from prefect import tags
 from prefect.runtime import flow_run
 
 from models.errors import FacePassError
-from models.events import read_event
-from models.prefixes import build_previews_name, build_run_name
+from models.keys import build_previews_name, build_run_name
+from models.queries.events import read_event
 from models.session import open_session
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from models.errors import PhotoUnavailableError
-from models.tables import PhotoReason
+from models.vocabulary import PhotoReason
 from tasks.photo_notes import PhotoNotes
 from tasks.picture_parts import count_claimed_pixels, recognise_format, split_picture
 

@@ -8,7 +8,7 @@ walked once, what is not the picture is left out, and what would keep a decoder 
 import struct
 
 from models.errors import PhotoUnavailableError
-from models.tables import PhotoReason
+from models.vocabulary import PhotoReason
 from tasks.jpeg_parts import split_jpeg
 from tasks.photo_notes import PhotoNotes
 from tasks.png_parts import split_png

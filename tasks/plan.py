@@ -7,16 +7,21 @@ from dataclasses import dataclass
 from prefect import get_run_logger, task
 from sqlmodel import Session
 
-from models.events import lock_event, read_event
-from models.listings import Listing, copy_listing
-from models.outcomes import check_epoch, list_pending_batches
-from models.plans import write_plan
-from models.prefixes import check_prefix, derive_original_key
-from models.runs import drop_requests
+from models.keys import check_prefix, derive_original_key
+from models.queries.events import lock_event, read_event
+from models.queries.outcomes import check_epoch, list_pending_batches
+from models.queries.plans import (
+    Listing,
+    Tally,
+    copy_listing,
+    merge_tallies,
+    widen_prefix,
+    write_plan,
+)
+from models.queries.runs import drop_requests
 from models.session import open_session
 from models.settings import get_settings
 from models.tables import SyncRun
-from models.tallies import Tally, merge_tallies, widen_prefix
 from tasks.storage import Bucket, get_bucket, list_s3_keys, list_s3_objects
 from tasks.ticket import Ticket
 

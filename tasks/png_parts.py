@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator
 
 from models.errors import PhotoUnavailableError
-from models.tables import PhotoReason
+from models.vocabulary import PhotoReason
 from tasks.photo_notes import PhotoNotes
 
 # 50 MB in the usual 8 KiB make 6,000; as many empty ones as fit took Pillow 20 s and 500 MB.

@@ -11,10 +11,10 @@ from functools import lru_cache
 from prefect import get_run_logger
 from prefect.runtime import flow_run
 
-from models.erasures import require_syncable
 from models.errors import EventErasedError, FacePassError
-from models.events import read_event
-from models.profiles import PROFILES
+from models.packs import PROFILES
+from models.queries.erasures import require_syncable
+from models.queries.events import read_event
 from models.session import open_session
 from tasks.artifacts import publish_page, start_progress
 from tasks.console import outlive_worker

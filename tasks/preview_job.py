@@ -11,7 +11,7 @@ from prefect import get_run_logger, task
 from prefect.futures import PrefectFuture, wait
 
 from models.errors import S3AccessError, S3DownloadError
-from models.tables import PhotoReason
+from models.vocabulary import PhotoReason
 from tasks.preview_making import Outcome, Verdict, bring_preview
 from tasks.preview_store import PreviewRecipe
 from tasks.preview_work import Census, OriginalRef

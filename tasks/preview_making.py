@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from models.errors import PhotoChangedError, PhotoUnavailableError
 from models.settings import get_settings
-from models.tables import PhotoReason
+from models.vocabulary import PhotoReason
 from tasks.pixel_budget import PixelBudget
 from tasks.preview_store import (
     PreviewRecipe,

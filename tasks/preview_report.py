@@ -5,7 +5,7 @@ from typing import Any
 from prefect.client.schemas.objects import State, StateType
 from prefect.states import Completed
 
-from models.tables import PhotoReason
+from models.vocabulary import PhotoReason
 from tasks.artifacts import publish_page, publish_table
 from tasks.preview_hold import SKIPPED
 from tasks.preview_job import FAILURES_KEPT, PreviewJob

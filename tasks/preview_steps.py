@@ -8,8 +8,8 @@ from itertools import count
 from prefect import get_run_logger
 
 from models.errors import S3DownloadError
-from models.prefixes import build_run_name
-from models.tables import PhotoReason
+from models.keys import build_run_name
+from models.vocabulary import PhotoReason
 from tasks.artifacts import move_progress
 from tasks.preview_hold import COMPLETED
 from tasks.preview_job import (

@@ -10,8 +10,8 @@ from hashlib import md5
 from typing import TYPE_CHECKING
 
 from models.errors import PhotoChangedError, PhotoUnavailableError
-from models.prefixes import default_prefix
-from models.tables import PhotoReason
+from models.keys import default_prefix
+from models.vocabulary import PhotoReason
 from tasks.previews import PREVIEW_QUALITY
 from tasks.s3_errors import map_object_errors, map_write_errors
 from tasks.storage import Bucket

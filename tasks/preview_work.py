@@ -13,13 +13,8 @@ from datetime import timedelta
 from itertools import chain, groupby, islice
 from typing import TypeVar
 
-from models.listings import ListedPreview
-from models.prefixes import (
-    PREVIEWS_FOLDER,
-    derive_preview_key,
-    event_folder,
-    is_image_key,
-)
+from models.keys import PREVIEWS_FOLDER, derive_preview_key, event_folder, is_image_key
+from models.queries.plans import ListedPreview
 from tasks.storage import Bucket
 
 # An upload in parts is dated by its beginning: it may replace an original after its preview was

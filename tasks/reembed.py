@@ -9,14 +9,13 @@ from typing import Any
 
 from prefect import get_run_logger, task
 
-from models.erasures import read_last_erasure
 from models.errors import SyncIncompleteError
-from models.outcomes import PhotoOutcome, PhotoRef, check_epoch
-from models.pack_switch import switch_pack
-from models.reembeds import PhotoRange, list_range, plan_change, store_beside
+from models.queries.erasures import read_last_erasure
+from models.queries.outcomes import PhotoOutcome, PhotoRef, check_epoch
+from models.queries.reembeds import PhotoRange, list_range, plan_change, store_beside, switch_pack
 from models.session import open_session
 from models.settings import get_settings
-from models.tables import PhotoStatus
+from models.vocabulary import PhotoStatus
 from tasks.artifacts import publish_change, report_progress
 from tasks.batches import build_outcome, find_faces
 from tasks.faces import UNREACHABLE, PhotoFaces

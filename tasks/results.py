@@ -9,14 +9,14 @@ from prefect.client.schemas.objects import State, StateType
 from prefect.states import Completed
 from sqlmodel import Session
 
-from models.counts import count_run
 from models.errors import SyncIncompleteError
-from models.events import lock_event
-from models.outcomes import check_epoch
-from models.photos import list_photos
-from models.runs import complete_run
+from models.queries.events import lock_event
+from models.queries.outcomes import check_epoch
+from models.queries.photos import list_photos
+from models.queries.runs import complete_run, count_run
 from models.session import open_session
-from models.tables import PhotoStatus, SyncRun, SyncState, utc_now
+from models.tables import SyncRun, utc_now
+from models.vocabulary import PhotoStatus, SyncState
 from tasks.artifacts import FAILED_PHOTOS_SHOWN, publish_summary, report_progress
 from tasks.ticket import HeldSync, Ticket
 

@@ -4,11 +4,11 @@ from datetime import datetime, timedelta
 
 from prefect import get_run_logger, task
 
-from models.erasures import list_erasures, list_expired_events
+from models.queries.erasures import list_erasures, list_expired_events
+from models.queries.webhooks import delete_old_notices
 from models.session import open_session
 from models.settings import get_settings
 from models.tables import utc_now
-from models.webhooks import delete_old_notices
 from tasks.embed import CACHE_LIFETIME
 from tasks.erasure import ErasureReceipt, erase_event_faces
 from tasks.prune import delete_event_results

@@ -19,7 +19,7 @@ from models.errors import (
     S3AccessError,
     S3DownloadError,
 )
-from models.tables import PhotoReason
+from models.vocabulary import PhotoReason
 
 # What no second try heals. Everything else that is not about one key is S3 failing.
 _FINAL_CODES = {

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models.errors import InvalidCursorError, SelfieError
-from models.events import read_event
+from models.keys import derive_original_key
 from models.packs import PackChoice, choose_pack
-from models.prefixes import derive_original_key
-from models.search import (
+from models.queries.events import read_event
+from models.queries.search import (
     NO_PACK,
     FaceQuery,
     FoundPhoto,
@@ -19,9 +19,9 @@ from models.search import (
     find_photos,
     has_foreign_faces,
 )
-from models.selfies import SelfieCode, SelfieFace
 from models.session import open_session, open_snapshot
 from models.settings import get_settings
+from models.vocabulary import SelfieCode, SelfieFace
 from tasks.engines import get_own_engine
 from tasks.links import LinkSigner, get_link_signer
 from tasks.packs import USUAL_DET_SIZE, resolve_pack

@@ -7,8 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import PhotoUnavailableError, SelfieError
-from models.selfies import SelfieCode, SelfieFace
-from models.tables import PhotoReason
+from models.vocabulary import PhotoReason, SelfieCode, SelfieFace
 from tasks.close_ups import align_face, find_faces
 from tasks.engine import SHORTEST_VECTOR, FaceEngine
 from tasks.photos import BgrImage, decode_photo

@@ -20,10 +20,10 @@ from models.errors import (
     PhotoUnavailableError,
     S3AccessError,
 )
-from models.listings import ListedPreview
-from models.prefixes import is_image_key, is_storable
+from models.keys import is_image_key, is_storable
+from models.queries.plans import ListedPreview
 from models.settings import Settings, get_settings
-from models.tables import PhotoReason
+from models.vocabulary import PhotoReason
 from tasks.s3_errors import (
     KEY_REASONS,
     NOT_S3,

@@ -8,11 +8,11 @@ from uuid import UUID
 
 from models.errors import ConfigurationError
 from models.packs import USUAL_CHOICE, PackChoice, choose_pack
-from models.profiles import ProfileName
-from models.runs import end_run
+from models.queries.runs import end_run
 from models.session import open_session
 from models.settings import get_settings
-from models.tables import Event, SyncRun, SyncState
+from models.tables import Event, SyncRun
+from models.vocabulary import ProfileName, SyncState
 
 # What all processes that do a part of one sync must have alike: with another bucket every photo
 # would have vanished, with another result storage faces would lie where no erasure looks.

@@ -6,10 +6,10 @@ from uuid import UUID
 from sqlmodel import Session
 
 from models.errors import SyncIncompleteError
-from models.heartbeats import HEARTBEAT_LIMIT, measure_silence
-from models.runs import find_active_run, remember_prefix
+from models.queries.runs import HEARTBEAT_LIMIT, find_active_run, measure_silence, remember_prefix
 from models.session import EventLock, open_session
-from models.tables import SyncRun, SyncState
+from models.tables import SyncRun
+from models.vocabulary import SyncState
 
 LOCK_TRIES, LOCK_PAUSE_S = 60, 1.0
 # A lock that no living run answers for is taken from its holder after so many tries: a run that

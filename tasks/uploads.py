@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from models.errors import PhotoUnavailableError, S3AccessError
-from models.tables import PhotoReason
+from models.vocabulary import PhotoReason
 from tasks.previews import PREVIEW_QUALITY
 from tasks.s3_errors import map_object_errors
 from tasks.storage import Bucket, map_s3_errors

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from models.events import create_event
-from models.prefixes import derive_original_key
+from models.keys import derive_original_key
+from models.queries.events import create_event
 from models.session import open_session
 
 

@@ -19,14 +19,10 @@ from api.gallery.rendering import (
 )
 from api.gallery.texts import tell
 from models.errors import PhotoNotFoundError
-from models.events import find_gallery
-from models.gallery import (
-    count_gallery_photos,
-    find_gallery_photos,
-    list_gallery_photos,
-)
-from models.prefixes import derive_original_key
-from models.runs import find_active_run
+from models.keys import derive_original_key
+from models.queries.events import find_gallery
+from models.queries.photos import count_gallery_photos, find_gallery_photos, list_gallery_photos
+from models.queries.runs import find_active_run
 from models.session import open_session
 from models.settings import get_settings
 from models.tables import Photo

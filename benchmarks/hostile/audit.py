@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from models.prefixes import is_image_key
-from models.tables import PhotoReason, PhotoStatus
+from models.keys import is_image_key
+from models.vocabulary import PhotoReason, PhotoStatus
 
 IGNORED = "ignored"  # no photo by its name: the listing leaves it out
 FAILURES = {reason.value for reason in PhotoReason} - {PhotoReason.NO_FACE_DETECTED.value}

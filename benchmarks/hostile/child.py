@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from botocore.response import StreamingBody
 
-from models.outcomes import PhotoRef
+from models.queries.outcomes import PhotoRef
 from models.settings import get_settings
 from tasks.embed import embed_photos
 from tasks.engine import FaceEngine

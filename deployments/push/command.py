@@ -22,7 +22,7 @@ from models.errors import (
     FacePassError,
     S3DownloadError,
 )
-from models.profiles import ProfileName
+from models.vocabulary import ProfileName
 
 INTERRUPTED = "Stopped. What was sent stays: run the same command again, and it goes on."
 

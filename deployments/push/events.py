@@ -7,7 +7,8 @@ from uuid import UUID, uuid5
 from deployments.push.names import compose
 from deployments.push.rest import RestApi
 from models.errors import PushRefusedError
-from models.profiles import PROFILES, Profile, ProfileName
+from models.packs import PROFILES, Profile
+from models.vocabulary import ProfileName
 
 # An event that is added under a UUID made of its name is one event, also when two pushes add it at
 # the same time or the answer to the first call is lost.

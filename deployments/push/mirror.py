@@ -4,8 +4,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from models.errors import DeletionRefusedError, PushRefusedError
-from models.listings import ListedPreview
-from models.prefixes import event_folder
+from models.keys import event_folder
+from models.queries.plans import ListedPreview
 from tasks.storage import Bucket
 
 SMALL_DELETION = 10  # so many photos go without a question

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.errors import PhotoUnavailableError
-from models.tables import PhotoReason
+from models.vocabulary import PhotoReason
 from tasks.cores import count_cores
 from tasks.pixel_budget import PixelBudget
 from tasks.previews import make_preview

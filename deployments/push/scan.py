@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deployments.push.source import MARKER
 from models.errors import PushRefusedError
-from models.prefixes import is_image_key, is_storable
+from models.keys import is_image_key, is_storable
 
 # What a file is that is no photo for a gallery, by its suffix.
 _RAW = (

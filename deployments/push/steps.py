@@ -16,8 +16,8 @@ from deployments.push.source import MARKER, Source, find_source
 from deployments.push.sync import sync_event
 from deployments.push.transfer import delete_names, send_photos
 from models.errors import DeletionRefusedError, PushRefusedError
-from models.prefixes import MAX_KEY_BYTES
-from models.profiles import ProfileName
+from models.keys import MAX_KEY_BYTES
+from models.vocabulary import ProfileName
 from tasks.storage import Bucket, open_bucket
 
 

@@ -3,8 +3,7 @@
 from alembic import context
 from sqlmodel import SQLModel
 
-import models.tables
-import models.webhooks  # noqa: F401  (both fill the metadata)
+import models.tables  # noqa: F401  (fills the metadata)
 
 context.configure(
     connection=context.config.attributes["connection"], target_metadata=SQLModel.metadata

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from models.events import find_event, list_active_events
+from models.queries.events import find_event, list_active_events
 from models.session import open_session
 from models.tables import Event, utc_now
 from tests.event_box import EventBox

@@ -7,12 +7,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlmodel import Session, select
 
-from models.counts import count_run
-from models.listings import ListedPreview, Listing, copy_listing
 from models.packs import register_pack
-from models.plans import write_plan
+from models.queries.plans import ListedPreview, Listing, copy_listing, write_plan
+from models.queries.runs import count_run
 from models.session import get_engine
-from models.tables import Photo, PhotoReason, PhotoStatus, SyncRun, SyncState
+from models.tables import Photo, SyncRun
+from models.vocabulary import PhotoReason, PhotoStatus, SyncState
 from tasks.results import build_result
 from tests.event_box import EventBox
 

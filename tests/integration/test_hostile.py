@@ -6,7 +6,7 @@ from benchmarks.hostile.audit import is_explained, tell_row
 from benchmarks.hostile.bombs import list_large_pictures
 from benchmarks.hostile.corpus import build_corpus
 from benchmarks.hostile.files import HostileFile
-from models.prefixes import is_image_key
+from models.keys import is_image_key
 from tests.event_box import EventBox
 
 SLOW = "scans/20.jpg"  # seconds; `make hostile` has it, and the large pictures

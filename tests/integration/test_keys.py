@@ -11,9 +11,8 @@ import httpx
 import pytest
 from PIL import Image
 
-from models.listings import ListedPreview, Listing, copy_listing
-from models.plans import write_plan
-from models.prefixes import derive_original_key
+from models.keys import derive_original_key
+from models.queries.plans import ListedPreview, Listing, copy_listing, write_plan
 from models.session import open_session
 from tasks.storage import get_bucket, list_s3_objects
 from tests.event_box import EventBox

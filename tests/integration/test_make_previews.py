@@ -17,10 +17,10 @@ import httpx
 import pytest
 from PIL import ExifTags, Image
 
-from models.erasures import erase_event_rows
-from models.profiles import ProfileName
+from models.queries.erasures import erase_event_rows
 from models.session import open_session
 from models.tables import Event
+from models.vocabulary import ProfileName
 from tasks.preview_store import PreviewRecipe, StoredPreview, put_preview, read_preview
 from tests.event_box import EventBox
 from tests.faults import FaultProxy

@@ -9,9 +9,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from api import readiness
 from api.app import create_app
 from api.metrics import FRESH_S
-from models.runs import ensure_run, mark_retrying
+from models.queries.runs import ensure_run, mark_retrying
+from models.queries.statistics import read_statistics
 from models.session import open_session
-from models.statistics import read_statistics
 from models.tables import utc_now
 from tests.event_box import EventBox
 from tests.faults import FaultProxy

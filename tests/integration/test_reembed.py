@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from models.errors import InvalidCursorError
-from models.search import Place
+from models.queries.search import Place
 from models.settings import get_settings
 from tests.event_box import EventBox, SyncOutcome
 from tests.guests import make_album, search, take_selfie

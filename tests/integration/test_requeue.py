@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import httpx
 
-from models.photos import requeue_photos
+from models.queries.photos import requeue_photos
 from models.session import open_session
-from models.tables import PhotoReason
+from models.vocabulary import PhotoReason
 from tests.event_box import EventBox
 from tests.photos import encode_jpeg, read_sample
 from tests.rest_api import RestApi

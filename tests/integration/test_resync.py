@@ -10,7 +10,7 @@ from prefect.logging import disable_run_logger
 
 from deployments.names import RESYNC_QUEUE
 from models.errors import S3DownloadError
-from models.events import list_active_events
+from models.queries.events import list_active_events
 from models.session import open_session
 from models.tables import Event, utc_now
 from tasks.events import ResyncTarget, find_changed, has_changed

@@ -8,11 +8,11 @@ from uuid import UUID, uuid4
 import pytest
 
 from models.errors import SyncSupersededError
-from models.heartbeats import HEARTBEAT_LIMIT
-from models.outcomes import check_epoch
-from models.runs import announce_attempt, ensure_run, raise_epoch
+from models.queries.outcomes import check_epoch
+from models.queries.runs import HEARTBEAT_LIMIT, announce_attempt, ensure_run, raise_epoch
 from models.session import open_event_lock, open_session
-from models.tables import SyncRun, SyncState, utc_now
+from models.tables import SyncRun, utc_now
+from models.vocabulary import SyncState
 from tasks import turns
 from tests.event_box import EventBox
 from tests.photos import encode_jpeg, read_sample

@@ -432,7 +432,7 @@ def test_a_selfie_never_touches_a_disk_and_is_logged_nowhere(
 
 
 def test_an_error_of_the_database_does_not_tell_the_face(wedding: EventBox) -> None:
-    from models.search import FaceQuery, find_photos
+    from models.queries.search import FaceQuery, find_photos
     from models.session import open_session
 
     (row,) = wedding.query("SELECT pack_id FROM face WHERE event_id = :event LIMIT 1")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from models.first_batch import FIRST_BATCH_SIZE
+from models.queries.plans import FIRST_BATCH_SIZE
 from tests.event_box import EventBox
 from tests.faults import FaultProxy
 from tests.photos import (
@@ -345,7 +345,7 @@ def test_photos_uploaded_during_a_run_are_not_missed(
     event: EventBox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(event, 2)
-    from models.runs import remember_prefix
+    from models.queries.runs import remember_prefix
     from models.session import open_session
     from tasks import batches
     from tasks.ticket import Ticket
@@ -394,7 +394,7 @@ def test_a_photo_replaced_after_the_listing_ends_up_as_its_newest_self(
 def test_a_photo_replaced_in_another_folder_of_the_run_is_read_anew(
     event: EventBox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from models.runs import remember_prefix
+    from models.queries.runs import remember_prefix
     from models.session import open_session
     from tasks import plan
     from tasks.ticket import Ticket

@@ -20,11 +20,11 @@ from api.sync_status import _close_run
 from api.watch import free_places
 from deployments.names import WORK_POOL
 from deployments.orchestrator import open_orchestrator
-from models.heartbeats import HEARTBEAT_LIMIT, list_silent_runs, measure_silence
-from models.listings import ListedPreview, Listing, copy_listing
-from models.runs import ensure_run
+from models.queries.plans import ListedPreview, Listing, copy_listing
+from models.queries.runs import HEARTBEAT_LIMIT, ensure_run, list_silent_runs, measure_silence
 from models.session import open_session
-from models.tables import Event, SyncRun, SyncState, utc_now
+from models.tables import Event, SyncRun, utc_now
+from models.vocabulary import SyncState
 from tests.event_box import EventBox
 from tests.photos import read_group, vary
 from tests.rest_api import RestApi

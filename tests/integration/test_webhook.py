@@ -14,12 +14,12 @@ from prometheus_client import CollectorRegistry
 
 from api.deliveries import LEASE, DeliveryMetrics, deliver_due
 from api.receiver import Receiver, open_client
-from models.erasures import erase_event_rows
-from models.events import lock_event
-from models.runs import complete_run, end_run, ensure_run
+from models.queries.erasures import erase_event_rows
+from models.queries.events import lock_event
+from models.queries.runs import complete_run, end_run, ensure_run
+from models.queries.webhooks import count_waiting, delete_old_notices
 from models.session import open_session
-from models.tables import SyncState
-from models.webhooks import count_waiting, delete_old_notices
+from models.vocabulary import SyncState
 from tests.documents import read_python
 from tests.event_box import EventBox
 from tests.photos import encode_jpeg, read_sample

@@ -18,8 +18,7 @@ from api.deliveries import (
     decide_delay,
 )
 from api.receiver import SEND_LIMIT_S, Answer
-from models.tables import utc_now
-from models.webhooks import WebhookDelivery
+from models.tables import WebhookDelivery, utc_now
 
 FAILED = Answer("the receiver answered 500")
 chances = st.floats(0, 1)

@@ -8,7 +8,8 @@ import pytest
 
 from api import erasure, model_change, previews, schemas, search_schemas
 from api.app import create_app
-from models.tables import SyncRun, SyncState
+from models.tables import SyncRun
+from models.vocabulary import SyncState
 from tasks.results import build_result
 
 # Photographer's router: what each call answers, besides FastAPI's own 422.

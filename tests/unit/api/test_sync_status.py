@@ -9,8 +9,9 @@ import pytest
 from api.sync_status import START_LIMIT, SyncView, _describe_live_run, _is_lost
 from deployments.orchestrator import Orchestrator
 from deployments.run_reports import RunPhase, RunReport
-from models.heartbeats import HEARTBEAT_LIMIT
-from models.tables import SyncRun, SyncState, utc_now
+from models.queries.runs import HEARTBEAT_LIMIT
+from models.tables import SyncRun, utc_now
+from models.vocabulary import SyncState
 
 FRESH = timedelta(seconds=1)
 STALE = HEARTBEAT_LIMIT + timedelta(seconds=1)

@@ -9,7 +9,7 @@ from benchmarks.capacity_growth import compute_growth
 from benchmarks.capacity_plan import CORE_S_A_PHOTO, compute_plan
 from benchmarks.capacity_plans import read_plan
 from benchmarks.capacity_sizes import TableSize
-from models.first_batch import FIRST_BATCH_SIZE
+from models.queries.plans import FIRST_BATCH_SIZE
 
 
 def test_a_plan_tells_its_indexes_and_what_it_reads_from_end_to_end() -> None:

@@ -17,7 +17,7 @@ from benchmarks.hostile.files import HostileFile
 from benchmarks.hostile.formats import list_formats
 from benchmarks.hostile.report import build_last_line
 from benchmarks.hostile.watch import Bounds, WatchedWorker
-from models.prefixes import is_image_key, is_storable
+from models.keys import is_image_key, is_storable
 
 KINDS = {
     "right extension",

@@ -25,7 +25,7 @@ from benchmarks.preview_sizes_score import (
     score_photo,
     summarise_heights,
 )
-from models.profiles import PROFILES
+from models.packs import PROFILES
 from models.settings import Settings
 from tasks.engine import FaceEngine
 from tasks.faces import DetectedFaces

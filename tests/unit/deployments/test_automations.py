@@ -10,7 +10,7 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger
 from prefect.states import Crashed
 from pydantic import ValidationError
 
-from models.tables import SyncState
+from models.vocabulary import SyncState
 from tasks.results import build_final_state
 from tasks.ticket import HeldSync
 

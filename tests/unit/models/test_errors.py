@@ -9,8 +9,7 @@ import pytest
 
 from models import errors
 from models.errors import FacePassError, PhotoUnavailableError, SelfieError
-from models.selfies import SelfieCode, SelfieFace
-from models.tables import PhotoReason
+from models.vocabulary import PhotoReason, SelfieCode, SelfieFace
 
 CLASSES = [value for _, value in inspect.getmembers(errors, inspect.isclass)]
 

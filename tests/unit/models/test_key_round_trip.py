@@ -9,7 +9,7 @@ from botocore.config import Config
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from models.prefixes import (
+from models.keys import (
     MAX_KEY_BYTES,
     build_image_url,
     default_prefix,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from models.outcomes import FaceRecord, PhotoOutcome
-from models.tables import PhotoReason, PhotoStatus
+from models.queries.outcomes import FaceRecord, PhotoOutcome
+from models.vocabulary import PhotoReason, PhotoStatus
 
 FACE = FaceRecord((0.1, 0.1, 0.2, 0.2), 0.9, [1.0, 0.0])
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import InvalidPrefixError
-from models.prefixes import (
+from models.keys import (
     IMAGE_SUFFIXES,
     MAX_KEY_BYTES,
     build_image_url,

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.runs import drop_requests
+from models.queries.runs import drop_requests
 from models.tables import Event
 
 PREFIXES = st.sampled_from(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import InvalidCursorError
-from models.search import FoundPhoto, Place
+from models.queries.search import FoundPhoto, Place
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 ids = st.integers(-(2**63), 2**63 - 1)

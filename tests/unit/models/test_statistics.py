@@ -5,8 +5,8 @@ import re
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
-from models.statistics import S3_SENTENCE, Statistics
-from models.tables import PhotoStatus
+from models.queries.statistics import S3_SENTENCE, Statistics
+from models.vocabulary import PhotoStatus
 from tasks import s3_errors
 from tasks.s3_errors import NOT_S3, explain_s3_error
 

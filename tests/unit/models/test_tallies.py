@@ -5,7 +5,7 @@ from dataclasses import asdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.tallies import Tally, merge_tallies, widen_prefix
+from models.queries.plans import Tally, merge_tallies, widen_prefix
 
 Tallies = dict[str, dict[str, int]]
 

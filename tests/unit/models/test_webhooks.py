@@ -8,10 +8,10 @@ from uuid import UUID
 import pytest
 from sqlmodel import Session
 
-from models import webhooks
+from models.queries import webhooks
+from models.queries.webhooks import add_notices, build_payload
 from models.settings import Settings
-from models.tables import SyncState
-from models.webhooks import add_notices, build_payload
+from models.vocabulary import SyncState
 
 RUN = UUID("a1b2c3d4-e5f6-7890-abcd-ef1234567890")
 OTHER = UUID("00000000-0000-0000-0000-000000000001")

@@ -2,7 +2,8 @@
 
 import pytest
 
-from models.tables import Photo, PhotoReason, PhotoStatus
+from models.tables import Photo
+from models.vocabulary import PhotoReason, PhotoStatus
 from tasks.artifacts import WHAT_TO_DO, build_failure_table, build_summary
 
 RESULT = {

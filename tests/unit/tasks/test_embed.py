@@ -19,7 +19,7 @@ from models.errors import (
     S3DownloadError,
     S3OutageError,
 )
-from models.outcomes import PhotoRef
+from models.queries.outcomes import PhotoRef
 from models.settings import get_settings
 from tasks.embed import build_cache_key, embed_photos
 from tasks.engine import PhotoReader

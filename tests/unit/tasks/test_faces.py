@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.tables import PhotoReason
+from models.vocabulary import PhotoReason
 from tasks.faces import CHANGED, UNREACHABLE, DetectedFaces, PhotoFaces, pack_faces, unpack_faces
 
 VERDICTS = [*(reason.value for reason in PhotoReason), UNREACHABLE, CHANGED]

@@ -8,7 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from models.tables import SyncRun, SyncState
+from models.tables import SyncRun
+from models.vocabulary import SyncState
 from tasks import artifacts
 from tasks.pace import REPORT_INTERVAL_S, Pace, get_pace
 from tasks.ticket import Ticket

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from models.errors import PhotoUnavailableError
-from models.tables import PhotoReason
+from models.vocabulary import PhotoReason
 from tasks import photos
 from tasks.photos import decode_photo
 from tests.photos import encode_jpeg

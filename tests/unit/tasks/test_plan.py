@@ -8,8 +8,9 @@ from uuid import UUID
 import pytest
 
 from models.errors import InvalidPrefixError
-from models.tables import Event, SyncRun, SyncState
-from models.tallies import Tally, merge_tallies
+from models.queries.plans import Tally, merge_tallies
+from models.tables import Event, SyncRun
+from models.vocabulary import SyncState
 from tasks import plan
 from tasks.hold import Ticket
 from tasks.plan import Request, cut_windows, read_request

@@ -12,7 +12,7 @@ from prefect.logging import disable_run_logger
 from prefect.states import Completed
 
 from models.errors import S3AccessError, S3DownloadError
-from models.tables import PhotoReason
+from models.vocabulary import PhotoReason
 from tasks import preview_job
 from tasks.preview_job import (
     FAILURES_KEPT,

@@ -9,7 +9,7 @@ from PIL import Image
 
 from models.errors import S3AccessError, S3DownloadError
 from models.settings import get_settings
-from models.tables import PhotoReason
+from models.vocabulary import PhotoReason
 from tasks import preview_making
 from tasks.preview_making import HEAD_BYTES, KEPT, Outcome, Verdict, bring_preview
 from tasks.preview_store import (

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.listings import ListedPreview
+from models.queries.plans import ListedPreview
 from tasks.preview_work import (
     LONGEST_UPLOAD,
     Census,

@@ -7,7 +7,7 @@ import pytest
 from PIL import ExifTags, Image, ImageCms
 
 from models.errors import PhotoUnavailableError
-from models.tables import PhotoReason
+from models.vocabulary import PhotoReason
 from tasks.previews import make_preview
 from tests.photos import encode_jpeg, read_sample
 

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.outcomes import PhotoRef
-from models.pack_switch import build_change_result
-from models.packs import PackChoice, choose_pack
-from models.profiles import PROFILES, ProfileName
-from models.reembeds import CHANGE, is_change
-from models.tables import Event, PhotoReason, PhotoStatus, SyncRun, SyncState
+from models.packs import PROFILES, PackChoice, choose_pack
+from models.queries.outcomes import PhotoRef
+from models.queries.reembeds import build_change_result
+from models.queries.runs import CHANGE, is_change
+from models.tables import Event, SyncRun
+from models.vocabulary import PhotoReason, PhotoStatus, ProfileName, SyncState
 from tasks.faces import CHANGED, DetectedFaces, PhotoFaces
 from tasks.reembed import name_change, sort_outcomes
 

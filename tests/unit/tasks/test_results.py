@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prefect.client.schemas.objects import StateType
 
-from models.tables import SyncRun, SyncState
+from models.tables import SyncRun
+from models.vocabulary import SyncState
 from tasks.hold import HeldSync
 from tasks.results import build_final_state, build_result, name_completion
 

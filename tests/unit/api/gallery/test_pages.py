@@ -16,7 +16,8 @@ from api.gallery import pages
 from api.gallery.headers import build_policy, read_origin
 from models.errors import DatabaseUnavailableError, EventNotFoundError
 from models.settings import Settings
-from models.tables import Event, Photo, PhotoStatus, utc_now
+from models.tables import Event, Photo, utc_now
+from models.vocabulary import PhotoStatus
 
 TOKEN = "tOkEn-of-the-guests"
 HOSTILE = '<script>alert("Анна")</script> & {{ 7 * 7 }} </title>'

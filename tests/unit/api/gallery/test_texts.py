@@ -11,8 +11,7 @@ from api.gallery.language import choose_language
 from api.gallery.plurals import CATEGORIES, Language, choose_category
 from api.gallery.script_texts import SCRIPT_TEXTS
 from api.gallery.texts import CATALOGUE, PAGE_TEXTS, tell
-from models.selfies import SelfieCode
-from models.tables import PhotoReason
+from models.vocabulary import PhotoReason, SelfieCode
 
 FOLDER = Path(__file__).parents[4] / "api" / "gallery"
 LANGUAGES: tuple[Language, ...] = ("ru", "en")

@@ -6,7 +6,7 @@ import pytest
 from deployments.push.events import find_event
 from deployments.push.rest import read_wait
 from models.errors import ApiUnavailableError, ConfigurationError, PushRefusedError
-from models.profiles import ProfileName
+from models.vocabulary import ProfileName
 from tests.unit.deployments.push.fake_api import OTHER_UUID, FakeApi, describe_event
 
 

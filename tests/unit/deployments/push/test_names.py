@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.push.names import assign_names, clean_name
-from models.prefixes import is_image_key
+from models.keys import is_image_key
 
 LIMIT = 200
 # Letters that compose, look-alikes of what the tool itself adds, and names too long for the limit.

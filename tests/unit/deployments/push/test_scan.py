@@ -7,7 +7,7 @@ import pytest
 
 from deployments.push.scan import KINDS, check_folder, scan_folder
 from models.errors import PushRefusedError
-from models.prefixes import IMAGE_SUFFIXES
+from models.keys import IMAGE_SUFFIXES
 
 
 def fill(folder: Path, *names: str) -> None:

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from sqlalchemy import Row, text
 from sqlmodel import Session
 
-from models.tables import PhotoStatus, SyncState
-from models.webhooks import count_waiting
+from models.queries.webhooks import count_waiting
+from models.vocabulary import PhotoStatus, SyncState
 
 # Every sentence of an S3 failure names S3 or AWS, and no other does: nothing else keeps its kind.
 S3_SENTENCE = "S3|AWS"

@@ -13,9 +13,10 @@ from sqlalchemy import Result, delete, func, text, update
 from sqlmodel import Session, col, select
 
 from models.errors import EventErasedError, PhotoNotFoundError
-from models.events import extend_activity, lock_event
-from models.tables import Event, Face, Photo, PhotoStatus, SyncRun, SyncState, utc_now
-from models.webhooks import add_notices
+from models.queries.events import extend_activity, lock_event
+from models.queries.webhooks import add_notices
+from models.tables import Event, Face, Photo, SyncRun, utc_now
+from models.vocabulary import PhotoStatus, SyncState
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from sqlalchemy import delete, insert, text, update
 from sqlmodel import Session, col, select
 
 from models.errors import EventErasedError, SyncSupersededError
-from models.tables import Event, Face, Photo, PhotoReason, PhotoStatus, SyncRun
+from models.tables import Event, Face, Photo, SyncRun
+from models.vocabulary import PhotoReason, PhotoStatus
 
 
 @dataclass(frozen=True)

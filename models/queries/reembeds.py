@@ -2,22 +2,28 @@
 
 The new faces carry their own `pack_id`. A photo is known by the pack that its row names, so until
 `switch_pack` (pack_switch.py) nothing reads them: not the search, not the counts.
+
+The end of a change of model: new faces in service, old ones away, in one transaction.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete, insert, text
 from sqlmodel import Session, col, select
 
-from models.outcomes import PhotoOutcome, PhotoRef, build_face_rows, check_epoch
-from models.prefixes import event_folder
-from models.tables import Face, Photo, PhotoStatus, SyncRun
+from models.keys import default_prefix, event_folder
+from models.packs import PackChoice
+from models.queries.events import lock_event
+from models.queries.outcomes import PhotoOutcome, PhotoRef, build_face_rows, check_epoch
+from models.queries.runs import CHANGE, complete_run
+from models.tables import Face, Photo, SyncRun, utc_now
+from models.vocabulary import PhotoStatus
 
-# Under which a run's record keeps its work in `tallies`: photos, batches done, photos left out.
-CHANGE = "change"
 READ = (PhotoStatus.INDEXED, PhotoStatus.NO_FACE)
 
 
@@ -43,11 +49,6 @@ DELETE FROM face USING photo
 WHERE face.event_id = :event_id AND photo.id = face.photo_id
   AND photo.status IN ('indexed', 'no_face') AND face.pack_id <> photo.pack_id
 """)
-
-
-def is_change(run: SyncRun) -> bool:
-    """Whether a run's record is one of a change of model, which no sync's prefix tells."""
-    return run.s3_prefix == event_folder(run.event_id)
 
 
 def has_change_under_way(session: Session, event_id: int) -> bool:
@@ -126,3 +127,87 @@ def store_beside(
     record.tallies = {CHANGE: {**work, "done": [*work["done"], photos.number], "left": all_left}}
     record.processed += len(keys)
     session.add(record)
+
+
+# Left out, so that the next sync reads them: their old faces go, and nobody else's are shown.
+_LEAVE = text("""
+UPDATE photo SET status = 'pending', reason = NULL, confidence = 0, pack_id = NULL,
+       sync_run_id = NULL, batch = NULL
+WHERE event_id = :event_id AND id = ANY(:left) AND status IN ('indexed', 'no_face')
+""")
+_SETTLE = text("""
+UPDATE photo SET status = CASE WHEN best IS NULL THEN 'no_face' ELSE 'indexed' END,
+       reason = CASE WHEN best IS NULL THEN 'no_face_detected' END,
+       confidence = coalesce(best, 0), pack_id = :pack_id, processed_at = now()
+FROM (
+    SELECT photo.id, max(face.confidence) AS best
+    FROM photo LEFT JOIN face
+      ON face.event_id = :event_id AND face.pack_id = :pack_id AND face.photo_id = photo.id
+    WHERE photo.event_id = :event_id AND photo.status IN ('indexed', 'no_face')
+      AND photo.pack_id IS DISTINCT FROM :pack_id
+    GROUP BY photo.id
+) AS found WHERE photo.id = found.id
+""")
+# A photo that comes back to S3 must not be taken for known by faces that are no more.
+_FORGET_GONE = text("""
+UPDATE photo SET pack_id = NULL
+WHERE event_id = :event_id AND status = 'gone' AND pack_id <> :pack_id
+""")
+_COUNT_RESULT = text("""
+SELECT count(*) FILTER (WHERE status = 'no_face') AS no_face,
+       (SELECT count(*) FROM face JOIN photo AS owner ON owner.id = face.photo_id
+        WHERE face.event_id = :event_id AND owner.status = 'indexed') AS faces_found
+FROM photo WHERE event_id = :event_id
+""")
+
+
+def switch_pack(
+    session: Session, *, event_id: int, epoch: int, run: UUID, pack_id: int, choice: PackChoice
+) -> dict[str, Any] | None:
+    """Put the new faces in service and the old ones away; who reads sees all of it or nothing.
+
+    Ends the run's record with the result; None when batches are missing. Raises
+    SyncSupersededError.
+    """
+    event = lock_event(session, event_id)
+    check_epoch(session, event_id, epoch)
+    record = session.get_one(SyncRun, run, with_for_update=True)
+    work: dict[str, Any] = record.tallies.get(CHANGE, {})
+    if not record.planned or len(set(work["done"])) != record.batches:
+        return None
+    left = [photo_id for some in work["left"].values() for photo_id in some]
+    values = {"event_id": event_id, "pack_id": pack_id, "left": left}
+    for statement in (_LEAVE, _SETTLE, _FORGET_GONE):
+        session.execute(statement, values)
+    session.execute(
+        delete(Face).where(col(Face.event_id) == event_id, col(Face.pack_id) != pack_id)
+    )
+    event.model_pack, event.profile = choice.model_pack, choice.profile
+    if left:
+        event.pending_prefixes = [*event.pending_prefixes, default_prefix(event_id)]
+    session.add(event)
+    session.flush()
+    counts = session.execute(_COUNT_RESULT, values).mappings().one()
+    result = build_change_result(record, dict(counts), choice)
+    complete_run(session, run, result)
+    return result
+
+
+def build_change_result(
+    record: SyncRun, counts: dict[str, int], choice: PackChoice
+) -> dict[str, Any]:
+    """What a change amounts to; `left` counts what the next sync reads, by the reason."""
+    work = record.tallies[CHANGE]
+    left = Counter({reason: len(some) for reason, some in work["left"].items()})
+    photos = work["photos"] - left.total()
+    return {
+        "event_id": record.event_id,
+        "model_pack": choice.model_pack,
+        "profile": choice.profile.value,
+        "photos": photos,
+        "left": dict(left),
+        "status": "completed",
+        "message": f"{photos} photos are found by the new model",
+        **counts,
+        "seconds": round((utc_now() - (record.started_at or record.created_at)).total_seconds(), 1),
+    }

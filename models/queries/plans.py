@@ -1,21 +1,137 @@
 """The plan of a sync: which listed previews are work, decided in SQL by `s3_key`.
 
-The listing lies in temporary tables (models/listings.py). A photo is *known* when its key and ETag
-stand in the ledger as read under the same model pack; known rows are not touched. A failed photo
-*rests* until its ETag changes, unless its content was never seen (what vanished is back, what was
-forbidden may be allowed now) or it was requeued, which empties its ETag. All else is work: it
-becomes `pending`, with the run's id and a batch number, in key order.
+A listing is streamed into temporary tables. A photo is *known* when its key and ETag stand in the
+ledger as read under the same model pack; known rows are not touched. A failed photo *rests* until
+its ETag changes, unless its content was never seen (what vanished is back, what was forbidden may
+be allowed now) or it was requeued, which empties its ETag. All else is work: it becomes `pending`,
+with the run's id and a batch number, in key order.
 """
 
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from io import StringIO
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlmodel import Session
 
-from models.first_batch import choose_first_size
-from models.listings import Listing
-from models.tallies import Tally
+from models.keys import build_image_url, derive_original_key
+from models.session import IDLE_LIMIT_MS
+
+FIRST_BATCH_SIZE = 8  # photos: about a second's work on two cores
+
+# What a dead run left is cut as it was: what that run had embedded is found in the cache.
+_MEASURE = """
+SELECT count(*) FROM classified JOIN photo ON photo.id = classified.photo_id
+WHERE verdict = 'work' AND photo.status = 'pending'
+GROUP BY photo.batch ORDER BY photo.batch LIMIT 1
+"""
+
+
+def choose_first_size(session: Session, *, first_batch: int, batch_size: int) -> int:
+    """Photos of the first batch of the work in this transaction's table `classified`.
+
+    first_batch: its number; only number 0, a run's very first, is a small one.
+    """
+    if first_batch > 0:
+        return batch_size
+    left = session.execute(text(_MEASURE)).scalar_one_or_none()
+    return min(batch_size, FIRST_BATCH_SIZE if left is None else int(left))
+
+
+@dataclass(frozen=True)
+class ListedPreview:
+    """One preview as S3 lists it."""
+
+    s3_key: str
+    etag: str
+    size: int
+    modified: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a plan is made for: `previews` and `originals` arrive page by page."""
+
+    event_id: int
+    s3_prefix: str
+    previews: Iterable[Sequence[ListedPreview]]
+    originals: Iterable[Sequence[str]]
+    image_base_url: str  # {endpoint}/{bucket}
+
+
+# Between two pages S3 is waited for, as long as its own limits allow; nothing is locked yet.
+_TABLES = """
+SET LOCAL idle_in_transaction_session_timeout = 0;
+CREATE TEMPORARY TABLE listed (
+    s3_key text COLLATE "C", etag text, size bigint, original_key text COLLATE "C", image_url text
+) ON COMMIT DROP;
+CREATE TEMPORARY TABLE originals (s3_key text COLLATE "C") ON COMMIT DROP;
+"""
+
+# Bytes that are no text arrive as U+FFFD each: two such keys may have become one.
+_SETTLE_COPIED = f"""
+SET LOCAL idle_in_transaction_session_timeout = {IDLE_LIMIT_MS};
+DELETE FROM listed WHERE ctid IN (SELECT ctid FROM (
+    SELECT ctid, row_number() OVER (PARTITION BY s3_key) AS copy FROM listed
+    WHERE strpos(s3_key, chr(65533)) > 0) AS mangled WHERE copy > 1);
+ANALYZE listed; ANALYZE originals
+"""  # noqa: S608 (a number)
+
+
+def copy_listing(session: Session, listing: Listing) -> None:
+    """Stream a listing into this transaction's temporary tables."""
+    session.execute(text(_TABLES))
+    for page in listing.previews:
+        rows = (
+            (p.s3_key, p.etag, p.size, original, build_image_url(listing.image_base_url, original))
+            for p in page
+            for original in [derive_original_key(p.s3_key, listing.event_id)]
+        )
+        _copy_rows(session, "listed", rows)
+    for keys in listing.originals:
+        _copy_rows(session, "originals", ((key,) for key in keys))
+    session.execute(text(_SETTLE_COPIED))
+
+
+def _copy_rows(session: Session, table: str, rows: Iterable[tuple[object, ...]]) -> None:
+    buffer = StringIO()
+    # Every field quoted: an unquoted empty one would arrive as NULL.
+    csv.writer(buffer, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(rows)
+    buffer.seek(0)
+    cursor: Any = session.connection().connection.cursor()
+    cursor.copy_expert(f"COPY {table} FROM STDIN WITH (FORMAT csv)", buffer)
+    cursor.close()
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Counts of one listing's photos that needed no work, and of the work it made."""
+
+    listed: int
+    existing: int  # known before this run
+    skipped: int
+    resting: int
+    gone: int
+    missing_originals: int
+    planned: int
+
+
+def merge_tallies(
+    tallies: dict[str, dict[str, int]], s3_prefix: str, tally: Tally
+) -> dict[str, dict[str, int]]:
+    """The run's counts with a new listing's in the place of those it covers."""
+    kept = {known: counts for known, counts in tallies.items() if not known.startswith(s3_prefix)}
+    return {**kept, s3_prefix: asdict(tally)}
+
+
+def widen_prefix(tallies: dict[str, dict[str, int]], s3_prefix: str) -> str:
+    """The prefix to list for a request: one already listed that contains it, or itself."""
+    return next((known for known in tallies if s3_prefix.startswith(known)), s3_prefix)
+
 
 # A photo this very run has already stored is neither skipped nor resting: the run counts it.
 # So is one that was erased while it was this run's.

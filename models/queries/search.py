@@ -16,7 +16,8 @@ from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
 from models.errors import InvalidCursorError
-from models.tables import Face, Pack, Photo, PhotoStatus
+from models.tables import Face, Pack, Photo
+from models.vocabulary import PhotoStatus
 
 NO_PACK = 0  # packs are counted from 1
 
@@ -160,7 +161,7 @@ def has_foreign_faces(session: Session, event_id: int, pack_id: int | None) -> b
     """Whether photos of the event are still known by faces of another pack.
 
     They cannot be compared, so a search would silently leave these photos out. Faces that are
-    made ready beside a photo's own (models/reembeds.py) are nothing to wait for.
+    made ready beside a photo's own (models/queries/reembeds.py) are nothing to wait for.
     """
     faces = select(Face.id).where(Face.event_id == event_id)
     if pack_id is not None:

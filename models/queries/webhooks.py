@@ -4,55 +4,23 @@ What is left of a notice that is delivered or given up is its row without `next_
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
-    BigInteger,
-    Column,
-    DateTime,
-    ForeignKey,
     Result,
     Row,
-    Text,
     delete,
     func,
     insert,
     update,
 )
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlmodel import Field, Session, SQLModel, col, select
+from sqlmodel import Session, col, select
 
-from models.prefixes import event_folder
+from models.keys import event_folder
 from models.settings import get_settings
-from models.tables import Event, SyncRun, utc_now
-
-
-class WebhookDelivery(SQLModel, table=True):
-    """One notice: what is told, and how far its delivery has come."""
-
-    __tablename__ = "webhook_delivery"
-
-    id: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True))
-    event_id: int = Field(
-        sa_column=Column(ForeignKey("event.id", ondelete="CASCADE"), nullable=False)
-    )
-    flow_run_id: UUID
-    payload: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
-    attempts: int = 0
-    last_error: str | None = Field(default=None, sa_column=Column(Text))
-    created_at: datetime = Field(
-        default_factory=utc_now, sa_column=Column(DateTime(timezone=True), nullable=False)
-    )
-    # Null once it is delivered or given up.
-    next_try_at: datetime | None = Field(default=None, sa_column=Column(DateTime(timezone=True)))
-    delivered_at: datetime | None = Field(default=None, sa_column=Column(DateTime(timezone=True)))
-
-    @property
-    def message_id(self) -> str:
-        """What a receiver knows it by: the same in every attempt, unique over databases too."""
-        return f"msg_{self.flow_run_id.hex}_{self.id}"
+from models.tables import Event, SyncRun, WebhookDelivery, utc_now
 
 
 def prepare_notice(session: Session, flow_run_id: UUID) -> None:

@@ -1,16 +1,24 @@
-"""Records of syncs: one `SyncRun` a flow run, and how one ends for good."""
+"""Records of syncs: one `SyncRun` a flow run, and how one ends for good.
 
-from datetime import datetime
+What a run amounts to: counted in the ledger, so exact after any number of retries.
+
+Heartbeats: how a run's process is known to live, whatever Prefect says of it.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, text, update
+from sqlalchemy import case, func, or_, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
 
-from models.events import lock_event
-from models.tables import Event, SyncRun, SyncState, utc_now
-from models.webhooks import add_notices, prepare_notice
+from models.keys import event_folder
+from models.queries.events import lock_event
+from models.queries.webhooks import add_notices, prepare_notice
+from models.tables import Event, Face, Photo, SyncRun, utc_now
+from models.vocabulary import PhotoStatus, SyncState
 
 REQUEST_LOCK_CLASS = 0x46_52  # "FR": first half of the advisory lock's key
 
@@ -171,3 +179,106 @@ def drop_requests(session: Session, event: Event, seen: list[str], s3_prefix: st
         if position >= len(seen) or not prefix.startswith(s3_prefix)
     ]
     session.add(event)
+
+
+_COUNT_RUN = text("""
+SELECT count(*) FILTER (WHERE change = 'new' AND status IN ('indexed', 'no_face')) AS new_photos,
+       count(*) FILTER (WHERE change = 'updated' AND status IN ('indexed', 'no_face')) AS updated,
+       count(*) FILTER (WHERE status = 'failed') AS failed,
+       count(*) FILTER (WHERE status = 'no_face') AS no_face,
+       count(*) FILTER (WHERE status = 'erased') AS erased,
+       count(*) FILTER (WHERE status = 'pending') AS pending
+FROM photo WHERE sync_run_id = :run
+""")
+
+
+def count_run(session: Session, run: UUID) -> dict[str, int]:
+    """What the ledger says of a run's photos; exact after any number of retries."""
+    counts: dict[str, Any] = dict(session.execute(_COUNT_RUN, {"run": run}).mappings().one())
+    faces = (
+        select(func.count())
+        .select_from(Face)
+        .join(Photo, col(Face.photo_id) == Photo.id)
+        .where(Photo.sync_run_id == run, Face.pack_id == Photo.pack_id)
+    )
+    return {**counts, "faces_found": session.exec(faces).one()}
+
+
+def count_progress(session: Session, run: SyncRun) -> tuple[int, int]:
+    """Photos accounted for and photos found so far; exact, since the ledger itself is counted.
+
+    A change of the event's model keeps count in its record: the ledger shows nothing of it yet.
+    """
+    if (change := run.tallies.get(CHANGE)) is not None:
+        return run.processed, change["photos"]
+    query = select(
+        func.count(), func.count().filter(col(Photo.status) == PhotoStatus.PENDING)
+    ).where(Photo.sync_run_id == run.flow_run_id)
+    work, pending = session.exec(query).one()
+    resting = sum(tally["skipped"] + tally["resting"] for tally in run.tallies.values())
+    total = resting + work
+    return total - pending, total
+
+
+HEARTBEAT_INTERVAL_S = 10
+# A run without a heartbeat for longer is dead, whatever Prefect still says of it: five beats, so
+# that a loaded machine is not called dead, and below the minute in which an operator looks again.
+HEARTBEAT_LIMIT = timedelta(seconds=50)
+
+
+def touch_heartbeat(session: Session, flow_run_id: UUID) -> bool:
+    """Say that the run's process lives; False once the run is finished."""
+    changed = session.execute(
+        update(SyncRun)
+        .where(col(SyncRun.flow_run_id) == flow_run_id, col(SyncRun.finished_at).is_(None))
+        .values(heartbeat_at=func.now())
+    )
+    return bool(changed.rowcount)  # type: ignore[attr-defined]
+
+
+def measure_silence(session: Session, flow_run_id: UUID) -> timedelta | None:
+    """How long a run's process has given no sign of life; None before its first.
+
+    By the database's clock, and from its start at the earliest: while it was down nobody could
+    leave a sign, and none of those runs is dead for that.
+    """
+    since = func.greatest(col(SyncRun.heartbeat_at), func.pg_postmaster_start_time())
+    silence = func.clock_timestamp() - since
+    query = select(case((col(SyncRun.heartbeat_at).is_not(None), silence))).where(
+        SyncRun.flow_run_id == flow_run_id
+    )
+    answer: timedelta | None = session.exec(query).one()
+    return answer
+
+
+def list_silent_runs(session: Session, limit: int) -> list[UUID]:
+    """Unfinished runs without a fresh heartbeat; those that had one come first.
+
+    The others wait for a worker, most of them; which come first is left to chance, so that a long
+    queue hides none for ever.
+    """
+    beat = col(SyncRun.heartbeat_at)
+    silent = or_(beat.is_(None), beat < func.now() - HEARTBEAT_LIMIT)
+    query = select(SyncRun.flow_run_id).where(col(SyncRun.finished_at).is_(None), silent)
+    return list(session.exec(query.order_by(beat.nulls_last(), func.random()).limit(limit)))
+
+
+def read_ends(session: Session, flow_run_ids: Sequence[UUID]) -> dict[UUID, SyncState | None]:
+    """How each of these runs ended, by its record; None: too recently to tell, or not yet.
+
+    Runs without a record are left out.
+    """
+    long_ago = func.now() - col(SyncRun.finished_at) > HEARTBEAT_LIMIT
+    query = select(SyncRun.flow_run_id, case((long_ago, col(SyncRun.state)))).where(
+        col(SyncRun.flow_run_id).in_(flow_run_ids)
+    )
+    return {flow_run_id: state and SyncState(state) for flow_run_id, state in session.exec(query)}
+
+
+# Under which a run's record keeps its work in `tallies`: photos, batches done, photos left out.
+CHANGE = "change"
+
+
+def is_change(run: SyncRun) -> bool:
+    """Whether a run's record is one of a change of model, which no sync's prefix tells."""
+    return run.s3_prefix == event_folder(run.event_id)

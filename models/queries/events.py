@@ -10,9 +10,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from models.errors import EventNotFoundError, EventTakenError
-from models.profiles import ProfileName
 from models.settings import get_settings
 from models.tables import Event, utc_now
+from models.vocabulary import ProfileName
 
 MAX_EVENT_ID = 2**31 - 1  # what the column holds
 EVENT_ID_LOCK = 0x46_50_45  # "FPE": one process at a time picks an event's id

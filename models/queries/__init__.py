@@ -1,0 +1,13 @@
+"""Every query of the product, one module a subject; each takes the caller's session.
+
+Where do I go to…?
+    see how dedup decides              plans.py (grep for s3_key)
+    see what is stored of a photo      outcomes.py
+    see how a run's record moves       runs.py (attempts, heartbeats, counts)
+    see how faces are searched         search.py
+    say which photos guests see        photos.py
+    see how a model is changed         reembeds.py
+    see what an erasure changes        erasures.py
+    see what is told of an ended sync  webhooks.py
+    see what /metrics counts           statistics.py
+"""

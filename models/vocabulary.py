@@ -1,0 +1,71 @@
+"""What is said of a selfie: why it cannot be searched with, and which faces are in it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class SelfieCode(StrEnum):
+    """Why a selfie cannot be searched with, for programs."""
+
+    NOT_AN_IMAGE = "not_an_image"
+    TOO_MANY_BYTES = "too_many_bytes"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    NO_FACE = "no_face"
+    SEVERAL_FACES = "several_faces"  # of similar size: the guest says which
+    NO_SUCH_FACE = "no_such_face"
+    FACE_TOO_SMALL = "face_too_small"
+    FACE_TOO_BLURRED = "face_too_blurred"
+    NEEDS_SYNC = "needs_sync"  # the event's faces are another pack's
+
+
+@dataclass(frozen=True)
+class SelfieFace:
+    """A face in a selfie; box: x1 y1 x2 y2 in 0..1 of the upright picture."""
+
+    box: tuple[float, float, float, float]
+    confidence: float
+
+
+class ProfileName(StrEnum):
+    """What an event's photos mostly show."""
+
+    STANDARD = "standard"  # people near the camera
+    GROUPS = "groups"  # many people in one photo, each of them small
+
+
+class PhotoStatus(StrEnum):
+    """What became of a preview."""
+
+    PENDING = "pending"  # listed, work to do
+    INDEXED = "indexed"  # its faces are stored
+    NO_FACE = "no_face"  # read, and there is no face in it
+    FAILED = "failed"  # cannot be read; `reason` says why; rests until its ETag changes
+    GONE = "gone"  # no longer in S3; hidden, restored when it returns
+    ERASED = "erased"  # what was found in it was erased
+
+
+class PhotoReason(StrEnum):
+    """Why a photo has no faces: the one fixed list."""
+
+    NOT_AN_IMAGE = "not_an_image"
+    TRUNCATED = "truncated"
+    EMPTY = "empty"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    TOO_MANY_BYTES = "too_many_bytes"
+    UNPROCESSABLE = "unprocessable"  # the decoder or the models cannot work on it
+    FORBIDDEN = "forbidden"
+    VANISHED = "vanished"
+    NO_FACE_DETECTED = "no_face_detected"
+
+
+class SyncState(StrEnum):
+    """State of a sync as the REST API tells it, never Prefect's own name for it."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CRASHED = "crashed"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
