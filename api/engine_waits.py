@@ -26,7 +26,7 @@ class EngineWaits:
 
         Raises ModelPackError.
         """
-        from tasks.engines import get_own_engine, has_own_engine
+        from tasks.faces.cache import get_own_engine, has_own_engine
 
         async with self._locks[pack]:
             if not has_own_engine(pack):

@@ -12,7 +12,7 @@ from models.errors import EventNotFoundError
 from models.queries.erasures import restore_photo, resume_event
 from models.queries.events import find_event
 from models.session import open_session
-from tasks.erasure import erase_event_faces, erase_photo_faces
+from tasks.results.erasure import erase_event_faces, erase_photo_faces
 
 router = APIRouter(prefix="/api/v1/events/{event_uuid}", tags=["erasure"])
 

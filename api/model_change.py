@@ -117,7 +117,7 @@ def start_reembedding(
 
 def _check_pack(name: str | None) -> None:
     """Names alone: a path would tell what is on the server's disk, and could name any file."""
-    from tasks.packs import is_pack_known
+    from tasks.packs.registry import is_pack_known
 
     if name is not None and not is_pack_known(get_settings(), name):
         raise UnknownPackError(

@@ -64,7 +64,7 @@ def check_database() -> None:
 
 def check_bucket() -> None:
     """Raise S3AccessError or S3DownloadError unless the bucket can be listed."""
-    from tasks.storage import get_bucket  # boto3 is slow to import: not at the API's start
+    from tasks.s3.bucket import get_bucket  # boto3 is slow to import: not at the API's start
 
     get_bucket().check()
 

@@ -66,7 +66,7 @@ def _get_limiter(request: Request) -> anyio.CapacityLimiter:
     """As many searches at a time as there are cores; the rest wait, and no other call does."""
     state = request.app.state
     if not hasattr(state, "searches"):
-        from tasks.cores import count_cores
+        from tasks.faces.limits import count_cores
 
         cores = get_settings().engine_threads or count_cores()
         state.searches = anyio.CapacityLimiter(cores)
@@ -94,7 +94,7 @@ def _search(fields: SearchForm, selfie: bytes, event_id: int, choice: PackChoice
 
 def _find_event(fields: SearchForm) -> tuple[int, PackChoice, bool]:
     """The event's id, by what its faces are found, and whether the engine for that is loaded."""
-    from tasks.engines import has_own_engine
+    from tasks.faces.cache import has_own_engine
 
     with open_session() as session:
         if fields.gallery_token is not None:

@@ -31,8 +31,8 @@ from benchmarks.sizes import measure_sizes
 from benchmarks.standin import write_standin_buffalo
 from benchmarks.variants import EXACT, GUIDE, TUNED
 from models.settings import Settings
-from tasks.cores import count_cores
-from tasks.packs import resolve_pack
+from tasks.faces.limits import count_cores
+from tasks.packs.registry import resolve_pack
 
 PHOTOS = 48  # of the stand-in's; 24 real ones
 console = Console(stderr=True, highlight=False)

@@ -22,8 +22,8 @@ from prefect.artifacts import (
 from prefect.futures import wait
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from tasks.batches import STORE_SLICE
-from tasks.plan import cut_windows
+from tasks.sync.batch import STORE_SLICE
+from tasks.sync.plan import cut_windows
 
 BATCH = 100  # photos
 FIRST = 8  # photos of a run's first batch

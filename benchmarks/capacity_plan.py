@@ -12,7 +12,7 @@ import math
 import sys
 from dataclasses import asdict, dataclass, fields
 
-from tasks.engine import FETCH_THREADS, FETCH_THREADS_A_CORE
+from tasks.faces.engine import FETCH_THREADS, FETCH_THREADS_A_CORE
 
 # Of a core, a photo of two faces: `make bench`, two cores.
 CORE_S_A_PHOTO = {"buffalo_l": 0.294, "opencv_zoo": 0.062}

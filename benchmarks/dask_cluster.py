@@ -15,7 +15,7 @@ from models.errors import StackError
 
 ROOT = Path(__file__).parents[1]
 START_LIMIT_S = 60
-# tasks/ticket.py says why.
+# tasks/sync/context.py says why.
 QUIET = {"DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "false"}
 LOOPBACK = "127.0.0.1"
 # Without a dashboard there is a page all the same, on every address unless it is told one.

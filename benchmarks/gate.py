@@ -23,10 +23,10 @@ from benchmarks.rounds import list_modes
 from benchmarks.stored import MAX_PIXELS
 from benchmarks.variants import EXACT
 from models.settings import Settings
-from tasks.engine import FaceEngine
-from tasks.faces import DetectedFaces
-from tasks.packs import resolve_pack
-from tasks.photos import decode_photo
+from tasks.faces.detected import DetectedFaces
+from tasks.faces.engine import FaceEngine
+from tasks.images.decode import decode_photo
+from tasks.packs.registry import resolve_pack
 
 LIMIT = 0.01  # the largest move of a figure
 SAME_FACE_IOU = 0.5

@@ -26,7 +26,7 @@ from tasks.packs import resolve_pack
 import tasks.engines
 pack = resolve_pack(get_settings()).identity
 began = time.monotonic()
-tasks.engines.get_engine(pack)
+tasks.faces.cache.get_engine(pack)
 print(time.monotonic() - began)
 """
 

@@ -28,13 +28,13 @@ from benchmarks.preview_sizes_score import (
     summarise_heights,
 )
 from models.settings import Settings
-from tasks.cores import count_cores
-from tasks.engine import FaceEngine
-from tasks.opencv_zoo import build_opencv_zoo
-from tasks.packs import resolve_pack
-from tasks.photos import decode_photo
-from tasks.previews import make_preview
-from tasks.thresholds import Purpose, read_threshold
+from tasks.faces.engine import FaceEngine
+from tasks.faces.limits import count_cores
+from tasks.images.decode import decode_photo
+from tasks.images.preview import make_preview
+from tasks.packs.opencv_zoo import build_opencv_zoo
+from tasks.packs.registry import resolve_pack
+from tasks.search import Purpose, read_threshold
 
 SCENES = 42  # a multiple of the people's number and of the rooms'
 # Pixels of the original, of a face's box. Small ones are many in a photo.

@@ -16,11 +16,11 @@ import numpy as np
 from benchmarks.pictures import draw_faces_picture
 from benchmarks.standin import write_standin_buffalo
 from models.settings import Settings
-from tasks.cores import count_cores
-from tasks.engine import FaceEngine
-from tasks.pack_loading import load_analysis
-from tasks.packs import resolve_pack
-from tasks.photos import decode_photo
+from tasks.faces.engine import FaceEngine
+from tasks.faces.limits import count_cores
+from tasks.images.decode import decode_photo
+from tasks.packs.loading import load_analysis
+from tasks.packs.registry import resolve_pack
 
 MAX_PIXELS = 50_000_000
 PHOTOS = 12  # that are timed; more would say the same

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from deployments.sample_photos import read_group, read_sample
-from tasks.engine import FaceEngine
-from tasks.photos import BgrImage
+from tasks.faces.engine import FaceEngine
+from tasks.images.decode import BgrImage
 
 Floats = npt.NDArray[np.float32]
 

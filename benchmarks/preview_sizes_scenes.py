@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.preview_sizes_faces import CutOut, Floats, resize_cut_out
 from deployments.sample_photos import read_sample
-from tasks.photos import BgrImage
+from tasks.images.decode import BgrImage
 
 WIDTH, HEIGHT = 6000, 4000
 ROOMS = ("coffee.png", "rocket.jpg", "chelsea.png", "motorcycle_left.png", "brick.png", "grass.png")

@@ -8,7 +8,7 @@ import numpy as np
 from benchmarks.gate import SAME_FACE_IOU, compute_iou
 from benchmarks.preview_sizes_faces import CutOut, Floats
 from benchmarks.preview_sizes_scenes import KnownFace
-from tasks.faces import DetectedFaces
+from tasks.faces.detected import DetectedFaces
 
 
 @dataclass(frozen=True)

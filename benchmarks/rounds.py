@@ -16,7 +16,7 @@ from scipy.optimize import linear_sum_assignment
 
 from benchmarks.variants import EXACT, GUIDE, TUNED
 from models.errors import ModelPackError
-from tasks.openvino_session import PRECISIONS, require_precision
+from tasks.packs.openvino import PRECISIONS, require_precision
 
 ROUNDS = 3
 # A round begins when the rest of the machine has come to rest, or after this long.

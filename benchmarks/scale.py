@@ -28,8 +28,8 @@ from models.packs import register_pack
 from models.queries.events import create_event
 from models.session import open_session
 from models.settings import Settings, get_settings
-from tasks.packs import resolve_pack
-from tasks.storage import get_bucket
+from tasks.packs.registry import resolve_pack
+from tasks.s3.bucket import get_bucket
 
 ROUNDS = 3
 # The stack's hourly resync would sync the new photos before they are measured.

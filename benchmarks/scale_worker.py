@@ -19,7 +19,7 @@ from benchmarks.memory import MemoryWatch
 from models.errors import FacePassError, StackError
 from models.keys import default_prefix, derive_original_key
 from models.settings import get_settings
-from tasks.storage import get_bucket
+from tasks.s3.bucket import get_bucket
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -68,8 +68,8 @@ def measure_sync(event_id: int) -> dict[str, Any]:
     of it, with Prefect's start and end of a flow run. Raises StackError if it does not complete.
     """
     from flows.sync_event_photos import sync_event_photos
-    from tasks.engines import get_engine
-    from tasks.packs import resolve_pack
+    from tasks.faces.cache import get_engine
+    from tasks.packs.registry import resolve_pack
 
     get_engine(resolve_pack(get_settings()).identity)
     get_bucket()

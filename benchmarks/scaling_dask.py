@@ -36,7 +36,7 @@ from models.errors import StackError
 from models.queries.events import create_event
 from models.session import open_session
 from models.settings import Settings, get_settings
-from tasks.storage import get_bucket
+from tasks.s3.bucket import get_bucket
 
 # A photo of `make bench` on one core, in seconds: two cores do one in 147 and in 31 ms.
 WAITS = {"buffalo_l": 0.294, "opencv_zoo": 0.062}

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from tasks.engine import FaceEngine
-from tasks.faces import DetectedFaces
-from tasks.photos import BgrImage
+from tasks.faces.detected import DetectedFaces
+from tasks.faces.engine import FaceEngine
+from tasks.images.decode import BgrImage
 
 THREADS = 2  # photos a worker computes at a time: a machine of two cores
 FACES, DIMENSIONS = 2, 512  # a photo's faces, and numbers a vector, as buffalo_l's
@@ -49,10 +49,9 @@ async def serve(address: str, count: int) -> None:
 
 def main() -> None:
     """Put the engine in the product's place, and serve."""
-    from tasks import engines
+    from tasks.faces import cache
 
-    replaced: Any = engines
-
+    replaced: Any = cache
     address, count = sys.argv[1], int(sys.argv[2])
     os.environ["FACEPASS_ENGINE_THREADS"] = str(THREADS * count)
     replaced.FaceEngine = WaitingEngine

@@ -9,9 +9,9 @@ import cv2
 
 from benchmarks.pictures import draw_faces_picture
 from models.settings import Settings
-from tasks.engine import FaceEngine
-from tasks.packs import resolve_pack
-from tasks.photos import BgrImage, decode_photo
+from tasks.faces.engine import FaceEngine
+from tasks.images.decode import BgrImage, decode_photo
+from tasks.packs.registry import resolve_pack
 
 SIZES = ((640, 640), (1920, 1080), (4000, 3000))  # the guide's
 FACES = 2

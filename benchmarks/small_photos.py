@@ -17,7 +17,7 @@ from sqlmodel import Session
 
 from models.errors import ConfigurationError, S3DownloadError
 from models.keys import default_prefix, derive_original_key
-from tasks.storage import Bucket
+from tasks.s3.bucket import Bucket
 
 THREADS = 16
 TRIES, PATIENCE_S = 4, 60

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.photos import BgrImage, decode_photo
+from tasks.images.decode import BgrImage, decode_photo
 
 LATENCY_S = (0.020, 0.050)
 MAX_PIXELS = 50_000_000

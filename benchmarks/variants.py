@@ -21,11 +21,11 @@ import numpy as np
 
 from benchmarks.stored import MAX_PIXELS, StoredPhoto, list_stored
 from models.settings import Settings
-from tasks.cores import count_cores
-from tasks.engine import FaceEngine
-from tasks.faces import DetectedFaces
-from tasks.packs import ModelPack, resolve_pack
-from tasks.photos import decode_photo
+from tasks.faces.detected import DetectedFaces
+from tasks.faces.engine import FaceEngine
+from tasks.faces.limits import count_cores
+from tasks.images.decode import decode_photo
+from tasks.packs.registry import ModelPack, resolve_pack
 
 GUIDE, TUNED, EXACT, BARE = "guide", "tuned", "cpu", "bare"
 COMMIT_S = 0.003

@@ -10,8 +10,8 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from tasks.naming import tag_event
-from tasks.retention import erase_faces
+from tasks.results.erasure import erase_faces
+from tasks.sync.artifacts import tag_event
 
 
 @flow(name="erase_event", flow_run_name="erase event {event_id}", persist_result=False)

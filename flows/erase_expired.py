@@ -6,7 +6,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from tasks.retention import erase_faces, list_expired
+from tasks.results.erasure import erase_faces, list_expired
 
 
 @flow(name="erase_expired", flow_run_name="erase expired events", persist_result=False)

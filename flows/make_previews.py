@@ -8,13 +8,17 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from deployments.sync_starts import start_syncs
 from models.settings import get_settings
-from tasks.cores import count_cores
-from tasks.hold import SYNC_RETRIES
-from tasks.naming import name_previews_run, tag_event
-from tasks.preview_hold import hold_previews
-from tasks.preview_job import make_preview_batch, wait_for_previews
-from tasks.preview_report import build_previews_state
-from tasks.preview_steps import count_outcomes, find_originals, finish_previews, name_syncs
+from tasks.faces.limits import count_cores
+from tasks.previews.job import hold_previews, make_preview_batch, wait_for_previews
+from tasks.previews.steps import (
+    build_previews_state,
+    count_outcomes,
+    find_originals,
+    finish_previews,
+    name_syncs,
+)
+from tasks.sync.artifacts import name_previews_run, tag_event
+from tasks.sync.hold import SYNC_RETRIES
 
 
 @flow(

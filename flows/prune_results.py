@@ -6,8 +6,8 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from tasks.prune import prune_expired
-from tasks.retention import prune_erased, prune_notices
+from tasks.results.erasure import prune_erased, prune_notices
+from tasks.results.prune import prune_expired
 
 
 @flow(name="prune_results", flow_run_name="prune expired results", persist_result=False)

@@ -14,13 +14,12 @@ from prefect.client.schemas.objects import State
 from deployments.orchestrator import open_orchestrator
 from models.errors import OrchestratorUnavailableError
 from models.settings import get_settings
-from tasks.events import ResyncTarget, list_waiting_sync
-from tasks.hold import SYNC_RETRIES, hold_for_change
-from tasks.in_flight import map_batches, raise_first
-from tasks.naming import tag_event
-from tasks.reembed import finish_change, name_change, plan_pack_change, reembed_batch
-from tasks.results import build_final_state
-from tasks.task_runner import open_runner
+from tasks.sync.artifacts import tag_event
+from tasks.sync.hold import SYNC_RETRIES, hold_for_change
+from tasks.sync.reembed import finish_change, name_change, plan_pack_change, reembed_batch
+from tasks.sync.report import build_final_state
+from tasks.sync.resync import ResyncTarget, list_waiting_sync
+from tasks.sync.runner import map_batches, open_runner, raise_first
 
 
 @flow(

@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from deployments.orchestrator import open_orchestrator
-from tasks.events import cut_groups, find_changed, list_resync_targets
+from tasks.sync.resync import cut_groups, find_changed, list_resync_targets
 
 
 @flow(name="resync_events", flow_run_name="resync of active events", persist_result=False)

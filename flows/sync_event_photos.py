@@ -6,13 +6,12 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from models.settings import get_settings
-from tasks.batches import sync_batch
-from tasks.hold import SYNC_RETRIES, hold_event
-from tasks.in_flight import map_batches, raise_first
-from tasks.naming import name_sync_run, tag_event
-from tasks.plan import plan_sync
-from tasks.results import build_final_state, finish_sync
-from tasks.task_runner import open_runner
+from tasks.sync.artifacts import name_sync_run, tag_event
+from tasks.sync.batch import sync_batch
+from tasks.sync.hold import SYNC_RETRIES, hold_event
+from tasks.sync.plan import plan_sync
+from tasks.sync.report import build_final_state, finish_sync
+from tasks.sync.runner import map_batches, open_runner, raise_first
 
 
 @flow(

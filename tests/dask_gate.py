@@ -15,7 +15,8 @@ from typing import Any
 
 def dask_setup(worker: object) -> None:
     """Called by Dask in each worker, before its first task."""
-    from tasks import batches, engine
+    from tasks.faces import engine
+    from tasks.sync import batch
 
     folder = Path(os.environ["DASK_GATE"])
 
@@ -30,7 +31,7 @@ def dask_setup(worker: object) -> None:
 
         return noted
 
-    store_slice = batches.store_slice
+    store_slice = batch.store_slice
 
     def store_slice_at_gate(*args: Any) -> None:
         note("stored")
@@ -43,4 +44,4 @@ def dask_setup(worker: object) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     engine.load_analysis = note_calls("loaded", engine.load_analysis)
-    batches.store_slice = store_slice_at_gate
+    batch.store_slice = store_slice_at_gate

@@ -27,7 +27,7 @@ class EventBox:
     """An event of its own for one test, with its folder in the real S3."""
 
     def __init__(self, name: str = "Свадьба Анны и Ёжи") -> None:
-        from tasks.storage import get_bucket
+        from tasks.s3.bucket import get_bucket
 
         with open_session() as session:
             event = create_event(session, name=name)

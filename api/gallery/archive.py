@@ -10,8 +10,7 @@ from zipstream import ZipStream  # type: ignore[import-untyped]  # publishes no 
 
 from api.gallery.file_names import name_files
 from models.errors import PhotoUnavailableError
-from tasks.originals import open_original
-from tasks.storage import Bucket
+from tasks.s3.bucket import Bucket, open_original
 
 MAX_ZIP_PHOTOS = 500
 

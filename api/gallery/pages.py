@@ -26,8 +26,8 @@ from models.queries.runs import find_active_run
 from models.session import open_session
 from models.settings import get_settings
 from models.tables import Photo
-from tasks.links import build_disposition, get_link_signer
-from tasks.storage import get_bucket
+from tasks.s3.bucket import get_bucket
+from tasks.s3.links import build_disposition, get_link_signer
 
 router = APIRouter(prefix="/gallery", route_class=GalleryRoute, include_in_schema=False)
 

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from benchmarks.faults.scene import Scene
-from tasks.embed import CACHE_FOLDER
+from tasks.results.storage import CACHE_FOLDER
 
 WAIT_S = 6.0
 DISK = "size=64k,mode=777"

@@ -14,12 +14,11 @@ from botocore.response import StreamingBody
 
 from models.queries.outcomes import PhotoRef
 from models.settings import get_settings
-from tasks.embed import embed_photos
-from tasks.engine import FaceEngine
-from tasks.faces import unpack_faces
-from tasks.outage import Outage
-from tasks.packs import resolve_pack
-from tasks.storage import Bucket
+from tasks.faces.detected import unpack_faces
+from tasks.faces.engine import FaceEngine
+from tasks.packs.registry import resolve_pack
+from tasks.s3.bucket import Bucket
+from tasks.sync.embed import Outage, embed_photos
 
 READY = "ready"
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from models.errors import DeletionRefusedError, PushRefusedError
 from models.keys import event_folder
 from models.queries.plans import ListedPreview
-from tasks.storage import Bucket
+from tasks.s3.bucket import Bucket
 
 SMALL_DELETION = 10  # so many photos go without a question
 

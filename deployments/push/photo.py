@@ -7,8 +7,8 @@ from deployments.push.mirror import SourceKeys, Stored
 from deployments.push.preview import PreviewMaker
 from deployments.push.scan import LocalFile
 from models.errors import S3DownloadError
-from tasks.storage import Bucket
-from tasks.uploads import (
+from tasks.s3.bucket import Bucket
+from tasks.s3.objects import (
     MD5,
     ORIGINAL,
     REASON,

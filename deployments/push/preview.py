@@ -7,10 +7,9 @@ from pathlib import Path
 
 from models.errors import PhotoUnavailableError
 from models.vocabulary import PhotoReason
-from tasks.cores import count_cores
-from tasks.pixel_budget import PixelBudget
-from tasks.previews import make_preview
-from tasks.uploads import hash_bytes
+from tasks.faces.limits import PixelBudget, count_cores
+from tasks.images.preview import make_preview
+from tasks.s3.objects import hash_bytes
 
 logger = logging.getLogger(__name__)
 

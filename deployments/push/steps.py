@@ -18,7 +18,7 @@ from deployments.push.transfer import delete_names, send_photos
 from models.errors import DeletionRefusedError, PushRefusedError
 from models.keys import MAX_KEY_BYTES
 from models.vocabulary import ProfileName
-from tasks.storage import Bucket, open_bucket
+from tasks.s3.bucket import Bucket, open_bucket
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TypeVar
 
 from deployments.push.photo import CHANGING, NamedPhoto, PhotoResult, PhotoSender, Target
-from tasks.uploads import delete_object
+from tasks.s3.objects import delete_object
 
 AT_A_TIME = 8
 WAITING = 4 * AT_A_TIME  # handed to the threads, so that none is idle

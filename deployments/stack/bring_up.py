@@ -125,7 +125,10 @@ class BringUp:
 
     def _find_model(self) -> None:
         """A missing pack fails the start, in one sentence, and not the first sync."""
-        from tasks.packs import describe_pack, resolve_pack  # seconds of imports, off the loop
+        from tasks.packs.registry import (  # seconds of imports, off the loop
+            describe_pack,
+            resolve_pack,
+        )
 
         self._report(describe_pack(resolve_pack(self._plan.settings)))
 

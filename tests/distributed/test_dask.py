@@ -17,8 +17,8 @@ import pytest
 from benchmarks.dask_cluster import DaskCluster
 from deployments.result_storage import BLOCK_SLUG, create_result_storage
 from models.settings import get_settings
-from tasks.erasure import erase_event_faces
-from tasks.result_storage import load_storage_block
+from tasks.results.erasure import erase_event_faces
+from tasks.results.storage import load_storage_block
 from tests.event_box import EventBox
 from tests.photos import encode_jpeg, read_group, read_sample, vary
 from tests.waiting import wait_until

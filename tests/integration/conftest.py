@@ -16,9 +16,9 @@ from tests.rest_api import RestApi
 
 def forget_settings() -> None:
     """Have everything built from the settings built anew."""
-    from tasks.engines import open_shelf
-    from tasks.links import get_link_signer
-    from tasks.storage import get_bucket
+    from tasks.faces.cache import open_shelf
+    from tasks.s3.bucket import get_bucket
+    from tasks.s3.links import get_link_signer
 
     for cached in (get_settings, get_engine, get_bucket, get_link_signer, open_shelf):
         cached.cache_clear()

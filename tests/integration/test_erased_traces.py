@@ -19,7 +19,7 @@ from PIL import ImageEnhance
 from sqlalchemy import create_engine, make_url, text
 
 from models.settings import get_settings
-from tasks.faces import unpack_faces
+from tasks.faces.detected import unpack_faces
 from tests.event_box import EventBox
 from tests.photos import encode_jpeg, read_sample
 from tests.rest_api import RestApi

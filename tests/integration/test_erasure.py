@@ -145,11 +145,11 @@ def test_a_running_sync_loses_against_an_erasure_and_nothing_comes_back(
 def test_a_result_kept_after_the_erasures_sweep_is_deleted_by_its_batch(
     event: EventBox, monkeypatch: pytest.MonkeyPatch, joined_stack: dict[str, str]
 ) -> None:
-    from tasks import batches
-    from tasks.erasure import erase_event_faces
+    from tasks.results.erasure import erase_event_faces
+    from tasks.sync import batch
 
     fill(event, 2)
-    recall_or_embed, kept = batches.recall_or_embed, []
+    recall_or_embed, kept = batch.recall_or_embed, []
 
     def be_erased_meanwhile(*args: Any) -> bytes:
         receipt = erase_event_faces(event.id)
@@ -159,7 +159,7 @@ def test_a_result_kept_after_the_erasures_sweep_is_deleted_by_its_batch(
         kept.extend(list_results(event, joined_stack))
         return product
 
-    monkeypatch.setattr(batches, "recall_or_embed", be_erased_meanwhile)
+    monkeypatch.setattr(batch, "recall_or_embed", be_erased_meanwhile)
 
     outcome = event.sync()
 
@@ -172,8 +172,8 @@ def test_a_result_kept_after_the_erasures_sweep_is_deleted_by_its_batch(
 def test_a_sync_that_was_announced_before_the_erasure_does_not_begin_after_it(
     event: EventBox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tasks import hold
-    from tasks.erasure import erase_event_faces
+    from tasks.results.erasure import erase_event_faces
+    from tasks.sync import hold
 
     fill(event, 1)
     wait_for_turn = hold.wait_for_turn
@@ -240,17 +240,17 @@ def test_one_photo_is_erased_alone_and_stays_away_whatever_is_uploaded(
 def test_a_photo_erased_while_its_batch_is_computed_leaves_the_others(
     event: EventBox, monkeypatch: pytest.MonkeyPatch, joined_stack: dict[str, str]
 ) -> None:
-    from tasks import batches
-    from tasks.erasure import erase_photo_faces
+    from tasks.results.erasure import erase_photo_faces
+    from tasks.sync import batch
 
     fill(event, 3)
-    recall_or_embed = batches.recall_or_embed
+    recall_or_embed = batch.recall_or_embed
 
     def be_erased_meanwhile(*args: Any) -> bytes:
         erase_photo_faces(event.id, event.photos()["01.jpg"].id)
         return recall_or_embed(*args)
 
-    monkeypatch.setattr(batches, "recall_or_embed", be_erased_meanwhile)
+    monkeypatch.setattr(batch, "recall_or_embed", be_erased_meanwhile)
 
     result = event.sync().result
 
@@ -293,7 +293,7 @@ def test_events_that_are_not_kept_any_longer_are_erased_and_no_others(
 
 
 def test_an_event_that_became_active_meanwhile_is_kept(event: EventBox) -> None:
-    from tasks.retention import erase_faces
+    from tasks.results.erasure import erase_faces
 
     limit = utc_now() - timedelta(days=10)
     assert erase_faces(event.id, limit) is None
@@ -304,7 +304,7 @@ def test_an_event_that_became_active_meanwhile_is_kept(event: EventBox) -> None:
 def test_the_flow_erases_on_a_worker_and_the_nightly_pruning_sweeps_stragglers(
     event: EventBox, prefect: httpx.Client, joined_stack: dict[str, str]
 ) -> None:
-    from tasks.retention import prune_erased
+    from tasks.results.erasure import prune_erased
 
     fill(event, 1)
     event.sync()
@@ -331,8 +331,8 @@ def test_a_storage_that_cannot_be_swept_is_told_and_the_next_call_sweeps_it(
     event: EventBox, monkeypatch: pytest.MonkeyPatch, joined_stack: dict[str, str]
 ) -> None:
     from models.errors import ErasureIncompleteError, S3DownloadError
-    from tasks import prune
-    from tasks.erasure import erase_event_faces
+    from tasks.results import prune
+    from tasks.results.erasure import erase_event_faces
 
     fill(event, 1)
     event.sync()

@@ -13,7 +13,7 @@ from models.queries.runs import count_run
 from models.session import get_engine
 from models.tables import Photo, SyncRun
 from models.vocabulary import PhotoReason, PhotoStatus, SyncState
-from tasks.results import build_result
+from tasks.sync.report import build_result
 from tests.event_box import EventBox
 
 

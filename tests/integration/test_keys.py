@@ -14,7 +14,7 @@ from PIL import Image
 from models.keys import derive_original_key
 from models.queries.plans import ListedPreview, Listing, copy_listing, write_plan
 from models.session import open_session
-from tasks.storage import get_bucket, list_s3_objects
+from tasks.s3.bucket import get_bucket, list_s3_objects
 from tests.event_box import EventBox
 from tests.literal_s3 import LiteralS3
 from tests.photos import vary

@@ -21,7 +21,7 @@ from models.queries.erasures import erase_event_rows
 from models.session import open_session
 from models.tables import Event
 from models.vocabulary import ProfileName
-from tasks.preview_store import PreviewRecipe, StoredPreview, put_preview, read_preview
+from tasks.previews.make import PreviewRecipe, StoredPreview, put_preview, read_preview
 from tests.event_box import EventBox
 from tests.faults import FaultProxy
 from tests.photos import (
@@ -270,11 +270,11 @@ def test_two_at_once_are_harmless(event: EventBox, started: list[str]) -> None:
 def test_s3_coming_back_lets_the_retry_finish(
     event: EventBox, started: list[str], s3_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tasks import preview_job
+    from tasks.previews import job
 
     for index in range(3):
         put_original(event, f"{index}.jpg", vary(read_sample("coffee.png"), index))
-    bring_preview, calls = preview_job.bring_preview, itertools.count()
+    bring_preview, calls = job.bring_preview, itertools.count()
 
     def bring_then_cut(*args: Any) -> Any:
         outcome = bring_preview(*args)
@@ -282,8 +282,8 @@ def test_s3_coming_back_lets_the_retry_finish(
             s3_proxy.mend_after(4)  # the client's own tries of the next original
         return outcome
 
-    monkeypatch.setattr(preview_job, "bring_preview", bring_then_cut)
-    monkeypatch.setattr(preview_job, "FEWEST_BATCHES", 1)  # one after the other
+    monkeypatch.setattr(job, "bring_preview", bring_then_cut)
+    monkeypatch.setattr(job, "FEWEST_BATCHES", 1)  # one after the other
 
     assert make_previews(event).name == "Completed: 3 made, 0 kept"
     assert s3_proxy.dropped >= 4

@@ -18,7 +18,7 @@ from PIL import Image
 
 from deployments.push.command import main
 from deployments.sample_photos import make_sample_photos
-from tasks.storage import Bucket, get_bucket
+from tasks.s3.bucket import Bucket, get_bucket
 from tests.faults import FaultProxy
 from tests.integration.conftest import forget_settings
 from tests.photos import encode_jpeg, read_group, read_sample

@@ -30,7 +30,7 @@ PEOPLE = ("6 plain.jpg", "6 mirrored.jpg", "1 plain.jpg", "group plain.jpg")
 @pytest.fixture(scope="module")
 def turned(joined_stack: dict[str, str]) -> str:
     """The name of a second pack, beside the first one."""
-    from tasks.packs import resolve_pack
+    from tasks.packs.registry import resolve_pack
 
     zoo = resolve_pack(get_settings())
     write_turned_zoo(zoo.folder, zoo.folder.parent / TURNED)
@@ -113,7 +113,7 @@ def test_guests_search_by_the_old_faces_until_all_new_ones_are_there(
     assert list_packs(wedding) == {"opencv_zoo": OLD_FACES}
     wedding.put("6 mirrored.jpg", album["6 darker.jpg"])
     wedding.remove("1 plain.jpg")
-    from tasks import reembed
+    from tasks.sync import reembed
 
     switch_pack, meanwhile = reembed.switch_pack, []
 
@@ -174,9 +174,9 @@ def test_a_search_that_runs_across_the_switch_answers_by_the_new_faces_alone(
     wedding: EventBox, api: httpx.Client, turned: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from models.packs import PackChoice
-    from tasks import reembed
     from tasks import search as searching
-    from tasks.faces import UNREACHABLE, PhotoFaces
+    from tasks.faces.detected import UNREACHABLE, PhotoFaces
+    from tasks.sync import reembed
 
     # S3 gives one photo at the second look only, which is never the cache's.
     find_faces, attempts = reembed.find_faces, []
@@ -269,7 +269,7 @@ def test_a_change_that_failed_or_was_killed_harms_nothing_and_the_next_takes_wha
     # A change to the pack that it has: nothing is read, and what was abandoned is gone.
     assert change(wedding, "opencv_zoo").result["photos"] == 0
     assert list_packs(wedding) == {"opencv_zoo": OLD_FACES}
-    from tasks import embed
+    from tasks.sync import embed
 
     def compute(*_: Any, **__: Any) -> bytes:
         pytest.fail("what was embedded is computed again")
@@ -293,8 +293,8 @@ def test_an_erasure_takes_both_packs_faces_and_stops_the_change(
     monkeypatch: pytest.MonkeyPatch,
     joined_stack: dict[str, str],
 ) -> None:
-    from tasks import reembed
-    from tasks.erasure import erase_event_faces
+    from tasks.results.erasure import erase_event_faces
+    from tasks.sync import reembed
 
     switch_pack, receipts = reembed.switch_pack, []
 

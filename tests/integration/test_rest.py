@@ -29,7 +29,7 @@ def add_event(api: httpx.Client, **body: object) -> dict[str, Any]:
 
 
 def upload(event: dict[str, Any], name: str, content: bytes) -> None:
-    from tasks.storage import get_bucket
+    from tasks.s3.bucket import get_bucket
 
     bucket = get_bucket()
     for prefix in (event["s3_prefix"], event["s3_prefix"].replace("/previews/", "/originals/")):

@@ -92,7 +92,7 @@ def test_a_killed_run_is_finished_by_the_next_without_computing_twice(
     assert doomed.returncode == -signal.SIGKILL, doomed.stderr[-2000:]
     (dead,) = event.query("SELECT flow_run_id FROM sync_run WHERE event_id = :event")
 
-    from tasks import embed
+    from tasks.sync import embed
 
     computed: set[str] = set()
     embed_photos = embed.embed_photos

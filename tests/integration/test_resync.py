@@ -13,7 +13,7 @@ from models.errors import S3DownloadError
 from models.queries.events import list_active_events
 from models.session import open_session
 from models.tables import Event, utc_now
-from tasks.events import ResyncTarget, find_changed, has_changed
+from tasks.sync.resync import ResyncTarget, find_changed, has_changed
 from tests.event_box import EventBox
 from tests.faults import FaultProxy
 from tests.photos import encode_jpeg, read_sample, vary

@@ -13,7 +13,7 @@ from models.queries.runs import HEARTBEAT_LIMIT, announce_attempt, ensure_run, r
 from models.session import open_event_lock, open_session
 from models.tables import SyncRun, utc_now
 from models.vocabulary import SyncState
-from tasks import turns
+from tasks.sync import hold
 from tests.event_box import EventBox
 from tests.photos import encode_jpeg, read_sample
 from tests.standin_pack import draw_markers, write_standin_pack
@@ -71,7 +71,7 @@ def test_a_dead_run_is_taken_over_and_recorded_as_crashed(
 ) -> None:
     # Without a heartbeat, or called running while nobody holds the lock: its process is gone.
     # The database's own age counts too, and the tests' may be seconds old.
-    monkeypatch.setattr(turns, "HEARTBEAT_LIMIT", timedelta(seconds=1))
+    monkeypatch.setattr(hold, "HEARTBEAT_LIMIT", timedelta(seconds=1))
     event.put("a.jpg", portrait())
     rival = add_rival(event, state, beat=beat)
 
@@ -84,16 +84,16 @@ def test_an_attempt_that_was_taken_over_stores_nothing(
     event: EventBox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     event.put("a.jpg", portrait())
-    from tasks import batches
+    from tasks.sync import batch
 
-    store_slice = batches.store_slice
+    store_slice = batch.store_slice
 
     def be_taken_over(*args: object) -> None:
         with open_session() as session:
             raise_epoch(session, event.id)
         store_slice(*args)
 
-    monkeypatch.setattr(batches, "store_slice", be_taken_over)
+    monkeypatch.setattr(batch, "store_slice", be_taken_over)
 
     outcome = event.sync()
 

@@ -464,8 +464,8 @@ def test_the_stack_keeps_nothing_of_a_selfie(
     api: httpx.Client, wedding: EventBox, joined_stack: dict[str, str]
 ) -> None:
     """After searches over the real server: no log, no file of the database or of results has it."""
-    from tasks.engines import get_own_engine
-    from tasks.selfie import read_selfie
+    from tasks.faces.cache import get_own_engine
+    from tasks.faces.selfie import read_selfie
 
     before = wedding.query(ALL_ROWS)
     selfie = encode_jpeg(take_selfie(6).resize((1500, 1800)), quality=100)

@@ -20,8 +20,8 @@ from prefect.filesystems import LocalFileSystem
 from deployments.names import SYNC_DEPLOYMENT
 from deployments.result_storage import BLOCK_SLUG, build_block, create_result_storage, main
 from models.settings import get_settings
-from tasks.erasure import erase_photo_faces
-from tasks.result_storage import load_storage_block
+from tasks.results.erasure import erase_photo_faces
+from tasks.results.storage import load_storage_block
 from tests.event_box import EventBox
 from tests.photos import read_sample, vary
 from tests.waiting import wait_until
@@ -255,7 +255,7 @@ def test_the_flow_prunes_what_has_expired_from_both_storages_and_nothing_else(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from flows.prune_results import prune_results
-    from tasks import prune
+    from tasks.results import prune
 
     block: Any = load_storage_block(BLOCK_SLUG)
     local: Any = LocalFileSystem(basepath=joined_stack["PREFECT_LOCAL_STORAGE_PATH"])

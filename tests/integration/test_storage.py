@@ -6,7 +6,7 @@ import pytest
 
 from models.errors import S3AccessError, S3DownloadError
 from models.settings import get_settings
-from tasks.storage import get_bucket, list_s3_objects, open_bucket
+from tasks.s3.bucket import get_bucket, list_s3_objects, open_bucket
 from tests.event_box import EventBox
 from tests.faults import FaultProxy
 

@@ -178,7 +178,7 @@ def test_a_cache_hit_with_an_emptied_database_still_ends_with_faces_stored(
     event.sync()
     event.query("DELETE FROM photo WHERE event_id = :event RETURNING id")
     computed = []
-    monkeypatch.setattr("tasks.embed.embed_photos", lambda *args, **_: computed.append(args))
+    monkeypatch.setattr("tasks.sync.embed.embed_photos", lambda *args, **_: computed.append(args))
 
     result = event.sync().result
 
@@ -216,7 +216,7 @@ def test_an_outage_between_listing_and_reading_loses_nothing(
     event: EventBox, s3_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(event, 6)
-    from tasks import plan
+    from tasks.sync import plan
 
     plan_prefix = plan.plan_prefix
 
@@ -239,7 +239,7 @@ def test_a_store_that_hangs_is_not_waited_for_photo_by_photo(
 ) -> None:
     configure(s3_endpoint_url=s3_proxy.url, s3_timeout_s=1, batch_size=5)
     fill(event, 60)
-    from tasks import plan
+    from tasks.sync import plan
 
     plan_prefix = plan.plan_prefix
 
@@ -347,10 +347,10 @@ def test_photos_uploaded_during_a_run_are_not_missed(
     fill(event, 2)
     from models.queries.runs import remember_prefix
     from models.session import open_session
-    from tasks import batches
-    from tasks.ticket import Ticket
+    from tasks.sync import batch
+    from tasks.sync.context import Ticket
 
-    store_slice, calls = batches.store_slice, []
+    store_slice, calls = batch.store_slice, []
 
     def upload_and_ask_again(ticket: Ticket, *args: object) -> None:
         store_slice(ticket, *args)
@@ -360,7 +360,7 @@ def test_photos_uploaded_during_a_run_are_not_missed(
             with open_session() as session:
                 assert remember_prefix(session, ticket.flow_run_id, event.id, event.prefix)
 
-    monkeypatch.setattr(batches, "store_slice", upload_and_ask_again)
+    monkeypatch.setattr(batch, "store_slice", upload_and_ask_again)
 
     result = event.sync().result
 
@@ -372,7 +372,7 @@ def test_a_photo_replaced_after_the_listing_ends_up_as_its_newest_self(
     event: EventBox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     event.put("a.jpg", encode_jpeg(read_sample("astronaut.png")))
-    from tasks import plan
+    from tasks.sync import plan
 
     plan_prefix, calls = plan.plan_prefix, []
 
@@ -396,8 +396,8 @@ def test_a_photo_replaced_in_another_folder_of_the_run_is_read_anew(
 ) -> None:
     from models.queries.runs import remember_prefix
     from models.session import open_session
-    from tasks import plan
-    from tasks.ticket import Ticket
+    from tasks.sync import plan
+    from tasks.sync.context import Ticket
 
     event.put("day1/a.jpg", encode_jpeg(read_sample("astronaut.png")))
     event.put("day2/b.jpg", encode_jpeg(read_sample("astronaut.png")))
@@ -425,7 +425,7 @@ def test_a_photo_replaced_in_another_folder_of_the_run_is_read_anew(
 def test_a_replaced_photo_that_goes_and_returns_never_gets_the_old_ones_faces(
     event: EventBox, s3_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tasks import plan
+    from tasks.sync import plan
 
     event.put("a.jpg", encode_jpeg(read_group()))
     event.put("b.jpg", encode_jpeg(read_sample("coffee.png")))

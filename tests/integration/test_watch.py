@@ -93,7 +93,7 @@ def test_a_process_that_stands_still_loses_the_event_and_stores_nothing_when_it_
     event: EventBox, rest: RestApi, no_worker: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # It keeps its connections, and with one of them the event's lock.
-    monkeypatch.setattr("tasks.turns.PATIENCE", 1)
+    monkeypatch.setattr("tasks.sync.hold.PATIENCE", 1)
     task_id, process = begin_sync(event, rest)
     try:
         wait_until(lambda: read_record(task_id).state == SyncState.RUNNING)

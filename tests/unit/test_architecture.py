@@ -27,7 +27,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "flows.reembed_event": ("tasks", "deployments.orchestrator"),
     "api": (
         *("deployments", "models"),
-        *("tasks.storage", "tasks.links", "tasks.originals", "tasks.erasure"),
+        *("tasks.s3.bucket", "tasks.s3.links", "tasks.s3.bucket", "tasks.results.erasure"),
     ),
     "deployments": (),
     "deployments.stack": ("models", "tasks"),
@@ -40,14 +40,20 @@ ARROWS: dict[str, tuple[str, ...]] = {
 # What may be imported inside a function as well: loaded only by those who call it.
 LAZY_ARROWS: dict[str, tuple[str, ...]] = {
     "api": (
-        *("tasks.engine", "tasks.packs", "tasks.photos", "tasks.faces", "tasks.search"),
-        *("tasks.cores", "tasks.engines"),
+        *(
+            "tasks.faces.engine",
+            "tasks.packs.registry",
+            "tasks.images.decode",
+            "tasks.faces.detected",
+            "tasks.search",
+        ),
+        *("tasks.faces.limits", "tasks.faces.cache"),
     ),
 }
 # A library's module -> the rooms (or modules) that may import it; nobody else may, lazily or not.
 OWNERS: dict[str, tuple[str, ...]] = {
     # In tasks a run tidies up its own task runs in Prefect, and nothing else.
-    "prefect.client.orchestration": ("deployments", "tasks.leftovers"),
+    "prefect.client.orchestration": ("deployments", "tasks.sync.hold"),
     "prefect.deployments": ("deployments",),
     "prefect.client.get_client": ("deployments",),
     "boto3": ("tasks", "deployments"),
@@ -65,8 +71,8 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "onnx": ("tasks",),
     "PIL": ("tasks", "deployments"),
     "pgserver": ("deployments",),
-    "prefect_dask": ("tasks.dask_runner",),
-    "distributed": ("tasks.dask_runner",),
+    "prefect_dask": ("tasks.sync.runner",),
+    "distributed": ("tasks.sync.runner",),
 }
 # A library's module -> rooms in which it is never imported at module level: it is slow, or absent.
 NEVER_AT_ONCE: dict[str, tuple[str, ...]] = {
@@ -176,7 +182,7 @@ def may_import(item: Import) -> bool:
     allowed = (room, *EVERYBODYS, *ARROWS[find_rule(item.module)])
     if not item.at_once:
         allowed += LAZY_ARROWS.get(room, ())
-    # `from tasks import engine` names a module, `from tasks.engine import X` something inside one.
+    # `from tasks import search` names a module, `from tasks.search import X` something in one.
     return any(item.reaches(target) for target in allowed)
 
 
@@ -217,22 +223,22 @@ def test_the_parser_sees_what_it_should() -> None:
     ("module", "name", "at_once", "allowed"),
     [
         ("models.queries.events", "models.tables.Event", True, True),
-        ("models.queries.events", "tasks.faces", False, False),
-        ("tasks.plan", "models.queries.plans.Tally", True, True),
-        ("tasks.plan", "deployments.names", False, False),
+        ("models.queries.events", "tasks.faces.detected", False, False),
+        ("tasks.sync.plan", "models.queries.plans.Tally", True, True),
+        ("tasks.sync.plan", "deployments.names", False, False),
         ("flows.sync_event_photos", "models.settings.get_settings", True, True),
         ("flows.sync_event_photos", "models.errors.FacePassError", True, True),
         ("flows.sync_event_photos", "models.session.open_session", True, False),
-        ("api.search", "tasks.engines.get_engine", True, False),
-        ("api.search", "tasks.engines.get_engine", False, True),
-        ("api.search", "tasks.batches.sync_batch", False, False),
-        ("api.events", "tasks.storage.get_bucket", True, True),
+        ("api.search", "tasks.faces.cache.get_engine", True, False),
+        ("api.search", "tasks.faces.cache.get_engine", False, True),
+        ("api.search", "tasks.sync.batch.sync_batch", False, False),
+        ("api.events", "tasks.s3.bucket.get_bucket", True, True),
         ("api.sync", "flows.sync_event_photos", False, False),
         ("deployments.orchestrator", "models.tables.Event", True, False),
         ("deployments.stack.bring_up", "models.migrate.upgrade_database", True, True),
         ("deployments.stack.bring_up", "api.app", False, False),
-        ("deployments.demo", "tasks.storage.open_bucket", True, True),
-        ("deployments.demolition", "tasks.storage.open_bucket", True, False),
+        ("deployments.demo", "tasks.s3.bucket.open_bucket", True, True),
+        ("deployments.demolition", "tasks.s3.bucket.open_bucket", True, False),
     ],
 )
 def test_the_arrows_point_where_they_should(
@@ -274,13 +280,13 @@ def test_one_module_alone_starts_and_reads_flow_runs() -> None:
         for item in read_imports()
         if item.reaches("prefect.client.orchestration") or item.reaches("prefect.deployments")
     }
-    assert talkers == {"deployments.orchestrator", "tasks.leftovers"}
+    assert talkers == {"deployments.orchestrator", "tasks.sync.hold"}
 
 
 def test_boto3s_errors_are_known_to_the_storage_alone() -> None:
     knowers = {item.module for item in read_imports() if item.reaches("botocore.exceptions")}
     in_tasks = {name for name in knowers if name.startswith("tasks")}
-    assert in_tasks == {"tasks.storage", "tasks.s3_errors"}
+    assert in_tasks == {"tasks.s3.bucket", "tasks.s3.errors"}
 
 
 # --- how a module looks ---

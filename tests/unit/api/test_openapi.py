@@ -10,7 +10,7 @@ from api import erasure, model_change, previews, schemas, search_schemas
 from api.app import create_app
 from models.tables import SyncRun
 from models.vocabulary import SyncState
-from tasks.results import build_result
+from tasks.sync.report import build_result
 
 # Photographer's router: what each call answers, besides FastAPI's own 422.
 ROUTES = {

@@ -9,13 +9,13 @@ import pytest
 from benchmarks.faults.s3_proxy import S3Proxy, Sickness
 from models.errors import PhotoUnavailableError, S3DownloadError
 from models.settings import Settings
-from tasks.storage import BODY_TRIES, Bucket, open_bucket
+from tasks.s3.bucket import BODY_TRIES, Bucket, open_bucket
 from tests.literal_s3 import LiteralS3
 
 KEY = "events/1/previews/свадьба.jpg"
 PHOTO = bytes(range(256)) * 40
 ETAG = md5(PHOTO, usedforsecurity=False).hexdigest()
-CLIENT_TRIES = 4  # of a request, as tasks/storage.py tells boto3
+CLIENT_TRIES = 4  # of a request, as tasks/s3/bucket.py tells boto3
 # An answer that breaks off is none of boto3's business: the product itself asks again.
 TRIES = {
     Sickness.ERROR_500: CLIENT_TRIES,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.gate import LIMIT, Judgement, _sort_pairs, compute_iou, measure_figures
-from tasks.faces import DetectedFaces
+from tasks.faces.detected import DetectedFaces
 
 BOX = np.array([0.1, 0.1, 0.3, 0.4], np.float32)
 

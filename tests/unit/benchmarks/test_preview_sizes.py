@@ -27,10 +27,10 @@ from benchmarks.preview_sizes_score import (
 )
 from models.packs import PROFILES
 from models.settings import Settings
-from tasks.engine import FaceEngine
-from tasks.faces import DetectedFaces
-from tasks.packs import resolve_pack
-from tasks.previews import make_preview
+from tasks.faces.detected import DetectedFaces
+from tasks.faces.engine import FaceEngine
+from tasks.images.preview import make_preview
+from tasks.packs.registry import resolve_pack
 
 SIZE = (1200, 800)
 HEIGHTS = (30, 60, 120, 60)

@@ -15,8 +15,8 @@ from benchmarks.small_photos import SmallPhotos
 from benchmarks.trivial_pack import STRIDES, VECTOR_LENGTH, write_trivial_pack
 from deployments.stack.plan import find_root
 from models.settings import Settings
-from tasks.photos import decode_photo
-from tasks.storage import open_bucket
+from tasks.images.decode import decode_photo
+from tasks.s3.bucket import open_bucket
 from tests.waiting import wait_until
 
 

@@ -24,7 +24,7 @@ from benchmarks.pictures import (
 )
 from benchmarks.scrfd import build_scrfd
 from benchmarks.standin import write_standin_buffalo
-from tasks.pack_loading import FaceAnalysis
+from tasks.packs.loading import FaceAnalysis
 
 # As published: multiply-adds and parameters, in millions.
 PUBLISHED = {"det_10g.onnx": (640, 13_340, 4.23), "w600k_r50.onnx": (112, 6_310, 43.6)}

@@ -11,8 +11,8 @@ from prefect.states import Crashed
 from pydantic import ValidationError
 
 from models.vocabulary import SyncState
-from tasks.results import build_final_state
-from tasks.ticket import HeldSync
+from tasks.sync.context import HeldSync
+from tasks.sync.report import build_final_state
 
 ROOT = Path(__file__).parents[3]
 TEMPLATE = (ROOT / "deployments/automations/sync_failures.yaml").read_text("utf-8")

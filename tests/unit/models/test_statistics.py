@@ -7,8 +7,8 @@ from botocore.exceptions import ClientError, EndpointConnectionError, NoCredenti
 
 from models.queries.statistics import S3_SENTENCE, Statistics
 from models.vocabulary import PhotoStatus
-from tasks import s3_errors
-from tasks.s3_errors import NOT_S3, explain_s3_error
+from tasks.s3 import errors as s3_errors
+from tasks.s3.errors import NOT_S3, explain_s3_error
 
 OTHERS = [
     "The database cannot be reached: is PostgreSQL running?",

@@ -18,7 +18,7 @@ EMPTY = Tally(0, 0, 0, 0, 0, 0, 0)
 
 
 def list_prefixes(requests: list[tuple[str, Tally]]) -> Tallies:
-    """The tallies after each request was widened, listed and merged, as tasks/plan.py does."""
+    """The tallies after each request was widened, listed and merged, as tasks/sync/plan.py does."""
     tallies: Tallies = {}
     for prefix, tally in requests:
         tallies = merge_tallies(tallies, widen_prefix(tallies, prefix), tally)

@@ -4,7 +4,7 @@ import pytest
 
 from models.tables import Photo
 from models.vocabulary import PhotoReason, PhotoStatus
-from tasks.artifacts import WHAT_TO_DO, build_failure_table, build_summary
+from tasks.sync.artifacts import WHAT_TO_DO, build_failure_table, build_summary
 
 RESULT = {
     "event_id": 1,

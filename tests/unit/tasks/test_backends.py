@@ -11,11 +11,11 @@ from PIL import ImageOps
 
 from models.errors import ModelPackError
 from models.settings import Settings
-from tasks.engine import FaceEngine
-from tasks.opencv_zoo import DETECTOR, RECOGNISER
-from tasks.openvino_session import OpenVinoSession, require_precision
-from tasks.pack_loading import NEEDED_MODULES, load_analysis
-from tasks.packs import ModelPack, resolve_pack
+from tasks.faces.engine import FaceEngine
+from tasks.packs.loading import NEEDED_MODULES, load_analysis
+from tasks.packs.opencv_zoo import DETECTOR, RECOGNISER
+from tasks.packs.openvino import OpenVinoSession, require_precision
+from tasks.packs.registry import ModelPack, resolve_pack
 from tests.photos import read_group, read_sample
 from tests.standin_pack import EMBEDDING_DIMENSION, draw_markers, write_standin_pack
 

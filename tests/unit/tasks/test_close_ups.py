@@ -5,9 +5,9 @@ import numpy.typing as npt
 import pytest
 
 from models.settings import Settings
-from tasks.close_ups import CANVAS_SIDE, align_face, find_faces
-from tasks.engine import NO_DETECTIONS, FaceEngine
-from tasks.packs import resolve_pack
+from tasks.faces.engine import NO_DETECTIONS, FaceEngine
+from tasks.faces.selfie import CANVAS_SIDE, align_face, find_faces
+from tasks.packs.registry import resolve_pack
 from tests.standin_pack import draw_markers, write_standin_pack
 
 

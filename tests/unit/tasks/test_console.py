@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from prefect.logging.handlers import PrefectConsoleHandler
 
-from tasks.console import outlive_worker
+from tasks.sync.hold import outlive_worker
 
 
 @pytest.fixture

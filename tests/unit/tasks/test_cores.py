@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks import cores
-from tasks.cores import count_cores, read_quota
+from tasks.faces import limits
+from tasks.faces.limits import count_cores, read_quota
 
 
 def lay(root: Path, files: dict[str, str]) -> Path:
@@ -64,6 +64,6 @@ def test_the_smallest_quota_holds(tmp_path: Path, files: dict[str, str], quota: 
 def test_affinity_and_quota_both_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: int, quota: str, count: int
 ) -> None:
-    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _pid: set(range(allowed)))
+    monkeypatch.setattr(limits.os, "sched_getaffinity", lambda _pid: set(range(allowed)))
     files = {"proc/self/cgroup": "0::/", "sys/fs/cgroup/cpu.max": quota}
     assert count_cores(lay(tmp_path, files)) == count

@@ -21,11 +21,11 @@ from models.errors import (
 )
 from models.queries.outcomes import PhotoRef
 from models.settings import get_settings
-from tasks.embed import build_cache_key, embed_photos
-from tasks.engine import PhotoReader
-from tasks.faces import CHANGED, UNREACHABLE, DetectedFaces, PhotoFaces, unpack_faces
-from tasks.outage import Outage
-from tasks.pixel_budget import PixelBudget
+from tasks.faces.detected import CHANGED, UNREACHABLE, DetectedFaces, PhotoFaces, unpack_faces
+from tasks.faces.engine import PhotoReader
+from tasks.faces.limits import PixelBudget
+from tasks.results.storage import build_cache_key
+from tasks.sync.embed import Outage, embed_photos
 from tests.photos import encode_jpeg
 from tests.unit.tasks.fake_s3 import FakeClient, make_bucket, make_error
 

@@ -21,11 +21,11 @@ from models.errors import (
     S3DownloadError,
 )
 from models.settings import Settings, get_settings
-from tasks.engine import FaceEngine
-from tasks.engines import get_engine, open_shelf
-from tasks.faces import DetectedFaces
-from tasks.pack_loading import load_analysis
-from tasks.packs import ModelPack, resolve_pack
+from tasks.faces.cache import get_engine, open_shelf
+from tasks.faces.detected import DetectedFaces
+from tasks.faces.engine import FaceEngine
+from tasks.packs.loading import load_analysis
+from tasks.packs.registry import ModelPack, resolve_pack
 from tests.standin_pack import EMBEDDING_DIMENSION, draw_markers, write_standin_pack
 
 LIMIT_S = 20  # for events that come at once

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from models.errors import ModelPackError
 from models.settings import get_settings
-from tasks.engines import EngineKey, EngineShelf, get_own_engine, has_own_engine, open_shelf
+from tasks.faces.cache import EngineKey, EngineShelf, get_own_engine, has_own_engine, open_shelf
 from tests.standin_pack import draw_markers, write_standin_pack
 
 LIMIT_S = 20  # for events that come at once

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.vocabulary import PhotoReason
-from tasks.faces import CHANGED, UNREACHABLE, DetectedFaces, PhotoFaces, pack_faces, unpack_faces
+from tasks.faces.detected import (
+    CHANGED,
+    UNREACHABLE,
+    DetectedFaces,
+    PhotoFaces,
+    pack_faces,
+    unpack_faces,
+)
 
 VERDICTS = [*(reason.value for reason in PhotoReason), UNREACHABLE, CHANGED]
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.fair_queue import FairQueue
+from tasks.faces.engine import FairQueue
 
 
 def drain(queue: FairQueue[tuple[str, int]], count: int) -> list[tuple[str, int]]:

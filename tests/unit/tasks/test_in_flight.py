@@ -24,10 +24,10 @@ from models.errors import (
     SyncIncompleteError,
     SyncSupersededError,
 )
-from tasks import in_flight
-from tasks.batches import sync_batch
-from tasks.in_flight import BATCHES_A_SLOT, BatchRunner, map_batches, raise_first
-from tasks.ticket import Ticket
+from tasks.sync import runner as in_flight
+from tasks.sync.batch import sync_batch
+from tasks.sync.context import Ticket
+from tasks.sync.runner import BATCHES_A_SLOT, BatchRunner, map_batches, raise_first
 
 TICKET = Ticket(uuid4(), 1, "Свадьба", "events/1/previews/", 1, 1, "pack")
 

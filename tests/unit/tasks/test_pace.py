@@ -10,9 +10,9 @@ import pytest
 
 from models.tables import SyncRun
 from models.vocabulary import SyncState
-from tasks import artifacts
-from tasks.pace import REPORT_INTERVAL_S, Pace, get_pace
-from tasks.ticket import Ticket
+from tasks.sync import artifacts
+from tasks.sync.artifacts import REPORT_INTERVAL_S, Pace, get_pace
+from tasks.sync.context import Ticket
 
 RUN, BAR = UUID(int=1), UUID(int=2)
 TICKET = Ticket(RUN, 1, "Свадьба", "events/1/previews/", 1, 1, "p", progress_id=BAR)

@@ -13,8 +13,8 @@ import pytest
 
 from models.errors import ModelPackError
 from models.settings import Settings
-from tasks.pack_loading import FaceAnalysis, load_analysis
-from tasks.packs import describe_pack, is_pack_known, resolve_pack
+from tasks.packs.loading import FaceAnalysis, load_analysis
+from tasks.packs.registry import describe_pack, is_pack_known, resolve_pack
 from tests.standin_pack import draw_markers, write_standin_pack
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tasks.photo_notes import PhotoNotes
+from tasks.images.exif import PhotoNotes
 
 ORIENTATION = 0x0112
 HEADS = (b"", b"Exif\0\0", b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08", b"Exif\0\0II*\0\x08\0\0\0")

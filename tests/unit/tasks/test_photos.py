@@ -14,8 +14,8 @@ from PIL import Image, ImageCms
 
 from models.errors import PhotoUnavailableError
 from models.vocabulary import PhotoReason
-from tasks import photos
-from tasks.photos import decode_photo
+from tasks.images import decode
+from tasks.images.decode import decode_photo
 from tests.photos import encode_jpeg
 
 MAX_PIXELS = 50_000_000
@@ -280,7 +280,7 @@ def test_the_number_of_pixels_is_told_before_the_first_is_decoded() -> None:
 
 
 def test_a_photo_taller_than_a_strip_is_copied_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(photos, "STRIP_PIXELS", 31 * 3)
+    monkeypatch.setattr(decode, "STRIP_PIXELS", 31 * 3)
     content = encode(Image.fromarray(make_pixels()), "PNG")
     np.testing.assert_array_equal(decode_photo(content, MAX_PIXELS)[:, :, ::-1], make_pixels())
 

@@ -9,11 +9,16 @@ import pytest
 from PIL import Image
 
 from models.errors import PhotoUnavailableError
-from tasks import jpeg_parts, png_parts
-from tasks.jpeg_parts import MAX_SCANS, split_jpeg
-from tasks.photos import decode_photo
-from tasks.picture_parts import count_claimed_pixels, recognise_format
-from tasks.png_parts import MAX_NOTE_BYTES, split_png
+from tasks.images import formats
+from tasks.images.decode import decode_photo
+from tasks.images.formats import (
+    MAX_NOTE_BYTES,
+    MAX_SCANS,
+    count_claimed_pixels,
+    recognise_format,
+    split_jpeg,
+    split_png,
+)
 
 PICTURE = Image.effect_noise((64, 48), 60).convert("RGB")
 TURNED = Image.Exif()
@@ -112,7 +117,7 @@ def test_what_looks_like_a_scan_behind_the_picture_or_in_a_note_is_none() -> Non
 
 
 def test_segments_without_number_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jpeg_parts, "MAX_SEGMENTS", 100)
+    monkeypatch.setattr(formats, "MAX_SEGMENTS", 100)
     content = encode("JPEG")
     assert decode_photo(content[:2] + make_segment(0xFE) * 50 + content[2:], MAX_PIXELS).size
     assert read_reason(content[:2] + make_segment(0xFE) * 100 + content[2:]) == "unprocessable"
@@ -185,7 +190,7 @@ def test_a_note_is_inflated_up_to_its_bound() -> None:
 
 
 def test_chunks_without_number_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(png_parts, "MAX_CHUNKS", 100)
+    monkeypatch.setattr(formats, "MAX_CHUNKS", 100)
     assert decode_photo(insert(make_chunk(b"prVt") * 50), MAX_PIXELS).size
     assert read_reason(insert(make_chunk(b"prVt") * 100)) == "unprocessable"
     assert read_reason(insert(make_chunk(b"IDAT") * 100)) == "unprocessable"

@@ -3,7 +3,7 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from tasks.pixel_budget import PixelBudget
+from tasks.faces.limits import PixelBudget
 
 LIMIT_S = 20
 

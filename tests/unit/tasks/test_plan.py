@@ -11,9 +11,9 @@ from models.errors import InvalidPrefixError
 from models.queries.plans import Tally, merge_tallies
 from models.tables import Event, SyncRun
 from models.vocabulary import SyncState
-from tasks import plan
-from tasks.hold import Ticket
-from tasks.plan import Request, cut_windows, read_request
+from tasks.sync import plan
+from tasks.sync.hold import Ticket
+from tasks.sync.plan import Request, cut_windows, read_request
 
 RUN = UUID("a1b2c3d4-e5f6-7890-abcd-ef1234567890")
 WHOLE, DAY, OTHER = "events/1/previews/", "events/1/previews/day1/", "events/1/x/previews/"

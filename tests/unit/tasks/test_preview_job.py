@@ -13,8 +13,9 @@ from prefect.states import Completed
 
 from models.errors import S3AccessError, S3DownloadError
 from models.vocabulary import PhotoReason
-from tasks import preview_job
-from tasks.preview_job import (
+from tasks.previews import job as preview_job
+from tasks.previews.find import Census, OriginalRef
+from tasks.previews.job import (
     FAILURES_KEPT,
     FEWEST_BATCHES,
     LARGEST_BATCH,
@@ -25,11 +26,8 @@ from tasks.preview_job import (
     make_preview_batch,
     wait_for_previews,
 )
-from tasks.preview_making import KEPT, Outcome, Verdict
-from tasks.preview_report import build_previews_state, build_result
-from tasks.preview_steps import name_syncs
-from tasks.preview_store import PreviewRecipe
-from tasks.preview_work import Census, OriginalRef
+from tasks.previews.make import KEPT, Outcome, PreviewRecipe, Verdict
+from tasks.previews.steps import build_previews_state, build_result, name_syncs
 
 RECIPE = PreviewRecipe(640)
 MADE = Outcome(Verdict.MADE)

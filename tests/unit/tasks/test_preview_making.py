@@ -10,19 +10,23 @@ from PIL import Image
 from models.errors import S3AccessError, S3DownloadError
 from models.settings import get_settings
 from models.vocabulary import PhotoReason
-from tasks import preview_making
-from tasks.preview_making import HEAD_BYTES, KEPT, Outcome, Verdict, bring_preview
-from tasks.preview_store import (
+from tasks.previews import make
+from tasks.previews.find import OriginalRef
+from tasks.previews.make import (
+    HEAD_BYTES,
+    KEPT,
+    Outcome,
     PreviewRecipe,
+    Verdict,
+    bring_preview,
     is_marked,
     mark_recipe,
     put_preview,
     read_preview,
 )
-from tasks.preview_work import OriginalRef
-from tasks.uploads import ORIGINAL as ORIGINAL_OF
-from tasks.uploads import RECIPE as RECIPE_OF
-from tasks.uploads import name_recipe
+from tasks.s3.objects import ORIGINAL as ORIGINAL_OF
+from tasks.s3.objects import RECIPE as RECIPE_OF
+from tasks.s3.objects import name_recipe
 from tests.photos import encode_jpeg, read_sample
 from tests.unit.tasks.fake_s3 import FakeClient, answer_bytes, make_bucket, make_error
 
@@ -158,7 +162,7 @@ def test_of_a_large_unreadable_original_its_beginning_stands_in(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = get_settings().model_copy(update={"max_photo_bytes": 2 * HEAD_BYTES})
-    monkeypatch.setattr(preview_making, "get_settings", lambda: settings)
+    monkeypatch.setattr(make, "get_settings", lambda: settings)
     original = store.put(ORIGINAL, bytes(2 * HEAD_BYTES + 1))
     assert bring(store, original) == Outcome(Verdict.STOOD_IN, PhotoReason.NOT_AN_IMAGE)
     assert len(store.kept[PREVIEW][0]) == HEAD_BYTES
@@ -168,7 +172,7 @@ def test_an_original_over_the_limit_is_not_read(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = get_settings().model_copy(update={"max_original_bytes": 100})
-    monkeypatch.setattr(preview_making, "get_settings", lambda: settings)
+    monkeypatch.setattr(make, "get_settings", lambda: settings)
     original = store.put(ORIGINAL, make_photo())
     assert bring(store, original) == Outcome(Verdict.LEFT_OUT, PhotoReason.TOO_MANY_BYTES)
     assert (store.reads, PREVIEW in store.kept) == (0, False)
@@ -193,7 +197,7 @@ def test_a_decoder_that_fails_in_an_unknown_way_fails_one_photo(
     def fail(*_: object) -> bytes:
         raise KeyError
 
-    monkeypatch.setattr(preview_making, "make_preview", fail)
+    monkeypatch.setattr(make, "make_preview", fail)
     original = store.put(ORIGINAL, make_photo())
     assert bring(store, original) == Outcome(Verdict.STOOD_IN, PhotoReason.UNPROCESSABLE)
 
@@ -213,7 +217,7 @@ def test_a_refused_write_is_s3s_and_gives_back_what_it_held(
     store.refusal = refusal
     with pytest.raises(error, match=word):
         bring(store, original)
-    assert preview_making.get_byte_budget().held == preview_making.get_pixel_budget().held == 0
+    assert make.get_byte_budget().held == make.get_pixel_budget().held == 0
 
 
 def test_the_mark_tells_whether_all_were_made_by_a_recipe(store: Store) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.queries.plans import ListedPreview
-from tasks.preview_work import (
+from tasks.previews.find import (
     LONGEST_UPLOAD,
     Census,
     cut,

@@ -8,7 +8,7 @@ from PIL import ExifTags, Image, ImageCms
 
 from models.errors import PhotoUnavailableError
 from models.vocabulary import PhotoReason
-from tasks.previews import make_preview
+from tasks.images.preview import make_preview
 from tests.photos import encode_jpeg, read_sample
 
 

@@ -13,9 +13,9 @@ from prefect.logging import disable_run_logger
 from prefect_aws import S3Bucket
 
 from models.errors import S3DownloadError
-from tasks import prune
-from tasks.embed import CACHE_LIFETIME, build_cache_key
-from tasks.prune import prune_bucket, prune_expired, prune_folder, prune_storage
+from tasks.results import prune
+from tasks.results.prune import prune_bucket, prune_expired, prune_folder, prune_storage
+from tasks.results.storage import CACHE_LIFETIME, build_cache_key
 
 NOW = datetime(2026, 7, 1, tzinfo=UTC)
 LIMIT = NOW - CACHE_LIFETIME

@@ -14,8 +14,8 @@ from models.queries.reembeds import build_change_result
 from models.queries.runs import CHANGE, is_change
 from models.tables import Event, SyncRun
 from models.vocabulary import PhotoReason, PhotoStatus, ProfileName, SyncState
-from tasks.faces import CHANGED, DetectedFaces, PhotoFaces
-from tasks.reembed import name_change, sort_outcomes
+from tasks.faces.detected import CHANGED, DetectedFaces, PhotoFaces
+from tasks.sync.reembed import name_change, sort_outcomes
 
 FACE = DetectedFaces(
     np.zeros((1, 4), np.float32), np.ones(1, np.float32), np.ones((1, 2), np.float32)

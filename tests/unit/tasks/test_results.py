@@ -10,8 +10,8 @@ from prefect.client.schemas.objects import StateType
 
 from models.tables import SyncRun
 from models.vocabulary import SyncState
-from tasks.hold import HeldSync
-from tasks.results import build_final_state, build_result, name_completion
+from tasks.sync.hold import HeldSync
+from tasks.sync.report import build_final_state, build_result, name_completion
 
 RUN = UUID("a1b2c3d4-e5f6-7890-abcd-ef1234567890")
 PREFIX = "events/1/previews/"

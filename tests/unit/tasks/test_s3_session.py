@@ -3,7 +3,7 @@
 import pytest
 from botocore.utils import parse_timestamp
 
-from tasks.s3_session import read_timestamp
+from tasks.s3.bucket import read_timestamp
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,7 @@ from models.errors import (
     S3DownloadError,
 )
 from models.settings import Settings
-from tasks.s3_errors import explain_s3_error
-from tasks.storage import (
+from tasks.s3.bucket import (
     BODY_TRIES,
     LONGEST_WAIT_S,
     Bucket,
@@ -39,6 +38,7 @@ from tasks.storage import (
     list_s3_objects,
     open_bucket,
 )
+from tasks.s3.errors import explain_s3_error
 from tests.unit.tasks.fake_s3 import (
     ACCESS_KEY,
     SECRET_KEY,
@@ -295,7 +295,7 @@ def test_what_is_not_about_the_key_is_never_the_photos_fault(
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds that would have been waited between two looks at a photo."""
     waited: list[float] = []
-    monkeypatch.setattr("tasks.storage.time.sleep", waited.append)
+    monkeypatch.setattr("tasks.s3.bucket.time.sleep", waited.append)
     return waited
 
 

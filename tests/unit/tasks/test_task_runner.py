@@ -8,9 +8,8 @@ import pytest
 
 from models.errors import ClusterUnavailableError, ConfigurationError
 from models.settings import get_settings
-from tasks import dask_runner
-from tasks.in_flight import BATCHES_A_MACHINE
-from tasks.task_runner import open_runner
+from tasks.sync import runner as dask_runner
+from tasks.sync.runner import BATCHES_A_MACHINE, open_runner
 
 CLUSTER = {"task_runner": "dask", "dask_scheduler": "tcp://127.0.0.1:9", "result_storage": "a/b"}
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tasks.packs import INSIGHTFACE_PACKS, OPENCV_ZOO
-from tasks.thresholds import THRESHOLDS, Purpose, read_threshold
+from tasks.packs.registry import INSIGHTFACE_PACKS, OPENCV_ZOO
+from tasks.search import THRESHOLDS, Purpose, read_threshold
 
 
 @pytest.mark.parametrize("pack", [OPENCV_ZOO, *INSIGHTFACE_PACKS, "one of our own"])

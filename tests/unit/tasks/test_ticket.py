@@ -7,7 +7,7 @@ import pytest
 
 from models.errors import ConfigurationError
 from models.settings import Settings, get_settings
-from tasks.ticket import COMMON_SETTINGS, Ticket, check_settings, read_common_settings
+from tasks.sync.context import COMMON_SETTINGS, Ticket, check_settings, read_common_settings
 
 ENVIRONMENT = {
     "FACEPASS_S3_BUCKET": "свадьбы",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from api.gallery.archive import stream_zip
 from api.gallery.file_names import MAX_NAME_BYTES, clean_name, name_files
 from models.errors import S3DownloadError
-from tasks.storage import Bucket
+from tasks.s3.bucket import Bucket
 
 
 class Body:

@@ -10,7 +10,7 @@ from typing import Any
 from deployments.push.mirror import SourceKeys, list_stored
 from deployments.push.photo import NamedPhoto, Target
 from deployments.push.scan import LocalFile
-from tasks.storage import Bucket
+from tasks.s3.bucket import Bucket
 from tests.unit.tasks.fake_s3 import make_error
 
 KEYS = SourceKeys.of(1, "Карта-1a2b3c4d")

@@ -1,0 +1,117 @@
+"""This process's engines: one a model pack and detector size, loaded once, a few at a time.
+
+An event has a pack of its own (models/packs.py). Whoever asks for one that is being loaded waits
+for that one alone; those who ask for another do not.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import lru_cache
+
+from models.errors import ModelPackError
+from models.settings import get_settings
+from tasks.faces.engine import FaceEngine, SharedLimits
+from tasks.faces.limits import count_cores
+from tasks.packs.registry import USUAL_DET_SIZE, resolve_pack
+
+# Each holds its models in memory.
+MOST_ENGINES = 2
+
+EngineKey = tuple[str, int]  # model pack and detector size
+
+
+class EngineShelf:
+    """Engines by key; the one that was not asked for longest makes room for the next.
+
+    An engine whose batch is still under way lives until that batch lets go of it.
+    """
+
+    def __init__(self, load: Callable[[EngineKey], FaceEngine], size: int = MOST_ENGINES) -> None:
+        """load: makes an engine; what it raises is raised to all who wait for that engine."""
+        self._load = load
+        self._size = size
+        self._engines: OrderedDict[EngineKey, Future[FaceEngine]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: EngineKey) -> FaceEngine:
+        """The engine, loaded by the first who asks; one that failed is tried anew by the next."""
+        with self._lock:
+            engine = self._engines.get(key)
+            is_first = engine is None
+            if engine is None:
+                while len(self._engines) >= self._size:  # before, so that no more are ever there
+                    self._engines.popitem(last=False)
+                engine = self._engines[key] = Future()
+            self._engines.move_to_end(key)
+        if is_first:
+            self._fill(key, engine)
+        return engine.result()
+
+    def holds(self, key: EngineKey) -> bool:
+        """Whether `get` would give the engine at once."""
+        with self._lock:
+            engine = self._engines.get(key)
+        return engine is not None and engine.done()
+
+    def _fill(self, key: EngineKey, place: Future[FaceEngine]) -> None:
+        try:
+            place.set_result(self._load(key))
+        except BaseException as error:  # noqa: BLE001 (raised where the engine is asked for)
+            with self._lock:
+                if self._engines.get(key) is place:
+                    del self._engines[key]
+            place.set_exception(error)
+
+
+_OPENING = threading.Lock()
+
+
+def get_shelf() -> EngineShelf:
+    """This process's engines; they share its cores, however many of them compute."""
+    with _OPENING:  # threads that ask at once would each be given their own
+        return open_shelf()
+
+
+@lru_cache(maxsize=1)
+def open_shelf() -> EngineShelf:
+    """A shelf as the settings say: see get_shelf."""
+    settings = get_settings()
+    limits = SharedLimits(settings.engine_threads or count_cores())
+
+    def load(key: EngineKey) -> FaceEngine:
+        pack = resolve_pack(settings, *key)
+        return FaceEngine(pack, settings.inference, settings.engine_threads, limits)
+
+    return EngineShelf(load)
+
+
+def get_own_engine(model_pack: str | None = None, det_size: int = USUAL_DET_SIZE) -> FaceEngine:
+    """This process's engine for a pack, the one that its settings name unless told another.
+
+    Raises ModelPackError.
+    """
+    return get_shelf().get((model_pack or get_settings().model_pack, det_size))
+
+
+def has_own_engine(model_pack: str | None = None, det_size: int = USUAL_DET_SIZE) -> bool:
+    """Whether `get_own_engine` would give it at once."""
+    return get_shelf().holds((model_pack or get_settings().model_pack, det_size))
+
+
+def get_engine(
+    pack_identity: str, model_pack: str | None = None, det_size: int = USUAL_DET_SIZE
+) -> FaceEngine:
+    """As get_own_engine, for a pack that somebody has planned with.
+
+    Raises ModelPackError when this machine's pack of that name is another one.
+    """
+    engine = get_own_engine(model_pack, det_size)
+    if engine.pack.identity != pack_identity:
+        raise ModelPackError(
+            f"This worker runs the model pack {engine.pack.identity}, the sync was planned for "
+            f"{pack_identity}: give all workers the same FACEPASS_MODEL_PACK and "
+            "FACEPASS_INFERENCE."
+        )
+    return engine

@@ -1,0 +1,218 @@
+"""The face engine: photos in, faces out. No Prefect, no SQL.
+
+A queue that serves several customers in turn, and each in the order of its requests.
+"""
+
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, Generic, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from models.errors import FacePassError
+from tasks.faces.detected import DetectedFaces
+from tasks.faces.failures import forget_frames, judge_failure
+from tasks.faces.limits import PixelBudget, count_cores, return_large_blocks
+from tasks.images.decode import BgrImage
+from tasks.packs.loading import load_analysis
+from tasks.packs.registry import ModelPack
+
+Item = TypeVar("Item")
+
+
+class FairQueue(Generic[Item]):
+    """Thread-safe; `take` never waits: it is called once for every `put`."""
+
+    def __init__(self) -> None:
+        self._lines: OrderedDict[Hashable, deque[Item]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def put(self, customer: Hashable, item: Item) -> None:
+        """Add a customer's next item."""
+        with self._lock:
+            self._lines.setdefault(customer, deque()).append(item)
+
+    def take(self) -> Item:
+        """The first item of the customer who has waited longest. Raises IndexError when empty."""
+        with self._lock:
+            try:
+                customer, line = next(iter(self._lines.items()))
+            except StopIteration:
+                raise IndexError("nobody waits") from None
+            item = line.popleft()
+            if line:
+                self._lines.move_to_end(customer)
+            else:
+                del self._lines[customer]
+            return item
+
+
+# Threads that wait for S3 beside those that compute. What they hide is their number times a photo's
+# computing, divided by the cores: 8 hide 120 ms of S3 behind 30 ms of work on two cores, and on a
+# machine of many cores two for each hide twice the time that one core takes for a photo.
+FETCH_THREADS = 8
+FETCH_THREADS_A_CORE = 2
+# Faces a recogniser call: bounds its activations in a group photo of two hundred.
+FACES_PER_CALL = 16
+# Decoded at a time, by all threads together: one photo at the usual limit, or a hundred previews.
+# While it is decoded a pixel takes up to 20 bytes.
+PIXELS_AT_A_TIME = 50_000_000
+
+SHORTEST_VECTOR = 1e-12  # a vector of zeros stays one, instead of becoming not-a-number
+# A strip longer than this is letterboxed to less than one pixel, which the detector cannot read.
+LONGEST_STRIP = 640
+
+PhotoReader: TypeAlias = Callable[[], BgrImage]
+PhotoResult: TypeAlias = DetectedFaces | FacePassError
+Floats: TypeAlias = npt.NDArray[np.float32]
+
+NO_DETECTIONS = (np.zeros((0, 5), np.float32), np.zeros((0, 5, 2), np.float32))
+
+
+class SharedLimits:
+    """What all engines of a process have together: cores, and pixels in memory.
+
+    A reader reserves pixels before it decodes; what it held is free again once its photo is done.
+    """
+
+    def __init__(self, cores: int) -> None:
+        """cores: photos computed at a time."""
+        self.computing = threading.Semaphore(cores)
+        self.budget = PixelBudget(PIXELS_AT_A_TIME)
+
+
+class FaceEngine:
+    """A pack's detector and recogniser, shared by all threads of this process.
+
+    Each thread carries one photo all the way: fetch, decode, then compute. As many compute at a
+    time as there are cores (the sessions are single-threaded), the others wait for S3 meanwhile.
+    Decoded photos in memory are bounded by the number of threads, and their pixels by a budget.
+    Batches of one run follow each other without a gap; several runs get a photo each in turn.
+    """
+
+    def __init__(
+        self,
+        pack: ModelPack,
+        inference: str,
+        threads: int | None = None,
+        limits: SharedLimits | None = None,
+    ) -> None:
+        """Load the pack (seconds, and its size in memory). Raises ModelPackError.
+
+        threads: photos computed at a time; None means one for each core this process may use.
+        limits: of engines beside this one; None for an engine that is alone.
+        """
+        cores = threads or count_cores()
+        limits = limits or SharedLimits(cores)
+        return_large_blocks()
+        analysis: Any = load_analysis(pack, inference, cores, pack.det_size)
+        self.pack = pack
+        self._detector = analysis.models["detection"]
+        self._recogniser = analysis.models["recognition"]
+        self._computing = limits.computing
+        self.budget = limits.budget
+        fetching = max(FETCH_THREADS, FETCH_THREADS_A_CORE * cores)
+        self._threads = ThreadPoolExecutor(cores + fetching, thread_name_prefix="engine")
+        self._waiting: FairQueue[tuple[PhotoReader, Future[PhotoResult]]] = FairQueue()
+
+    def embed(self, photo: BgrImage) -> DetectedFaces:
+        """Find and embed every face of a photo.
+
+        photo: BGR uint8 (H, W, 3), upright. Detection: SCRFD's scheme (Guo et al. 2021); faces
+        are aligned by five landmarks and embedded as ArcFace does (Deng et al. 2019).
+        """
+        detections, landmarks = self.detect(photo)
+        height, width = photo.shape[:2]
+        scale = np.array([width, height, width, height], dtype=np.float32)
+        return DetectedFaces(
+            boxes=np.clip(detections[:, :4] / scale, 0.0, 1.0).astype(np.float32),
+            scores=detections[:, 4].astype(np.float32),
+            embeddings=self.embed_crops([self.align(photo, points) for points in landmarks]),
+        )
+
+    def detect(self, photo: BgrImage) -> tuple[Floats, Floats]:
+        """Find faces: float32 (F, 5), x1 y1 x2 y2 in pixels and the score; landmarks (F, 5, 2)."""
+        height, width = photo.shape[:2]
+        if min(height, width) * LONGEST_STRIP < max(height, width):
+            return NO_DETECTIONS
+        detections, landmarks = self._detector.detect(photo)
+        return NO_DETECTIONS if landmarks is None else (detections, landmarks)
+
+    @contextmanager
+    def compute(self) -> Iterator[None]:
+        """A core for the block: as many at a time as there are, batches and selfies together."""
+        with self._computing:
+            yield
+
+    def embed_all(
+        self, readers: Sequence[PhotoReader], customer: Hashable = None
+    ) -> list[PhotoResult]:
+        """Read and embed photos, several at a time; results in the order given.
+
+        A reader's FacePassError takes its photo's place, as does PhotoUnavailableError of a photo
+        on which the models fail, and FaceEngineError where they fail on a plain picture too; any
+        other error is raised. `customer` tells those apart who share this engine, each of whom
+        gets a photo in turn.
+        """
+        results: list[Future[PhotoResult]] = [Future() for _ in readers]
+        for read, result in zip(readers, results, strict=True):
+            self._waiting.put(customer, (read, result))
+            self._threads.submit(self._do_next)
+        try:
+            return [result.result() for result in results]
+        finally:
+            for result in results:
+                result.cancel()  # after an error: what has not begun is not wanted
+
+    def _do_next(self) -> None:
+        read, result = self._waiting.take()
+        if not result.set_running_or_notify_cancel():
+            return
+        try:
+            result.set_result(self._read_and_embed(read))
+        except BaseException as error:  # noqa: BLE001 (raised where the result is asked for)
+            result.set_exception(error)
+
+    def _read_and_embed(self, read: PhotoReader) -> PhotoResult:
+        try:
+            return self._embed_or_refuse(read())
+        except FacePassError as error:
+            return forget_frames(error)
+        finally:  # the photo itself is gone with the frames above
+            self.budget.release()
+
+    def _embed_or_refuse(self, photo: BgrImage) -> DetectedFaces:
+        try:
+            with self.compute():
+                return self.embed(photo)
+        except Exception as error:  # noqa: BLE001 (cv2 and the runtimes share no base class)
+            with self.compute():
+                refusal = judge_failure(error, self)
+        raise refusal
+
+    def align(self, photo: BgrImage, landmarks: Floats) -> BgrImage:
+        """A face turned upright by its landmarks (5, 2), in the recogniser's square."""
+        from insightface.utils import face_align
+
+        crop: BgrImage = face_align.norm_crop(
+            photo, landmark=landmarks, image_size=self._recogniser.input_size[0]
+        )
+        return crop
+
+    def embed_crops(self, crops: list[BgrImage]) -> Floats:
+        """Embed aligned faces: float32 (F, dim), each of length 1."""
+        if not crops:
+            return np.zeros((0, 0), dtype=np.float32)
+        vectors: Floats = np.concatenate(
+            [
+                self._recogniser.get_feat(crops[i : i + FACES_PER_CALL])
+                for i in range(0, len(crops), FACES_PER_CALL)
+            ]
+        )
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        units: Floats = (vectors / np.maximum(lengths, SHORTEST_VECTOR)).astype(np.float32)
+        return units

@@ -1,0 +1,250 @@
+"""A selfie: whose face counts, and when it is good enough to search with. In memory only.
+
+Faces of a selfie: found also where they fill the frame, and embedded as they look in previews.
+
+An event's faces come from small previews. The same detector puts its landmarks elsewhere on a face
+that fills the frame, and the recogniser then sees another crop: on the sample photos a close-up's
+similarity to its own person fell by up to 0.4. So the face is looked at again at four sizes that
+previews have, all on one canvas and so in one detection, and their embeddings are averaged.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from models.errors import PhotoUnavailableError, SelfieError
+from models.vocabulary import PhotoReason, SelfieCode, SelfieFace
+from tasks.faces.engine import NO_DETECTIONS, SHORTEST_VECTOR, FaceEngine
+from tasks.images.decode import BgrImage, decode_photo
+
+Floats = npt.NDArray[np.float32]
+
+CANVAS_SIDE = 640  # pixels: the detector's own, so that nothing is scaled again
+TILE_SIDE = CANVAS_SIDE // 2
+FACE_SIZES = (40, 56, 80, 112)  # pixels: a face's longer side in each of the canvas's tiles
+# What faces are taken from: larger ones would be thinned out, not averaged, on their way to 112.
+LARGEST_FACE = 224
+GREY = 127
+# Shares of the canvas that the whole photo takes where it shows no face at its full size.
+SMALLER = (0.5, 0.25)
+
+
+def find_faces(engine: FaceEngine, photo: BgrImage) -> tuple[Floats, Floats]:
+    """As FaceEngine.detect, largest face first; again at a smaller size when nothing is found."""
+    detections, landmarks = engine.detect(photo)
+    for share in SMALLER:
+        if len(detections):
+            break
+        detections, landmarks = _detect_smaller(engine, photo, share)
+    sides = detections[:, 2:4] - detections[:, :2]
+    order = np.argsort(-sides[:, 0] * sides[:, 1], kind="stable")
+    return detections[order], landmarks[order]
+
+
+def _detect_smaller(engine: FaceEngine, photo: BgrImage, share: float) -> tuple[Floats, Floats]:
+    scale = CANVAS_SIDE * share / max(photo.shape[:2])
+    offset = CANVAS_SIDE * (1 - share) / 2
+    canvas = np.full((CANVAS_SIDE, CANVAS_SIDE, 3), GREY, np.uint8)
+    _paste(canvas, photo, scale, (offset, offset))
+    detections, landmarks = engine.detect(canvas)
+    if not len(detections):
+        return NO_DETECTIONS
+    detections[:, :4] = (detections[:, :4] - offset) / scale
+    return detections, (landmarks - np.float32(offset)) / np.float32(scale)
+
+
+def align_face(
+    engine: FaceEngine, photo: BgrImage, box: Floats, landmarks: Floats
+) -> list[BgrImage]:
+    """The face aligned once for each size it was found again at; by `landmarks` if at none.
+
+    box: x1 y1 x2 y2 in pixels; landmarks: (5, 2). Returns BGR squares of the recogniser's side.
+    """
+    shrink = np.float32(min(1.0, LARGEST_FACE / max(box[2] - box[0], box[3] - box[1], 1.0)))
+    small, small_box = _resize(photo, float(shrink)), box * shrink
+    found = _find_again(engine, small, small_box)
+    return [engine.align(small, points) for points in found or [landmarks * shrink]]
+
+
+def _find_again(engine: FaceEngine, photo: BgrImage, box: Floats) -> list[Floats]:
+    """The face's landmarks (5, 2) as the detector sees them at each size; those it misses left out.
+
+    Each tile has the face in its middle, and what is around it as far as the photo goes.
+    """
+    canvas = np.full((CANVAS_SIDE, CANVAS_SIDE, 3), GREY, np.uint8)
+    middle, side = (box[:2] + box[2:4]) / 2, max(box[2] - box[0], box[3] - box[1])
+    tiles = []
+    for number, size in enumerate(FACE_SIZES):
+        corner = np.array([number % 2, number // 2], np.float32) * TILE_SIDE
+        scale = size / side
+        x, y = corner.astype(int)
+        tile = canvas[y : y + TILE_SIDE, x : x + TILE_SIDE]
+        shift = TILE_SIDE / 2 - middle * scale
+        shift = _paste(tile, photo, float(scale), (float(shift[0]), float(shift[1])))
+        tiles.append((corner + shift, scale))
+    detections, landmarks = engine.detect(canvas)
+    found = []
+    for offset, scale in tiles:
+        best = _pick(detections, box * scale + np.tile(offset, 2))
+        if best is not None:
+            found.append(((landmarks[best] - offset) / scale).astype(np.float32))
+    return found
+
+
+def _pick(detections: Floats, expected: Floats) -> int | None:
+    """The detection that lies over the expected box more than any other, and by half at least."""
+    low = np.maximum(detections[:, :2], expected[:2])
+    high = np.minimum(detections[:, 2:4], expected[2:4])
+    shared = np.prod(np.maximum(high - low, 0), axis=1)
+    union = (
+        np.prod(detections[:, 2:4] - detections[:, :2], axis=1)
+        + np.prod(expected[2:4] - expected[:2])
+        - shared
+    )
+    overlaps = shared / np.maximum(union, 1)
+    return int(np.argmax(overlaps)) if len(overlaps) and overlaps.max() >= LEAST_OVERLAP else None
+
+
+LEAST_OVERLAP = 0.3  # intersection over union: boxes differ with the size, faces do not move
+
+
+def _paste(
+    canvas: BgrImage, photo: BgrImage, scale: float, shift: tuple[float, float]
+) -> npt.NDArray[np.float32]:
+    """Draw the part of the photo that the canvas shows, scaled and then shifted by (x, y) pixels.
+
+    Returns the shift that was used: whole pixels, where the scaled photo's corner lies.
+    """
+    height, width = canvas.shape[:2]
+    left, top = (round(value) for value in shift)
+    # Only what is shown is scaled: a face in a large photo may be a thousandth of it.
+    x1, y1 = (max(0, int(-value / scale)) for value in (left, top))
+    x2 = min(photo.shape[1], int((width - left) / scale) + 1)
+    y2 = min(photo.shape[0], int((height - top) / scale) + 1)
+    if x2 > x1 and y2 > y1:
+        part = _resize(photo[y1:y2, x1:x2], scale)
+        x, y = left + round(x1 * scale), top + round(y1 * scale)
+        part = part[max(0, -y) : height - y, max(0, -x) : width - x]
+        x, y = max(0, x), max(0, y)
+        canvas[y : y + part.shape[0], x : x + part.shape[1]] = part
+    return np.array([left, top], np.float32)
+
+
+def _resize(photo: BgrImage, scale: float) -> BgrImage:
+    if scale == 1.0:
+        return photo
+    size = tuple(max(1, round(side * scale)) for side in photo.shape[1::-1])
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(photo, size, interpolation=method), dtype=np.uint8)
+
+
+# Phones' cameras have twelve million pixels and more; the detector and the recogniser see 640 and
+# 112 of a side.
+LONGEST_SIDE = 1280
+# A face whose longer side is at least this share of the largest one's might be the guest's too.
+SIMILAR_SIZE = 0.7
+# Measured with opencv_zoo on the seven people of the sample photos, each against their own previews
+# (other people reach 0.35). By the face's width in pixels, the least similarity was: 40: 0.67,
+# 24: 0.61, 20: 0.57, 16: 0.45, 12: 0.33.
+SMALLEST_FACE = 24  # pixels, the box's shorter side
+# Variance of the Laplacian over variance of the brightness, so that darkness and contrast do not
+# count; on half the aligned crop, since bilinear enlarging leaves its own edges in the finest
+# pixels. Sharp faces have 0.22 to 0.62, those 24 pixels wide 0.06 to 0.12. Blurred by a share of a
+# face's width: 0.03 has 0.028 to 0.045 and is found (0.62 or more), 0.05 has 0.011 to 0.023 and is
+# mostly not (0.21 to 0.56), 0.06 has 0.009 to 0.020 and never is (0.38 at most).
+LEAST_SHARPNESS = 0.02
+
+_SENTENCES = {
+    SelfieCode.NOT_AN_IMAGE: "This file is no picture that can be read: send a JPEG, PNG or WebP.",
+    SelfieCode.TOO_MANY_PIXELS: "This picture has too many pixels: send a smaller one.",
+    SelfieCode.NO_FACE: "There is no face in this picture: look into the camera, in good light.",
+    SelfieCode.SEVERAL_FACES: "There are several faces: say with `face` which one is yours.",
+    SelfieCode.NO_SUCH_FACE: "This picture does not have so many faces: choose another.",
+    SelfieCode.FACE_TOO_SMALL: "The face is too small: come closer to the camera.",
+    SelfieCode.FACE_TOO_BLURRED: "The face is blurred: hold still, in good light, and try again.",
+}
+
+
+@dataclass(frozen=True)
+class Selfie:
+    """The face that counts. embedding: float32 (dim,), of length 1; it is never stored."""
+
+    face: SelfieFace
+    embedding: Floats
+
+
+def read_selfie(content: bytes, engine: FaceEngine, max_pixels: int, chosen: int | None) -> Selfie:
+    """Find and embed the face to search with: the largest, or the `chosen` one by size.
+
+    Raises SelfieError.
+    """
+    photo = _shrink(_decode(content, max_pixels))
+    with engine.compute():
+        detections, landmarks = find_faces(engine, photo)
+        faces = _describe(detections, photo)
+        index = _choose(faces, detections, chosen)
+        box = detections[index, :4]
+        if min(box[2] - box[0], box[3] - box[1]) < SMALLEST_FACE:
+            raise _refuse(SelfieCode.FACE_TOO_SMALL, faces)
+        crops = align_face(engine, photo, box, landmarks[index])
+        if max(measure_sharpness(crop) for crop in crops) < LEAST_SHARPNESS:
+            raise _refuse(SelfieCode.FACE_TOO_BLURRED, faces)
+        total = engine.embed_crops(crops).sum(axis=0)
+    length = max(float(np.linalg.norm(total)), SHORTEST_VECTOR)
+    return Selfie(faces[index], (total / length).astype(np.float32))
+
+
+def measure_sharpness(crop: BgrImage) -> float:
+    """How sharp an aligned face (S, S, 3) is: see LEAST_SHARPNESS; 0 for an even surface."""
+    half = cv2.resize(crop, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    grey = cv2.cvtColor(half, cv2.COLOR_BGR2GRAY).astype(np.float32)
+    return float(cv2.Laplacian(grey, cv2.CV_32F).var() / max(float(grey.var()), 1e-6))
+
+
+def _decode(content: bytes, max_pixels: int) -> BgrImage:
+    try:
+        return decode_photo(content, max_pixels, enough_pixels=LONGEST_SIDE)
+    except PhotoUnavailableError as error:
+        code = (
+            SelfieCode.TOO_MANY_PIXELS
+            if error.reason == PhotoReason.TOO_MANY_PIXELS
+            else SelfieCode.NOT_AN_IMAGE
+        )
+        raise _refuse(code) from error
+
+
+def _shrink(photo: BgrImage) -> BgrImage:
+    scale = LONGEST_SIDE / max(photo.shape[:2])
+    if scale >= 1:
+        return photo
+    size = tuple(max(1, round(side * scale)) for side in photo.shape[1::-1])
+    return np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _describe(detections: Floats, photo: BgrImage) -> list[SelfieFace]:
+    height, width = photo.shape[:2]
+    boxes = np.clip(detections[:, :4] / [width, height, width, height], 0.0, 1.0)
+    return [
+        SelfieFace(box=(x1, y1, x2, y2), confidence=score)
+        for (x1, y1, x2, y2), score in zip(boxes.tolist(), detections[:, 4].tolist(), strict=True)
+    ]
+
+
+def _choose(faces: list[SelfieFace], detections: Floats, chosen: int | None) -> int:
+    if not faces:
+        raise _refuse(SelfieCode.NO_FACE)
+    if chosen is not None:
+        if chosen >= len(faces):
+            raise _refuse(SelfieCode.NO_SUCH_FACE, faces)
+        return chosen
+    sides = (detections[:, 2:4] - detections[:, :2]).max(axis=1)
+    similar = int((sides >= SIMILAR_SIZE * sides.max()).sum())
+    if similar > 1:
+        raise _refuse(SelfieCode.SEVERAL_FACES, faces)
+    return 0
+
+
+def _refuse(code: SelfieCode, faces: list[SelfieFace] | None = None) -> SelfieError:
+    return SelfieError(_SENTENCES[code], code, tuple(faces or ()))

@@ -1,0 +1,124 @@
+"""Which of an event's originals lack a preview: two listings, merged as they stream.
+
+Neither listing is held: memory stays flat at 100,000 keys. S3 lists in the order of the keys'
+UTF-8 bytes, and /originals/ becoming /previews/ keeps that order below one folder. Some stores
+list folder by folder instead; then a preview may be overlooked here, never invented: whoever
+makes one looks for it first.
+"""
+
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import chain, groupby, islice
+from typing import TypeVar
+
+from models.keys import PREVIEWS_FOLDER, derive_preview_key, event_folder, is_image_key
+from models.queries.plans import ListedPreview
+from tasks.s3.bucket import Bucket
+
+# An upload in parts is dated by its beginning: it may replace an original after its preview was
+# made, and still look older. Within this time the preview's note is asked.
+LONGEST_UPLOAD = timedelta(minutes=10)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class OriginalRef:
+    """An original to look at, and where its preview belongs."""
+
+    s3_key: str
+    etag: str
+    size: int
+    preview_key: str
+
+
+@dataclass
+class Census:
+    """What the listing of an event's originals found."""
+
+    originals: int = 0
+    candidates: int = 0  # those that may lack a preview, or have an old one
+    ignored: int = 0  # files beside them that are no photos
+    prefixes: list[str] = field(default_factory=list)  # of the previews, one a folder of originals
+
+
+def list_candidates(
+    bucket: Bucket, event_id: int, *, look_at_all: bool, census: Census
+) -> Generator[OriginalRef, None, None]:
+    """The originals whose preview is missing or may be older than they are, in listed order.
+
+    `look_at_all`: every original, whatever the listings' dates say. The census grows as the
+    originals are asked for. Raises S3DownloadError or
+    S3AccessError.
+    """
+    with closing(_flatten(bucket, event_folder(event_id))) as listed:
+        originals = _keep_originals(listed, event_id, census)
+        for prefix, group in groupby(originals, lambda pair: _find_prefix(pair[0], event_id)):
+            census.prefixes.append(prefix)
+            with closing(_flatten(bucket, prefix)) as previews:
+                for (key, original), preview in pair_listings(group, previews):
+                    census.originals += 1
+                    if look_at_all or needs_look(original, preview):
+                        census.candidates += 1
+                        yield OriginalRef(original.s3_key, original.etag, original.size, key)
+
+
+def pair_listings(
+    originals: Iterable[tuple[str, ListedPreview]], previews: Iterable[ListedPreview]
+) -> Iterator[tuple[tuple[str, ListedPreview], ListedPreview | None]]:
+    """Each original, given with its preview's key, beside the preview that has this key.
+
+    Both in the order of keys. In any other order previews may be overlooked, none is invented.
+    """
+    waiting = iter(previews)
+    preview = next(waiting, None)
+    for key, original in originals:
+        while preview is not None and preview.s3_key < key:
+            preview = next(waiting, None)
+        found = preview if preview is not None and preview.s3_key == key else None
+        yield (key, original), found
+
+
+def needs_look(original: ListedPreview, preview: ListedPreview | None) -> bool:
+    """Whether a preview is missing, or may be that of an earlier original, by the dates listed."""
+    if preview is None or preview.modified is None or original.modified is None:
+        return True
+    return original.modified > preview.modified - LONGEST_UPLOAD
+
+
+def cut(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of `size` items; the last one may be shorter."""
+    rest = iter(items)
+    while piece := list(islice(rest, size)):
+        yield piece
+
+
+def _flatten(bucket: Bucket, prefix: str) -> Generator[ListedPreview, None, None]:
+    with closing(bucket.list_pages(prefix)) as pages:
+        yield from chain.from_iterable(pages)
+
+
+def _keep_originals(
+    listed: Iterable[ListedPreview], event_id: int, census: Census
+) -> Iterator[tuple[str, ListedPreview]]:
+    for item in listed:
+        key = derive_preview_key(item.s3_key, event_id)
+        if key is None:
+            continue
+        if is_image_key(key) and _has_plain_folders(key):
+            yield key, item
+        else:
+            census.ignored += 1
+
+
+def _find_prefix(preview_key: str, event_id: int) -> str:
+    head = len(event_folder(event_id)) - 1
+    before, found, _ = preview_key[head:].partition(PREVIEWS_FOLDER)
+    return preview_key[:head] + before + found
+
+
+def _has_plain_folders(key: str) -> bool:
+    """Where something on the way resolves dots, such a key would lead out of the event."""
+    return not {".", ".."} & set(key.split("/"))

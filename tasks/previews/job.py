@@ -1,0 +1,216 @@
+"""The making of an event's previews, as its steps and its flow see it.
+
+How the making of previews begins and ends: what no retry heals ends it quietly, in words.
+
+Two such runs of one event need no lock: each looks for a preview before it makes one, and S3
+takes the first of two that are put for the same key.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+from prefect import get_run_logger, task
+from prefect.futures import PrefectFuture, wait
+from prefect.runtime import flow_run
+
+from models.errors import EventErasedError, FacePassError, S3AccessError, S3DownloadError
+from models.packs import PROFILES
+from models.queries.erasures import require_syncable
+from models.queries.events import read_event
+from models.session import open_session
+from models.vocabulary import PhotoReason
+from tasks.previews.find import Census, OriginalRef
+from tasks.previews.make import Outcome, PreviewRecipe, Verdict, bring_preview, is_marked
+from tasks.s3.bucket import get_bucket
+from tasks.sync.artifacts import publish_page, start_progress
+from tasks.sync.hold import FINAL_ERRORS, SYNC_RETRIES, outlive_worker
+
+LARGEST_BATCH = 50  # originals a task run: a minute's work at most
+FEWEST_BATCHES = 24  # of an event whose batches can be smaller, so that all threads have work
+WINDOW = 20  # batches handed out at a time: bounds what a run keeps in memory
+FAILURES_KEPT = 200
+# Reasons for which an original is left out; of others its bytes stand in.
+NOTHING_PUT = {PhotoReason.FORBIDDEN, PhotoReason.VANISHED, PhotoReason.TOO_MANY_BYTES}
+
+
+@dataclass(frozen=True)
+class PreviewBatch:
+    """Some originals; `number` is what Prefect's UI calls them by."""
+
+    number: int
+    originals: Sequence[OriginalRef]
+
+
+@dataclass
+class PreviewTally:
+    """What came of originals: counts by verdict, and the first of those without a preview."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    failures: list[tuple[str, PhotoReason]] = field(default_factory=list)
+    unreachable: int = 0
+
+    def note(self, original: OriginalRef, outcome: Outcome) -> None:
+        """Count one."""
+        self.counts[outcome.verdict] += 1
+        if outcome.reason is not None and len(self.failures) < FAILURES_KEPT:
+            self.failures.append((original.s3_key, outcome.reason))
+
+    def add(self, other: "PreviewTally") -> None:
+        """Count another's too."""
+        self.counts.update(other.counts)
+        self.failures = (self.failures + other.failures)[:FAILURES_KEPT]
+        self.unreachable += other.unreachable
+
+    def keep_written(self) -> "PreviewTally":
+        """What stays true in the next attempt: what was put is there."""
+        written = {str(name): self.counts[name] for name in (Verdict.MADE, Verdict.STOOD_IN)}
+        unreadable = [item for item in self.failures if item[1] not in NOTHING_PUT]
+        return PreviewTally(Counter(written), unreadable)
+
+    @property
+    def done(self) -> int:
+        """Originals that have an outcome."""
+        return self.counts.total()
+
+
+@task(name="make_preview_batch", task_run_name="batch {batch.number}", persist_result=False)
+def make_preview_batch(batch: PreviewBatch, recipe: PreviewRecipe) -> PreviewTally:
+    """Bring the previews of a batch; may run any number of times.
+
+    One broken original is counted, and the others are made. When S3 is away the rest of the
+    batch is left, and counted as unreachable. Raises S3AccessError.
+    """
+    tally, bucket = PreviewTally(), get_bucket()
+    for original in batch.originals:
+        try:
+            tally.note(original, bring_preview(bucket, original, recipe))
+        except S3DownloadError as error:
+            tally.unreachable = len(batch.originals) - tally.done
+            get_run_logger().warning("%s", error)
+            break
+    return tally
+
+
+def choose_batch_size(originals: int) -> int:
+    """Originals a batch."""
+    return max(1, min(LARGEST_BATCH, -(-originals // FEWEST_BATCHES)))
+
+
+def wait_for_previews(futures: Sequence[PrefectFuture[Any]]) -> list[PreviewTally]:
+    """Wait until every batch of a window has ended; then raise the first error, if there is any.
+
+    Raises S3DownloadError where S3 gave none of the window: the next ones would not fare better;
+    S3AccessError where it denies all of them.
+    """
+    wait(list(futures))
+    tallies: list[PreviewTally] = [future.result() for future in futures]
+    if tallies and not any(tally.done for tally in tallies):
+        raise S3DownloadError("S3 unreachable: none of a window's originals could be read.")
+    reasons = [reason for tally in tallies for _, reason in tally.failures]
+    if reasons.count(PhotoReason.FORBIDDEN) == sum(tally.done for tally in tallies) > 1:
+        raise S3AccessError(
+            "S3 lists the originals and denies reading them: allow s3:GetObject on the bucket."
+        )
+    return tallies
+
+
+@dataclass
+class PreviewJob:
+    """The making of one event's previews; over once it has a state's name."""
+
+    event_id: int
+    event_name: str = ""
+    recipe_or_none: PreviewRecipe | None = None
+    look_at_all: bool = False
+    total: int = 0  # candidates of the first listing
+    census: Census = field(default_factory=Census)  # of the second, which is worked on
+    progress_id: UUID | None = None
+    tally: PreviewTally = field(default_factory=PreviewTally)  # of this attempt
+    earlier: PreviewTally = field(default_factory=PreviewTally)  # written by those before it
+    syncs: Sequence[UUID] = ()
+    result: dict[str, Any] | None = None
+    ended_as: str | None = None
+    message: str = ""
+    started_at: float = field(default_factory=time.monotonic)  # seconds, of this attempt
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.ended_as is not None
+
+    @property
+    def recipe(self) -> PreviewRecipe:
+        """How the previews are made; there is one unless the job ended before it began."""
+        if self.recipe_or_none is None:
+            raise RuntimeError("This job ended before it began.")
+        return self.recipe_or_none
+
+    def end(self, name: str, message: str) -> None:
+        """End under the name that Prefect's UI will show."""
+        self.ended_as, self.message = name, message
+
+
+SKIPPED, FAILED, COMPLETED = "Skipped", "Failed", "Completed"
+
+
+@lru_cache(maxsize=64)
+def get_earlier(flow_run_id: str) -> PreviewTally:
+    """What earlier attempts of a run have written, where they were this process's."""
+    del flow_run_id  # what tells runs apart
+    return PreviewTally()
+
+
+@contextmanager
+def hold_previews(event_id: int) -> Iterator[PreviewJob]:
+    """The making of an event's previews, as it begins; refused for an erased event.
+
+    Errors that no retry heals end it quietly as failed; others are raised, so that Prefect tries
+    again.
+    """
+    outlive_worker()
+    job = PreviewJob(event_id, earlier=get_earlier(str(flow_run.get_id())))
+    with _tell_errors(job):
+        _begin(job)
+    with _tell_errors(job):
+        yield job
+
+
+def _begin(job: PreviewJob) -> None:
+    with open_session() as session:
+        event = read_event(session, job.event_id)
+        require_syncable(event)
+        job.event_name = event.name
+        job.recipe_or_none = PreviewRecipe(PROFILES[event.profile].preview_side)
+    # After a change of the profile, or of how previews are made, each one's note is looked at.
+    job.look_at_all = not is_marked(get_bucket(), job.event_id, job.recipe)
+    job.progress_id = start_progress(job.event_name)
+    get_run_logger().info("Previews are made by the recipe %s", job.recipe)
+
+
+@contextmanager
+def _tell_errors(job: PreviewJob) -> Iterator[None]:
+    try:
+        yield
+    except EventErasedError as error:
+        job.end(SKIPPED, str(error))
+    except FINAL_ERRORS as error:
+        job.end(FAILED, str(error))
+        _publish_failure(job, str(error))
+    except FacePassError as error:
+        job.earlier.add(job.tally.keep_written())
+        if flow_run.get_run_count() > SYNC_RETRIES:
+            _publish_failure(job, str(error))
+        raise
+
+
+def _publish_failure(job: PreviewJob, sentence: str) -> None:
+    publish_page(
+        f"event-{job.event_id}-previews-failure",
+        f"# No previews\n\n{sentence}\n\nMend that, then press Retry or start it again.",
+    )

@@ -1,0 +1,268 @@
+"""One original's preview: read, made small, put beside it; and what stands in where that fails.
+
+Previews in S3: what their notes say, and putting one there without touching another's.
+
+A preview of ours carries two notes in its object's metadata: `facepass-original`, the ETag of the
+original it was made from, and `facepass-recipe`, how. Without them it is the photographer's own.
+"""
+
+from base64 import b64encode
+from dataclasses import dataclass
+from hashlib import md5
+from typing import TYPE_CHECKING
+
+from models.errors import PhotoChangedError, PhotoUnavailableError
+from models.keys import default_prefix
+from models.vocabulary import PhotoReason
+from tasks.images.preview import PREVIEW_QUALITY
+from tasks.s3.bucket import Bucket
+from tasks.s3.errors import map_object_errors, map_write_errors
+from tasks.s3.objects import ORIGINAL, RECIPE, RECIPE_VERSION
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import PutObjectRequestTypeDef
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from enum import StrEnum
+from functools import lru_cache
+
+from models.settings import get_settings
+from tasks.faces.limits import PixelBudget
+from tasks.images.preview import make_preview
+from tasks.previews.find import OriginalRef
+
+# An object beside the previews, no photo: the recipe by which all of ours were last found made.
+RECIPE_MARK = ".facepass-recipe"
+
+
+@dataclass(frozen=True)
+class PreviewRecipe:
+    """How previews are made. side: pixels of the longer side."""
+
+    side: int
+    quality: int = PREVIEW_QUALITY
+    version: int = RECIPE_VERSION
+
+    def __str__(self) -> str:
+        """As it stands in a preview's notes, like 640q85v1."""
+        return f"{self.side}q{self.quality}v{self.version}"
+
+
+@dataclass(frozen=True)
+class StoredPreview:
+    """A preview that is there; the notes are None where it is not ours."""
+
+    etag: str
+    original: str | None
+    recipe: str | None
+
+    @property
+    def is_own(self) -> bool:
+        """Whether we made it, and so may make it anew."""
+        return self.original is not None and self.recipe is not None
+
+    def fits(self, original_etag: str, recipe: PreviewRecipe) -> bool:
+        """Whether it was made from this original by this recipe."""
+        return (self.original, self.recipe) == (original_etag, str(recipe))
+
+
+def read_preview(bucket: Bucket, key: str) -> StoredPreview | None:
+    """A preview's notes; None where there is no preview.
+
+    Raises PhotoUnavailableError where it may not be looked at, S3DownloadError or S3AccessError
+    about S3 itself.
+    """
+    try:
+        with map_object_errors(bucket.name):
+            head = bucket.client.head_object(Bucket=bucket.name, Key=key)
+    except PhotoUnavailableError as error:
+        if error.reason == PhotoReason.VANISHED:
+            return None
+        raise
+    notes = head.get("Metadata", {})
+    return StoredPreview(head["ETag"].strip('"'), notes.get(ORIGINAL), notes.get(RECIPE))
+
+
+def read_version(bucket: Bucket, key: str) -> tuple[str, int]:
+    """An object's ETag and size now. Raises as `read_preview` does, also where it is gone."""
+    with map_object_errors(bucket.name):
+        head = bucket.client.head_object(Bucket=bucket.name, Key=key)
+    return head["ETag"].strip('"'), head["ContentLength"]
+
+
+def put_preview(
+    bucket: Bucket,
+    key: str,
+    content: bytes,
+    *,
+    original_etag: str,
+    recipe: PreviewRecipe,
+    replaces: StoredPreview | None,
+) -> bool:
+    """Put a preview where there is none, or in the place of the one that was seen there.
+
+    False where somebody else was quicker: theirs stays. Raises S3DownloadError or S3AccessError.
+    """
+    recognised = content.startswith(b"\xff\xd8\xff")
+    request: PutObjectRequestTypeDef = {
+        "Bucket": bucket.name,
+        "Key": key,
+        "Body": content,
+        "ContentMD5": b64encode(md5(content, usedforsecurity=False).digest()).decode(),
+        "ContentType": "image/jpeg" if recognised else "application/octet-stream",
+        "Metadata": {ORIGINAL: original_etag, RECIPE: str(recipe)},
+    }
+    if replaces is None:
+        request["IfNoneMatch"] = "*"
+    else:
+        request["IfMatch"] = f'"{replaces.etag}"'
+    try:
+        with map_write_errors(bucket.name):
+            bucket.client.put_object(**request)
+    except PhotoChangedError:
+        # Also after an answer that was lost on its way: then the one that is there is ours.
+        stored = read_preview(bucket, key)
+        return stored is not None and stored.fits(original_etag, recipe)
+    return True
+
+
+def is_marked(bucket: Bucket, event_id: int, recipe: PreviewRecipe) -> bool:
+    """Whether every preview of ours was found made by this recipe, at the end of some run."""
+    stored = read_preview(bucket, default_prefix(event_id) + RECIPE_MARK)
+    return stored is not None and stored.recipe == str(recipe)
+
+
+def mark_recipe(bucket: Bucket, event_id: int, recipe: PreviewRecipe) -> None:
+    """Remember that every preview of ours is made by this recipe."""
+    with map_write_errors(bucket.name):
+        bucket.client.put_object(
+            Bucket=bucket.name,
+            Key=default_prefix(event_id) + RECIPE_MARK,
+            Body=str(recipe).encode(),
+            ContentType="text/plain",
+            Metadata={RECIPE: str(recipe)},
+        )
+
+
+logger = logging.getLogger(__name__)
+
+# In memory at a time, by all threads together: ten usual originals, or one at the usual limit.
+BYTES_AT_A_TIME = 200_000_000
+PIXELS_AT_A_TIME = 50_000_000
+# Looks at an original that is replaced while it is read.
+MOST_CHANGES = 3
+# Of an unreadable original too large to be a preview: its beginning says as well what is wrong.
+HEAD_BYTES = 1_000_000
+
+
+class Verdict(StrEnum):
+    """What came of one original."""
+
+    MADE = "made"
+    KEPT = "kept"  # its preview is up to date, or the photographer's own
+    STOOD_IN = "stood_in"  # it cannot be read: its bytes are put, for the sync to say why
+    LEFT_OUT = "left_out"  # nothing could be put
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of an original, and for which reason where it got no preview."""
+
+    verdict: Verdict
+    reason: PhotoReason | None = None
+
+
+KEPT = Outcome(Verdict.KEPT)
+
+
+def bring_preview(bucket: Bucket, original: OriginalRef, recipe: PreviewRecipe) -> Outcome:
+    """See to it that an original has its preview.
+
+    Never raises about one photo; S3DownloadError and S3AccessError about S3 itself.
+    """
+    try:
+        for _ in range(MOST_CHANGES):
+            try:
+                return _bring(bucket, original, recipe)
+            except PhotoChangedError:
+                etag, size = read_version(bucket, original.s3_key)
+                original = replace(original, etag=etag, size=size)
+    except PhotoUnavailableError as error:
+        return Outcome(Verdict.LEFT_OUT, PhotoReason(error.reason))
+    return Outcome(Verdict.LEFT_OUT, PhotoReason.VANISHED)
+
+
+def _bring(bucket: Bucket, original: OriginalRef, recipe: PreviewRecipe) -> Outcome:
+    stored = read_preview(bucket, original.preview_key)
+    if stored is not None and (not stored.is_own or stored.fits(original.etag, recipe)):
+        return KEPT
+    limit = get_settings().max_original_bytes
+    if original.size > limit:
+        raise PhotoUnavailableError(PhotoReason.TOO_MANY_BYTES)
+    with _hold_bytes(original.size):
+        content = bucket.read_photo(original.s3_key, original.etag, limit)
+        preview, reason = _shrink(content, recipe)
+        return _put(bucket, original, recipe, preview, reason, stored)
+
+
+def _shrink(content: bytes, recipe: PreviewRecipe) -> tuple[bytes, PhotoReason | None]:
+    """The preview; or what stands in for it, and why."""
+    pixels = get_pixel_budget()
+    try:
+        return make_preview(content, recipe.side, pixels.reserve), None
+    except PhotoUnavailableError as error:
+        reason = PhotoReason(error.reason)
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 (one damaged file must not fail its batch)
+        logger.warning("No preview could be made of a photo: %s", type(error).__name__)
+        reason = PhotoReason.UNPROCESSABLE
+    finally:
+        pixels.release()
+    limit = get_settings().max_photo_bytes
+    return content[: limit if len(content) <= limit else min(limit, HEAD_BYTES)], reason
+
+
+def _put(
+    bucket: Bucket,
+    original: OriginalRef,
+    recipe: PreviewRecipe,
+    preview: bytes,
+    reason: PhotoReason | None,
+    stored: StoredPreview | None,
+) -> Outcome:
+    is_put = put_preview(
+        bucket,
+        original.preview_key,
+        preview,
+        original_etag=original.etag,
+        recipe=recipe,
+        replaces=stored,
+    )
+    if not is_put:
+        return KEPT
+    return Outcome(Verdict.MADE if reason is None else Verdict.STOOD_IN, reason)
+
+
+@lru_cache(maxsize=1)
+def get_pixel_budget() -> PixelBudget:
+    """What all threads of this process may hold decoded."""
+    return PixelBudget(PIXELS_AT_A_TIME)
+
+
+@lru_cache(maxsize=1)
+def get_byte_budget() -> PixelBudget:
+    """The same for originals as they were read, in bytes."""
+    return PixelBudget(BYTES_AT_A_TIME)
+
+
+@contextmanager
+def _hold_bytes(size: int) -> Iterator[None]:
+    budget = get_byte_budget()
+    budget.reserve(size)
+    try:
+        yield
+    finally:
+        budget.release()

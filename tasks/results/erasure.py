@@ -1,0 +1,196 @@
+"""Erasing faces: out of the database first, then out of every result storage in use.
+
+No window: a batch that was computing meanwhile looks, after its result was kept, whether
+something was erased since it read its photos, and if so deletes what it kept. So a result is
+written before the sweep, and swept; or after the erasure was committed, and deleted by its batch.
+
+Erasing as Prefect runs it: an event on demand, what is old enough every night; old notices.
+"""
+
+import logging
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from prefect import get_run_logger, task
+
+from models.errors import ErasureIncompleteError, FacePassError
+from models.queries.erasures import (
+    ErasedRows,
+    erase_event_rows,
+    erase_photo_rows,
+    list_erasures,
+    list_expired_events,
+    read_last_erasure,
+)
+from models.queries.webhooks import delete_old_notices
+from models.session import open_session
+from models.settings import get_settings
+from models.tables import utc_now
+from tasks.results.prune import delete_event_results
+from tasks.results.storage import CACHE_LIFETIME
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ErasureReceipt:
+    """What was erased; `result_storages` are the places where cached results were looked for."""
+
+    event_id: int
+    faces_erased: int
+    photos_affected: int
+    cached_results_erased: int
+    cached_bytes: int
+    syncs_stopped: int
+    result_storages: list[str]
+    erased_at: datetime
+
+
+def erase_event_faces(
+    event_id: int, *, inactive_since: datetime | None = None
+) -> ErasureReceipt | None:
+    """Erase every face of an event, cached ones too, and stop its syncs until it is resumed.
+
+    With `inactive_since` only an event that has not been active since then; None for another.
+    Raises EventNotFoundError, and ErasureIncompleteError where the database has forgotten the
+    faces and a result storage could not be swept: asking again sweeps it.
+    """
+    with open_session() as session:
+        rows = erase_event_rows(session, event_id, inactive_since=inactive_since)
+    return None if rows is None else _finish(event_id, rows)
+
+
+def erase_photo_faces(event_id: int, photo_id: int) -> ErasureReceipt:
+    """Erase one photo's faces for good, and with them the event's cached results.
+
+    A cached result holds a whole batch's faces, and which photos are in it is not written on it:
+    all of the event's go, which costs time and no photo. Raises PhotoNotFoundError and
+    ErasureIncompleteError.
+    """
+    with open_session() as session:
+        rows = erase_photo_rows(session, event_id, photo_id)
+    return _finish(event_id, rows)
+
+
+def _finish(event_id: int, rows: ErasedRows) -> ErasureReceipt:
+    try:
+        counts, storages = sweep_results(event_id)
+    except ErasureIncompleteError:
+        raise
+    except FacePassError as error:
+        raise ErasureIncompleteError(
+            f"The faces are erased from the database, but cached results could not be swept: "
+            f"{error} Then send the same call again."
+        ) from error
+    receipt = ErasureReceipt(
+        event_id=event_id,
+        faces_erased=rows.faces,
+        photos_affected=rows.photos,
+        cached_results_erased=counts["deleted"],
+        cached_bytes=counts["bytes"],
+        syncs_stopped=rows.syncs,
+        result_storages=storages,
+        erased_at=rows.erased_at,
+    )
+    logger.info(
+        "Erased %d faces of event %d, %d cached results", rows.faces, event_id, counts["deleted"]
+    )
+    return receipt
+
+
+def sweep_results(event_id: int) -> tuple[Counter[str], list[str]]:
+    """Delete an event's cached results; counts, and the storages that were swept.
+
+    Raises ErasureIncompleteError for results that could not be deleted.
+    """
+    # Prefect, and a slow import: whoever erases nothing never pays for it.
+    from tasks.results.prune import delete_event_results
+    from tasks.results.storage import name_result_storages
+
+    counts = delete_event_results(event_id)
+    if counts["failed"]:
+        raise ErasureIncompleteError(
+            f"The faces are erased from the database, but {counts['failed']} cached results could "
+            "not be deleted: the log says why; mend that, then send the same call again."
+        )
+    return counts, name_result_storages()
+
+
+def forget_erased(event_id: int, erasure_before: datetime | None) -> None:
+    """Delete the event's cached results if something was erased since `erasure_before` was read.
+
+    For a batch, after its result was kept: this is where results are that only its worker sees.
+    """
+    with open_session() as session:
+        erasure = read_last_erasure(session, event_id)
+    if erasure != erasure_before:
+        sweep_results(event_id)
+        logger.info("Event %d was erased meanwhile: its cached results are deleted", event_id)
+
+
+# A batch has kept its result this long after the erasure that it did not see, or never will.
+STRAGGLER_TIME = timedelta(hours=1)
+# Long enough to look up what a receiver says it never got; a notice is given up long before.
+NOTICE_LIFETIME = timedelta(days=7)
+
+
+@task(
+    name="erase_faces",
+    task_run_name="erase event {event_id}",
+    retries=2,
+    retry_delay_seconds=[5, 30],
+    persist_result=False,
+)
+def erase_faces(event_id: int, inactive_since: datetime | None = None) -> ErasureReceipt | None:
+    """Erase an event's faces, cached ones too, here and in the storage that all workers share.
+
+    With `inactive_since` only if it has not been active since then. Raises EventNotFoundError
+    and ErasureIncompleteError.
+    """
+    receipt = erase_event_faces(event_id, inactive_since=inactive_since)
+    if receipt is not None:
+        get_run_logger().info(
+            "Erased event %d: %d faces of %d photos, %d cached results, %d syncs stopped",
+            *(event_id, receipt.faces_erased, receipt.photos_affected),
+            *(receipt.cached_results_erased, receipt.syncs_stopped),
+        )
+    return receipt
+
+
+@task(name="list_expired", persist_result=False)
+def list_expired() -> tuple[list[int], datetime | None]:
+    """Events that are not kept any longer, and the moment since which they were not active.
+
+    None are where FACEPASS_RETENTION_DAYS is not set.
+    """
+    days = get_settings().retention_days
+    if days is None:
+        return [], None
+    retention = timedelta(days=days)
+    with open_session() as session:
+        return list_expired_events(session, retention), utc_now() - retention
+
+
+@task(name="prune_erased", persist_result=False)
+def prune_erased() -> int:
+    """Delete what a batch killed in the moment of an erasure may have kept; how many there were.
+
+    Older ones have expired by now. A result that is young and innocent is computed again.
+    """
+    with open_session() as session:
+        erasures = list_erasures(session, utc_now() - CACHE_LIFETIME - STRAGGLER_TIME)
+    deleted = 0
+    for event_id, erased_at in erasures:
+        deleted += delete_event_results(event_id, erased_at + STRAGGLER_TIME)["deleted"]
+    get_run_logger().info("Pruned %d results of erased faces", deleted)
+    return deleted
+
+
+@task(name="prune_notices", persist_result=False)
+def prune_notices() -> int:
+    """Delete old notices of ended syncs, whatever became of them; how many there were."""
+    with open_session() as session:
+        deleted = delete_old_notices(session, NOTICE_LIFETIME)
+    get_run_logger().info("Pruned %d old notices", deleted)
+    return deleted

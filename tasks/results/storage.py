@@ -1,0 +1,81 @@
+"""Where a batch's faces are kept between runs: a local folder, or a block all workers share."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import lru_cache
+from hashlib import sha256
+from typing import Any
+
+from prefect.blocks.core import Block
+from prefect.filesystems import WritableFileSystem
+from prefect.results import get_default_result_storage
+
+from models.errors import (
+    ConfigurationError,
+)
+from models.queries.outcomes import PhotoRef
+from models.settings import get_settings
+
+
+def open_result_storage() -> WritableFileSystem | None:
+    """The configured block; None where results stay in Prefect's own local folder.
+
+    Raises ConfigurationError for a block that is not there.
+    """
+    name = get_settings().result_storage
+    return load_storage_block(name) if name else None
+
+
+def list_result_storages() -> list[WritableFileSystem]:
+    """Every place where results may lie: the block, and the folder used before it was set."""
+    shared = open_result_storage()
+    get_default: Any = get_default_result_storage  # typed without the argument it takes
+    own: WritableFileSystem = get_default(_sync=True)
+    return [own] if shared is None else [own, shared]
+
+
+def name_result_storages() -> list[str]:
+    """What `list_result_storages` lists, in words that give no path away."""
+    name = get_settings().result_storage
+    return ["local folder", name] if name else ["local folder"]
+
+
+@lru_cache(maxsize=4)
+def load_storage_block(name: str) -> WritableFileSystem:
+    """A block document such as `s3-bucket/facepass-results`, asked for once a process.
+
+    Prefect would ask its server again for every batch. A block that changes meanwhile is seen by
+    the next run, which is a process of its own. Raises ConfigurationError.
+    """
+    load: Any = Block.load  # typed without the argument it takes
+    try:
+        block: object = load(name, _sync=True)
+    except ValueError as error:  # what Prefect raises for a document that is not there
+        raise ConfigurationError(
+            f"FACEPASS_RESULT_STORAGE names the block {name}, and Prefect has none of that name: "
+            "run `python -m deployments.result_storage`."
+        ) from error
+    if not isinstance(block, WritableFileSystem):
+        raise ConfigurationError(
+            f"FACEPASS_RESULT_STORAGE names the block {name}, which stores no files: "
+            "use s3-bucket/NAME or local-file-system/NAME."
+        )
+    return block
+
+
+CACHE_LIFETIME = timedelta(days=7)
+
+
+CACHE_FOLDER = "embed"
+
+
+def build_cache_key(photos: Sequence[PhotoRef], pack: str, event_id: int) -> str:
+    """The key of a batch's faces in result storage; its folder can be pruned by event.
+
+    Exactly what the faces depend on: the photos' keys and ETags in order, and the pack. A photo's
+    `attempts` make a second look a real one, not the first one's answer.
+    """
+    digest = sha256(pack.encode())
+    for photo in photos:
+        digest.update(f"\0{photo.s3_key}\0{photo.etag}\0{photo.attempts}".encode())
+    return f"{CACHE_FOLDER}/{event_id}/{digest.hexdigest()}"

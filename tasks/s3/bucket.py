@@ -1,0 +1,269 @@
+"""S3: listing and reading. Errors of boto3 become the product's own here and nowhere else.
+
+How boto3 is set up for this process: whose credentials, and a quick reader of timestamps.
+
+Originals, read piece by piece: for a guest's zip, never for the engine.
+"""
+
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import get_session
+from botocore.utils import parse_timestamp
+
+from models.errors import (
+    ConfigurationError,
+    PhotoChangedError,
+    PhotoUnavailableError,
+    S3AccessError,
+)
+from models.keys import is_image_key, is_storable
+from models.queries.plans import ListedPreview
+from models.settings import Settings, get_settings
+from models.vocabulary import PhotoReason
+from tasks.s3.errors import (
+    KEY_REASONS,
+    NOT_S3,
+    PRECONDITION_FAILED,
+    UNREADABLE,
+    explain_s3_error,
+    is_about_key,
+)
+
+if TYPE_CHECKING:
+    from botocore.response import StreamingBody
+    from mypy_boto3_s3 import S3Client
+from tasks.s3.errors import map_object_errors
+
+if TYPE_CHECKING:
+    from botocore.response import StreamingBody
+
+
+def read_timestamp(value: object) -> datetime:
+    """What boto3 makes of a timestamp, without its guessing where the form is S3's usual one.
+
+    A listing has one a key, and that guessing is nearly half of a listing's work.
+    """
+    if isinstance(value, str) and value[10:11] == "T" and value.endswith("Z"):
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError:
+            pass
+    return parse_timestamp(value)  # type: ignore[arg-type]  # takes numbers too
+
+
+def open_aws_session(settings: Settings) -> boto3.session.Session:
+    """A session with the configured block's credentials, or with AWS's usual chain.
+
+    Raises ConfigurationError where Prefect has no such block.
+    """
+    if not settings.aws_credentials_block:
+        core = get_session()
+        factory: Any = core.get_component("response_parser_factory")
+        factory.set_parser_defaults(timestamp_parser=read_timestamp)
+        return boto3.session.Session(botocore_session=core)
+    from prefect_aws import AwsCredentials  # only where a block is configured: a slow import
+
+    name = settings.aws_credentials_block
+    try:
+        block: Any = AwsCredentials.load(name)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"Prefect has no AwsCredentials block named {name}: create it in Prefect's UI, or "
+            "correct FACEPASS_AWS_CREDENTIALS_BLOCK."
+        ) from error
+    session: boto3.session.Session = block.get_boto3_session()
+    return session
+
+
+logger = logging.getLogger(__name__)
+
+# Looks at a photo whose bytes break off after S3 has answered: the client repeats requests that
+# fail, and takes an answer whose head has come for one that has not.
+BODY_TRIES = 3
+LONGEST_WAIT_S = 8.0
+READ_BYTES = 1024 * 1024  # at a time
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket and the client that reads it."""
+
+    client: "S3Client"
+    name: str
+    public_url: str  # {endpoint}/{bucket}, for links
+
+    def check(self) -> None:
+        """Raise S3AccessError or S3DownloadError unless the bucket can be listed."""
+        with map_s3_errors(self.name):
+            self.client.list_objects_v2(Bucket=self.name, MaxKeys=1)
+
+    def list_pages(self, s3_prefix: str) -> Generator[list[ListedPreview], None, None]:
+        """Every key under the prefix, page by page, so that memory does not grow with them."""
+        paginator = self.client.get_paginator("list_objects_v2")
+        try:
+            for page in paginator.paginate(Bucket=self.name, Prefix=s3_prefix):
+                if not {"KeyCount", "Name"} & page.keys():
+                    raise S3AccessError(NOT_S3)  # a page of something else, read as no keys
+                kept = [
+                    ListedPreview(
+                        *(item["Key"], item["ETag"].strip('"'), item["Size"]),
+                        modified=item.get("LastModified"),
+                    )
+                    for item in page.get("Contents", [])
+                    if is_storable(item["Key"])
+                ]
+                if left_out := len(page.get("Contents", [])) - len(kept):
+                    logger.warning("Left out %d keys: PostgreSQL takes no zero bytes.", left_out)
+                yield kept
+        except (BotoCoreError, ClientError) as error:
+            raise explain_s3_error(error, self.name) from error
+
+    def read_photo(self, s3_key: str, etag: str, max_bytes: int) -> bytes:
+        """A photo's bytes, as listed.
+
+        Raises PhotoUnavailableError or PhotoChangedError about this photo, S3DownloadError or
+        S3AccessError about S3 itself.
+        """
+        try:
+            attempt = 1
+            while not isinstance(found := self._read_once(s3_key, etag, max_bytes), bytes):
+                if attempt == BODY_TRIES:
+                    raise found
+                time.sleep(draw_wait(attempt))
+                attempt += 1
+            return found
+        except ClientError as error:
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            code = error.response.get("Error", {}).get("Code", "")
+            if status == PRECONDITION_FAILED:
+                raise PhotoChangedError("The photo was replaced during the sync.") from error
+            if is_about_key(status, code):
+                raise PhotoUnavailableError(KEY_REASONS.get(status, UNREADABLE)) from error
+            raise explain_s3_error(error, self.name) from error
+        except BotoCoreError as error:
+            raise explain_s3_error(error, self.name) from error
+
+    def _read_once(self, s3_key: str, etag: str, max_bytes: int) -> bytes | BotoCoreError:
+        """The bytes, or why they broke off. Raises boto3's errors about the request itself."""
+        answer = self.client.get_object(Bucket=self.name, Key=s3_key, IfMatch=f'"{etag}"')
+        # Not `with body`: that hands out the raw stream, whose errors and length nobody checks.
+        with closing(answer["Body"]) as body:
+            if answer.get("ContentLength", 0) > max_bytes:
+                raise PhotoUnavailableError(PhotoReason.TOO_MANY_BYTES)
+            try:
+                return _read_body(body, max_bytes)
+            except BotoCoreError as error:
+                return error
+
+
+def draw_wait(attempt: int) -> float:
+    """Seconds before the next look: longer each time, and different for all who meet a fault."""
+    return random.uniform(0.0, min(LONGEST_WAIT_S, 2.0**attempt))  # noqa: S311 - no secret
+
+
+def _read_body(body: "StreamingBody", max_bytes: int) -> bytes:
+    """All of a body; at most one byte over the limit, whatever length the server announced.
+
+    Ends with an empty read: that is when botocore compares what came with what was announced.
+    """
+    content = BytesIO()
+    while piece := body.read(min(READ_BYTES, max_bytes + 1 - content.tell())):
+        content.write(piece)
+        if content.tell() > max_bytes:
+            raise PhotoUnavailableError(PhotoReason.TOO_MANY_BYTES)
+    return content.getvalue()
+
+
+def list_s3_objects(
+    bucket: Bucket, s3_prefix: str, ignored: "Counter[str] | None" = None
+) -> Generator[list[ListedPreview], None, None]:
+    """The previews under a prefix, page by page; other files are left out, and counted."""
+    for page in bucket.list_pages(s3_prefix):
+        images = [item for item in page if is_image_key(item.s3_key)]
+        if ignored is not None:
+            ignored.update(ignored=len(page) - len(images))
+        yield images
+
+
+def list_s3_keys(bucket: Bucket, s3_prefix: str) -> Generator[Sequence[str], None, None]:
+    """All keys under a prefix, page by page."""
+    for page in bucket.list_pages(s3_prefix):
+        yield [item.s3_key for item in page]
+
+
+@contextmanager
+def map_s3_errors(bucket: str) -> Iterator[None]:
+    """Raise boto3's errors of the block as S3AccessError or S3DownloadError."""
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise explain_s3_error(error, bucket) from error
+
+
+def open_bucket(settings: Settings) -> Bucket:
+    """The configured bucket. Path-style addresses: every S3 server understands them.
+
+    Raises ConfigurationError or S3AccessError.
+    """
+    name = settings.require_s3_bucket()
+    config = Config(
+        connect_timeout=5,
+        read_timeout=settings.s3_timeout_s,
+        max_pool_connections=256,  # opened when needed: an engine of 64 cores fetches 192 at a time
+        retries={"mode": "standard", "total_max_attempts": 4},
+        # Uploads bring their Content-MD5, which every S3 server checks; boto3's own checksum comes
+        # after the body, which many refuse.
+        request_checksum_calculation="when_required",
+        s3={"addressing_style": "path"} if settings.s3_endpoint_url else {},
+    )
+    try:
+        session = open_aws_session(settings)
+        client = session.client("s3", endpoint_url=settings.s3_endpoint_url, config=config)
+    except ValueError as error:
+        raise ConfigurationError(
+            "FACEPASS_S3_ENDPOINT_URL must be an address such as https://s3.example.com."
+        ) from error
+    except BotoCoreError as error:
+        raise explain_s3_error(error, name) from error
+    endpoint = settings.s3_public_endpoint_url or client.meta.endpoint_url
+    return Bucket(client, name, f"{endpoint.rstrip('/')}/{name}")
+
+
+@lru_cache(maxsize=1)
+def get_bucket() -> Bucket:
+    """This process's bucket; the client is thread-safe and its connections are shared."""
+    return open_bucket(get_settings())
+
+
+PIECE_BYTES = 256 * 1024
+
+
+def open_original(bucket: Bucket, key: str) -> tuple[int, Iterator[bytes]]:
+    """An object's size and its bytes, a piece at a time: memory does not grow with it.
+
+    Raises PhotoUnavailableError where it is not there, S3DownloadError or S3AccessError about S3
+    itself; while its bytes are read, too.
+    """
+    with map_object_errors(bucket.name):
+        answer = bucket.client.get_object(Bucket=bucket.name, Key=key)
+    return answer["ContentLength"], _read_pieces(bucket, answer["Body"])
+
+
+def _read_pieces(bucket: Bucket, body: "StreamingBody") -> Iterator[bytes]:
+    # Ends with an empty read: that is when botocore compares what came with what was announced.
+    with map_s3_errors(bucket.name), closing(body):
+        while piece := body.read(PIECE_BYTES):
+            yield piece

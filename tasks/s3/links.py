@@ -1,0 +1,76 @@
+"""Links for guests: signed, for a short time, to a photo's preview and its original."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from botocore.config import Config
+
+from models.errors import ConfigurationError
+from models.settings import Settings, get_settings
+from tasks.s3.bucket import map_s3_errors, open_aws_session
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+@dataclass(frozen=True)
+class LinkSigner:
+    """Signs links; nothing is asked of S3 for it.
+
+    The client's endpoint is the public one: a signature is for one host, and moving it to another
+    makes it void.
+    """
+
+    client: "S3Client"
+    bucket: str
+    lifetime_s: int
+
+    def sign_view(self, key: str) -> str:
+        """A link that shows the object."""
+        return self._sign({"Bucket": self.bucket, "Key": key})
+
+    def sign_download(self, key: str) -> str:
+        """A link that saves the object under its own file name."""
+        disposition = build_disposition(key.rpartition("/")[2])
+        return self._sign(
+            {"Bucket": self.bucket, "Key": key, "ResponseContentDisposition": disposition}
+        )
+
+    def _sign(self, parameters: dict[str, str]) -> str:
+        with map_s3_errors(self.bucket):
+            return self.client.generate_presigned_url(
+                "get_object", Params=parameters, ExpiresIn=self.lifetime_s
+            )
+
+
+def build_disposition(file_name: str) -> str:
+    """Content-Disposition of a download: plain ASCII for old clients, RFC 5987 for the name."""
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in "._- ") else "_" for c in file_name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(file_name, safe='')}"
+
+
+def open_link_signer(settings: Settings) -> LinkSigner:
+    """A signer for the configured bucket. Raises ConfigurationError or S3AccessError."""
+    bucket = settings.require_s3_bucket()
+    endpoint = settings.s3_public_endpoint_url or settings.s3_endpoint_url
+    config = Config(
+        signature_version="s3v4",
+        s3={"addressing_style": "path"} if endpoint else {},
+    )
+    try:
+        with map_s3_errors(bucket):
+            session = open_aws_session(settings)
+            client = session.client("s3", endpoint_url=endpoint, config=config)
+    except ValueError as error:
+        raise ConfigurationError(
+            "FACEPASS_S3_PUBLIC_ENDPOINT_URL must be an address such as https://s3.example.com."
+        ) from error
+    return LinkSigner(client, bucket, settings.link_lifetime_s)
+
+
+@lru_cache(maxsize=1)
+def get_link_signer() -> LinkSigner:
+    """This process's signer."""
+    return open_link_signer(get_settings())

@@ -1,0 +1,95 @@
+"""S3: writing. What a photographer's tool puts there, and what each object says of itself.
+
+Metadata, so that nothing is sent or made twice:
+    facepass-md5       of any upload: its content's MD5, for stores whose ETag is not one
+    facepass-original  of a preview: the ETag of the original it was made from
+    facepass-recipe    of a preview: how it was made, as "640q85v1"
+    facepass-reason    of a preview that is the original's own bytes: why none could be made
+"""
+
+from base64 import b64encode
+from collections.abc import Mapping
+from hashlib import md5
+from pathlib import Path
+from typing import IO
+
+from models.errors import PhotoUnavailableError, S3AccessError
+from models.vocabulary import PhotoReason
+from tasks.images.preview import PREVIEW_QUALITY
+from tasks.s3.bucket import Bucket, map_s3_errors
+from tasks.s3.errors import map_object_errors
+
+MD5 = "facepass-md5"
+ORIGINAL = "facepass-original"
+RECIPE = "facepass-recipe"
+REASON = "facepass-reason"
+RECIPE_VERSION = 1  # raised when make_preview makes other bytes
+READ_BYTES = 1024 * 1024  # at a time
+
+
+def name_recipe(longest_side: int) -> str:
+    """How previews are made now: another name makes them anew."""
+    return f"{longest_side}q{PREVIEW_QUALITY}v{RECIPE_VERSION}"
+
+
+def hash_file(path: Path) -> str:
+    """A file's MD5 as hex digits, as S3 has it. Raises OSError."""
+    digest = md5(usedforsecurity=False)
+    with path.open("rb") as file:
+        while piece := file.read(READ_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def hash_bytes(content: bytes) -> str:
+    """Their MD5 as hex digits."""
+    return md5(content, usedforsecurity=False).hexdigest()
+
+
+def put_object(
+    bucket: Bucket,
+    key: str,
+    body: bytes | IO[bytes],
+    content_md5: str,
+    *,
+    content_type: str,
+    metadata: Mapping[str, str] | None = None,
+) -> str:
+    """Upload in one request, whole or not at all; a file is streamed. Returns the new ETag.
+
+    `content_md5`: hex digits; S3 refuses a body that is not what they say. Raises S3AccessError
+    or S3DownloadError.
+    """
+    with map_s3_errors(bucket.name):
+        answer = bucket.client.put_object(
+            Bucket=bucket.name,
+            Key=key,
+            Body=body,
+            ContentMD5=b64encode(bytes.fromhex(content_md5)).decode(),
+            ContentType=content_type,
+            Metadata={MD5: content_md5, **(metadata or {})},
+        )
+    return answer["ETag"].strip('"')
+
+
+def read_metadata(bucket: Bucket, key: str) -> Mapping[str, str] | None:
+    """What an object says of itself; None where there is none.
+
+    Raises S3AccessError or S3DownloadError.
+    """
+    try:
+        with map_object_errors(bucket.name):
+            return bucket.client.head_object(Bucket=bucket.name, Key=key)["Metadata"]
+    except PhotoUnavailableError as error:
+        if error.reason == PhotoReason.VANISHED:
+            return None
+        raise S3AccessError(
+            f"S3 does not say what lies in the bucket {bucket.name}: its credentials need "
+            "s3:GetObject besides s3:ListBucket, s3:PutObject and s3:DeleteObject."
+        ) from error
+
+
+def delete_object(bucket: Bucket, key: str) -> None:
+    """Delete; one that is not there is no error. Raises S3AccessError or S3DownloadError."""
+    with map_s3_errors(bucket.name):
+        bucket.client.delete_object(Bucket=bucket.name, Key=key)

@@ -1,0 +1,109 @@
+"""Which events the scheduled resync looks at, and which of them it syncs."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+
+from prefect import get_run_logger, task
+
+from models.errors import DatabaseUnavailableError, FacePassError, S3AccessError, S3DownloadError
+from models.keys import build_run_name, default_prefix, derive_original_key
+from models.packs import choose_pack, register_pack
+from models.queries.events import list_active_events, read_event
+from models.queries.plans import Listing, copy_listing, needs_plan
+from models.session import open_session
+from models.settings import get_settings
+from tasks.packs.registry import resolve_pack
+from tasks.s3.bucket import get_bucket, list_s3_keys, list_s3_objects
+
+GROUP = 50  # events looked at in a task; the syncs of those that changed are started after it
+LOOKS_AT_ONCE = 4  # events: they mostly wait for S3's listing
+# What keeps every event from being looked at; of anything else its own sync tells.
+COMMON_ERRORS = (DatabaseUnavailableError, S3AccessError, S3DownloadError)
+
+
+@dataclass(frozen=True)
+class ResyncTarget:
+    """An event to sync, and what its run is called."""
+
+    event_id: int
+    s3_prefix: str
+    run_name: str
+
+
+@task(name="list_resync_targets", task_run_name="list active events", persist_result=False)
+def list_resync_targets() -> list[ResyncTarget]:
+    """The active events, each with the prefix of its previews."""
+    with open_session() as session:
+        events = [(event.id or 0, event.name) for event in list_active_events(session)]
+    targets = [(event_id, name, default_prefix(event_id)) for event_id, name in events]
+    return [
+        ResyncTarget(event_id, prefix, build_run_name(name, prefix))
+        for event_id, name, prefix in targets
+    ]
+
+
+def cut_groups(targets: list[ResyncTarget]) -> list[list[ResyncTarget]]:
+    """Groups for `find_changed`, in the order given."""
+    return [targets[first : first + GROUP] for first in range(0, len(targets), GROUP)]
+
+
+@task(
+    name="find_changed",
+    task_run_name="look at events from {targets[0].event_id} on",
+    persist_result=False,
+)
+def find_changed(targets: Sequence[ResyncTarget]) -> list[ResyncTarget]:
+    """Those whose sync would find anything to do, or could tell what keeps it from it.
+
+    A look costs a listing; a sync that finds nothing costs a process and some seconds of a core.
+    Raises S3DownloadError, S3AccessError or DatabaseUnavailableError.
+    """
+    with ThreadPoolExecutor(LOOKS_AT_ONCE) as pool:
+        changed = pool.map(_needs_sync, targets)
+        found = [target for target, is_changed in zip(targets, changed, strict=True) if is_changed]
+    get_run_logger().info("%d of %d events have changed", len(found), len(targets))
+    return found
+
+
+def _needs_sync(target: ResyncTarget) -> bool:
+    try:
+        return has_changed(target)
+    except COMMON_ERRORS:
+        raise
+    except FacePassError:
+        return True
+
+
+def has_changed(target: ResyncTarget) -> bool:
+    """Whether S3, the event's model or a request that waits makes work for a sync.
+
+    Raises FacePassError.
+    """
+    bucket = get_bucket()
+    originals_prefix = derive_original_key(target.s3_prefix, target.event_id)
+    with (
+        closing(list_s3_objects(bucket, target.s3_prefix)) as previews,
+        closing(list_s3_keys(bucket, originals_prefix)) as originals,
+        open_session() as session,
+    ):
+        event = read_event(session, target.event_id)
+        if event.pending_prefixes:
+            return True
+        choice = choose_pack(event)
+        pack = resolve_pack(get_settings(), choice.model_pack, choice.det_size)
+        pack_id = register_pack(session, pack.identity, pack.licence)
+        prefix = target.s3_prefix
+        listing = Listing(target.event_id, prefix, previews, originals, bucket.public_url)
+        copy_listing(session, listing)
+        return needs_plan(session, listing, pack_id=pack_id)
+
+
+@task(name="list_waiting_sync", persist_result=False)
+def list_waiting_sync(event_id: int) -> list[ResyncTarget]:
+    """The sync that was asked for while the event was held, if any; it looks at all requests."""
+    with open_session() as session:
+        event = read_event(session, event_id)
+        prefixes, name = event.pending_prefixes[:1], event.name
+    return [ResyncTarget(event_id, prefix, build_run_name(name, prefix)) for prefix in prefixes]
