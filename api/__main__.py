@@ -7,10 +7,9 @@ from typing import Any
 import uvicorn
 
 from api.app import create_app
-from api.deps import read_api_keys
-from api.local_only import is_loopback
-from api.receiver import read_receiver
-from deployments.prefect_errors import check_server_address
+from api.security import is_loopback, read_api_keys
+from api.webhooks import read_receiver
+from deployments.orchestrator import check_server_address
 from models.errors import ConfigurationError, FacePassError
 from models.settings import Settings, get_settings
 
@@ -52,7 +51,7 @@ def main() -> int:
         create_app(),
         host=settings.api_host,
         port=settings.api_port,
-        access_log=False,  # prints paths, and so gallery tokens; api.access_log has the calls
+        access_log=False,  # prints paths, and so gallery tokens; api.middleware has the calls
         log_config=build_log_config(),
         proxy_headers=settings.trusted_proxies is not None,
         forwarded_allow_ips=settings.trusted_proxies or "",

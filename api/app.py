@@ -8,32 +8,15 @@ from fastapi import Depends, FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from api import (
-    erasure,
-    events,
-    gallery,
-    health,
-    metrics,
-    model_change,
-    previews,
-    search,
-    sync,
-    upkeep,
-)
-from api.access_log import AccessLog, silence_servers
-from api.body_limits import BodyLimits
-from api.deliveries import DeliveryMetrics, deliver_notices
-from api.deps import read_api_keys, require_api_key
+from api import gallery, metrics
 from api.errors import describe_errors, install_error_handlers
-from api.http_metrics import HttpMetrics
-from api.last_resort import LastResort
-from api.local_only import LocalOnly
-from api.metrics import build_registry
-from api.rate_limits import limit_rate
-from api.readiness import ReadinessProbe
-from api.receiver import read_receiver
-from api.security_headers import SecurityHeaders
-from api.watch import watch_runs
+from api.metrics import HttpMetrics, build_registry
+from api.middleware import AccessLog, BodyLimits, LastResort, SecurityHeaders, silence_servers
+from api.reconcile import watch_runs
+from api.routes import erasure, events, health, runs, search, sync
+from api.routes.health import ReadinessProbe
+from api.security import LocalOnly, limit_rate, read_api_keys, require_api_key
+from api.webhooks import DeliveryMetrics, deliver_notices, read_receiver
 from deployments.orchestrator import open_orchestrator
 from models.settings import Settings, get_settings
 
@@ -72,8 +55,8 @@ def create_app() -> FastAPI:
     install_error_handlers(app)
     photographers = [Depends(require_api_key), Depends(limit_rate("photographer"))]
     photographers_routers = (
-        *(sync.router, events.router, upkeep.router),
-        *(previews.previews_router, model_change.router, erasure.router),
+        *(sync.router, events.router),
+        *(runs.previews_router, runs.router, erasure.router),
     )
     for router in photographers_routers:
         app.include_router(

@@ -2,6 +2,8 @@
 
 Syncs run in other processes, so what is told of them is read from PostgreSQL at scrape time. No
 label holds an event's name, a key of S3 or a token.
+
+What this process counts of its own calls, by route template: paths hold tokens.
 """
 
 import threading
@@ -10,11 +12,17 @@ from collections.abc import Iterable
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    generate_latest,
+)
 from prometheus_client.core import GaugeMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector
 
-from api.rate_limits import limit_rate
+from api.security import limit_rate
 from models.errors import FacePassError
 from models.queries.statistics import Statistics, read_statistics
 from models.session import open_session
@@ -111,3 +119,30 @@ def read_metrics(request: Request) -> PlainTextResponse:
     """Metrics in Prometheus's text form."""
     text = generate_latest(request.app.state.registry).decode()
     return PlainTextResponse(text, media_type=CONTENT_TYPE_LATEST)
+
+
+_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class HttpMetrics:
+    """Calls and how long they took."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._calls = Counter(
+            "facepass_http_requests",
+            "HTTP calls of this process",
+            ("method", "route", "status"),
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "facepass_http_request_seconds",
+            "How long a call took, in seconds",
+            ("method", "route"),
+            buckets=_BUCKETS_S,
+            registry=registry,
+        )
+
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one call."""
+        self._calls.labels(method, route, str(status)).inc()
+        self._seconds.labels(method, route).observe(seconds)

@@ -10,10 +10,9 @@ from pathlib import Path
 
 from sqlalchemy import Engine, create_engine
 
-from deployments.stack import postgres, postgres_folders
-from deployments.stack.parts import Part
-from deployments.stack.postgres_cluster import Cluster, locate_cluster
-from deployments.stack.waiting import PAUSE_S, wait_until
+from deployments.stack import postgres
+from deployments.stack.postgres import Cluster, locate_cluster
+from deployments.stack.process import PAUSE_S, Part, wait_until
 from models.migrate import upgrade_database
 
 PATIENCE_S = 120.0
@@ -34,7 +33,7 @@ def open_database() -> Iterator[Database]:
     with tempfile.TemporaryDirectory(prefix="fp-bench-") as name:
         home = Path(name)
         cluster = locate_cluster(home)
-        postgres_folders.prepare_cluster(cluster)
+        postgres.prepare_cluster(cluster)
         _run_to_end(postgres.build_initdb(cluster, home / "initdb.log"))
         postgres.name_new_data(cluster).rename(cluster.data)
         server = postgres.build_postgres(cluster, home / "postgres.log")

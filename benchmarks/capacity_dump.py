@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.capacity_database import Database
-from deployments.stack.postgres_cluster import SUPERUSER
+from deployments.stack.postgres import SUPERUSER
 from models.errors import StackError
 
 RESTORED = "restored"

@@ -7,9 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.capacity_database import Database
-from deployments.stack.parts import Part
-from deployments.stack.postgres_cluster import PORT, SUPERUSER
-from deployments.stack.waiting import PAUSE_S
+from deployments.stack.postgres import PORT, SUPERUSER
+from deployments.stack.process import PAUSE_S, Part
 
 POOLER_PORT = 6432  # a part of the socket's name; nothing listens on TCP
 SERVERS = 2  # connections to PostgreSQL by transactions: few, so that clients do share them

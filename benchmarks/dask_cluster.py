@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from deployments.stack.parts import die_with_parent
+from deployments.stack.process import die_with_parent
 from models.errors import StackError
 
 ROOT = Path(__file__).parents[1]

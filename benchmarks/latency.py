@@ -16,7 +16,7 @@ from benchmarks.latency_first_face import FirstFace, measure_engine_load, measur
 from benchmarks.latency_stack import open_stack
 from benchmarks.latency_triggers import AT_ONCE, compute_p95, measure_triggers
 from deployments.sample_photos import make_sample_photos
-from deployments.stack.signals import interrupt_on_signals
+from deployments.stack.process import interrupt_on_signals
 
 FIRST_FACE_RUNS = 5
 PHOTOS = 20

@@ -22,8 +22,8 @@ IDLE_S = 3.0  # more than the worker's pause between two looks at its pool
 ENGINE_LOAD = """
 import time
 from models.settings import get_settings
-from tasks.packs import resolve_pack
-import tasks.engines
+from tasks.packs.registry import resolve_pack
+import tasks.faces.cache
 pack = resolve_pack(get_settings()).identity
 began = time.monotonic()
 tasks.faces.cache.get_engine(pack)

@@ -5,8 +5,6 @@ Promise: nobody outside this folder talks to Prefect about runs, states or deplo
 Where do I go to…?
     name a deployment or pool          names.py and ../prefect.yaml
     start, read or end a flow run      orchestrator.py
-    see what Prefect's refusals mean   prefect_errors.py
-    start syncs from another flow      sync_starts.py
     be notified of failed runs         automations/sync_failures.yaml
     share results between machines     result_storage.py
     tell a Prefect server of a release register.py

@@ -14,7 +14,7 @@ import httpx
 
 from deployments.sample_event import console, create_event, sync_event, upload_photos
 from deployments.sample_photos import SamplePhoto, make_sample_photos
-from deployments.stack.signals import interrupt_on_signals
+from deployments.stack.process import interrupt_on_signals
 from deployments.stack.stack import EmbeddedStack
 from models.errors import FacePassError, StackError
 from models.settings import Settings

@@ -1,12 +1,23 @@
-"""The one module that talks to Prefect's API about flow runs, deployments and workers."""
+"""The one module that talks to Prefect's API about flow runs, deployments and workers.
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+What Prefect's refusals and silence mean.
+
+Where a flow run is: Prefect's states in the product's words.
+
+Syncs that another flow starts when its own work is done.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import anyio
+import httpx
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowFilter,
@@ -21,7 +32,8 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType, WorkerStatus
 from prefect.deployments import arun_deployment
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Completed, Crashed
 
 from deployments.names import (
@@ -33,8 +45,107 @@ from deployments.names import (
     SYNC_FLOW,
     WORK_POOL,
 )
-from deployments.prefect_errors import check_server_address, map_prefect_errors
-from deployments.run_reports import RunningRun, RunReport, describe_run
+from models.errors import OrchestratorUnavailableError
+
+_KEY_REFUSED = (
+    "Prefect's server refuses this API: check PREFECT_API_KEY or PREFECT_API_AUTH_STRING."
+)
+_REFUSALS = {
+    401: _KEY_REFUSED,
+    403: _KEY_REFUSED,
+    422: f"The work pool {WORK_POOL} lacks a value that its profile requires: give its variables "
+    "in Prefect (Work Pools, Edit) what docs/scaling.md asks for.",
+}
+_UNREACHABLE = "Prefect's server cannot be reached: check PREFECT_API_URL and that it is running."
+
+
+@contextmanager
+def map_prefect_errors(deployment: str = SYNC_DEPLOYMENT) -> Iterator[None]:
+    """Raise Prefect's errors of the block as OrchestratorUnavailableError, in words.
+
+    `deployment`: the one that is not there where Prefect does not find what was asked for.
+    """
+    try:
+        yield
+    except ObjectNotFound as error:
+        raise OrchestratorUnavailableError(
+            f"The deployment {deployment} is not there: "
+            "run `prefect --no-prompt deploy --all` in the project's folder."
+        ) from error
+    except PrefectHTTPStatusError as error:
+        status = error.response.status_code
+        unknown = f"Prefect's server answered {status}: its log says why."
+        raise OrchestratorUnavailableError(_REFUSALS.get(status, unknown)) from error
+    except httpx.TransportError as error:
+        raise OrchestratorUnavailableError(_UNREACHABLE) from error
+
+
+def check_server_address() -> None:
+    """Raise OrchestratorUnavailableError unless a Prefect server is configured."""
+    if not get_current_settings().api.url:
+        raise OrchestratorUnavailableError(
+            "No Prefect server is configured: set PREFECT_API_URL (or run `make up`)."
+        )
+
+
+class RunPhase(StrEnum):
+    """Where a flow run is, in the product's words."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CRASHED = "crashed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True)
+class RunningRun:
+    """A flow run that has a place in the pool."""
+
+    flow_run_id: UUID
+    since: datetime
+    is_cancelling: bool
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What Prefect says of a flow run."""
+
+    phase: RunPhase
+    due: datetime  # since when it is in this phase, or should have left it
+    is_queued: bool  # waits for a worker, so that no process can be expected
+    is_waiting: bool = False  # its own process waits for the next attempt; a retry by hand has none
+
+
+_PHASES = {
+    StateType.SCHEDULED: RunPhase.PENDING,
+    StateType.PENDING: RunPhase.PENDING,
+    StateType.PAUSED: RunPhase.PENDING,
+    StateType.RUNNING: RunPhase.RUNNING,
+    StateType.CANCELLING: RunPhase.RUNNING,
+    StateType.COMPLETED: RunPhase.COMPLETED,
+    StateType.FAILED: RunPhase.FAILED,
+    StateType.CRASHED: RunPhase.CRASHED,
+    StateType.CANCELLED: RunPhase.CANCELLED,
+}
+_RETRY_STATE = "AwaitingRetry"
+
+
+def describe_run(run: FlowRun) -> RunReport:
+    """What Prefect says of a flow run, by its latest state."""
+    state = run.state
+    if state is None:
+        return RunReport(RunPhase.PENDING, datetime.now(UTC), is_queued=True)
+    is_retry = state.name == _RETRY_STATE
+    return RunReport(
+        RunPhase.RETRYING if is_retry else _PHASES[state.type],
+        due=state.state_details.scheduled_time or state.timestamp,
+        is_queued=state.type is StateType.SCHEDULED and not is_retry,
+        is_waiting=is_retry and run.empirical_policy.retry_type == "in_process",
+    )
+
 
 STARTS_AT_ONCE = 2  # Prefect's server has one event loop: with more at a time all take longer
 
@@ -190,3 +301,20 @@ async def open_orchestrator() -> AsyncIterator[Orchestrator]:
     check_server_address()
     async with get_client() as client:
         yield Orchestrator(client)
+
+
+def start_syncs(event_id: int, run_names: Mapping[str, str]) -> list[UUID]:
+    """Start a sync of each prefix and return their runs' ids; `run_names` are by prefix.
+
+    Each is a run like any other: while a sync of the event is under way, its request is left
+    with that one. Not for callers inside an event loop. Raises OrchestratorUnavailableError.
+    """
+    return anyio.run(partial(_start, event_id, run_names)) if run_names else []
+
+
+async def _start(event_id: int, run_names: Mapping[str, str]) -> list[UUID]:
+    async with open_orchestrator() as orchestrator:
+        return [
+            await orchestrator.start_sync(event_id=event_id, s3_prefix=prefix, run_name=run_name)
+            for prefix, run_name in run_names.items()
+        ]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from deployments.stack.prefect_client import open_client, require_outside_server, settle_pool
+from deployments.stack.prefect import open_client, require_outside_server, settle_pool
 from models.errors import FacePassError, OrchestratorUnavailableError
 
 ROOT = Path(__file__).resolve().parents[1]  # where prefect.yaml is

@@ -6,7 +6,7 @@ from prefect import flow, unmapped
 from prefect.client.schemas.objects import State
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from deployments.sync_starts import start_syncs
+from deployments.orchestrator import start_syncs
 from models.settings import get_settings
 from tasks.faces.limits import count_cores
 from tasks.previews.job import hold_previews, make_preview_batch, wait_for_previews

@@ -70,7 +70,7 @@ def stack_environment(models_root: Path) -> Iterator[dict[str, str]]:
 
 
 def _die_with_pytest() -> None:
-    from deployments.stack.parts import die_with_parent
+    from deployments.stack.process import die_with_parent
 
     die_with_parent(signal.SIGTERM)
 

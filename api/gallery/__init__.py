@@ -4,12 +4,10 @@ Promise: a page gives away nothing but the event's name and photos; bytes come f
 signed for a short time, a zip aside.
 
 Where do I go to…?
-    change a route                  pages.py
-    change a word                   texts.py
-    change how it looks             templates/, static/
-    change how many is told         plurals.py
-    change what a browser may load  headers.py
-    change what is in a zip         archive.py, file_names.py
+    change a route, or a page's headers  pages.py
+    change a word, or a plural           texts.py
+    change how it looks                  templates/, static/
+    change what is in a zip              archive.py
 """
 
 from api.gallery.pages import router

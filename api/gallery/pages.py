@@ -1,24 +1,34 @@
-"""The gallery's routes. A token that is not an event's gets the same page, whatever was asked."""
+"""The gallery's routes. A token that is not an event's gets the same page, whatever was asked.
 
-from collections.abc import Iterator
+What a browser may do on a gallery page: nothing inline, nothing from elsewhere but photos.
+
+Templates filled in, and the two files that pages load.
+
+What a guest sees where a page cannot be had: a link that does not work, a server away.
+"""
+
+from collections.abc import Callable, Coroutine, Iterator
+from functools import lru_cache
+from hashlib import sha256
 from itertools import chain
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Form, HTTPException, Request
-from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, StreamingResponse
-
-from api.gallery.archive import MAX_ZIP_PHOTOS, stream_zip
-from api.gallery.failures import GalleryRoute, read_language
-from api.gallery.file_names import clean_name
-from api.gallery.headers import build_page_headers
-from api.gallery.rendering import (
-    STATIC_FILES,
-    find_static_file,
-    read_script_texts,
-    render_page,
+from fastapi import APIRouter, Form, HTTPException, Request, Response
+from fastapi.responses import (
+    FileResponse,
+    HTMLResponse,
+    JSONResponse,
+    RedirectResponse,
+    StreamingResponse,
 )
-from api.gallery.texts import tell
-from models.errors import PhotoNotFoundError
+from fastapi.routing import APIRoute
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from api.gallery.archive import MAX_ZIP_PHOTOS, clean_name, stream_zip
+from api.gallery.texts import Language, choose_language, list_script_texts, tell
+from models.errors import EventNotFoundError, FacePassError, PhotoNotFoundError
 from models.keys import derive_original_key
 from models.queries.events import find_gallery
 from models.queries.photos import count_gallery_photos, find_gallery_photos, list_gallery_photos
@@ -28,6 +38,127 @@ from models.settings import get_settings
 from models.tables import Photo
 from tasks.s3.bucket import get_bucket
 from tasks.s3.links import build_disposition, get_link_signer
+
+
+def build_page_headers(photo_link: str) -> dict[str, str]:
+    """Headers of a page whose pictures come from where `photo_link` points."""
+    return {
+        "Content-Security-Policy": build_policy(read_origin(photo_link)),
+        "Referrer-Policy": "no-referrer",
+        "X-Robots-Tag": "noindex, nofollow",
+        "X-Content-Type-Options": "nosniff",
+        # The links in it die soon: a page from a cache would show broken pictures.
+        "Cache-Control": "no-store",
+    }
+
+
+def build_policy(photo_origin: str) -> str:
+    """The Content-Security-Policy; blob: is the guest's own selfie, drawn to choose a face."""
+    rules = {
+        "default-src": "'none'",
+        "script-src": "'self'",
+        "style-src": "'self'",
+        "img-src": f"'self' blob: data: {photo_origin}".rstrip(),
+        "connect-src": "'self'",
+        "form-action": "'self'",
+        "base-uri": "'none'",
+        "frame-ancestors": "'none'",
+    }
+    return "; ".join(f"{name} {value}" for name, value in rules.items())
+
+
+def read_origin(link: str) -> str:
+    """Scheme, host and port of a link; empty where it has none."""
+    parts = urlsplit(link)
+    return f"{parts.scheme}://{parts.netloc}" if parts.scheme and parts.netloc else ""
+
+
+_FOLDER = Path(__file__).parent
+STATIC_FILES = {"gallery.css": "text/css", "gallery.js": "text/javascript"}
+
+
+def render_page(template: str, language: Language, **values: object) -> str:
+    """A page in one language; everything filled in is escaped."""
+
+    def tell_here(key: str, count: int | None = None, **words: object) -> str:
+        return tell(language, key, count, **words)
+
+    return (
+        _open_templates()
+        .get_template(template)
+        .render(language=language, tell=tell_here, tell_in=tell, link_static=link_static, **values)
+    )
+
+
+def read_script_texts(language: Language) -> dict[str, object]:
+    """What the script says, for the page to carry."""
+    return {**list_script_texts(language)}
+
+
+def find_static_file(name: str) -> Path | None:
+    """The stylesheet or the script; None for any other name."""
+    return _FOLDER / "static" / name if name in STATIC_FILES else None
+
+
+@lru_cache(maxsize=len(STATIC_FILES))
+def link_static(name: str) -> str:
+    """A file's address, new with its content: browsers may keep it for ever."""
+    content = (_FOLDER / "static" / name).read_bytes()
+    return f"/gallery/static/{name}?v={sha256(content).hexdigest()[:12]}"
+
+
+@lru_cache(maxsize=1)
+def _open_templates() -> Environment:
+    templates = Environment(
+        loader=FileSystemLoader(_FOLDER / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    # Cyrillic as it is: half the bytes. What could end the script element stays escaped.
+    templates.policies["json.dumps_kwargs"] = {"ensure_ascii": False}
+    return templates
+
+
+_LOST = (EventNotFoundError, PhotoNotFoundError)
+
+
+class GalleryRoute(APIRoute):
+    """A route whose failures are told to a person, in their language; to a script as JSON."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The route's handler, with the product's errors as pages."""
+        handle = super().get_route_handler()
+
+        async def handle_for_guests(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except FacePassError as error:
+                return explain_failure(request, error)
+
+        return handle_for_guests
+
+
+def explain_failure(request: Request, error: FacePassError) -> Response:
+    """404 for what is not there, 503 for what is away; never the operator's sentence."""
+    kind, status = ("lost", 404) if isinstance(error, _LOST) else ("away", 503)
+    if "text/html" not in request.headers.get("accept", ""):
+        return JSONResponse({"detail": kind}, status, headers={"Cache-Control": "no-store"})
+    language = read_language(request)
+    page = render_page("failure.html", language, kind=kind, languages=_order(language))
+    return HTMLResponse(page, status, headers=build_page_headers(""))
+
+
+def read_language(request: Request) -> Language:
+    """The language of the one who asks."""
+    return choose_language(request.query_params.get("lang"), request.headers.get("accept-language"))
+
+
+def _order(language: Language) -> list[Language]:
+    """Both languages, the reader's first: who is lost may not read the first one."""
+    return ["ru", "en"] if language == "ru" else ["en", "ru"]
+
 
 router = APIRouter(prefix="/gallery", route_class=GalleryRoute, include_in_schema=False)
 

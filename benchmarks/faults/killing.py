@@ -9,9 +9,8 @@ import psutil  # type: ignore[import-untyped]  # publishes no types, and its stu
 
 from benchmarks.faults.ledger import has_begun
 from benchmarks.faults.scene import Scene
-from deployments.stack import prefect_parts
-from deployments.stack.parts import Part
-from deployments.stack.processes import collect_descendants, kill_processes
+from deployments.stack import prefect
+from deployments.stack.process import Part, collect_descendants, kill_processes
 
 
 def find_flow_processes(scene: Scene, task_ids: set[str]) -> list[psutil.Process]:
@@ -69,7 +68,7 @@ def kill_worker_and_flows(scene: Scene, task_ids: set[str], chance: random.Rando
 
 
 def _replace_worker(scene: Scene, chance: random.Random, flows: list[psutil.Process]) -> bool:
-    worker = scene.parts[prefect_parts.WORKER]
+    worker = scene.parts[prefect.WORKER]
     was_running = kill_part(worker)
     kill_processes(flows)
     time.sleep(chance.uniform(0.5, 2.0))

@@ -1,10 +1,10 @@
 """Everything plugged in again after a round's faults."""
 
 from benchmarks.faults.scene import Scene, wait_ready
-from deployments.stack import postgres, prefect_parts, s3
+from deployments.stack import postgres, prefect, s3
 
 # What uses something comes after it.
-START_ORDER = (postgres.NAME, s3.NAME, prefect_parts.SERVER, prefect_parts.WORKER)
+START_ORDER = (postgres.NAME, s3.NAME, prefect.SERVER, prefect.WORKER)
 
 
 def mend(scene: Scene) -> list[str]:

@@ -6,7 +6,7 @@ import time
 
 from benchmarks.faults.killing import kill_part
 from benchmarks.faults.scene import RETRY_DELAY_S, Scene, wait_ready
-from deployments.stack import postgres, prefect_parts, s3
+from deployments.stack import postgres, prefect, s3
 
 
 def restart_postgres(scene: Scene, how: signal.Signals) -> bool:
@@ -34,11 +34,11 @@ def stop_s3(scene: Scene, chance: random.Random) -> bool:
 
 def restart_prefect(scene: Scene, chance: random.Random) -> bool:
     """Stop the server in peace or with -9, then start it."""
-    part = scene.parts[prefect_parts.SERVER]
+    part = scene.parts[prefect.SERVER]
     if chance.random() < 0.5:
         part.stop()
     elif not kill_part(part, tree=True):
         return False
     part.start()
-    wait_ready(scene, prefect_parts.SERVER)
+    wait_ready(scene, prefect.SERVER)
     return True

@@ -11,11 +11,12 @@ import psutil  # type: ignore[import-untyped]  # publishes no types, and its stu
 from sqlalchemy import Engine, NullPool, create_engine
 
 from benchmarks.faults.s3_proxy import S3Proxy
-from deployments.stack import api_part, postgres, prefect_client, prefect_parts, s3, s3_client
-from deployments.stack.parts import Part
+from deployments.stack import postgres, s3
 from deployments.stack.ports import pick_free_ports
-from deployments.stack.stack import EmbeddedStack
-from deployments.stack.waiting import NotReadyError
+from deployments.stack.prefect import SERVER, WORKER, open_client, require_health
+from deployments.stack.process import NotReadyError, Part
+from deployments.stack.stack import NAME as API
+from deployments.stack.stack import EmbeddedStack, build_api, require_api
 from models.errors import StackError
 from models.settings import Settings
 
@@ -54,8 +55,8 @@ class Scene:
     def parts(self) -> dict[str, Part]:
         """Everything that must run, by name."""
         names = (
-            *(postgres.NAME, s3.NAME, prefect_parts.SERVER),
-            *(prefect_parts.WORKER, api_part.NAME),
+            *(postgres.NAME, s3.NAME, SERVER),
+            *(WORKER, API),
         )
         return {name: self.stack.parts[name] for name in names} | {SECOND_API: self.second_api}
 
@@ -65,13 +66,13 @@ class Scene:
         if name == postgres.NAME and plan.cluster is not None:
             postgres.create_databases(plan.cluster)
         elif name == s3.NAME and plan.keys is not None:
-            s3_client.create_bucket(self.stack.environment["FACEPASS_S3_ENDPOINT_URL"], plan.keys)
-        elif name == prefect_parts.SERVER:
-            prefect_client.require_health(self.prefect)
-        elif name == api_part.NAME:
-            api_part.require_api(plan.api_url)
+            s3.create_bucket(self.stack.environment["FACEPASS_S3_ENDPOINT_URL"], plan.keys)
+        elif name == SERVER:
+            require_health(self.prefect)
+        elif name == API:
+            require_api(plan.api_url)
         elif name == SECOND_API:
-            api_part.require_api(self.second_api_url)
+            require_api(self.second_api_url)
 
 
 @contextmanager
@@ -88,7 +89,7 @@ def open_scene(
         stack = exits.enter_context(EmbeddedStack(settings, report))
         environment = stack.environment
         proxy = exits.enter_context(S3Proxy(environment["FACEPASS_S3_ENDPOINT_URL"], seed))
-        prefect = exits.enter_context(prefect_client.open_client(environment["PREFECT_API_URL"]))
+        prefect = exits.enter_context(open_client(environment["PREFECT_API_URL"]))
         url = environment["FACEPASS_DATABASE_URL"].replace("postgresql", "postgresql+psycopg2", 1)
         port = pick_free_ports(1)[0]
         scene = Scene(
@@ -102,7 +103,7 @@ def open_scene(
         exits.callback(lambda: [undo() for undo in reversed(scene.spoilt)])
         exits.callback(scene.second_api.stop)
         scene.second_api.start()
-        worker = scene.parts[prefect_parts.WORKER]
+        worker = scene.parts[WORKER]
         worker.stop()
         worker.env = {**worker.env, "FACEPASS_S3_ENDPOINT_URL": proxy.url}
         worker.start()
@@ -112,7 +113,7 @@ def open_scene(
 
 def _build_second_api(stack: EmbeddedStack, port: int) -> Part:
     plan = stack.plan
-    part = api_part.build_api(
+    part = build_api(
         root=plan.root,
         env={**plan.child_environment, "FACEPASS_API_PORT": str(port)},
         log=stack.home.logs / "second-api.log",

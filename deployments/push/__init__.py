@@ -5,14 +5,12 @@ same key from every machine; nothing outside the folder's own source is ever tou
 
 Where do I go to…?
     change an option or an exit code               command.py
-    see the steps, one after the other             steps.py
-    see where the API and S3 are found             place.py
-    see how an event is found by its name          rest.py, events.py
-    see which files are photos                     scan.py
-    see which key a file gets                      source.py, names.py
+    see the steps, one after the other             push.py
+    see how the API is called                      client.py
+    see how an event is found, and synced          event.py
+    see which files are photos, under which keys   folder.py
     see what is deleted, and when that is refused  mirror.py
-    see what is sent, and what is not sent again   photo.py, transfer.py
-    see how previews are made, in how much memory  preview.py
-    change what the photographer sees              screen.py, report.py, sync.py
-    make the picture in the README anew            picture.py
+    see what is sent, and what is not sent again   upload.py
+    change what the photographer sees              report.py
+    make the picture in the README anew            ../../docs/tools/push_picture.py
 """

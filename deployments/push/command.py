@@ -11,11 +11,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from deployments.push.place import find_place
-from deployments.push.report import Report
-from deployments.push.screen import Screen
-from deployments.push.steps import Options, Push
-from deployments.stack.signals import interrupt_on_signals
+from deployments.push.push import Options, Push, find_place
+from deployments.push.report import Report, Screen
+from deployments.stack.process import interrupt_on_signals
 from models.errors import (
     ApiUnavailableError,
     DeletionRefusedError,

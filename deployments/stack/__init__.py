@@ -5,21 +5,14 @@ stack ends, however it ends, nothing of it keeps running.
 
 Where do I go to…?
     use the stack from Python                       stack.py
-    see the order in which things start and stop    stack.py, bring_up.py
+    see the order in which things start and stop    stack.py
     change who decides what is embedded             plan.py
-    change what children and joiners are told       environment.py
-    change how a child is started, asked, killed    parts.py
-    change what is shown of a dead part's log       log_tail.py
-    find and end processes that were left behind    processes.py, home.py
+    change what children and joiners are told       plan.py
+    change how a child is started, asked, killed    process.py
     add a file to the home folder                   home.py
-    change what happens when the disk is full       disk.py
-    change PostgreSQL's place and user              postgres_cluster.py
-    change what must hold before it starts          postgres_folders.py
-    change PostgreSQL's programs and databases      postgres.py
+    change what happens when the disk is full       home.py
+    change PostgreSQL's folder, user and programs   postgres.py
     change the S3 server's flags                    s3.py
-    change Prefect's server, deployment, worker     prefect_parts.py
-    change the bucket, or how S3 is asked           s3_client.py
-    change the work pool                            prefect_client.py
-    change how the API is started                   api_part.py
+    change Prefect's server, worker and work pool   prefect.py
     change what `make up` prints                    __main__.py
 """

@@ -5,8 +5,8 @@ import sys
 
 from rich.console import Console
 
-from deployments.stack.disk import NO_SPACE
-from deployments.stack.signals import interrupt_on_signals
+from deployments.stack.home import NO_SPACE
+from deployments.stack.process import interrupt_on_signals
 from deployments.stack.stack import EmbeddedStack
 from models.errors import FacePassError
 from models.settings import get_settings

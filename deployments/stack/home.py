@@ -1,25 +1,161 @@
-"""The home folder of the stack: its files, its lock, and what a killed stack left in it."""
+"""The home folder of the stack: its files, its lock, and what a killed stack left in it.
 
+Full disks: said in one sentence, before a part fails for it and when one did.
+"""
+
+import errno
 import fcntl
 import json
 import os
 import secrets
 import shlex
-from collections.abc import Iterable, Mapping
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import IntEnum
 from io import TextIOWrapper
 from pathlib import Path
 
-from deployments.stack.disk import explain_refusal
-from deployments.stack.parts import Part
-from deployments.stack.processes import (
+from deployments.stack.process import (
+    Part,
     Process,
     find_marked,
     find_started,
     kill_processes,
     read_start,
 )
-from models.errors import StackError
+from models.errors import FacePassError, StackError
+
+MIB = 1024 * 1024
+NEW_DATABASE_BYTES = 300 * MIB  # PostgreSQL 80, the S3 server's indexes 55, a model pack 40, rest
+# PostgreSQL's next log files. No more: who must delete photos to make room has to start first.
+START_BYTES = 48 * MIB
+SOCKET_BYTES = MIB // 4  # a lock file
+FULL_BYTES = 64 * MIB  # while a stack runs; twice as much is low
+# `weed mini` refuses photos below this share of the disk, and has no flag for it.
+S3_RESERVE = 0.01
+LOOK_EVERY_S = 2.0
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+OTHER_HOME = "set FACEPASS_HOME to a folder on another disk"
+
+
+class DiskFullError(StackError):
+    """A folder has too little room for a start."""
+
+
+class Room(IntEnum):
+    """How much of it a running stack has left."""
+
+    ENOUGH = 0
+    LOW = 1
+    NONE = 2
+
+
+def require_start(home: Path) -> None:
+    """Raises DiskFullError where no stack could start, before anything is written."""
+    _require_room(home, START_BYTES, OTHER_HOME)
+
+
+def require_database(home: Path, sockets: Path, *, is_new: bool) -> None:
+    """Raises DiskFullError where PostgreSQL could not be made or would find no room to run."""
+    _require_room(home, NEW_DATABASE_BYTES if is_new else START_BYTES, OTHER_HOME)
+    _require_room(sockets.parent, SOCKET_BYTES, "set TMPDIR to a folder on another disk")
+
+
+def _require_room(folder: Path, needed: int, remedy: str) -> None:
+    free = read_free(folder)
+    if free < needed:
+        raise DiskFullError(
+            f"The disk of {folder} is full: {_in_mib(free)} are free, a start needs "
+            f"{_in_mib(needed)}. Free some space there, or {remedy}."
+        )
+
+
+@contextmanager
+def explain_failures(home: Path) -> Iterator[None]:
+    """Within the block, what failed for want of room says so, and no OSError comes out."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno not in NO_SPACE:
+            raise  # no file's: a closed pipe, a socket
+        raise explain_refusal(error, home) from error
+    except DiskFullError:
+        raise
+    except FacePassError as error:
+        room = measure_room(home)
+        if room is Room.ENOUGH:
+            raise
+        raise StackError(f"{describe_shortage(home, room)}\n{error}") from error
+
+
+def explain_refusal(error: OSError, home: Path) -> StackError:
+    """The error for a file or folder of the home that the system refuses."""
+    if error.errno in NO_SPACE:
+        return DiskFullError(
+            f"The disk of {home} is full, or your share of it is used up ({error.strerror}). "
+            f"Free some space there, or {OTHER_HOME}."
+        )
+    return StackError(f"FACEPASS_HOME cannot be used: {error}.")
+
+
+def measure_room(home: Path) -> Room:
+    """What a stack that runs in this home has left."""
+    free, full = read_free(home), max(FULL_BYTES, read_s3_reserve(home))
+    if free >= 2 * full:
+        return Room.ENOUGH
+    return Room.LOW if free >= full else Room.NONE
+
+
+def describe_shortage(home: Path, room: Room) -> str:
+    """What a person must know, and do, while the stack runs."""
+    state = "full" if room is Room.NONE else "nearly full"
+    reserve = read_s3_reserve(home)
+    photos = f"S3 takes no photos below {_in_mib(reserve)}, and " if reserve else ""
+    return (
+        f"The disk of {home} is {state}: {_in_mib(read_free(home))} are free. "
+        f"{photos}PostgreSQL stops when nothing is left. Free some space there."
+    )
+
+
+def read_s3_reserve(home: Path) -> int:
+    """What the embedded S3 server keeps free; 0 where the photos are elsewhere."""
+    if not (home / "s3").is_dir():
+        return 0
+    return int(shutil.disk_usage(home).total * S3_RESERVE)
+
+
+def read_free(folder: Path) -> int:
+    """Bytes that this user may still write there, or where the folder would be made."""
+    existing = next((one for one in (folder, *folder.parents) if one.exists()), folder)
+    return shutil.disk_usage(existing).free
+
+
+class DiskWatch:
+    """Says once that the disk runs low, once that it is full, and once that it is over."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._told = Room.ENOUGH
+        self._next = 0.0
+
+    def look(self) -> Iterator[str]:
+        """The sentence that is news, if there is one; may be called all the time."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + LOOK_EVERY_S
+        room = measure_room(self._home)
+        before, self._told = self._told, room
+        if room > before:
+            yield describe_shortage(self._home, room)
+        elif room is Room.ENOUGH and before is not room:
+            yield f"The disk of {self._home} has room again: {_in_mib(read_free(self._home))}."
+
+
+def _in_mib(size: int) -> str:
+    return f"{size / MIB:.1f} MiB" if size < 10 * MIB else f"{size // MIB} MiB"
 
 
 @dataclass

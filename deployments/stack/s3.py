@@ -2,6 +2,8 @@
 
 `weed mini` is a master, a volume server, a filer and an S3 gateway. Only the gateway asks for
 keys, so plain HTTP is off for the others; what stays open on loopback is their gRPC.
+
+What the stack says to its S3 server while it comes up: is it there, and is its bucket.
 """
 
 import json
@@ -13,12 +15,15 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deployments.stack.home import write_private
-from deployments.stack.parts import Part
 from deployments.stack.ports import is_port_free, pick_free_ports
-from deployments.stack.processes import MARK
+from deployments.stack.process import MARK, NotReadyError, Part
 from models.errors import StackError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 NAME = "S3"
 BUCKET = "facepass"
@@ -129,3 +134,40 @@ def remove_sockets(ports: Mapping[str, int], s3_port: int) -> None:
         for socket in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108 - not ours to choose
             with suppress(PermissionError):  # another user's stack had this port and was killed
                 socket.unlink(missing_ok=True)
+
+
+def create_bucket(endpoint_url: str, keys: Keys) -> None:
+    """A signed listing, and the bucket if it is missing. Raises NotReadyError until that works."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    client = connect(endpoint_url, keys)
+    try:
+        if BUCKET not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
+            client.create_bucket(Bucket=BUCKET)
+    except (BotoCoreError, ClientError) as error:
+        raise NotReadyError(str(error)) from error
+
+
+def connect(endpoint_url: str, keys: Keys) -> "S3Client":
+    """A client for waiting: one short try a call, the caller repeats."""
+    import boto3  # half a second of imports, spent while the server starts
+    from botocore.config import Config
+    from botocore.session import Session
+
+    # Without the variable for a profile: one that is set, but only there for AWS, would be looked
+    # up and missed even though the keys are given.
+    bare = Session(session_vars={"profile": (None, [], None, None)})
+    return boto3.Session(botocore_session=bare).client(
+        "s3",
+        endpoint_url=endpoint_url,
+        aws_access_key_id=keys.access,
+        aws_secret_access_key=keys.secret,
+        region_name=REGION,
+        config=Config(
+            s3={"addressing_style": "path"},
+            connect_timeout=2,
+            read_timeout=5,
+            retries={"total_max_attempts": 1},
+            proxies={},  # loopback, whatever proxy the environment names
+        ),
+    )

@@ -18,8 +18,8 @@ import pytest
 from deployments.names import RESYNC_DEPLOYMENT, WORK_POOL
 from deployments.result_storage import BLOCK_SLUG
 from deployments.stack import postgres
-from deployments.stack.postgres_cluster import PORT, SUPERUSER
-from deployments.stack.prefect_parts import WORKER, WORKER_SETTINGS
+from deployments.stack.postgres import PORT, SUPERUSER
+from deployments.stack.prefect import WORKER, WORKER_SETTINGS
 from deployments.stack.stack import EmbeddedStack
 from models.settings import Settings
 from tests.distributed.network import (

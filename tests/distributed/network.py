@@ -18,8 +18,7 @@ from typing import Any
 
 import psutil
 
-from deployments.stack.parts import die_with_parent
-from deployments.stack.processes import collect_descendants
+from deployments.stack.process import collect_descendants, die_with_parent
 from tests.waiting import wait_until
 
 SUBNET = "10.211.97"

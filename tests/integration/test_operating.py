@@ -6,9 +6,9 @@ import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prometheus_client.parser import text_string_to_metric_families
 
-from api import readiness
 from api.app import create_app
 from api.metrics import FRESH_S
+from api.routes import health
 from models.queries.runs import ensure_run, mark_retrying
 from models.queries.statistics import read_statistics
 from models.session import open_session
@@ -124,7 +124,7 @@ def test_prefect_away_is_named(joined_stack: dict[str, str]) -> None:
 def test_an_s3_that_never_answers_is_missing_after_a_while_and_takes_no_thread_of_the_others(
     s3_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(readiness, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(health, "PATIENCE_S", 0.5)
     s3_proxy.hang.set()
     with open_local_client(create_app()) as client:
         for _ in range(4):  # more than it has threads

@@ -21,7 +21,7 @@ import pytest
 from botocore.config import Config
 
 from deployments.names import SYNC_DEPLOYMENT, WORK_POOL
-from deployments.stack.parts import die_with_parent
+from deployments.stack.process import die_with_parent
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

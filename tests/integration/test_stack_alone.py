@@ -26,7 +26,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from deployments.names import WORK_POOL
-from deployments.stack.processes import Process, find_marked
+from deployments.stack.process import Process, find_marked
 from tests.integration.test_stack import (
     RunningStack,
     connect_s3,

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from deployments.stack import api_part, postgres, postgres_folders, prefect_parts, s3
-from deployments.stack.parts import Part
+from deployments.stack import postgres, prefect, s3, stack
 from deployments.stack.ports import pick_free_ports
-from deployments.stack.postgres_cluster import locate_cluster
+from deployments.stack.postgres import locate_cluster
+from deployments.stack.process import Part
 
 ROOT = Path(__file__).resolve().parents[2]
 CAUSES = {
@@ -46,13 +46,13 @@ def dying(models_root: Path) -> Iterator[dict[str, Part]]:
 
 def build_parts(home: Path, taken_port: int) -> list[Part]:
     cluster = locate_cluster(home)
-    postgres_folders.prepare_cluster(cluster)
+    postgres.prepare_cluster(cluster)
     cluster.data.mkdir(mode=0o700)  # empty: as if somebody had cleaned up in it
     if cluster.identity is not None:
         os.chown(cluster.data, cluster.identity.uid, cluster.identity.gid)
     env = {
         **os.environ,
-        **prefect_parts.CLIENT_SETTINGS,
+        **prefect.CLIENT_SETTINGS,
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_API_URL": "http://127.0.0.1:9/api",  # nobody listens on the discard port
         "FACEPASS_BATCH_SIZE": "many",
@@ -69,20 +69,20 @@ def build_parts(home: Path, taken_port: int) -> list[Part]:
             log=home / "s3.log",
             mark="dying",
         ),
-        prefect_parts.build_server(
+        prefect.build_server(
             port=pick_free_ports(1, [taken_port, *internal.values()])[0],
             api_url="http://127.0.0.1:9/api",
             database_url=nowhere,
             env=env,
             log=home / "prefect.log",
         ),
-        prefect_parts.build_worker(
+        prefect.build_worker(
             name="dying",
             root=ROOT,
             env={**env, "PREFECT_WORKER_QUERY_SECONDS": "often"},
             log=home / "worker.log",
         ),
-        api_part.build_api(root=ROOT, env=env, log=home / "api.log"),
+        stack.build_api(root=ROOT, env=env, log=home / "api.log"),
     ]
 
 

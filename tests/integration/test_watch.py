@@ -16,8 +16,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from api.sync_status import _close_run
-from api.watch import free_places
+from api.reconcile import _close_run, free_places
 from deployments.names import WORK_POOL
 from deployments.orchestrator import open_orchestrator
 from models.queries.plans import ListedPreview, Listing, copy_listing

@@ -12,8 +12,7 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
-from api.deliveries import LEASE, DeliveryMetrics, deliver_due
-from api.receiver import Receiver, open_client
+from api.webhooks import LEASE, DeliveryMetrics, Receiver, deliver_due, open_client
 from models.queries.erasures import erase_event_rows
 from models.queries.events import lock_event
 from models.queries.runs import complete_run, end_run, ensure_run
@@ -263,8 +262,7 @@ def test_a_receiver_may_ask_for_more_time(event: EventBox, receiver: WebhookRece
 def test_an_attempt_that_outlives_its_claim_does_not_undo_the_next_ones(
     event: EventBox, receiver: WebhookReceiver
 ) -> None:
-    from api.deliveries import _claim, _settle
-    from api.receiver import Answer
+    from api.webhooks import Answer, _claim, _settle
 
     end(add_run(event), SyncState.FAILED)
     (late,) = _claim()

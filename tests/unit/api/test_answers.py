@@ -7,8 +7,8 @@ from hashlib import sha256
 import pytest
 from fastapi import FastAPI
 
-from api.access_log import describe_call
 from api.app import create_app
+from api.middleware import describe_call
 from models.settings import get_settings
 from tests.local_client import open_local_client
 

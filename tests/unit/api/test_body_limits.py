@@ -6,8 +6,8 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 
-from api import body_limits
-from api.body_limits import MAX_BODY_BYTES, BodyLimits
+from api import middleware
+from api.middleware import MAX_BODY_BYTES, BodyLimits
 from models.settings import Settings
 
 UPLOAD = "/api/v1/faces/search"
@@ -16,7 +16,7 @@ UPLOAD = "/api/v1/faces/search"
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> TestClient:
     settings = Settings(max_upload_bytes=MAX_BODY_BYTES * 2)  # and what a form has around it
-    monkeypatch.setattr(body_limits, "get_settings", lambda: settings)
+    monkeypatch.setattr(middleware, "get_settings", lambda: settings)
     app = FastAPI()
     app.add_middleware(BodyLimits)
 

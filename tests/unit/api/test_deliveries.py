@@ -8,16 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from api.deliveries import (
+from api.webhooks import (
     FIRST_DELAY_S,
     GIVEN_UP_AFTER,
     LEASE,
     LONGEST_DELAY_S,
+    SEND_LIMIT_S,
+    Answer,
     DeliveryMetrics,
     compute_delay,
     decide_delay,
 )
-from api.receiver import SEND_LIMIT_S, Answer
 from models.tables import WebhookDelivery, utc_now
 
 FAILED = Answer("the receiver answered 500")

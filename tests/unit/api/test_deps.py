@@ -7,8 +7,9 @@ import pytest
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.testclient import TestClient
 
-from api import deps
-from api.deps import check_api_key, parse_uuid, read_api_keys, require_api_key
+from api import security
+from api.deps import parse_uuid
+from api.security import check_api_key, read_api_keys, require_api_key
 from models.errors import ConfigurationError
 from models.settings import Settings
 
@@ -77,7 +78,7 @@ def test_anything_else_is_refused_with_the_way_to_make_one_and_without_repeating
 @pytest.fixture
 def with_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two photographers have keys."""
-    monkeypatch.setattr(deps, "get_settings", lambda: Settings(api_keys=KEYS))
+    monkeypatch.setattr(security, "get_settings", lambda: Settings(api_keys=KEYS))
 
 
 @pytest.mark.usefixtures("with_keys")
@@ -100,7 +101,7 @@ def test_everything_else_is_401_even_the_digest_itself(key: str | None) -> None:
 
 
 def test_where_no_keys_are_set_none_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deps, "get_settings", lambda: Settings(api_keys=None))
+    monkeypatch.setattr(security, "get_settings", lambda: Settings(api_keys=None))
     for key in (None, "", "anything"):
         check_api_key(as_header(key))
 
@@ -111,13 +112,13 @@ def test_every_digest_is_compared_in_constant_time_whichever_fits(
     monkeypatch: pytest.MonkeyPatch, key: str | None
 ) -> None:
     compared: list[tuple[bytes, bytes]] = []
-    compare = deps.hmac.compare_digest
+    compare = security.hmac.compare_digest
 
     def record(offered: bytes, known: bytes) -> bool:
         compared.append((offered, known))
         return compare(offered, known)
 
-    monkeypatch.setattr(deps.hmac, "compare_digest", record)
+    monkeypatch.setattr(security.hmac, "compare_digest", record)
     try:
         check_api_key(as_header(key))
     except HTTPException:

@@ -6,7 +6,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from api.engine_waits import EngineWaits
+from api.routes.search import EngineWaits
 from tasks.faces import cache
 
 LIMIT_S = 20

@@ -9,8 +9,8 @@ from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api import local_only
-from api.local_only import CLOSED, LocalOnly, is_loopback
+from api import security
+from api.security import CLOSED, LocalOnly, is_loopback
 from models.settings import Settings
 
 KEYS = f"anna:{sha256(b'key').hexdigest()}"
@@ -19,7 +19,7 @@ KEYS = f"anna:{sha256(b'key').hexdigest()}"
 @pytest.fixture(params=[None])
 def settings(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     values = Settings(api_keys=request.param, cors_origins="https://studio.example.org")
-    monkeypatch.setattr(local_only, "get_settings", lambda: values)
+    monkeypatch.setattr(security, "get_settings", lambda: values)
     return iter([None])
 
 

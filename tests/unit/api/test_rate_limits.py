@@ -7,9 +7,8 @@ import pytest
 from fastapi import Depends, FastAPI, Request
 from fastapi.testclient import TestClient
 
-from api import deps, rate_limits
-from api.deps import require_api_key
-from api.rate_limits import forget_calls, limit_rate, name_address
+from api import security
+from api.security import forget_calls, limit_rate, name_address, require_api_key
 from models.settings import Settings
 
 KEYS = ",".join(f"{name}:{sha256(name.encode()).hexdigest()}" for name in ("anna", "boris"))
@@ -26,7 +25,7 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def configure(monkeypatch: pytest.MonkeyPatch, keys: str | None) -> None:
     # A day: no test meets the end of a window.
     values = Settings(api_keys=keys, rate_limit="3/day", guest_rate_limit="2/day")
-    for module in (deps, rate_limits):
+    for module in (security,):
         monkeypatch.setattr(module, "get_settings", lambda: values)
 
 
@@ -78,11 +77,11 @@ def test_a_refusal_says_when_to_come_back() -> None:
 
 
 def test_a_flood_of_addresses_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rate_limits, "MAX_CALLERS", 5)
+    monkeypatch.setattr(security, "MAX_CALLERS", 5)
     assert call("/gallery", 1, address="8.8.8.8") == [200]
     for number in range(20):
         call("/gallery", 1, address=f"9.9.9.{number}")
-    assert len(rate_limits._get_limiter()[1].storage) <= 6
+    assert len(security._get_limiter()[1].storage) <= 6
     # Who was there before the flood keeps a count of its own.
     assert call("/gallery", 1, address="8.8.8.8") == [200]
 

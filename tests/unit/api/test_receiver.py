@@ -9,8 +9,8 @@ from typing import Any
 import anyio
 import pytest
 
-from api.receiver import Answer, Receiver, judge_answer, open_client, read_receiver, send_notice
-from api.receiver import sign_notice as sign
+from api.webhooks import Answer, Receiver, judge_answer, open_client, read_receiver, send_notice
+from api.webhooks import sign_notice as sign
 from models.errors import ConfigurationError
 from models.settings import Settings
 from tests.documents import read_python

@@ -6,9 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from api.sync_status import START_LIMIT, SyncView, _describe_live_run, _is_lost
-from deployments.orchestrator import Orchestrator
-from deployments.run_reports import RunPhase, RunReport
+from api.reconcile import START_LIMIT, SyncView, _describe_live_run, _is_lost
+from deployments.orchestrator import Orchestrator, RunPhase, RunReport
 from models.queries.runs import HEARTBEAT_LIMIT
 from models.tables import SyncRun, utc_now
 from models.vocabulary import SyncState

@@ -23,7 +23,7 @@ from prefect.settings import Settings as PrefectSettings
 from pydantic import AliasChoices, BaseModel
 
 from deployments.names import WORK_POOL
-from deployments.stack.prefect_parts import CLIENT_SETTINGS, SERVER_SETTINGS, WORKER_SETTINGS
+from deployments.stack.prefect import CLIENT_SETTINGS, SERVER_SETTINGS, WORKER_SETTINGS
 from models.settings import Settings
 
 ROOT = Path(__file__).parents[3]

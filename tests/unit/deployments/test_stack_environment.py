@@ -2,7 +2,7 @@
 
 import pytest
 
-from deployments.stack.environment import build_base_environment
+from deployments.stack.plan import build_base_environment
 
 LEADS_ELSEWHERE = {
     "PREFECT_API_URL": "http://elsewhere/api",

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from deployments.stack.home import StackHome
-from deployments.stack.parts import Part, die_with_parent
-from deployments.stack.processes import MARK
+from deployments.stack.process import MARK, Part, die_with_parent
 from models.errors import StackError
 
 

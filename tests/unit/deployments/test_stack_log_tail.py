@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.stack.log_tail import read_death, read_tail
+from deployments.stack.process import read_death, read_tail
 
 # As a worker of Prefect 3.8 ended in CI; the paths are shortened.
 EXCEPTION_GROUP = """\

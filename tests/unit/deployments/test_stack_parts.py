@@ -11,8 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deployments.stack.parts import Part
-from deployments.stack.signals import interrupt_on_signals, note_signals
+from deployments.stack.process import Part, interrupt_on_signals, note_signals
 from models.errors import StackError
 
 STUBBORN = """
@@ -99,7 +98,7 @@ def test_a_missing_program_is_an_error_of_the_stack(tmp_path: Path) -> None:
 def test_a_part_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     code = f"""
 import os, pathlib, sys, time
-from deployments.stack.parts import Part
+from deployments.stack.process import Part
 part = Part("x", [sys.executable, "-c", "import time; time.sleep(60)"], dict(os.environ),
             pathlib.Path({str(tmp_path)!r}) / "x.log")
 part.start()

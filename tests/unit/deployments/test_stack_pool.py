@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from deployments.names import WORK_POOL
-from deployments.stack.prefect_client import RUN_LIMIT, settle_pool
+from deployments.stack.prefect import RUN_LIMIT, settle_pool
 from models.errors import StackError
 
 

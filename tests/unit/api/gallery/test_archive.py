@@ -10,8 +10,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.gallery.archive import stream_zip
-from api.gallery.file_names import MAX_NAME_BYTES, clean_name, name_files
+from api.gallery.archive import MAX_NAME_BYTES, clean_name, name_files, stream_zip
 from models.errors import S3DownloadError
 from tasks.s3.bucket import Bucket
 

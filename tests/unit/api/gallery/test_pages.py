@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 
 from api import gallery
 from api.gallery import pages
-from api.gallery.headers import build_policy, read_origin
+from api.gallery.pages import build_policy, read_origin
 from models.errors import DatabaseUnavailableError, EventNotFoundError
 from models.settings import Settings
 from models.tables import Event, Photo, utc_now

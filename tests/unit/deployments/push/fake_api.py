@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from deployments.push.rest import RestApi
+from deployments.push.client import RestApi
 
 URL = "http://faces.example.org"
 OTHER_UUID = "550e8400-e29b-41d4-a716-446655440000"

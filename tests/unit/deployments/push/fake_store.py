@@ -7,9 +7,9 @@ from hashlib import md5
 from pathlib import Path
 from typing import Any
 
+from deployments.push.folder import LocalFile
 from deployments.push.mirror import SourceKeys, list_stored
-from deployments.push.photo import NamedPhoto, Target
-from deployments.push.scan import LocalFile
+from deployments.push.upload import NamedPhoto, Target
 from tasks.s3.bucket import Bucket
 from tests.unit.tasks.fake_s3 import make_error
 

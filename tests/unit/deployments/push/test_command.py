@@ -12,11 +12,10 @@ from rich.console import Console
 from api.schemas import RESULT_EXAMPLE
 from deployments.push import command
 from deployments.push.command import ExitCode, build_parser, judge, main, name_exit_code
-from deployments.push.photo import NamedPhoto, PhotoResult
-from deployments.push.picture import draw
-from deployments.push.report import NAMED_AT_MOST, Report, show_name
-from deployments.push.scan import LocalFile
-from deployments.push.screen import Screen
+from deployments.push.folder import LocalFile
+from deployments.push.report import NAMED_AT_MOST, Report, Screen, show_name
+from deployments.push.upload import NamedPhoto, PhotoResult
+from docs.tools.push_picture import draw
 from models.errors import (
     ApiUnavailableError,
     ConfigurationError,

@@ -3,8 +3,8 @@
 import httpx
 import pytest
 
-from deployments.push.events import find_event
-from deployments.push.rest import read_wait
+from deployments.push.client import read_wait
+from deployments.push.event import find_event
 from models.errors import ApiUnavailableError, ConfigurationError, PushRefusedError
 from models.vocabulary import ProfileName
 from tests.unit.deployments.push.fake_api import OTHER_UUID, FakeApi, describe_event
@@ -80,7 +80,7 @@ def test_what_the_api_refuses_is_a_sentence(
 
 @pytest.mark.parametrize("url", ["faces.example.org", "http://a:b", "ftp://x"])
 def test_an_address_that_is_none_is_a_sentence(url: str) -> None:
-    from deployments.push.rest import RestApi
+    from deployments.push.client import RestApi
 
     with pytest.raises(ConfigurationError, match="must be its address"), RestApi(url, None) as api:
         api.get("events")
@@ -88,7 +88,7 @@ def test_an_address_that_is_none_is_a_sentence(url: str) -> None:
 
 def test_calling_too_often_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
-    monkeypatch.setattr("deployments.push.rest.time.sleep", waits.append)
+    monkeypatch.setattr("deployments.push.client.time.sleep", waits.append)
     slow = httpx.Response(429, headers={"Retry-After": "7"}, json={"detail": "Too often."})
     fake = FakeApi([describe_event("Свадьба", OTHER_UUID)], answers=[slow, slow])
     assert find_event(fake.open(), "Свадьба", None).event_id == 1

@@ -5,7 +5,7 @@ from unicodedata import is_normalized, normalize
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.push.names import assign_names, clean_name
+from deployments.push.folder import assign_names, clean_name
 from models.keys import is_image_key
 
 LIMIT = 200

@@ -6,10 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from deployments.push import preview as module
-from deployments.push import transfer
-from deployments.push.photo import NamedPhoto, PhotoSender
-from deployments.push.transfer import delete_names, send_photos
+from deployments.push import upload
+from deployments.push.upload import NamedPhoto, PhotoSender, delete_names, send_photos
 from models.errors import S3AccessError, S3DownloadError
 from tests.photos import encode_jpeg, read_sample
 from tests.unit.deployments.push.fake_store import KEYS, FakeStore, aim, put_on_disk
@@ -49,7 +47,7 @@ def test_what_is_there_is_neither_sent_nor_made_again(
         store.make_etag = lambda content: f"{len(content):032x}"
     PhotoSender(aim(store)).send(coffee)
     store.puts.clear()
-    monkeypatch.setattr(module, "make_preview", None)
+    monkeypatch.setattr(upload, "make_preview", None)
 
     result = PhotoSender(aim(store)).send(coffee)
 
@@ -125,7 +123,7 @@ def test_what_is_too_large_to_stand_in_leaves_no_preview_behind(
 def test_a_file_larger_than_any_photo_is_sent_and_never_read_into_memory(
     coffee: NamedPhoto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MAX_ORIGINAL_BYTES", 100)
+    monkeypatch.setattr(upload, "MAX_ORIGINAL_BYTES", 100)
     monkeypatch.setattr(Path, "read_bytes", None)
     store = FakeStore()
     result = PhotoSender(aim(store, max_photo_bytes=100)).send(coffee)
@@ -156,7 +154,7 @@ def test_a_photo_that_is_still_being_copied_gets_another_turn(
     path.write_bytes(whole[:1000])
     growths = [whole[:2000]]
     store.before_put = lambda _: path.write_bytes(growths.pop()) if growths else None
-    monkeypatch.setattr(transfer.time, "sleep", lambda _: path.write_bytes(whole))
+    monkeypatch.setattr(upload.time, "sleep", lambda _: path.write_bytes(whole))
     reported: list[object] = []
 
     (result,) = send_photos(aim(store), [coffee], reported.append)
@@ -170,7 +168,7 @@ def test_a_photo_that_never_rests_is_named(
     coffee: NamedPhoto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, path = FakeStore(), coffee.file.path
-    monkeypatch.setattr(transfer.time, "sleep", lambda _: None)
+    monkeypatch.setattr(upload.time, "sleep", lambda _: None)
     store.before_put = lambda _: path.write_bytes(path.read_bytes() + b"+")
     (result,) = send_photos(aim(store), [coffee], lambda _: None)
     assert result.not_sent == "it changed while it was sent"
@@ -179,7 +177,7 @@ def test_a_photo_that_never_rests_is_named(
 def test_a_file_that_is_gone_or_locked_is_named_and_stops_no_other(
     coffee: NamedPhoto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transfer.time, "sleep", lambda _: None)
+    monkeypatch.setattr(upload.time, "sleep", lambda _: None)
     lost = put_on_disk(tmp_path, "2.jpg", b"x")
     lost.file.path.unlink()
     store = FakeStore()
@@ -220,7 +218,7 @@ def test_a_damaged_file_that_upsets_the_decoder_ends_nothing(
     def fail(*_: object) -> bytes:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(module, "make_preview", fail)
+    monkeypatch.setattr(upload, "make_preview", fail)
     assert PhotoSender(aim(FakeStore())).send(coffee).reason == "unprocessable"
 
 
@@ -230,5 +228,5 @@ def test_a_photo_that_does_not_fit_into_memory_is_named(
     def fail(*_: object) -> bytes:
         raise MemoryError
 
-    monkeypatch.setattr(module, "make_preview", fail)
+    monkeypatch.setattr(upload, "make_preview", fail)
     assert "too little memory" in str(PhotoSender(aim(FakeStore())).send(coffee).not_sent)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.push.place import join_environment
+from deployments.push.push import join_environment
 from models.errors import ConfigurationError
 
 STACK = (

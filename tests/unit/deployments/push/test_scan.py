@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.push.scan import KINDS, check_folder, scan_folder
+from deployments.push.folder import KINDS, check_folder, scan_folder
 from models.errors import PushRefusedError
 from models.keys import IMAGE_SUFFIXES
 

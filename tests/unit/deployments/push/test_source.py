@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from deployments.push import source as module
-from deployments.push.source import MARKER, Source, find_source
+from deployments.push import folder as module
+from deployments.push.folder import MARKER, Source, find_source
 from models.errors import PushRefusedError
 
 

@@ -5,11 +5,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from deployments.push import steps
-from deployments.push.place import Place
-from deployments.push.report import Report
-from deployments.push.screen import Screen
-from deployments.push.steps import Options, Push
+from deployments.push import push as steps
+from deployments.push.push import Options, Place, Push
+from deployments.push.report import Report, Screen
 from models.errors import PushRefusedError
 from models.settings import Settings
 from tests.photos import encode_jpeg, read_sample
@@ -59,7 +57,7 @@ def test_a_photo_that_is_back_in_the_folder_is_not_deleted(
 def test_a_card_that_is_pulled_out_deletes_nothing(
     store: FakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deployments.push.transfer.PAUSE_S", 0)
+    monkeypatch.setattr("deployments.push.upload.PAUSE_S", 0)
     card = tmp_path / "card"
     card.mkdir()
     fill(card, "1.jpg", "2.jpg")

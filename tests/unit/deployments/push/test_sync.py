@@ -5,9 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
-from deployments.push import sync as module
-from deployments.push.events import find_event
-from deployments.push.sync import sync_event
+from deployments.push import event as module
+from deployments.push.event import find_event, sync_event
 from models.errors import ApiUnavailableError
 from tests.unit.deployments.push.fake_api import OTHER_UUID, FakeApi, describe_event
 

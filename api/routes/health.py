@@ -1,0 +1,114 @@
+"""Is the API alive, and could it do its work?
+
+Could a sync be started and run? PostgreSQL, S3 and Prefect, asked at once, each for a while.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Literal
+
+import anyio
+import anyio.to_thread
+from fastapi import APIRouter, Depends, HTTPException, Request
+from pydantic import BaseModel
+from sqlalchemy import text
+
+from api.errors import describe_errors
+from api.security import limit_rate
+from deployments.orchestrator import Orchestrator
+from models.errors import FacePassError
+from models.session import open_session
+
+logger = logging.getLogger(__name__)
+
+PATIENCE_S = 4.0
+# Threads that hang in a part that does not answer must not take all of the API's.
+_THREADS_A_PART = 2
+
+
+class ReadinessProbe:
+    """The three checks, with threads of their own."""
+
+    def __init__(self, orchestrator: Orchestrator) -> None:
+        self._checks: dict[str, Callable[[], Awaitable[None]]] = {
+            "PostgreSQL": partial(_run_blocking, check_database, _limit()),
+            "S3": partial(_run_blocking, check_bucket, _limit()),
+            "Prefect": orchestrator.check_deployment,
+        }
+
+    async def list_missing(self) -> list[str]:
+        """Names of the parts that are away; why stands in the log, with addresses or without."""
+        missing: set[str] = set()
+        async with anyio.create_task_group() as tasks:
+            for part, check in self._checks.items():
+                tasks.start_soon(self._ask, part, check, missing)
+        return [part for part in self._checks if part in missing]
+
+    async def _ask(
+        self, part: str, check: Callable[[], Awaitable[None]], missing: set[str]
+    ) -> None:
+        reason = f"no answer in {PATIENCE_S:.0f} s"
+        with anyio.move_on_after(PATIENCE_S):
+            try:
+                await check()
+            except FacePassError as error:
+                reason = str(error)
+            except Exception as error:
+                reason = f"unexpected {type(error).__name__}"
+                logger.exception("The check of %s failed.", part)
+            else:
+                return
+        missing.add(part)
+        logger.warning("Not ready: %s: %s", part, reason)
+
+
+def check_database() -> None:
+    """Raise DatabaseUnavailableError or DatabaseOutdatedError unless the tables are there."""
+    with open_session() as session:
+        session.execute(text(f"SET LOCAL statement_timeout = {int(PATIENCE_S * 1000)}"))
+        session.execute(text("SELECT 1 FROM event LIMIT 1"))
+
+
+def check_bucket() -> None:
+    """Raise S3AccessError or S3DownloadError unless the bucket can be listed."""
+    from tasks.s3.bucket import get_bucket  # boto3 is slow to import: not at the API's start
+
+    get_bucket().check()
+
+
+def _limit() -> anyio.CapacityLimiter:
+    return anyio.CapacityLimiter(_THREADS_A_PART)
+
+
+async def _run_blocking(check: Callable[[], None], limiter: anyio.CapacityLimiter) -> None:
+    await anyio.to_thread.run_sync(check, abandon_on_cancel=True, limiter=limiter)
+
+
+router = APIRouter(tags=["health"])
+
+
+class Health(BaseModel):
+    """The one good answer."""
+
+    status: Literal["ok"] = "ok"
+
+
+@router.get("/health")
+async def read_health() -> Health:
+    """The process answers; nothing else is asked."""
+    return Health()
+
+
+@router.get(
+    "/ready",
+    dependencies=[Depends(limit_rate("open"))],
+    responses=describe_errors(429, 503),
+)
+async def read_readiness(request: Request) -> Health:
+    """PostgreSQL, S3 and Prefect answer, so a sync could be started; 503 says what is missing."""
+    probe: ReadinessProbe = request.app.state.readiness
+    if missing := await probe.list_missing():
+        parts = ", ".join(missing)
+        raise HTTPException(503, f"Not ready, no answer from: {parts}; the API's log says why.")
+    return Health()

@@ -1,0 +1,215 @@
+"""The closed door: while no keys are set, this machine alone may call, whatever the server.
+
+`python -m api` refuses to listen elsewhere without keys; another server would not ask. A page in
+a browser of this machine must not call either: its Host names the page's site (DNS rebinding), or
+its Origin does.
+
+How often one may call: counted in this process's memory, by key or by address.
+
+Every API process counts for itself: two processes let through twice as much.
+"""
+
+import hmac
+import re
+import time
+from collections.abc import Awaitable, Callable
+from functools import lru_cache
+from hashlib import sha256
+from ipaddress import IPv6Address, ip_address, ip_network
+from math import ceil
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from fastapi import HTTPException, Request, Security
+from fastapi.security import APIKeyHeader
+from limits import RateLimitItem, parse
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from models.errors import ConfigurationError
+from models.settings import Settings, get_settings
+
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
+_PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+CLOSED = "Without FACEPASS_API_KEYS the API answers this machine only: set keys to open it."
+
+
+class LocalOnly:
+    """Middleware: 403 for everybody else while no keys are set; 400 for a Host that is none."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the call on, or answer it here."""
+        if scope["type"] not in {"http", "websocket"}:
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        if _HOST.fullmatch(headers.get("host") or "localhost") is None:
+            await JSONResponse({"detail": "Invalid Host header"}, 400)(scope, receive, send)
+        elif read_api_keys(get_settings()) or is_local_call(scope, headers, get_settings()):
+            await self._app(scope, receive, send)
+        else:
+            await JSONResponse({"detail": CLOSED}, 403)(scope, receive, send)
+
+
+def is_local_call(scope: Scope, headers: Headers, settings: Settings) -> bool:
+    """Whether a call comes from this machine, and not through a proxy or a foreign page."""
+    client = scope.get("client")
+    if client is not None and not is_loopback(client[0]):
+        return False
+    if any(name in headers for name in _PROXY_HEADERS):
+        return False
+    host, origin = headers.get("host"), headers.get("origin")
+    if host is not None and not is_loopback(_read_host_name(f"//{host}")):
+        return False
+    if origin == "null":
+        # What a browser says of a form on a page that is sent without a referrer, as the
+        # gallery's is, and of any page that hides where it comes from: this tells them apart.
+        return headers.get("sec-fetch-site") == "same-origin"
+    allowed = settings.list_cors_origins()
+    return origin is None or origin in allowed or is_loopback(_read_host_name(origin))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host's name or address is this machine's own."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _read_host_name(address: str) -> str:
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""
+
+
+Caller = Literal["photographer", "guest", "refused", "open"]
+MAX_CALLERS = 20_000  # counted apart at a time; past it, newcomers share one count
+
+
+def limit_rate(caller: Caller) -> Callable[[Request], Awaitable[None]]:
+    """A dependency: 429 for a caller of this kind who calls too often.
+
+    Photographers are told apart by their key and not limited where no keys are set (only this
+    machine may call then); all others by their address.
+    """
+
+    async def check(request: Request) -> None:
+        count_call(caller, request)
+
+    return check
+
+
+def count_call(caller: Caller, request: Request) -> None:
+    """Count one call; HTTPException 429 with Retry-After when it is one too many."""
+    key_name = getattr(request.state, "key_name", None)
+    if caller in {"photographer", "open"} and not get_settings().api_keys:
+        return
+    item = _parse_limit(_choose_limit(caller))
+    who = key_name or name_address(request)
+    limiter, storage = _get_limiter()
+    known = storage.get(item.key_for(caller, who)) > 0
+    if not known and len(storage.storage) >= MAX_CALLERS:
+        who = "crowd"
+    if limiter.hit(item, caller, who):
+        return
+    reset = limiter.get_window_stats(item, caller, who).reset_time
+    wait_s = max(1, ceil(reset - time.time()))
+    raise HTTPException(
+        429, f"Too many calls: try again in {wait_s} seconds.", {"Retry-After": str(wait_s)}
+    )
+
+
+def name_address(request: Request) -> str:
+    """The caller's address; of IPv6 the /64, since every household has 2^64 addresses of them."""
+    host = request.client.host if request.client else "local"
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(address, IPv6Address):
+        return str(address.ipv4_mapped or ip_network((address, 64), strict=False))
+    return host
+
+
+def forget_calls() -> None:
+    """Start counting anew."""
+    _get_limiter.cache_clear()
+
+
+def _choose_limit(caller: Caller) -> str:
+    settings = get_settings()
+    return settings.rate_limit if caller == "photographer" else settings.guest_rate_limit
+
+
+@lru_cache(maxsize=8)
+def _parse_limit(limit: str) -> RateLimitItem:
+    return parse(limit)
+
+
+@lru_cache(maxsize=1)
+def _get_limiter() -> tuple[FixedWindowRateLimiter, MemoryStorage]:
+    storage = MemoryStorage()
+    return FixedWindowRateLimiter(storage), storage
+
+
+def read_api_keys(settings: Settings) -> dict[str, bytes]:
+    """Photographers' keys by name: SHA-256 digests, never the keys themselves."""
+    keys: dict[str, bytes] = {}
+    for pair in filter(None, (part.strip() for part in (settings.api_keys or "").split(","))):
+        name, _, digest = pair.partition(":")
+        if name in keys:
+            raise ConfigurationError(f"FACEPASS_API_KEYS has two keys named {name}: rename one.")
+        try:
+            keys[name] = bytes.fromhex(digest)
+        except ValueError:
+            keys[name] = b""
+        if not name or len(keys[name]) != sha256().digest_size:
+            raise ConfigurationError(
+                "FACEPASS_API_KEYS must be name:sha256 pairs, comma-separated; "
+                "`printf %s THE_KEY | sha256sum` gives the second half."
+            )
+    return keys
+
+
+def check_api_key(x_api_key: str | None) -> str | None:
+    """The name of the key a photographer came with; None where no keys are set.
+
+    Raises HTTPException 401: any key will do where keys are set.
+    """
+    keys = read_api_keys(get_settings())
+    # As the bytes that were sent: HTTP hands them over as Latin-1.
+    offered = sha256((x_api_key or "").encode("latin-1")).digest()
+    # All are compared, each in constant time: the time taken tells nothing about them.
+    fits = [name for name, digest in keys.items() if hmac.compare_digest(offered, digest)]
+    if keys and not fits:
+        raise HTTPException(401, "Missing or unknown X-API-Key", {"WWW-Authenticate": "X-API-Key"})
+    return fits[0] if fits else None
+
+
+_API_KEY_HEADER = APIKeyHeader(
+    name="X-API-Key",
+    auto_error=False,
+    description="A photographer's key; needed where FACEPASS_API_KEYS is set.",
+)
+
+
+async def require_api_key(
+    request: Request,
+    x_api_key: Annotated[str | None, Security(_API_KEY_HEADER)],
+) -> None:
+    """Let a photographer in, and note the name of the key for the log; never the key."""
+    try:
+        request.state.key_name = check_api_key(x_api_key)
+    except HTTPException:
+        count_call("refused", request)  # guessing is slow
+        raise

@@ -1,0 +1,135 @@
+"""The event that the photos belong to: found by its name or UUID, or added.
+
+The event's sync: started by the REST call, and followed to its end.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid5
+
+from deployments.push.client import RestApi
+from deployments.push.folder import compose
+from models.errors import ApiUnavailableError, PushRefusedError
+from models.packs import PROFILES, Profile
+from models.vocabulary import ProfileName
+
+# An event that is added under a UUID made of its name is one event, also when two pushes add it at
+# the same time or the answer to the first call is lost.
+NAMES = UUID("6f1d3a52-3f0c-4f5e-9d55-0b1d7f6c2a41")
+
+
+@dataclass(frozen=True)
+class PushedEvent:
+    """What the push needs to know of an event."""
+
+    event_id: int
+    event_uuid: str
+    name: str
+    s3_prefix: str
+    gallery_url: str
+    profile_name: ProfileName
+    is_new: bool
+
+    @property
+    def profile(self) -> Profile:
+        """How large its previews are."""
+        return PROFILES[self.profile_name]
+
+
+def find_event(api: RestApi, wanted: str, profile: ProfileName | None) -> PushedEvent:
+    """The event called so, or a new one; by its UUID only one that is there.
+
+    Raises PushRefusedError, and what the API's calls raise.
+    """
+    event_uuid, is_new = _read_uuid(wanted), False
+    if event_uuid is None:
+        event_uuid, is_new = _find_or_add(api, wanted, profile or ProfileName.STANDARD)
+    details: dict[str, Any] = api.get(f"events/{event_uuid}")
+    if details.get("erased_at"):
+        raise PushRefusedError(
+            f"The faces of event {details['name']} were erased, so it takes no photos until "
+            f"somebody resumes it: POST /api/v1/events/{event_uuid}/resume."
+        )
+    if profile is not None and details["profile"] != profile:
+        raise PushRefusedError(
+            f"Event {details['name']} has the profile {details['profile']}, chosen when it was "
+            "added: leave --profile out."
+        )
+    return PushedEvent(
+        event_id=details["event_id"],
+        event_uuid=details["event_uuid"],
+        name=details["name"],
+        s3_prefix=details["s3_prefix"],
+        gallery_url=details["gallery_url"],
+        profile_name=ProfileName(details["profile"]),
+        is_new=is_new,
+    )
+
+
+def _find_or_add(api: RestApi, name: str, profile: ProfileName) -> tuple[UUID, bool]:
+    spelled = compose(name.strip())
+    known: list[dict[str, Any]] = api.get("events")
+    found = [UUID(event["event_uuid"]) for event in known if compose(event["name"]) == spelled]
+    if len(found) > 1:
+        raise PushRefusedError(
+            f"There are {len(found)} events called {spelled}: give one's UUID as --event: "
+            f"{', '.join(str(event_uuid) for event_uuid in sorted(found))}."
+        )
+    if found:
+        return found[0], False
+    event_uuid = uuid5(NAMES, spelled)
+    body = {"name": spelled, "profile": profile, "event_uuid": str(event_uuid)}
+    return event_uuid, api.post_new("events", body)
+
+
+def _read_uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text.strip())
+    except ValueError:
+        return None
+
+
+POLL_S = 0.5
+FACES_EVERY_S = 3.0  # counting an event's faces costs more than asking for progress
+PATIENCE_S = 60.0  # with an API that is being restarted
+OVER = frozenset({"completed", "failed", "crashed", "cancelled"})
+STARTS = 5  # where a resync holds the event at that moment
+
+Show = Callable[[dict[str, Any], int], None]
+
+
+def sync_event(api: RestApi, event: PushedEvent, show: Show) -> dict[str, Any]:
+    """Sync the event's previews and wait: the last status, as the API gives it.
+
+    Raises what the API's calls raise; ApiUnavailableError only after a minute without an answer.
+    """
+    body = {"event_uuid": event.event_uuid, "s3_prefix": event.s3_prefix}
+    for _ in range(STARTS):
+        started = api.post("faces/sync-s3", body)
+        status = _follow(api, event, started["task_id"], show)
+        if status["state"] in OVER:
+            break
+        time.sleep(POLL_S)  # it was skipped: another sync held the event, and can be asked to wait
+    return status
+
+
+def _follow(api: RestApi, event: PushedEvent, task_id: str, show: Show) -> dict[str, Any]:
+    answered = counted = time.monotonic()
+    faces = 0
+    while True:
+        try:
+            status: dict[str, Any] = api.get(f"faces/sync-s3/{task_id}")
+            answered = time.monotonic()
+            is_over = status["state"] in OVER | {"skipped"}
+            if is_over or answered - counted > FACES_EVERY_S:
+                faces, counted = api.get(f"events/{event.event_uuid}")["faces"], answered
+        except ApiUnavailableError:
+            if time.monotonic() - answered > PATIENCE_S:
+                raise
+        else:
+            show(status, faces)
+            if is_over:
+                return status
+        time.sleep(POLL_S)

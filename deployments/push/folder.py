@@ -1,0 +1,282 @@
+"""The photographer's folder: which files are photos, and how many are not.
+
+Which name in S3 a file gets: the same tree gives the same names, and no two files share one.
+
+Whose photos these are: each folder is a source of its own in the event, whatever it is called.
+
+Two cards mounted at the same place have different sources, so neither ever replaces or deletes
+the other's `DCIM/IMG_001.jpg`.
+"""
+
+import contextlib
+import json
+import os
+import re
+import secrets
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+from itertools import count
+from pathlib import Path
+from typing import Any
+from unicodedata import normalize
+
+from models.errors import PushRefusedError
+from models.keys import is_image_key, is_storable
+
+LONG_STEM_BYTES = 100
+_UNKEPT = re.compile(r"[\\\x00-\x1f\x7f]")
+
+
+def compose(text: str) -> str:
+    """One spelling for "ё" and "й", which macOS writes as two characters each (NFC)."""
+    return normalize("NFC", text)
+
+
+def clean_name(relative: str) -> str:
+    """The path as every S3 server keeps it: composed, without line ends and such.
+
+    Some make a slash of a backslash, so that it comes back from a listing as another name.
+    """
+    return _UNKEPT.sub("_", compose(relative))
+
+
+def assign_names(relatives: Iterable[str], max_bytes: int) -> dict[str, str]:
+    """Path below the folder -> name below the source: the path itself, cleaned.
+
+    Where two paths become one, or where it has more than `max_bytes`, a digest of the path
+    keeps them apart.
+    """
+    claims: dict[str, list[str]] = defaultdict(list)
+    for relative in relatives:
+        claims[clean_name(relative)].append(relative)
+    names: dict[str, str] = {}
+    others: list[str] = []
+    for name, claimants in claims.items():
+        owner = name if name in claimants or len(claimants) > 1 else claimants[0]
+        if len(name.encode()) <= max_bytes and owner in claimants:
+            names[owner] = name
+        others += [relative for relative in claimants if relative not in names]
+    taken = set(names.values())
+    for relative in sorted(others):
+        names[relative] = _make_name(relative, max_bytes, taken)
+        taken.add(names[relative])
+    return names
+
+
+def shorten(text: str, max_bytes: int) -> str:
+    """So much of a text as fits, without half a character at its end."""
+    return text.encode()[:max_bytes].decode("utf-8", "ignore")
+
+
+def _make_name(relative: str, max_bytes: int, taken: set[str]) -> str:
+    return next(name for name in _try_names(relative, max_bytes) if name not in taken)
+
+
+def _try_names(relative: str, max_bytes: int) -> Iterator[str]:
+    stem, _, suffix = clean_name(relative).rpartition(".")
+    for attempt in count():
+        mark = sha256(f"{attempt}/{relative}".encode()).hexdigest()[:16]
+        name = f"{stem}~{mark}.{suffix}"
+        if len(name.encode()) > max_bytes:
+            name = f"{shorten(stem.rpartition('/')[2], LONG_STEM_BYTES)}~{mark}.{suffix}"
+        yield name
+
+
+MARKER = ".facepass-push.json"
+MAX_LABEL_BYTES = 100
+# Eight hex digits: of four, a hundred cards called DCIM would have two alike in 7 of 100 events.
+ID_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Source:
+    """The folder's name in S3. `called_before`: what the folder was called at its first push."""
+
+    name: str
+    called_before: str | None = None
+
+
+def find_source(folder: Path, name: str | None) -> Source:
+    """The folder's source: `name` if given, else as its marker says, which the first push writes.
+
+    Raises PushRefusedError.
+    """
+    if name is not None:
+        return Source(_check_name(name))
+    if not (folder / MARKER).exists():
+        _write_marker(folder, {"id": secrets.token_hex(ID_BYTES), "label": label_folder(folder)})
+    marker = _read_marker(folder)
+    renamed = marker["label"] != label_folder(folder)
+    return Source(f"{marker['label']}-{marker['id']}", marker["label"] if renamed else None)
+
+
+def label_folder(folder: Path) -> str:
+    """A folder's name as a part of a key."""
+    printable = "".join(c if c.isprintable() else "_" for c in compose(folder.name))
+    return shorten(printable, MAX_LABEL_BYTES) or "photos"
+
+
+def _check_name(name: str) -> str:
+    composed = compose(name.strip())
+    fits = 0 < len(composed.encode("utf-8", "replace")) <= MAX_LABEL_BYTES
+    if not fits or "/" in composed or composed in {".", ".."} or not composed.isprintable():
+        raise PushRefusedError(
+            f"--source must be one short name without slashes, such as camera-2; not {name!r}."
+        )
+    return composed
+
+
+def _read_marker(folder: Path) -> dict[str, str]:
+    try:
+        found: Any = json.loads((folder / MARKER).read_text("utf-8"))
+        marker = {"id": str(found["id"]), "label": str(found["label"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _explain_damage(folder) from error
+    if not re.fullmatch(r"[0-9a-f]{4,32}", marker["id"]) or "/" in marker["label"]:
+        raise _explain_damage(folder)
+    return marker
+
+
+def _explain_damage(folder: Path) -> PushRefusedError:
+    return PushRefusedError(
+        f"{folder / MARKER} is damaged: give the folder's name in the event as --source NAME, "
+        "or delete that file to push the folder as a new one, beside what it sent before."
+    )
+
+
+def _write_marker(folder: Path, marker: dict[str, str]) -> None:
+    """Whole or not at all; of two pushes that begin at once both take the same one."""
+    new = folder / f"{MARKER}.{secrets.token_hex(4)}"
+    try:
+        new.write_text(json.dumps(marker, ensure_ascii=False) + "\n", "utf-8")
+        try:
+            os.link(new, folder / MARKER)
+        except FileExistsError:
+            pass  # another push was quicker
+        except OSError:  # cards' file systems know no links
+            new.replace(folder / MARKER)
+    except OSError as error:
+        raise PushRefusedError(
+            f"{folder} cannot be written to ({error.strerror}), so it cannot be told from other "
+            "folders: name it with --source NAME, a name of its own in this event."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            new.unlink(missing_ok=True)
+
+
+# What a file is that is no photo for a gallery, by its suffix.
+_RAW = (
+    ".3fr .ari .arw .bay .cap .cr2 .cr3 .crw .dcr .dng .eip .erf .fff .gpr .iiq .k25 .kdc .mef "
+    ".mos .mrw .nef .nrw .orf .pef .ptx .r3d .raf .raw .rw2 .rwl .rwz .sr2 .srf .srw .x3f"
+)
+_VIDEO = (
+    ".3g2 .3gp .asf .avi .braw .crm .flv .insv .lrv .m2t .m2ts .m4v .mkv .mov .mp4 .mpe .mpeg "
+    ".mpg .mts .mxf .ogv .ts .vob .webm .wmv"
+)
+_OTHER_PICTURES = ".avif .bmp .gif .heic .heif .hif .jp2 .jxl .psb .psd .tif .tiff"
+KINDS = {
+    suffix: kind
+    for kind, suffixes in (
+        ("raw", _RAW),
+        ("video", _VIDEO),
+        ("other_picture", _OTHER_PICTURES),
+    )
+    for suffix in suffixes.split()
+}
+# What systems keep on a card beside its photos: deleted ones, thumbnails, resource forks.
+SYSTEM_FOLDERS = frozenset(
+    {"$recycle.bin", "recycler", "system volume information", "@eadir", "__macosx", "lost+found"}
+)
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """A photo on disk; `relative` is its path below the folder, with slashes."""
+
+    path: Path
+    relative: str
+    size: int
+
+
+@dataclass
+class Scan:
+    """What is in a folder.
+
+    `skipped`: kind of file -> how many; `unnameable` are photos whose names are no text, which S3
+    cannot hold.
+    """
+
+    photos: list[LocalFile] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)
+
+
+def check_folder(folder: Path) -> Path:
+    """The folder's own path. Raises PushRefusedError where there is none to push."""
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        raise PushRefusedError(f"{folder} {what}: name the folder that holds the photos.")
+    found = folder.resolve()
+    if (found / "originals").is_dir() and (found / "previews").is_dir():
+        raise PushRefusedError(
+            f"{folder} holds originals and previews, so each photo would be there twice: "
+            f"push {folder / 'originals'}; its previews are made on the way."
+        )
+    return found
+
+
+def scan_folder(folder: Path) -> Scan:
+    """Every photo below a folder, in the order of their paths. Links are never followed.
+
+    Raises PushRefusedError where a folder cannot be read: what is in it would count as deleted.
+    """
+    scan = Scan()
+    for entry in _walk(folder, scan.skipped):
+        relative = Path(entry.path).relative_to(folder).as_posix()
+        if not is_image_key(entry.name):
+            scan.skipped[KINDS.get(Path(entry.name).suffix.lower(), "other")] += 1
+        elif not is_storable(relative):
+            scan.skipped["unnameable"] += 1
+        else:
+            try:
+                size = entry.stat(follow_symlinks=False).st_size
+            except OSError as error:
+                raise _explain_unreadable(Path(entry.path), error) from error
+            scan.photos.append(LocalFile(Path(entry.path), relative, size))
+    scan.photos.sort(key=lambda photo: photo.relative)
+    return scan
+
+
+def _walk(folder: Path, skipped: Counter[str]) -> Iterator["os.DirEntry[str]"]:
+    """The regular files that somebody put there."""
+    waiting = [folder]
+    while waiting:
+        current = waiting.pop()
+        try:
+            with os.scandir(current) as found:
+                entries = list(found)
+        except OSError as error:
+            raise _explain_unreadable(current, error) from error
+        for entry in entries:
+            if entry.name.startswith("."):
+                skipped.update(["hidden"] if entry.name != MARKER else [])
+            elif entry.is_symlink():
+                skipped["link"] += 1
+            elif entry.is_dir(follow_symlinks=False):
+                if entry.name.lower() in SYSTEM_FOLDERS:
+                    skipped["hidden"] += 1
+                else:
+                    waiting.append(Path(entry.path))
+            elif entry.is_file(follow_symlinks=False):
+                yield entry
+            else:
+                skipped["other"] += 1
+
+
+def _explain_unreadable(place: Path, error: OSError) -> PushRefusedError:
+    return PushRefusedError(
+        f"{place} cannot be read ({error.strerror}): make it readable or move it elsewhere; "
+        "nothing was sent."
+    )

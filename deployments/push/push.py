@@ -1,0 +1,176 @@
+"""The steps of a push, one after the other.
+
+Where to push to: the stack that runs in this folder, or what the environment names.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from deployments.demo_event import read_stack
+from deployments.push.client import RestApi
+from deployments.push.event import PushedEvent, find_event, sync_event
+from deployments.push.folder import (
+    MARKER,
+    Scan,
+    Source,
+    assign_names,
+    check_folder,
+    find_source,
+    scan_folder,
+)
+from deployments.push.mirror import SourceKeys, choose_deletions, list_stored, require_kept
+from deployments.push.report import Report, Screen
+from deployments.push.upload import NamedPhoto, Target, delete_names, send_photos
+from models.errors import ConfigurationError, DeletionRefusedError, PushRefusedError, StackError
+from models.keys import MAX_KEY_BYTES
+from models.settings import Settings, get_settings
+from models.vocabulary import ProfileName
+from tasks.s3.bucket import Bucket, open_bucket
+
+LOOPBACK_NAMES = "127.0.0.1,localhost"
+
+
+@dataclass(frozen=True)
+class Place:
+    """The API and its key; the settings lead to S3."""
+
+    api_url: str
+    api_key: str | None
+    settings: Settings
+
+
+def find_place() -> Place:
+    """Join the running stack, or take the environment as it is.
+
+    Joining changes this process's environment: boto3 reads its credentials there. Raises
+    ConfigurationError.
+    """
+    joined = join_environment(os.environ, get_settings().home)
+    for name in os.environ.keys() - joined.keys():
+        del os.environ[name]
+    os.environ.update(joined)
+    get_settings.cache_clear()
+    settings = get_settings()
+    settings.require_s3_bucket()
+    key = os.environ.get("FACEPASS_API_KEY", "").strip()
+    return Place(os.environ["FACEPASS_API_URL"].rstrip("/"), key or None, settings)
+
+
+def join_environment(environment: Mapping[str, str], home: Path) -> dict[str, str]:
+    """The variables to push with. Raises ConfigurationError where nothing says where to."""
+    if environment.get("FACEPASS_API_URL"):
+        return dict(environment)
+    try:
+        stack = read_stack(home)
+    except StackError as error:
+        raise ConfigurationError(
+            "There is nothing to push to: start `make up` in this folder in another terminal, or "
+            "set FACEPASS_API_URL, FACEPASS_S3_BUCKET and AWS's credentials."
+        ) from error
+    kept = dict(environment)
+    if "AWS_ACCESS_KEY_ID" in stack:  # a profile or session token beside these keys breaks them
+        kept = {name: value for name, value in kept.items() if not name.startswith("AWS_")}
+    around = environment.get("NO_PROXY") or environment.get("no_proxy")
+    no_proxy = ",".join(filter(None, [around, LOOPBACK_NAMES]))
+    return {**kept, **stack, "NO_PROXY": no_proxy, "no_proxy": no_proxy}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says."""
+
+    folder: Path
+    event: str
+    profile: ProfileName | None = None
+    source: str | None = None
+    delete: bool = False
+    keep: bool = False
+    sync: bool = True
+
+
+@dataclass(frozen=True)
+class Push:
+    """One push; `report` is filled on the way, so that one that fails tells how far it came."""
+
+    options: Options
+    place: Place
+    screen: Screen
+    report: Report
+
+    def run(self) -> None:
+        """Folder to gallery.
+
+        Raises PushRefusedError, ConfigurationError, ApiUnavailableError, S3AccessError or
+        S3DownloadError.
+        """
+        folder = check_folder(self.options.folder)
+        scan = self._scan(folder)
+        bucket = open_bucket(self.place.settings)
+        bucket.check()
+        with RestApi(self.place.api_url, self.place.api_key) as api:
+            event = find_event(api, self.options.event, self.options.profile)
+            source = find_source(folder, self.options.source)
+            self._introduce(event, source)
+            self._mirror(folder, scan, event, source, bucket)
+            if self.options.sync:
+                with self.screen.show_sync() as show:
+                    self.report.sync = sync_event(api, event, show)
+
+    def _scan(self, folder: Path) -> Scan:
+        scan = scan_folder(folder)
+        self.report.photos, self.report.skipped = len(scan.photos), scan.skipped
+        if scan.photos or self.options.delete:
+            return scan
+        sentence = (
+            f"There are no JPEG, PNG or WebP photos in {folder} "
+            f"({sum(scan.skipped.values())} other files)."
+        )
+        if (folder / MARKER).exists() and not self.options.keep:
+            raise DeletionRefusedError(
+                f"{sentence} It was pushed before: is the card in its place? --delete deletes "
+                "from the event what the folder sent."
+            )
+        raise PushRefusedError(sentence)
+
+    def _introduce(self, event: PushedEvent, source: Source) -> None:
+        self.report.event, self.report.source = event, source.name
+        self.screen.say(f"Event     {event.name}{' (new)' if event.is_new else ''}")
+        self.screen.say(f"Source    {source.name}")
+
+    def _mirror(
+        self, folder: Path, scan: Scan, event: PushedEvent, source: Source, bucket: Bucket
+    ) -> None:
+        """Make the folder's source in S3 what the folder is."""
+        keys = SourceKeys.of(event.event_id, source.name)
+        names = _name_photos(scan, keys)
+        photos = [NamedPhoto(photo, names[photo.relative]) for photo in scan.photos]
+        stored = list_stored(bucket, keys)
+        doomed = choose_deletions(
+            stored,
+            stored.names if self.options.keep else names.values(),
+            allowed=self.options.delete,
+            called_before=source.called_before,
+        )
+        target = Target(
+            bucket=bucket,
+            keys=keys,
+            stored=stored,
+            preview_side=event.profile.preview_side,
+            max_photo_bytes=self.place.settings.max_photo_bytes,
+        )
+        with self.screen.show_transfer(photos) as advance:
+            self.report.results = send_photos(target, photos, advance)
+        if doomed:
+            sent = [result.photo.name for result in self.report.results if not result.not_sent]
+            require_kept(list_stored(bucket, keys), sent)
+            # What came into the folder meanwhile may have been sent by another push of it.
+            back = set(_name_photos(scan_folder(folder), keys).values())
+            self.report.deleted = delete_names(target, [n for n in doomed if n not in back])
+
+
+def _name_photos(scan: Scan, keys: SourceKeys) -> dict[str, str]:
+    """Path below the folder -> name below the source."""
+    room = MAX_KEY_BYTES - len(keys.originals.encode())
+    return assign_names((photo.relative for photo in scan.photos), room)

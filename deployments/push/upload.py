@@ -1,0 +1,308 @@
+"""One photo: its original goes up, then its preview; what S3 has already is not sent again.
+
+A photo's preview, made from the file on disk; few are decoded at a time.
+
+All photos of a folder, several at a time; whoever changes on the way gets another turn.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+from deployments.push.folder import LocalFile
+from deployments.push.mirror import SourceKeys, Stored
+from models.errors import PhotoUnavailableError, S3DownloadError
+from models.vocabulary import PhotoReason
+from tasks.faces.limits import PixelBudget, count_cores
+from tasks.images.preview import make_preview
+from tasks.s3.bucket import Bucket
+from tasks.s3.objects import (
+    MD5,
+    ORIGINAL,
+    REASON,
+    RECIPE,
+    delete_object,
+    hash_bytes,
+    hash_file,
+    name_recipe,
+    put_object,
+    read_metadata,
+)
+
+logger = logging.getLogger(__name__)
+
+MAX_ORIGINAL_BYTES = 200_000_000  # a larger file is sent, but no preview is made of it
+PIXELS_AT_A_TIME = 40_000_000  # decoded by all threads together: at most 800 MB
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A preview, or the reason why there is none, from the list of the sync."""
+
+    content: bytes | None
+    reason: str | None = None
+
+
+class PreviewMaker:
+    """Makes previews whose longest side is at most `side` pixels, from any number of threads."""
+
+    def __init__(self, side: int) -> None:
+        self._side = side
+        self._turn = threading.Semaphore(count_cores())
+        self._budget = PixelBudget(PIXELS_AT_A_TIME)
+
+    def make(self, path: Path, size: int, digest: str) -> Preview | None:
+        """The preview of a file; None where it is no longer the one with this MD5.
+
+        Raises OSError.
+        """
+        if size > MAX_ORIGINAL_BYTES:
+            return Preview(None, PhotoReason.TOO_MANY_BYTES.value)
+        with self._turn:
+            content = path.read_bytes()
+            if hash_bytes(content) != digest:
+                return None
+            try:
+                return Preview(make_preview(content, self._side, self._budget.reserve))
+            except PhotoUnavailableError as error:
+                return Preview(None, str(error.reason))
+            except MemoryError:
+                raise
+            except Exception as error:  # noqa: BLE001 (one damaged file must not end the push)
+                logger.debug("No preview could be made: %s", type(error).__name__)
+                return Preview(None, PhotoReason.UNPROCESSABLE.value)
+            finally:
+                self._budget.release()
+
+
+CHANGING = "it changed while it was sent"
+_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
+
+
+@dataclass(frozen=True)
+class NamedPhoto:
+    """A file and its name below the source."""
+
+    file: LocalFile
+    name: str
+
+
+@dataclass
+class PhotoResult:
+    """What was done for a photo."""
+
+    photo: NamedPhoto
+    stamp: tuple[int, int] | None = None  # the file's size and time when it was read
+    original_sent: bool = False
+    preview_sent: bool = False
+    bytes_sent: int = 0
+    reason: str | None = None  # why no preview can be made of it, from the list of the sync
+    not_sent: str | None = None  # why it is not in S3 as it is on disk
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file when it was read."""
+        return self.stamp[0] if self.stamp else 0
+
+    def is_current(self) -> bool:
+        """Whether the file is still the one that was sent."""
+        return self.not_sent is None and self.stamp == read_stamp(self.photo.file.path)
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the photos go, and what is there already."""
+
+    bucket: Bucket
+    keys: SourceKeys
+    stored: Stored
+    preview_side: int
+    max_photo_bytes: int
+
+
+def read_stamp(path: Path) -> tuple[int, int] | None:
+    """Size and time of change; None where the file is gone."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_size, stat.st_mtime_ns
+
+
+class PhotoSender:
+    """Sends photos, from any number of threads; what S3 has stays."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._recipe = name_recipe(target.preview_side)
+        self._previews = PreviewMaker(target.preview_side)
+
+    def send(self, photo: NamedPhoto) -> PhotoResult:
+        """Bring S3 up to date with one file. Raises S3AccessError or S3DownloadError."""
+        path = photo.file.path
+        result = PhotoResult(photo, read_stamp(path))
+        try:
+            digest = hash_file(path)
+            if result.stamp is None or read_stamp(path) != result.stamp:
+                result.not_sent = CHANGING
+                return result
+            etag = self._send_original(result, digest)
+            self._send_preview(result, digest, etag)
+        except OSError as error:
+            result.not_sent = f"it cannot be read ({error.strerror})"
+        except MemoryError:
+            result.not_sent = "this machine has too little memory for it"
+        except S3DownloadError:
+            # Its digest went ahead of it, so S3 takes no file that changes on the way.
+            if read_stamp(path) == result.stamp:
+                raise
+            result.not_sent = CHANGING
+        return result
+
+    def _send_original(self, result: PhotoResult, digest: str) -> str:
+        """The original's ETag in S3, sent or found there."""
+        target, name = self._target, result.photo.name
+        key, listed = target.keys.originals + name, target.stored.originals.get(name)
+        if listed is not None and listed.size == result.size:
+            # An ETag is the MD5, except with some encryptions: then the metadata has it.
+            if listed.etag == digest:
+                return listed.etag
+            if (read_metadata(target.bucket, key) or {}).get(MD5) == digest:
+                return listed.etag
+        etag = self._put_file(result, key, digest, {})
+        result.original_sent = True
+        return etag
+
+    def _send_preview(self, result: PhotoResult, digest: str, etag: str) -> None:
+        target, name = self._target, result.photo.name
+        key, tags = target.keys.previews + name, {ORIGINAL: etag, RECIPE: self._recipe}
+        if name in target.stored.previews:
+            found = read_metadata(target.bucket, key) or {}
+            if tags.items() <= found.items():
+                result.reason = found.get(REASON)
+                return
+        preview = self._previews.make(result.photo.file.path, result.size, digest)
+        if preview is None:
+            result.not_sent = CHANGING
+            return
+        result.reason = preview.reason
+        if preview.content is not None:
+            self._put_preview(result, key, preview.content, tags)
+        elif result.size <= target.max_photo_bytes:
+            # Its own bytes stand in, so that the sync says of it why it cannot be read.
+            self._put_file(result, key, digest, {**tags, REASON: str(preview.reason)})
+        else:
+            delete_object(target.bucket, key)  # one of an earlier file
+            return
+        result.preview_sent = True
+
+    def _put_preview(
+        self, result: PhotoResult, key: str, content: bytes, tags: dict[str, str]
+    ) -> None:
+        put_object(
+            self._target.bucket,
+            key,
+            content,
+            hash_bytes(content),
+            content_type="image/jpeg",
+            metadata=tags,
+        )
+        result.bytes_sent += len(content)
+
+    def _put_file(
+        self, result: PhotoResult, key: str, digest: str, metadata: dict[str, str]
+    ) -> str:
+        path = result.photo.file.path
+        with path.open("rb") as body:
+            etag = put_object(
+                self._target.bucket,
+                key,
+                body,
+                digest,
+                content_type=_TYPES[path.suffix.lower()],
+                metadata=metadata,
+            )
+        result.bytes_sent += result.size
+        return etag
+
+
+AT_A_TIME = 8
+WAITING = 4 * AT_A_TIME  # handed to the threads, so that none is idle
+ROUNDS = 3
+PAUSE_S = 2.0  # for a file that is being copied
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def send_photos(
+    target: Target, photos: Sequence[NamedPhoto], report: Callable[[PhotoResult], None]
+) -> list[PhotoResult]:
+    """Send every photo; one result each, by name. `report` hears of each file as it is done.
+
+    Raises S3AccessError or S3DownloadError: the photos sent so far stay, and are known next time.
+    """
+    sender = PhotoSender(target)
+    results: dict[str, PhotoResult] = {}
+    todo = list(photos)
+    for round_number in range(ROUNDS):
+        if round_number:
+            time.sleep(PAUSE_S)
+        for result in _run(sender.send, todo):
+            earlier = results.get(result.photo.name)
+            results[result.photo.name] = _add(result, earlier) if earlier else result
+            if earlier is None:
+                report(result)
+        todo = [result.photo for result in results.values() if not result.is_current()]
+        if not todo:
+            break
+    for photo in todo:
+        results[photo.name].not_sent = results[photo.name].not_sent or CHANGING
+    return sorted(results.values(), key=lambda result: result.photo.name)
+
+
+def delete_names(target: Target, names: Iterable[str]) -> int:
+    """Delete photos from S3, each one's preview first; how many there were.
+
+    A photo whose original is left by a kill in between is found and deleted by the next push.
+    """
+
+    def delete(name: str) -> None:
+        for folder in (target.keys.previews, target.keys.originals):
+            delete_object(target.bucket, folder + name)
+
+    return sum(1 for _ in _run(delete, names))
+
+
+def _add(result: PhotoResult, earlier: PhotoResult) -> PhotoResult:
+    result.original_sent |= earlier.original_sent
+    result.preview_sent |= earlier.preview_sent
+    result.bytes_sent += earlier.bytes_sent
+    return result
+
+
+def _run(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """`work` for each item in threads, results as they come. An error ends it at once.
+
+    Ended early, by an error or by Ctrl-C, it does not wait for what is under way: an upload is
+    there whole or not at all.
+    """
+    source = iter(items)
+    executor = ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="push")
+    try:
+        waiting: set[Future[Result]] = {
+            executor.submit(work, item) for item in islice(source, WAITING)
+        }
+        while waiting:
+            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            waiting |= {executor.submit(work, item) for item in islice(source, len(done))}
+            for future in done:
+                yield future.result()
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)

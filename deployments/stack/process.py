@@ -1,0 +1,412 @@
+"""One child process of the stack: started, watched, asked to stop, and gone for certain.
+
+The end of a part's log, cut so that its last line tells why the part died.
+
+A traceback's last lines are often only the bottom of a box, "An exception occurred." or Go's
+stacks; the line that names the cause stands above them.
+
+Processes of the machine: whose children they are, whose mark they carry, how they are ended.
+
+The only module that talks to psutil.
+
+What SIGINT, SIGTERM and SIGHUP do: noted while parts change, an interrupt at all other times.
+
+Waiting for readiness without sleeping for it, and without a thread that could hold the exit.
+"""
+
+import asyncio
+import ctypes
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import TypeAlias, TypeVar
+
+import psutil  # type: ignore[import-untyped]  # publishes no types, and its stubs are not locked
+
+from models.errors import StackError
+
+READ_BYTES = 65_536  # from the end
+CAUSE_LINES = 60  # further up it is another story
+FRAME = " \t|+-│╭╮╰╯─┌┐└┘━┃"  # what tracebacks and their boxes are drawn with
+EMPTY_OF_WORDS = re.compile(r"[^\w]*")
+
+CAUSE = re.compile(
+    r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt)(?::\s.*)?$"  # Python
+    r"|.*\b(?:PANIC|FATAL):\s"  # PostgreSQL
+    r"|F\d{4}\s\d\d:\d\d"  # the S3 server's last words
+)
+PANIC = re.compile(
+    r"(?:panic|fatal error|flag provided but not defined):\s"
+)  # Go's: the program always ends with it
+
+
+def read_tail(log: Path, lines: int = 20) -> str:
+    """The last lines that say something."""
+    return "\n".join(_read_told(log)[-lines:])
+
+
+def read_death(log: Path, lines: int = 20) -> str:
+    """The same for a program that ended by itself: the line that names the cause comes last."""
+    told = _read_told(log)
+    cause = find_cause(told)
+    if cause is None:
+        return "\n".join(told[-lines:])
+    before = told[:-1] if told[-1].strip(FRAME) == cause else told
+    return "\n".join([*before[-(lines - 1) :], cause])
+
+
+def find_cause(lines: list[str]) -> str | None:
+    """The last line that names an error, without the frame around it."""
+    bare = [line.strip(FRAME) for line in lines]
+    panics = [line for line in bare if PANIC.match(line)]
+    errors = [line for line in bare[-CAUSE_LINES:] if CAUSE.match(line)]
+    return next(iter([*panics[-1:], *errors[-1:]]), None)
+
+
+def _read_told(log: Path) -> list[str]:
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - READ_BYTES))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return []
+    return [line.rstrip() for line in text.splitlines() if not EMPTY_OF_WORDS.fullmatch(line)]
+
+
+Process: TypeAlias = psutil.Process
+
+# In the environment of every child and so of every flow run below them: finds what a part left.
+MARK = "FACEPASS_STACK_MARK"
+
+
+def collect_descendants(pid: int) -> list[Process]:
+    """All processes below this one, now."""
+    try:
+        return list(Process(pid).children(recursive=True))
+    except psutil.NoSuchProcess:
+        return []
+
+
+def merge_processes(known: list[Process], found: list[Process]) -> list[Process]:
+    """Both lists, each process once."""
+    return known + [process for process in found if process not in known]
+
+
+def find_marked(mark: str) -> list[Process]:
+    """Processes that carry this mark in their environment, this one and other users' apart."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and process.environ().get(MARK) == mark:
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue  # ended meanwhile, or not ours to read
+    return found
+
+
+def find_working_in(folder: Path, name: str) -> list[Process]:
+    """Processes whose working folder is this one and whose name begins so."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.cwd() == str(folder) and process.name().startswith(name):
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue  # ended meanwhile, or not ours to read
+    return found
+
+
+def read_start(pid: int) -> float | None:
+    """When the process with this pid was started; None if there is none."""
+    try:
+        return float(Process(pid).create_time())
+    except psutil.Error:
+        return None
+
+
+def find_started(pid: int, created: float | None) -> Process | None:
+    """The process that had this pid then, if it still runs: pids are used again."""
+    now = read_start(pid)
+    # A clock that was set moves the time a little.
+    if now is None or created is None or abs(now - created) >= 2.0:
+        return None
+    try:
+        process = Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process  # dead, not yet reaped
+    except psutil.Error:
+        return None
+
+
+def send_signal(process: Process, number: int) -> None:
+    """Send it, unless the process is gone (psutil never signals a reused pid)."""
+    try:
+        process.send_signal(number)
+    except psutil.Error:
+        return  # it is gone, which is what was wanted
+
+
+def wait_for_end(processes: Iterable[Process], timeout_s: float) -> list[Process]:
+    """Wait; gives back those that are still there."""
+    _gone, alive = psutil.wait_procs(list(processes), timeout=timeout_s)
+    return list(alive)
+
+
+def kill_processes(processes: Iterable[Process], timeout_s: float = 5.0) -> None:
+    """Kill these and wait until they are gone."""
+    left = list(processes)
+    for process in left:
+        send_signal(process, signal.SIGKILL)
+    wait_for_end(left, timeout_s)
+
+
+PR_SET_PDEATHSIG = 1
+# Loaded here and not in the child: between fork and exec little is safe.
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def die_with_parent(signal_number: int = signal.SIGTERM) -> None:
+    """For `preexec_fn`: the kernel sends this signal when the parent dies, even by kill -9.
+
+    Linux only; elsewhere the next start cleans up. It follows the *thread* that forked, so a
+    parent must start children from its main thread.
+    """
+    if _LIBC is not None:
+        _LIBC.prctl(PR_SET_PDEATHSIG, signal_number, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The user a part runs as."""
+
+    uid: int
+    gid: int
+    name: str
+
+
+@dataclass
+class Part:
+    """A program of the stack, run as a direct child in a session of its own."""
+
+    name: str
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    log: Path
+    cwd: Path | None = None
+    identity: Identity | None = None
+    stop_signal: int = signal.SIGTERM
+    stop_timeout_s: float = 10.0
+    # A worker that is asked to stop waits for its flow runs; they are asked together with it.
+    ask_descendants: bool = False
+    # It does one thing and ends; ending with 0 is no death.
+    ends: bool = False
+    process: "subprocess.Popen[bytes] | None" = field(default=None, init=False, repr=False)
+    _tree: list[Process] = field(default_factory=list, init=False, repr=False)
+
+    def start(self) -> None:
+        """Start the program; stdout and stderr go to the log, the last start's log to .old."""
+        if threading.current_thread() is not threading.main_thread():
+            raise StackError("The stack must be started from the main thread.")
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        if self.log.exists():
+            self.log.replace(self.log.with_suffix(".log.old"))
+        identity = self.identity
+        parent = os.getpid()
+
+        def prepare() -> None:
+            # After setuid, which clears the death signal; Popen changes the user before this.
+            die_with_parent(self.stop_signal)
+            if os.getppid() != parent:
+                os._exit(1)
+            # A background shell starts its jobs with SIGINT ignored, and exec hands that down.
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_DFL)
+
+        with self.log.open("wb") as log:
+            try:
+                self.process = subprocess.Popen(
+                    list(self.argv),
+                    env=dict(self.env),
+                    cwd=self.cwd,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    user=identity.uid if identity else None,
+                    group=identity.gid if identity else None,
+                    extra_groups=[] if identity else None,
+                    preexec_fn=prepare,
+                )
+            except OSError as error:
+                raise StackError(f"{self.name} cannot be started: {error}.") from error
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code, None while it runs (or was never started)."""
+        return self.process.poll() if self.process else None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self.process is not None and self.process.poll() is None
+
+    def ask_to_stop(self) -> None:
+        """Send the stop signal; the tree is noted first, orphans could not be found later."""
+        if self.process is None:
+            return
+        self._tree = merge_processes(self._tree, collect_descendants(self.process.pid))
+        if self.is_running:
+            self.process.send_signal(self.stop_signal)
+        if self.ask_descendants:
+            for child in self._tree:
+                send_signal(child, signal.SIGTERM)
+
+    def finish(self) -> None:
+        """Wait for the end, then kill what is left of the whole tree."""
+        if self.process is None:
+            return
+        try:
+            self.process.wait(self.stop_timeout_s)
+        except subprocess.TimeoutExpired:
+            # It may have started more meanwhile.
+            self._tree = merge_processes(self._tree, collect_descendants(self.process.pid))
+            self.process.kill()
+            self.process.wait()
+        kill_processes(self._tree)
+
+    def stop(self) -> None:
+        """Ask, wait, kill. Does nothing for a part that was never started."""
+        self.ask_to_stop()
+        self.finish()
+
+    def tail(self, lines: int = 20) -> str:
+        """The last lines of its log."""
+        return read_tail(self.log, lines)
+
+    def describe_failure(self, what: str) -> StackError:
+        """An error that names this part and shows the end of its log."""
+        return self._describe(what, self.tail())
+
+    def _describe(self, what: str, tail: str) -> StackError:
+        shown = f" Its last lines ({self.log}):\n{tail}" if tail else f" Its log: {self.log}"
+        return StackError(f"{self.name} {what}.{shown}")
+
+    def describe_death(self) -> StackError:
+        """The error for a part that ended by itself; the last line names the cause."""
+        code = self.exit_code
+        if code == -signal.SIGKILL:
+            how = "by signal 9 (killed by somebody, or by the system when memory ran out)"
+            return self._describe(f"ended {how}", self.tail())  # its log does not know why
+        how = f"by signal {-code}" if code is not None and code < 0 else f"with code {code}"
+        return self._describe(f"ended {how}", read_death(self.log))
+
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass
+class SignalNote:
+    """The stop signal that came, if one did. No threading.Event: a handler can deadlock on it."""
+
+    number: int | None = None
+
+    def keep(self, number: int, _frame: FrameType | None) -> None:
+        """The handler."""
+        self.number = number
+
+
+@contextmanager
+def note_signals() -> Iterator[SignalNote]:
+    """Within the block a stop signal is noted in what is given back, and nothing else happens.
+
+    An exception out of a handler could fall between a child's fork and its entry in the books.
+    """
+    note = SignalNote()
+    with _handle_with(note.keep):
+        yield note
+
+
+@contextmanager
+def interrupt_on_signals() -> Iterator[None]:
+    """Within the block every stop signal is a KeyboardInterrupt, so that `with` blocks end well."""
+    with _handle_with(_raise_interrupt):
+        yield
+
+
+def _raise_interrupt(number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt(signal.Signals(number).name)
+
+
+@contextmanager
+def _handle_with(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python lets only the main thread set handlers
+        return
+    # What the caller ignores stays ignored: a script's `make up &` must survive its Ctrl-C.
+    numbers = [n for n in STOP_SIGNALS if signal.getsignal(n) is not signal.SIG_IGN]
+    previous = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, old in previous.items():
+            signal.signal(number, old if old is not None else signal.SIG_DFL)
+
+
+Result = TypeVar("Result")
+
+PAUSE_S = 0.05
+
+
+class NotReadyError(Exception):
+    """A server does not answer yet, as it should once it is up."""
+
+
+async def run_in_thread(work: Callable[[], Result]) -> Result:
+    """Run blocking work beside the loop.
+
+    A daemon thread, not the loop's executor: that one is joined at exit, however long it hangs.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Result] = loop.create_future()
+
+    def deliver(result: Result | None, error: Exception | None) -> None:
+        if future.cancelled():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)  # type: ignore[arg-type]  # a Result, None only if that is one
+
+    def run() -> None:
+        result, failure = None, None
+        try:
+            result = work()
+        except Exception as error:  # noqa: BLE001 - handed to whoever awaits
+            failure = error
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(deliver, result, failure)
+
+    threading.Thread(target=run, daemon=True).start()
+    return await future
+
+
+async def wait_until(probe: Callable[[], object], *, timeout_s: float) -> None:
+    """Call the probe until it stops raising NotReadyError, which is raised on after the time."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            await run_in_thread(probe)
+        except NotReadyError:
+            if time.monotonic() > deadline:
+                raise
+        else:
+            return
+        await asyncio.sleep(PAUSE_S)
