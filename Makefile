@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up demo-event test test-unit test-distributed bench bench-scale bench-dask bench-latency bench-search bench-capacity gate preview-study lint format lock faults hostile
+.PHONY: help setup demo up demo-event test test-unit test-distributed test-benchmarks bench bench-scale bench-dask bench-latency bench-search bench-capacity gate preview-study lint format lock faults hostile
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,17 +52,20 @@ test-distributed: $(READY) ## a Dask cluster, a few faults, three machines of wh
 	python -m pytest tests/distributed --ignore tests/distributed/test_machines.py
 	python -m pytest tests/distributed/test_machines.py # alone: the others join a stack, and its settings
 
+test-benchmarks: $(READY) ## the benchmarks' own tests; a minute
+	python -m pytest benchmarks -n 2
+
 bench: $(READY) ## the guide's loop against ours, then the whole job (a quarter of an hour)
-	@python -m benchmarks
+	@python -m benchmarks.engine
 
 bench-dask: $(READY) ## one event over a Dask cluster, up to 64 workers; about a quarter of an hour
-	@python -m benchmarks.scaling_dask
+	@python -m benchmarks.dask
 
 bench-capacity: $(READY) ## a million photos in PostgreSQL, a day of a thousand syncs in Prefect; half an hour
 	@python -m benchmarks.capacity
 
 gate: $(READY) ## what each faster backend changes on real photos; refuses what changes too much
-	@python -m benchmarks.gate
+	@python -m benchmarks.engine.gate
 
 bench-latency: $(READY) ## how soon a sync answers and shows a face; about 2 minutes
 	@python -m benchmarks.latency

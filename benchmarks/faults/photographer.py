@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 
+from benchmarks.engine.job import OVER
 from benchmarks.faults.scene import Scene
-from benchmarks.job import OVER
 from benchmarks.s3_client import open_client
 from deployments.sample_photos import SamplePhoto
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 
+from benchmarks.engine.job import OVER
 from benchmarks.faults.audit import (
     Finding,
     Reference,
@@ -15,7 +16,6 @@ from benchmarks.faults.audit import (
 from benchmarks.faults.ledger import read_keys, read_photos, read_unfinished
 from benchmarks.faults.photographer import EventCase, Photographer
 from benchmarks.faults.scene import Scene
-from benchmarks.job import OVER
 from benchmarks.s3_client import open_client
 from models.errors import StackError
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import httpx
 from sqlalchemy.exc import SQLAlchemyError
 
+from benchmarks.engine.job import OVER
 from benchmarks.faults.audit import Finding, Reference
 from benchmarks.faults.deck import EVENTS
 from benchmarks.faults.killing import thaw_flows
@@ -16,7 +17,6 @@ from benchmarks.faults.mending import mend
 from benchmarks.faults.photographer import EventCase, Photographer
 from benchmarks.faults.recovery import Outcome, audit_events, recover
 from benchmarks.faults.scene import Scene
-from benchmarks.job import OVER
 
 PACE_S = 0.1  # between two photos, so that syncs last long enough to be disturbed
 PAUSE_S = (0.0, 2.0)  # before each fault

@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from benchmarks.engine.job import JobStack, open_job_stack
 from benchmarks.hostile.audit import Audit, FileReport, match_rows
-from benchmarks.job import JobStack, open_job_stack
 from benchmarks.s3_client import open_client
 
 PAGE = 200

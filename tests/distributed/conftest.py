@@ -30,7 +30,6 @@ from tests.distributed.network import (
     enter_network,
     explain_absence,
 )
-from tests.faults import FaultProxy
 from tests.integration.conftest import (  # noqa: F401 (fixtures)
     configure,
     event,
@@ -39,8 +38,9 @@ from tests.integration.conftest import (  # noqa: F401 (fixtures)
     make_event,
     prefect,
 )
-from tests.rest_api import RestApi
-from tests.waiting import wait_until
+from tests.support.faults import FaultProxy
+from tests.support.rest_api import RestApi
+from tests.support.waiting import wait_until
 
 MACHINES = 3
 LIMIT_S = 240  # for each step; on a quiet machine the longest, a minute without heartbeats, is 70

@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 
 from deployments.stack.process import collect_descendants, die_with_parent
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 SUBNET = "10.211.97"
 SWITCH_ADDRESS = f"{SUBNET}.1"

@@ -14,14 +14,14 @@ from typing import Any
 import httpx
 import pytest
 
-from benchmarks.dask_cluster import DaskCluster
+from benchmarks.dask.cluster import DaskCluster
 from deployments.result_storage import BLOCK_SLUG, create_result_storage
 from models.settings import get_settings
 from tasks.results.erasure import erase_event_faces
 from tasks.results.storage import load_storage_block
-from tests.event_box import EventBox
-from tests.photos import encode_jpeg, read_group, read_sample, vary
-from tests.waiting import wait_until
+from tests.support.event_box import EventBox
+from tests.support.photos import encode_jpeg, read_group, read_sample, vary
+from tests.support.waiting import wait_until
 
 PHOTOS = 60
 COMPARED = "s3_key, etag, size, status, reason, confidence, original_missing, change, attempts"
@@ -40,7 +40,7 @@ class GatedCluster:
                 file.unlink()
         self.cluster.start_workers(
             2 - len(self.alive),
-            *("--nthreads", "2", "--preload", "tests/dask_gate.py"),
+            *("--nthreads", "2", "--preload", "tests/support/dask_gate.py"),
             DASK_GATE=str(self.gate),
         )
 

@@ -12,9 +12,9 @@ import psutil
 
 from tests.distributed.conftest import BATCH_SIZE, LIMIT_S, MACHINES, Site
 from tests.distributed.network import SUBNET, Machine
-from tests.event_box import EventBox
-from tests.photos import GROUP_FACES, read_group, vary
-from tests.waiting import wait_until
+from tests.support.event_box import EventBox
+from tests.support.photos import GROUP_FACES, read_group, vary
+from tests.support.waiting import wait_until
 
 LONG, SHORT = 48, 6  # photos: a long sync is still under way when its machine goes
 ROOT = Path(__file__).parents[2]

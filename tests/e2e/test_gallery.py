@@ -15,8 +15,8 @@ from playwright.sync_api import Page, Route, expect
 
 from deployments.sample_photos import make_sample_photos
 from tests.e2e.conftest import DESKTOP, PHONE
-from tests.guests import ASTRONAUT, take_selfie
-from tests.photos import encode_jpeg, read_group, read_sample
+from tests.support.guests import ASTRONAUT, take_selfie
+from tests.support.photos import encode_jpeg, read_group, read_sample
 
 # The first search loads the models; a busy machine is slow, not wrong.
 expect.set_options(timeout=30_000)

@@ -8,10 +8,10 @@ import pytest
 
 from models.session import get_engine
 from models.settings import get_settings
-from tests.event_box import EventBox
-from tests.faults import FaultProxy
-from tests.public_api import KEY, PublicApi, name_keys, serve_api
-from tests.rest_api import RestApi
+from tests.support.event_box import EventBox
+from tests.support.faults import FaultProxy
+from tests.support.public_api import KEY, PublicApi, name_keys, serve_api
+from tests.support.rest_api import RestApi
 
 
 def forget_settings() -> None:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from models.settings import Settings
-from tests.photos import encode_jpeg, read_sample
+from tests.support.photos import encode_jpeg, read_sample
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.middleware import describe_call
 from models.settings import get_settings
-from tests.local_client import open_local_client
+from tests.support.local_client import open_local_client
 
 KEYS = f"anna:{sha256(b'key').hexdigest()}"
 SECRET = "a secret of whoever calls"

@@ -13,8 +13,8 @@ from api.webhooks import Answer, Receiver, judge_answer, open_client, read_recei
 from api.webhooks import sign_notice as sign
 from models.errors import ConfigurationError
 from models.settings import Settings
-from tests.documents import read_python
-from tests.webhook_receiver import HANG, WebhookReceiver, receive_webhooks
+from tests.support.documents import read_python
+from tests.support.webhook_receiver import HANG, WebhookReceiver, receive_webhooks
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 PAYLOAD = {"type": "sync.completed", "data": {"event_name": "Свадьба Анны и Ёжи"}}

@@ -8,7 +8,7 @@ import pytest
 from deployments.push import event as module
 from deployments.push.event import find_event, sync_event
 from models.errors import ApiUnavailableError
-from tests.unit.deployments.push.fake_api import OTHER_UUID, FakeApi, describe_event
+from tests.support.fake_api import OTHER_UUID, FakeApi, describe_event
 
 
 @pytest.fixture(autouse=True)

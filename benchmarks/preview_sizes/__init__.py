@@ -1,0 +1,1 @@
+"""What each size of previews finds and costs (`make preview-study`)."""

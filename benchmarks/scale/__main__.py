@@ -1,0 +1,144 @@
+"""`make bench-scale`: what the job around the engine costs when an event is large.
+
+Measures a resync of known photos against the bare listing of its folders, and a sync of new ones
+with a model pack that costs nothing, on a stack of its own; every run in a process of its own.
+Ends with one line of JSON: {"resync_vs_listing": ..., "resync_mb": ..., "sync_mb": ...}.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]  # publishes no types, and its stubs are not locked
+from rich.console import Console
+from rich.progress import Progress
+
+from benchmarks.ending import run_to_exit_code
+from benchmarks.engine.small_photos import SmallPhotos
+from benchmarks.engine.trivial_pack import write_trivial_pack
+from benchmarks.scale.report import build_table, take_median
+from deployments.stack.stack import EmbeddedStack
+from models.errors import StackError
+from models.packs import register_pack
+from models.queries.events import create_event
+from models.session import open_session
+from models.settings import Settings, get_settings
+from tasks.packs.registry import resolve_pack
+from tasks.s3.bucket import get_bucket
+
+ROUNDS = 3
+# The stack's hourly resync would sync the new photos before they are measured.
+NEVER_RESYNCED = {"FACEPASS_EVENT_ACTIVE_DAYS": "0"}
+OUTSIDE = ("FACEPASS_", "PREFECT_", "AWS_")
+
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--keys", type=int, default=100_000, help="known photos of the resync")
+    parser.add_argument("--new", type=int, default=20_000, help="new photos of the sync")
+    asked = parser.parse_args()
+    for name in [name for name in os.environ if name.startswith(OUTSIDE)]:
+        del os.environ[name]  # it would lead to the caller's own servers
+
+    def measure_and_print() -> None:
+        with tempfile.TemporaryDirectory(prefix="fp-bench-") as folder:
+            figures = measure(Path(folder), asked.keys, asked.new)
+        sys.stdout.write(json.dumps(figures) + "\n")
+
+    return run_to_exit_code(measure_and_print, console)
+
+
+def measure(home: Path, keys: int, new: int) -> dict[str, float]:
+    """Start a stack in `home`, measure both and print a table; the figures of the last line."""
+    console.print("Starting a stack of its own ...")
+    write_trivial_pack(home / "trivial")
+    settings = Settings(
+        home=home / "stack",
+        api_port=0,
+        prefect_port=0,
+        s3_port=0,
+        model_pack=str(home / "trivial"),
+    )
+    with EmbeddedStack(settings, lambda line: console.print(f"  {line}", markup=False)) as stack:
+        os.environ.update(stack.environment | NEVER_RESYNCED)
+        known, fresh = _add_event("known", keys), _add_event("new", new)
+        _remember(known)
+        environment = stack.plan.child_environment | read_run_variables(stack.plan.root)
+        figures = measure_runs(known, fresh, environment)
+        console.print("Stopping ...")
+    return figures
+
+
+def measure_runs(
+    known: SmallPhotos, fresh: SmallPhotos, environment: dict[str, str]
+) -> dict[str, float]:
+    """Measure in a running stack, print a table and return the figures.
+
+    Raises StackError when a run did not do what it was measured for.
+    """
+    listings, resyncs = [], []
+    for _ in range(ROUNDS):
+        listings.append(_run("listing", known, environment))
+        resyncs.append(_run("sync", known, environment))
+    sync = _run("sync", fresh, environment)
+    _check("skipped", known.count, *resyncs)
+    _check("new_photos", fresh.count, sync)
+    console.print(build_table(known.count, fresh.count, listings, resyncs, sync))
+    ratio = take_median(resyncs, "seconds") / take_median(listings, "seconds")
+    return {
+        "resync_vs_listing": round(ratio, 3),
+        "resync_mb": round(take_median(resyncs, "memory_mb"), 1),
+        "sync_mb": round(sync["memory_mb"], 1),
+    }
+
+
+def read_run_variables(root: Path) -> dict[str, str]:
+    """What the worker adds to its own environment for a run of the sync: prefect.yaml's `env`."""
+    sync, *_ = yaml.safe_load((root / "prefect.yaml").read_text("utf-8"))["deployments"]
+    variables: dict[str, str] = sync["work_pool"]["job_variables"]["env"]
+    return variables
+
+
+def _add_event(name: str, count: int) -> SmallPhotos:
+    with open_session() as session:
+        event = create_event(session, name=name)
+    photos = SmallPhotos(event.id or 0, count)
+    with Progress(console=console) as progress:
+        bar = progress.add_task(f"  uploading {name} photos", total=count)
+        photos.upload(get_bucket(), lambda done: progress.update(bar, completed=done))
+    return photos
+
+
+def _remember(photos: SmallPhotos) -> None:
+    pack = resolve_pack(get_settings())
+    with open_session() as session:
+        photos.remember(session, get_bucket(), register_pack(session, pack.identity, pack.licence))
+
+
+def _run(job: str, photos: SmallPhotos, environment: dict[str, str]) -> dict[str, Any]:
+    argv = [sys.executable, "-m", "benchmarks.scale.worker", job, str(photos.event_id)]
+    with console.status(f"  {job} of {photos.count} photos"):
+        ended = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise StackError(f"The measured {job} failed:\n{ended.stderr[-3000:]}")
+    measured: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
+    console.print(f"  {job}: {measured}", markup=False)
+    return measured
+
+
+def _check(name: str, wanted: int, *runs: dict[str, Any]) -> None:
+    found = [run["result"][name] for run in runs]
+    if set(found) != {wanted}:
+        raise StackError(f"The runs say {name} = {found}; it should have been {wanted}.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

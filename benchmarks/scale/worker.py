@@ -1,0 +1,115 @@
+"""One measured run in a process of its own: a bare listing of an event's folders, or its sync.
+
+`python -m benchmarks.scale.worker listing|sync EVENT_ID`, in the environment of a stack; prints
+one line of JSON.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import boto3
+from botocore.config import Config
+
+from benchmarks.memory import MemoryWatch
+from models.errors import FacePassError, StackError
+from models.keys import default_prefix, derive_original_key
+from models.settings import get_settings
+from tasks.s3.bucket import get_bucket
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def main() -> int:
+    """Run what the arguments name."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("job", choices=("listing", "sync"))
+    parser.add_argument("event_id", type=int)
+    asked = parser.parse_args()
+    measure = measure_listing if asked.job == "listing" else measure_sync
+    try:
+        measured = measure(asked.event_id)
+    except FacePassError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.write(json.dumps(measured) + "\n")
+    return 0
+
+
+def measure_listing(event_id: int) -> dict[str, Any]:
+    """List previews and originals page by page with boto3 as it comes, and nothing else."""
+    settings = get_settings()
+    client = boto3.client(
+        "s3",
+        endpoint_url=settings.s3_endpoint_url,
+        config=Config(s3={"addressing_style": "path"}),
+    )
+    previews = default_prefix(event_id)
+    keys = 0
+    with MemoryWatch() as memory:
+        began = time.perf_counter()
+        for prefix in (previews, derive_original_key(previews, event_id)):
+            paginator = client.get_paginator("list_objects_v2")
+            for page in paginator.paginate(Bucket=settings.require_s3_bucket(), Prefix=prefix):
+                keys += len(page.get("Contents", []))
+        seconds = time.perf_counter() - began
+    return {"keys": keys, "seconds": seconds, "memory_mb": memory.growth_mb}
+
+
+def measure_sync(event_id: int) -> dict[str, Any]:
+    """Run the real flow in this process, which has its imports and its engine already.
+
+    `seconds` is the flow's own body, from taking the event to the result; `run_seconds` is all
+    of it, with Prefect's start and end of a flow run. Raises StackError if it does not complete.
+    """
+    from flows.sync_event_photos import sync_event_photos
+    from tasks.faces.cache import get_engine
+    from tasks.packs.registry import resolve_pack
+
+    get_engine(resolve_pack(get_settings()).identity)
+    get_bucket()
+    body = Stopwatch()
+    sync_event_photos.fn = body.time(sync_event_photos.fn)
+    with MemoryWatch() as memory:
+        began, cpu_began = time.perf_counter(), time.process_time()
+        state: Any = sync_event_photos(event_id, default_prefix(event_id), return_state=True)
+        run_seconds = time.perf_counter() - began
+        cpu_seconds = time.process_time() - cpu_began
+    if not state.is_completed() or body.seconds is None:
+        raise StackError(f"The sync ended as {state.name}: {state.message}")
+    return {
+        "result": state.result(),
+        "seconds": body.seconds,
+        "run_seconds": run_seconds,
+        "cpu_seconds": cpu_seconds,
+        "memory_mb": memory.growth_mb,
+    }
+
+
+class Stopwatch:
+    """Times the last call of a function."""
+
+    def __init__(self) -> None:
+        self.seconds: float | None = None
+
+    def time(self, function: Callable[P, R]) -> Callable[P, R]:
+        """The function, timed."""
+
+        @wraps(function)
+        def timed(*args: P.args, **kwargs: P.kwargs) -> R:
+            began = time.perf_counter()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self.seconds = time.perf_counter() - began
+
+        return timed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

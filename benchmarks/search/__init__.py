@@ -1,0 +1,1 @@
+"""A guest's search in large events (`make bench-search`)."""

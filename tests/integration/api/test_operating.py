@@ -1,0 +1,133 @@
+"""What an operator asks: is it ready, what is away, what has it done; told without a name."""
+
+from collections.abc import Callable
+
+import pytest
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prometheus_client.parser import text_string_to_metric_families
+
+from api.app import create_app
+from api.metrics import FRESH_S
+from api.routes import health
+from models.queries.runs import ensure_run, mark_retrying
+from models.queries.statistics import read_statistics
+from models.session import open_session
+from models.tables import utc_now
+from tests.support.event_box import EventBox
+from tests.support.faults import FaultProxy
+from tests.support.local_client import open_local_client
+from tests.support.photos import encode_jpeg, read_sample
+
+NOWHERE = "http://127.0.0.1:9"
+NAMES = {
+    *("facepass_photos_processed", "facepass_photo_seconds_sum", "facepass_photo_seconds_count"),
+    *("facepass_photos_success_ratio", "facepass_photos_skipped", "facepass_syncs"),
+    *("facepass_syncs_stopped_by_s3", "facepass_photos", "facepass_photos_failed"),
+    *("facepass_faces", "facepass_database_up", "facepass_http_requests_total"),
+    *("facepass_http_request_seconds_bucket", "facepass_webhook_waiting"),
+    "facepass_webhook_attempts_total",
+}
+
+
+def read_metrics() -> tuple[dict[tuple[str, frozenset[tuple[str, str]]], float], str]:
+    """Every sample of a new application's first scrape, and the text."""
+    with open_local_client(create_app()) as client:
+        client.get("/health")
+        client.get("/gallery/some-token-of-a-guest")
+        text = client.get("/metrics").text
+    families = list(text_string_to_metric_families(text))
+    samples = [sample for family in families for sample in family.samples]
+    return {(s.name, frozenset(s.labels.items())): s.value for s in samples}, text
+
+
+def test_metrics_add_up_and_hold_no_name_and_no_token(event: EventBox) -> None:
+    before, _ = read_metrics()
+    event.put("a.jpg", encode_jpeg(read_sample("astronaut.png")))
+    event.put("b.jpg", encode_jpeg(read_sample("coffee.png")))
+    event.put("c.jpg", b"no image")
+    event.sync()
+    event.sync()
+    after, text = read_metrics()
+
+    def grown(name: str, **labels: str) -> float:
+        key = (f"facepass_{name}", frozenset(labels.items()))
+        return after[key] - before.get(key, 0.0)
+
+    assert {name for name, _ in after} >= NAMES
+    assert grown("photos_processed") == 3
+    assert grown("photo_seconds_count") == 3
+    assert grown("photo_seconds_sum") > 0
+    assert grown("photos_skipped") == 2
+    assert grown("syncs", state="completed") == 2
+    assert grown("photos", status="indexed") == grown("photos", status="no_face") == 1
+    assert grown("photos_failed", reason="not_an_image") == 1
+    assert grown("faces") == 1
+    assert 0 < after["facepass_photos_success_ratio", frozenset()] < 1
+    token = event.query("SELECT gallery_token FROM event WHERE id = :event")[0][0]
+    for secret in (event.name, str(event.uuid), event.prefix, token, "some-token", "a.jpg"):
+        assert secret not in text
+
+
+def test_syncs_that_wait_for_s3_are_counted(event: EventBox) -> None:
+    from uuid import uuid4
+
+    with open_session() as session:
+        before = read_statistics(session).stopped_by_s3["retrying"]
+        for detail in ("S3 unreachable (EndpointConnectionError).", "The database is away."):
+            run = ensure_run(
+                session, flow_run_id=uuid4(), event_id=event.id, s3_prefix=event.prefix
+            )
+            mark_retrying(session, run.flow_run_id, detail=detail, next_try_at=utc_now())
+        assert read_statistics(session).stopped_by_s3["retrying"] == before + 1
+        session.rollback()
+
+
+def test_metrics_outlive_the_database(configure: Callable[..., None]) -> None:
+    configure(database_url="postgresql://nobody@127.0.0.1:9/nothing")
+    samples, _ = read_metrics()
+    assert samples["facepass_database_up", frozenset()] == 0
+    assert not any(name == "facepass_photos" for name, _ in samples)
+    assert FRESH_S < 10
+
+
+@pytest.mark.parametrize(
+    ("settings", "missing"),
+    [
+        ({}, ""),
+        ({"database_url": "postgresql://nobody@127.0.0.1:9/nothing"}, "PostgreSQL"),
+        ({"s3_bucket": "no-such-bucket"}, "S3"),
+        (
+            {"s3_bucket": "no-such-bucket", "database_url": "postgresql://u@127.0.0.1:9/x"},
+            "PostgreSQL, S3",
+        ),
+    ],
+)
+def test_readiness_names_what_is_missing_and_no_address(
+    configure: Callable[..., None], settings: dict[str, str], missing: str
+) -> None:
+    configure(**settings)
+    with open_local_client(create_app()) as client:
+        answer = client.get("/ready")
+    if not missing:
+        assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+        return
+    detail = f"Not ready, no answer from: {missing}; the API's log says why."
+    assert (answer.status_code, answer.json()) == (503, {"detail": detail})
+
+
+def test_prefect_away_is_named(joined_stack: dict[str, str]) -> None:
+    settings = {PREFECT_API_URL: f"{NOWHERE}/api", PREFECT_CLIENT_MAX_RETRIES: 0}
+    with temporary_settings(settings), open_local_client(create_app()) as client:
+        assert "no answer from: Prefect;" in client.get("/ready").json()["detail"]
+
+
+def test_an_s3_that_never_answers_is_missing_after_a_while_and_takes_no_thread_of_the_others(
+    s3_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "PATIENCE_S", 0.5)
+    s3_proxy.hang.set()
+    with open_local_client(create_app()) as client:
+        for _ in range(4):  # more than it has threads
+            answer = client.get("/ready")
+            assert (answer.status_code, "S3" in answer.json()["detail"]) == (503, True)
+        assert client.get("/api/v1/events").status_code == 200

@@ -1,0 +1,70 @@
+"""The steps in their order: what else happens to the folder while it is pushed."""
+
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from deployments.push import push as steps
+from deployments.push.push import Options, Place, Push
+from deployments.push.report import Report, Screen
+from models.errors import PushRefusedError
+from models.settings import Settings
+from tests.support.fake_api import URL, FakeApi
+from tests.support.fake_store import FakeStore, aim
+from tests.support.photos import encode_jpeg, read_sample
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> FakeStore:
+    """Every push of the test goes to this store and to one API."""
+    fake_store, fake_api = FakeStore(), FakeApi()
+    monkeypatch.setattr(steps, "open_bucket", lambda _: aim(fake_store).bucket)
+    monkeypatch.setattr(steps, "RestApi", lambda url, key: fake_api.open(key, url))
+    return fake_store
+
+
+def push(folder: Path) -> Report:
+    report, console = Report(), Console(quiet=True)
+    options = Options(folder, "Свадьба", sync=False)
+    Push(options, Place(URL, None, Settings()), Screen(console), report).run()
+    return report
+
+
+def fill(folder: Path, *names: str) -> None:
+    for name in names:
+        picture = read_sample("coffee.png").resize((40, 30 + len(list(folder.iterdir()))))
+        (folder / name).write_bytes(encode_jpeg(picture))
+
+
+def list_originals(store: FakeStore) -> set[str]:
+    return {key.rpartition("/")[2] for key in store.objects if "/originals/" in key}
+
+
+def test_a_photo_that_is_back_in_the_folder_is_not_deleted(
+    store: FakeStore, tmp_path: Path
+) -> None:
+    fill(tmp_path, "1.jpg", "2.jpg", "3.jpg")
+    push(tmp_path)
+    (tmp_path / "2.jpg").unlink()
+    (tmp_path / "3.jpg").unlink()
+    fill(tmp_path, "4.jpg")
+    store.before_put = lambda _: fill(tmp_path, "2.jpg")
+    assert push(tmp_path).deleted == 1
+    assert list_originals(store) == {"1.jpg", "2.jpg", "4.jpg"}
+
+
+def test_a_card_that_is_pulled_out_deletes_nothing(
+    store: FakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deployments.push.upload.PAUSE_S", 0)
+    card = tmp_path / "card"
+    card.mkdir()
+    fill(card, "1.jpg", "2.jpg")
+    push(card)
+    (card / "2.jpg").unlink()
+    fill(card, "3.jpg")
+    store.before_put = lambda _: card.exists() and card.rename(tmp_path / "away")
+    with pytest.raises(PushRefusedError, match="cannot be read"):
+        push(card)
+    assert {"1.jpg", "2.jpg"} <= list_originals(store)
