@@ -29,8 +29,7 @@ from models.errors import (
     PhotoUnavailableError,
     S3AccessError,
 )
-from models.keys import is_image_key, is_storable
-from models.queries.plans import ListedPreview
+from models.keys import ListedPreview, is_image_key, is_storable
 from models.settings import Settings, get_settings
 from models.vocabulary import PhotoReason
 from tasks.s3.errors import (

@@ -55,9 +55,10 @@ from models.errors import (
     SyncSupersededError,
 )
 from models.keys import check_prefix, event_folder
-from models.packs import PackChoice, register_pack
+from models.packs import PackChoice
 from models.queries.events import read_event
 from models.queries.outcomes import check_epoch
+from models.queries.packs import register_pack
 from models.queries.runs import (
     HEARTBEAT_INTERVAL_S,
     HEARTBEAT_LIMIT,
