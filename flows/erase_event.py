@@ -10,7 +10,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from tasks.results.erasure import erase_faces
+from tasks.results.erasure import run_erasure
 from tasks.sync.artifacts import tag_event
 
 
@@ -21,6 +21,6 @@ def erase_event(event_id: int) -> State[Any]:
     The counted receipt is the data of the final state.
     """
     with tag_event(event_id):
-        receipt = erase_faces(event_id)
+        receipt = run_erasure(event_id)
     counts = {} if receipt is None else asdict(receipt)
     return Completed(name=f"Completed: {counts.get('faces_erased', 0)} faces erased", data=counts)

@@ -6,6 +6,7 @@ Where do I go to…?
     change a setting              settings.py
     add an error a user can meet  errors.py
     add a word of a fixed list    vocabulary.py (statuses, reasons, states, profiles)
+    change a profile of events    packs.py
     change a table                tables.py, then a file in migrations/versions/
     name a key or prefix in S3    keys.py
     see how dedup decides         queries/plans.py (grep for s3_key)

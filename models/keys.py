@@ -1,6 +1,11 @@
-"""Where an event's photos lie in S3: which prefixes are its own, which keys are photos."""
+"""Keys in S3: an event's prefixes, which keys are photos, and the names made of them.
+
+Nothing here talks to S3 or to the database.
+"""
 
 import re
+from dataclasses import dataclass
+from datetime import datetime
 from urllib.parse import quote
 
 from models.errors import InvalidPrefixError
@@ -9,6 +14,17 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 PREVIEWS_FOLDER = "/previews/"
 ORIGINALS_FOLDER = "/originals/"
 MAX_KEY_BYTES = 1024  # S3's own limit
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class ListedPreview:
+    """One preview as S3 lists it."""
+
+    s3_key: str
+    etag: str
+    size: int
+    modified: datetime | None = None
 
 
 def event_folder(event_id: int) -> str:
@@ -44,9 +60,6 @@ def check_prefix(s3_prefix: str, event_id: int) -> str:
     if len(prefix.encode()) > MAX_KEY_BYTES:
         raise InvalidPrefixError(f"s3_prefix must be at most {MAX_KEY_BYTES} bytes long.")
     return prefix
-
-
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def is_storable(text: str) -> bool:

@@ -1,18 +1,15 @@
-"""Model packs as the database knows them: a small number in every row instead of a name.
+"""Profiles of events, and the choice of pack and size by which an event's faces are found.
 
-Profiles of events: how large previews are made, and at which size faces are looked for.
-
-An event has one (`Event.profile`); docs/previews.md measures what each finds and what it costs.
+Both stand in the event's row; docs/previews.md measures what each profile finds and costs.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from sqlalchemy import text
-from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import Session, col, select
-
-from models.tables import Event, Pack
 from models.vocabulary import ProfileName
+
+if TYPE_CHECKING:
+    from models.tables import Event
 
 
 @dataclass(frozen=True)
@@ -31,7 +28,7 @@ PROFILES = {
 
 @dataclass(frozen=True)
 class PackChoice:
-    """By what an event's faces are found; `model_pack` None: the pack that the settings name."""
+    """The pack and profile of an event; `model_pack` None: the pack that the settings name."""
 
     model_pack: str | None = None
     profile: ProfileName = ProfileName.STANDARD
@@ -46,24 +43,7 @@ USUAL_CHOICE = PackChoice()
 
 
 def choose_pack(
-    event: Event, model_pack: str | None = None, profile: ProfileName | None = None
+    event: "Event", model_pack: str | None = None, profile: ProfileName | None = None
 ) -> PackChoice:
-    """What stands in the event's row, unless told otherwise."""
+    """The choice in the event's row, unless told otherwise."""
     return PackChoice(model_pack or event.model_pack, profile or ProfileName(event.profile))
-
-
-def register_pack(session: Session, identity: str, licence: str) -> int:
-    """The number of a pack, given on its first use; `identity` is name@hash of its files."""
-    query = select(Pack.id).where(Pack.identity == identity)
-    known = session.exec(query).one_or_none()
-    if known is None:
-        next_id = text("nextval('pack_id_seq')")
-        session.execute(
-            insert(Pack)
-            .values(id=next_id, identity=identity, licence=licence)
-            .on_conflict_do_nothing(index_elements=[col(Pack.identity)])
-        )
-        known = session.exec(query).one()
-    if known is None:
-        raise RuntimeError("A pack was registered without a number.")
-    return known

@@ -6,8 +6,6 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
 
 from models.errors import ConfigurationError
 
@@ -125,6 +123,10 @@ class Settings(BaseSettings):
 
     def require_database_url(self) -> str:
         """The database's address in the form SQLAlchemy's psycopg2 dialect wants."""
+        # Here and not above: whoever decodes pictures or reads S3 has settings and no database.
+        from sqlalchemy import make_url
+        from sqlalchemy.exc import ArgumentError
+
         if not self.database_url:
             raise ConfigurationError(
                 "No database is configured: set FACEPASS_DATABASE_URL "

@@ -1,70 +1,64 @@
 """A guest's search: a selfie in, the event's photos of that person out.
 
-The API imports this when the first search comes: it loads the face engine.
-
-From which similarity a face is shown: one table, by model pack and purpose, with its sources.
-
-Cosine similarity. A pack's figure says nothing about another pack's, and one for comparing two
-photos (verification) says nothing about picking one person out of thousands (search).
+The similarities from which a photo is shown stand here too, by model pack and with their sources.
+The API imports this module when the first search comes, since it loads the face engine.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from models.errors import InvalidCursorError, SelfieError
 from models.keys import derive_original_key
 from models.packs import PackChoice, choose_pack
 from models.queries.events import read_event
+from models.queries.packs import find_pack_id
 from models.queries.search import (
     NO_PACK,
     FaceQuery,
     FoundPhoto,
     Place,
-    find_pack_id,
     find_photos,
     has_foreign_faces,
 )
 from models.session import open_session, open_snapshot
 from models.settings import get_settings
 from models.vocabulary import SelfieCode, SelfieFace
-from tasks.faces.cache import get_own_engine
+from tasks.faces.cache import get_face_engine
 from tasks.faces.selfie import Selfie, read_selfie
 from tasks.packs.registry import USUAL_DET_SIZE, resolve_pack
 from tasks.s3.links import LinkSigner, get_link_signer
 
 
-class Purpose(StrEnum):
-    """What a threshold is for."""
+@dataclass(frozen=True)
+class Thresholds:
+    """Cosine similarities of a pack.
 
-    SEARCH = "search"  # below it a photo is left out, unless the caller asks for less
-    SURELY = "surely"  # from it on a match is told as certain, below it as possible
+    A pack's figures say nothing about another pack's, and one for comparing two photos
+    (verification) says nothing about picking one person out of thousands (search).
+    """
+
+    search: float  # below it a photo is left out, unless the caller asks for less
+    surely: float  # from it on a match is told as certain, below it as possible
 
 
-_SFACE = {
+_SFACE = Thresholds(
     # OpenCV Zoo verifies pairs at 0.363, DeepFace at 0.407. On the demo's photos (126 faces of 7
     # people; mirrored, darker, cropped) different people reach 0.36, a guest's selfie against them
     # 0.38, and the hardest person, turned away and blurred, comes down to 0.42 of her own.
-    Purpose.SEARCH: 0.40,
+    search=0.40,
     # PhotoPrism accepts a face as a person's at 0.549 (and links unasked at 0.696).
-    Purpose.SURELY: 0.55,
-}
-_ARCFACE = {
+    surely=0.55,
+)
+_ARCFACE = Thresholds(
     # Immich's default (maxDistance 0.5) and where Frames-of-Me drops a face; DeepFace: 0.45.
-    Purpose.SEARCH: 0.50,
+    search=0.50,
     # Frames-of-Me tells a photo as "yours" from 0.60 (and is sure at 0.70). Not measured here:
     # the pack's weights cannot be had where this is built.
-    Purpose.SURELY: 0.60,
-}
-THRESHOLDS: dict[str, dict[Purpose, float]] = {"opencv_zoo": _SFACE, "buffalo_l": _ARCFACE}
+    surely=0.60,
+)
+THRESHOLDS = {"opencv_zoo": _SFACE, "buffalo_l": _ARCFACE}
 # InsightFace's other packs, and packs of one's own, are of ArcFace's kind.
 OTHERS = _ARCFACE
-
-
-def read_threshold(pack_name: str, purpose: Purpose) -> float:
-    """The cosine similarity of a pack for a purpose."""
-    return THRESHOLDS.get(pack_name, OTHERS)[purpose]
-
 
 NEEDS_SYNC = (
     "This event's faces were found by another model and cannot be compared: "
@@ -75,9 +69,14 @@ MODEL_CHANGED = "The event's model was changed meanwhile: ask for the first page
 TRIES = 3
 
 
+def find_thresholds(pack_name: str) -> Thresholds:
+    """The thresholds of a pack, by its name."""
+    return THRESHOLDS.get(pack_name, OTHERS)
+
+
 @dataclass(frozen=True)
 class SearchRequest:
-    """What is looked for, by which pack. `face` chooses one of the selfie's, 0 the largest."""
+    """A selfie and the pack to search by; `face` chooses one of the selfie's, 0 the largest."""
 
     event_id: int
     selfie: bytes
@@ -100,7 +99,7 @@ class Match:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """Matches, best first, and what they were measured by."""
+    """Matches, best first, with the face and the thresholds they were measured by."""
 
     matches: list[Match]
     face: SelfieFace
@@ -128,26 +127,26 @@ def search_faces(request: SearchRequest) -> SearchResult:
 def _search_by(choice: PackChoice, request: SearchRequest) -> SearchResult | None:
     """The result; None when the event's faces are not found by `choice` any more.
 
-    A selfie is always looked at in the usual size, which is what close_ups.py is made for: the
-    size decides which faces are found, their vectors come from the same recogniser.
+    A selfie is always looked at in the usual size, which the multi-scale alignment of
+    tasks/faces/selfie.py is made for: the size decides which faces are found, their vectors come
+    from the same recogniser.
     """
     settings = get_settings()
-    engine = get_own_engine(choice.model_pack)
+    engine = get_face_engine(choice.model_pack)
     identity = engine.pack.identity
     if choice.det_size != USUAL_DET_SIZE:
         identity = resolve_pack(settings, choice.model_pack, choice.det_size).identity
     selfie = read_selfie(request.selfie, engine, settings.max_pixels, request.face)
-    lowest = request.min_similarity
-    if lowest is None:
-        lowest = read_threshold(engine.pack.name, Purpose.SEARCH)
+    thresholds = find_thresholds(engine.pack.name)
+    lowest = thresholds.search if request.min_similarity is None else request.min_similarity
     found = _find(request, selfie, choice, identity, lowest)
     if found is None:
         return None
     photos, pack_id = found
     page = photos[: request.limit]
-    surely = read_threshold(engine.pack.name, Purpose.SURELY)
     signer = get_link_signer()
     more = len(photos) > request.limit
+    surely = thresholds.surely
     return SearchResult(
         matches=[_build_match(photo, request.event_id, surely, signer) for photo in page],
         face=selfie.face,
@@ -162,7 +161,8 @@ def _find(
 ) -> tuple[Sequence[FoundPhoto], int] | None:
     """The page and one photo more where there is one, and the number of the pack that found them.
 
-    None when the event has another pack by now. Raises InvalidCursorError for a page of another's.
+    None when the event has another pack by now. Raises InvalidCursorError for a cursor that
+    another pack's page gave.
     """
     with open_snapshot() as session:
         if choose_pack(read_event(session, request.event_id)) != choice:

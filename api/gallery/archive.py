@@ -13,7 +13,7 @@ from zipfile import ZIP_STORED
 from zipstream import ZipStream  # type: ignore[import-untyped]  # publishes no types
 
 from models.errors import PhotoUnavailableError
-from tasks.s3.bucket import Bucket, open_original
+from tasks.s3.bucket import Bucket, open_original_stream
 
 MAX_NAME_BYTES = 200  # file systems take 255; a number and .zip may be added
 # What Windows or a shell would take for something else, and what turns text around.
@@ -68,7 +68,7 @@ def stream_zip(
     list_name, *names = name_files([missing_name, *(key.rpartition("/")[2] for key in keys)])
     for key, name in zip(keys, names, strict=True):
         try:
-            size, pieces = open_original(bucket, key)
+            size, pieces = open_original_stream(bucket, key)
         except PhotoUnavailableError:
             missing.append(name)
             continue

@@ -49,11 +49,11 @@ class EngineWaits:
 
         Raises ModelPackError.
         """
-        from tasks.faces.cache import get_own_engine, has_own_engine
+        from tasks.faces.cache import get_face_engine, has_face_engine
 
         async with self._locks[pack]:
-            if not has_own_engine(pack):
-                await anyio.to_thread.run_sync(get_own_engine, pack, limiter=self._loads)
+            if not has_face_engine(pack):
+                await anyio.to_thread.run_sync(get_face_engine, pack, limiter=self._loads)
 
 
 def get_engine_waits(state: State) -> EngineWaits:
@@ -171,7 +171,7 @@ def _search(fields: SearchForm, selfie: bytes, event_id: int, choice: PackChoice
 
 def _find_event(fields: SearchForm) -> tuple[int, PackChoice, bool]:
     """The event's id, by what its faces are found, and whether the engine for that is loaded."""
-    from tasks.faces.cache import has_own_engine
+    from tasks.faces.cache import has_face_engine
 
     with open_session() as session:
         if fields.gallery_token is not None:
@@ -179,7 +179,7 @@ def _find_event(fields: SearchForm) -> tuple[int, PackChoice, bool]:
         else:
             event = find_event(session, parse_uuid(fields.event_uuid or ""))
         choice = choose_pack(event)
-    return event.id or 0, choice, has_own_engine(choice.model_pack)
+    return event.id or 0, choice, has_face_engine(choice.model_pack)
 
 
 def _describe(result: "SearchResult") -> SearchAnswer:

@@ -7,6 +7,7 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from benchmarks.capacity.fill import DIMENSION, Filled, make_etag, name_key
+from models.keys import ListedPreview
 from models.queries.outcomes import (
     FaceRecord,
     PhotoOutcome,
@@ -21,7 +22,7 @@ from models.queries.photos import (
     list_gallery_photos,
     list_photos,
 )
-from models.queries.plans import ListedPreview, Listing, copy_listing, write_plan
+from models.queries.plans import Listing, copy_listing, write_plan
 from models.queries.runs import count_progress, count_run, find_last_run, list_silent_runs
 from models.queries.search import FaceQuery, find_photos, has_foreign_faces
 from models.queries.statistics import read_statistics

@@ -20,6 +20,7 @@ from benchmarks.capacity.fill import name_key
 from benchmarks.capacity.probes import make_face
 from benchmarks.capacity.sizes import TableSize, read_sizes
 from benchmarks.search.table import add_pack
+from models.keys import ListedPreview
 from models.queries.events import create_event
 from models.queries.outcomes import (
     FaceRecord,
@@ -28,7 +29,7 @@ from models.queries.outcomes import (
     list_pending_photos,
     store_outcomes,
 )
-from models.queries.plans import ListedPreview, Listing, copy_listing, write_plan
+from models.queries.plans import Listing, copy_listing, write_plan
 from models.queries.runs import ensure_run
 
 ROUNDS = 3  # times it is embedded anew, after the first sync

@@ -26,7 +26,7 @@ from tasks.packs.registry import resolve_pack
 import tasks.faces.cache
 pack = resolve_pack(get_settings()).identity
 began = time.monotonic()
-tasks.faces.cache.get_engine(pack)
+tasks.faces.cache.require_face_engine(pack)
 print(time.monotonic() - began)
 """
 

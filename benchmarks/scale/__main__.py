@@ -24,8 +24,8 @@ from benchmarks.engine.trivial_pack import write_trivial_pack
 from benchmarks.scale.report import build_table, take_median
 from deployments.stack.stack import EmbeddedStack
 from models.errors import StackError
-from models.packs import register_pack
 from models.queries.events import create_event
+from models.queries.packs import register_pack
 from models.session import open_session
 from models.settings import Settings, get_settings
 from tasks.packs.registry import resolve_pack

@@ -68,10 +68,10 @@ def measure_sync(event_id: int) -> dict[str, Any]:
     of it, with Prefect's start and end of a flow run. Raises StackError if it does not complete.
     """
     from flows.sync_event_photos import sync_event_photos
-    from tasks.faces.cache import get_engine
+    from tasks.faces.cache import require_face_engine
     from tasks.packs.registry import resolve_pack
 
-    get_engine(resolve_pack(get_settings()).identity)
+    require_face_engine(resolve_pack(get_settings()).identity)
     get_bucket()
     body = Stopwatch()
     sync_event_photos.fn = body.time(sync_event_photos.fn)

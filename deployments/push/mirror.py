@@ -4,8 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from models.errors import DeletionRefusedError, PushRefusedError
-from models.keys import event_folder
-from models.queries.plans import ListedPreview
+from models.keys import ListedPreview, event_folder
 from tasks.s3.bucket import Bucket
 
 SMALL_DELETION = 10  # so many photos go without a question

@@ -10,7 +10,6 @@ with the run's id and a batch number, in key order.
 import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from io import StringIO
 from typing import Any
 from uuid import UUID
@@ -18,7 +17,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlmodel import Session
 
-from models.keys import build_image_url, derive_original_key
+from models.keys import ListedPreview, build_image_url, derive_original_key
 from models.session import IDLE_LIMIT_MS
 
 FIRST_BATCH_SIZE = 8  # photos: about a second's work on two cores
@@ -40,16 +39,6 @@ def choose_first_size(session: Session, *, first_batch: int, batch_size: int) ->
         return batch_size
     left = session.execute(text(_MEASURE)).scalar_one_or_none()
     return min(batch_size, FIRST_BATCH_SIZE if left is None else int(left))
-
-
-@dataclass(frozen=True)
-class ListedPreview:
-    """One preview as S3 lists it."""
-
-    s3_key: str
-    etag: str
-    size: int
-    modified: datetime | None = None
 
 
 @dataclass(frozen=True)

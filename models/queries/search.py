@@ -16,7 +16,7 @@ from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
 from models.errors import InvalidCursorError
-from models.tables import Face, Pack, Photo
+from models.tables import Face, Photo
 from models.vocabulary import PhotoStatus
 
 NO_PACK = 0  # packs are counted from 1
@@ -150,11 +150,6 @@ def find_photos(
         )
         for row in rows
     ]
-
-
-def find_pack_id(session: Session, identity: str) -> int | None:
-    """A pack's number; None where it has made no vector yet."""
-    return session.exec(select(Pack.id).where(Pack.identity == identity)).one_or_none()
 
 
 def has_foreign_faces(session: Session, event_id: int, pack_id: int | None) -> bool:

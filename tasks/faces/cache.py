@@ -1,17 +1,16 @@
-"""This process's engines: one a model pack and detector size, loaded once, a few at a time.
+"""This process's face engines: one a model pack and detector size, loaded once, a few at a time.
 
-An event has a pack of its own (models/packs.py). Whoever asks for one that is being loaded waits
-for that one alone; those who ask for another do not.
+An event has a pack of its own (models/packs.py). Whoever asks for an engine that is being loaded
+waits for that one alone; those who ask for another do not.
 """
 
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
-from functools import lru_cache
 
 from models.errors import ModelPackError
-from models.settings import get_settings
+from models.settings import Settings, get_settings
 from tasks.faces.engine import FaceEngine, SharedLimits
 from tasks.faces.limits import count_cores
 from tasks.packs.registry import USUAL_DET_SIZE, resolve_pack
@@ -22,7 +21,7 @@ MOST_ENGINES = 2
 EngineKey = tuple[str, int]  # model pack and detector size
 
 
-class EngineShelf:
+class ModelCache:
     """Engines by key; the one that was not asked for longest makes room for the next.
 
     An engine whose batch is still under way lives until that batch lets go of it.
@@ -65,49 +64,58 @@ class EngineShelf:
             place.set_exception(error)
 
 
-_OPENING = threading.Lock()
+_lock = threading.Lock()
+_model_cache: ModelCache | None = None  # this process's; read and set while the lock is held
 
 
-def get_shelf() -> EngineShelf:
-    """This process's engines; they share its cores, however many of them compute."""
-    with _OPENING:  # threads that ask at once would each be given their own
-        return open_shelf()
+def get_model_cache() -> ModelCache:
+    """This process's engines, as the settings say when they are first asked for."""
+    global _model_cache
+    with _lock:
+        if _model_cache is None:
+            _model_cache = build_model_cache(get_settings())
+        return _model_cache
 
 
-@lru_cache(maxsize=1)
-def open_shelf() -> EngineShelf:
-    """A shelf as the settings say: see get_shelf."""
-    settings = get_settings()
+def reset_model_cache() -> None:
+    """Have the next who asks build the cache anew, for tests that change the settings."""
+    global _model_cache
+    with _lock:
+        _model_cache = None
+
+
+def build_model_cache(settings: Settings) -> ModelCache:
+    """An empty cache, whose engines share this process's cores, however many of them compute."""
     limits = SharedLimits(settings.engine_threads or count_cores())
 
     def load(key: EngineKey) -> FaceEngine:
         pack = resolve_pack(settings, *key)
         return FaceEngine(pack, settings.inference, settings.engine_threads, limits)
 
-    return EngineShelf(load)
+    return ModelCache(load)
 
 
-def get_own_engine(model_pack: str | None = None, det_size: int = USUAL_DET_SIZE) -> FaceEngine:
+def get_face_engine(model_pack: str | None = None, det_size: int = USUAL_DET_SIZE) -> FaceEngine:
     """This process's engine for a pack, the one that its settings name unless told another.
 
-    Raises ModelPackError.
+    Loaded when it is first asked for. Raises ModelPackError.
     """
-    return get_shelf().get((model_pack or get_settings().model_pack, det_size))
+    return get_model_cache().get((model_pack or get_settings().model_pack, det_size))
 
 
-def has_own_engine(model_pack: str | None = None, det_size: int = USUAL_DET_SIZE) -> bool:
-    """Whether `get_own_engine` would give it at once."""
-    return get_shelf().holds((model_pack or get_settings().model_pack, det_size))
+def has_face_engine(model_pack: str | None = None, det_size: int = USUAL_DET_SIZE) -> bool:
+    """Whether `get_face_engine` would give it at once."""
+    return get_model_cache().holds((model_pack or get_settings().model_pack, det_size))
 
 
-def get_engine(
+def require_face_engine(
     pack_identity: str, model_pack: str | None = None, det_size: int = USUAL_DET_SIZE
 ) -> FaceEngine:
-    """As get_own_engine, for a pack that somebody has planned with.
+    """As get_face_engine, for a pack that somebody has planned with.
 
     Raises ModelPackError when this machine's pack of that name is another one.
     """
-    engine = get_own_engine(model_pack, det_size)
+    engine = get_face_engine(model_pack, det_size)
     if engine.pack.identity != pack_identity:
         raise ModelPackError(
             f"This worker runs the model pack {engine.pack.identity}, the sync was planned for "

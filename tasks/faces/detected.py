@@ -1,4 +1,4 @@
-"""Detected faces, and the compact form in which a batch's faces wait in result storage."""
+"""Detected faces of photos, and the compact form in which a batch's wait in result storage."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
-"""The face engine: photos in, faces out. No Prefect, no SQL.
+"""The face engine: photos in, faces out, computed on all cores and fair between runs.
 
-A queue that serves several customers in turn, and each in the order of its requests.
+It knows neither Prefect nor SQL; a photo is read by a function that the caller hands over.
 """
 
 import threading
@@ -21,11 +21,35 @@ from tasks.images.decode import BgrImage
 from tasks.packs.loading import load_analysis
 from tasks.packs.registry import ModelPack
 
+# Threads that wait for S3 beside those that compute. What they hide is their number times a photo's
+# computing, divided by the cores: 8 hide 120 ms of S3 behind 30 ms of work on two cores, and on a
+# machine of many cores two for each hide twice the time that one core takes for a photo.
+FETCH_THREADS = 8
+FETCH_THREADS_A_CORE = 2
+# Faces a recogniser call: bounds its activations in a group photo of two hundred.
+FACES_PER_CALL = 16
+# Decoded at a time, by all threads together: one photo at the usual limit, or a hundred previews.
+# While it is decoded a pixel takes up to 20 bytes.
+PIXELS_AT_A_TIME = 50_000_000
+
+SHORTEST_VECTOR = 1e-12  # a vector of zeros stays one, instead of becoming not-a-number
+# A strip longer than this is letterboxed to less than one pixel, which the detector cannot read.
+LONGEST_STRIP = 640
+
+PhotoReader: TypeAlias = Callable[[], BgrImage]
+FacesOrError: TypeAlias = DetectedFaces | FacePassError
+Floats: TypeAlias = npt.NDArray[np.float32]
+
+NO_DETECTIONS = (np.zeros((0, 5), np.float32), np.zeros((0, 5, 2), np.float32))
+
 Item = TypeVar("Item")
 
 
 class FairQueue(Generic[Item]):
-    """Thread-safe; `take` never waits: it is called once for every `put`."""
+    """A queue that serves several customers in turn, and each in the order of its requests.
+
+    Thread-safe; `take` never waits: it is called once for every `put`.
+    """
 
     def __init__(self) -> None:
         self._lines: OrderedDict[Hashable, deque[Item]] = OrderedDict()
@@ -51,30 +75,8 @@ class FairQueue(Generic[Item]):
             return item
 
 
-# Threads that wait for S3 beside those that compute. What they hide is their number times a photo's
-# computing, divided by the cores: 8 hide 120 ms of S3 behind 30 ms of work on two cores, and on a
-# machine of many cores two for each hide twice the time that one core takes for a photo.
-FETCH_THREADS = 8
-FETCH_THREADS_A_CORE = 2
-# Faces a recogniser call: bounds its activations in a group photo of two hundred.
-FACES_PER_CALL = 16
-# Decoded at a time, by all threads together: one photo at the usual limit, or a hundred previews.
-# While it is decoded a pixel takes up to 20 bytes.
-PIXELS_AT_A_TIME = 50_000_000
-
-SHORTEST_VECTOR = 1e-12  # a vector of zeros stays one, instead of becoming not-a-number
-# A strip longer than this is letterboxed to less than one pixel, which the detector cannot read.
-LONGEST_STRIP = 640
-
-PhotoReader: TypeAlias = Callable[[], BgrImage]
-PhotoResult: TypeAlias = DetectedFaces | FacePassError
-Floats: TypeAlias = npt.NDArray[np.float32]
-
-NO_DETECTIONS = (np.zeros((0, 5), np.float32), np.zeros((0, 5, 2), np.float32))
-
-
 class SharedLimits:
-    """What all engines of a process have together: cores, and pixels in memory.
+    """Limits that all engines of a process share: cores, and pixels in memory.
 
     A reader reserves pixels before it decodes; what it held is free again once its photo is done.
     """
@@ -117,7 +119,7 @@ class FaceEngine:
         self.budget = limits.budget
         fetching = max(FETCH_THREADS, FETCH_THREADS_A_CORE * cores)
         self._threads = ThreadPoolExecutor(cores + fetching, thread_name_prefix="engine")
-        self._waiting: FairQueue[tuple[PhotoReader, Future[PhotoResult]]] = FairQueue()
+        self._waiting: FairQueue[tuple[PhotoReader, Future[FacesOrError]]] = FairQueue()
 
     def embed(self, photo: BgrImage) -> DetectedFaces:
         """Find and embed every face of a photo.
@@ -142,58 +144,6 @@ class FaceEngine:
         detections, landmarks = self._detector.detect(photo)
         return NO_DETECTIONS if landmarks is None else (detections, landmarks)
 
-    @contextmanager
-    def compute(self) -> Iterator[None]:
-        """A core for the block: as many at a time as there are, batches and selfies together."""
-        with self._computing:
-            yield
-
-    def embed_all(
-        self, readers: Sequence[PhotoReader], customer: Hashable = None
-    ) -> list[PhotoResult]:
-        """Read and embed photos, several at a time; results in the order given.
-
-        A reader's FacePassError takes its photo's place, as does PhotoUnavailableError of a photo
-        on which the models fail, and FaceEngineError where they fail on a plain picture too; any
-        other error is raised. `customer` tells those apart who share this engine, each of whom
-        gets a photo in turn.
-        """
-        results: list[Future[PhotoResult]] = [Future() for _ in readers]
-        for read, result in zip(readers, results, strict=True):
-            self._waiting.put(customer, (read, result))
-            self._threads.submit(self._do_next)
-        try:
-            return [result.result() for result in results]
-        finally:
-            for result in results:
-                result.cancel()  # after an error: what has not begun is not wanted
-
-    def _do_next(self) -> None:
-        read, result = self._waiting.take()
-        if not result.set_running_or_notify_cancel():
-            return
-        try:
-            result.set_result(self._read_and_embed(read))
-        except BaseException as error:  # noqa: BLE001 (raised where the result is asked for)
-            result.set_exception(error)
-
-    def _read_and_embed(self, read: PhotoReader) -> PhotoResult:
-        try:
-            return self._embed_or_refuse(read())
-        except FacePassError as error:
-            return forget_frames(error)
-        finally:  # the photo itself is gone with the frames above
-            self.budget.release()
-
-    def _embed_or_refuse(self, photo: BgrImage) -> DetectedFaces:
-        try:
-            with self.compute():
-                return self.embed(photo)
-        except Exception as error:  # noqa: BLE001 (cv2 and the runtimes share no base class)
-            with self.compute():
-                refusal = judge_failure(error, self)
-        raise refusal
-
     def align(self, photo: BgrImage, landmarks: Floats) -> BgrImage:
         """A face turned upright by its landmarks (5, 2), in the recogniser's square."""
         from insightface.utils import face_align
@@ -216,3 +166,55 @@ class FaceEngine:
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         units: Floats = (vectors / np.maximum(lengths, SHORTEST_VECTOR)).astype(np.float32)
         return units
+
+    @contextmanager
+    def compute(self) -> Iterator[None]:
+        """A core for the block: as many at a time as there are, batches and selfies together."""
+        with self._computing:
+            yield
+
+    def embed_all(
+        self, readers: Sequence[PhotoReader], customer: Hashable = None
+    ) -> list[FacesOrError]:
+        """Read and embed photos, several at a time; results in the order given.
+
+        A reader's FacePassError takes its photo's place, as does PhotoUnavailableError of a photo
+        on which the models fail, and FaceEngineError where they fail on a plain picture too; any
+        other error is raised. `customer` tells those apart who share this engine, each of whom
+        gets a photo in turn.
+        """
+        results: list[Future[FacesOrError]] = [Future() for _ in readers]
+        for read, result in zip(readers, results, strict=True):
+            self._waiting.put(customer, (read, result))
+            self._threads.submit(self._do_next)
+        try:
+            return [result.result() for result in results]
+        finally:
+            for result in results:
+                result.cancel()  # after an error: what has not begun is not wanted
+
+    def _do_next(self) -> None:
+        read, result = self._waiting.take()
+        if not result.set_running_or_notify_cancel():
+            return
+        try:
+            result.set_result(self._read_and_embed(read))
+        except BaseException as error:  # noqa: BLE001 (raised where the result is asked for)
+            result.set_exception(error)
+
+    def _read_and_embed(self, read: PhotoReader) -> FacesOrError:
+        try:
+            return self._embed_or_refuse(read())
+        except FacePassError as error:
+            return forget_frames(error)
+        finally:  # the photo itself is gone with the frames above
+            self.budget.release()
+
+    def _embed_or_refuse(self, photo: BgrImage) -> DetectedFaces:
+        try:
+            with self.compute():
+                return self.embed(photo)
+        except Exception as error:  # noqa: BLE001 (cv2 and the runtimes share no base class)
+            with self.compute():
+                refusal = judge_failure(error, self)
+        raise refusal

@@ -1,4 +1,4 @@
-"""What the face engine makes of errors: whose fault one is, and what it must not hold on to."""
+"""Failures of the models: told apart into a photo's own, the models', and memory's."""
 
 import logging
 from typing import Protocol
@@ -35,7 +35,7 @@ def forget_frames(error: FacePassError) -> FacePassError:
 
 
 class Models(Protocol):
-    """What is used of the engine."""
+    """The part of the engine that is tried on a plain picture."""
 
     def embed(self, photo: BgrImage) -> object:
         """Every face of a photo."""
@@ -49,7 +49,7 @@ class Models(Protocol):
 
 
 def judge_failure(error: Exception, models: Models) -> PhotoUnavailableError:
-    """What it means that the models failed on one photo.
+    """The error to raise for one photo on which the models failed.
 
     The photo is to blame only while the models still work on a plain picture. Raises MemoryError,
     or FaceEngineError where they do not.
@@ -74,5 +74,5 @@ def check_models(models: Models) -> None:
 
 
 def make_plain_picture() -> BgrImage:
-    """What shows whether the models work at all: BGR uint8 (256, 256, 3), grey."""
+    """A picture on which sound models never fail: BGR uint8 (256, 256, 3), grey."""
     return np.full((_PLAIN_SIDE, _PLAIN_SIDE, 3), 128, np.uint8)

@@ -1,8 +1,6 @@
-"""How much may lie decoded in memory at a time: a few huge photos, or hundreds of previews.
+"""Limits of one process: pixels decoded at a time, cores it may use, memory it keeps.
 
-How many cores this process may use: its affinity, and its container's quota where it has one.
-
-Memory that decoders and models ask the C library for: given back once it is free.
+Cores are those of its affinity, within its container's quota where it has one.
 """
 
 import ctypes
@@ -10,6 +8,11 @@ import math
 import os
 import threading
 from pathlib import Path
+
+ROOT = Path("/")  # of the file system
+# Larger than anything a preview needs, so that previews cost no extra calls of the kernel.
+LARGE_BLOCK_BYTES = 8 * 1024 * 1024
+_M_MMAP_THRESHOLD = -3  # glibc's malloc.h
 
 
 class PixelBudget:
@@ -47,9 +50,6 @@ class PixelBudget:
         return sum(self._held.values())
 
 
-ROOT = Path("/")
-
-
 def count_cores(root: Path = ROOT) -> int:
     """At least 1. A quota of two and a half cores counts as two: a third would be throttled."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -80,6 +80,19 @@ def read_quota(root: Path = ROOT) -> float:
     return quota
 
 
+def return_large_blocks() -> bool:
+    """Have glibc give large blocks back to the system; whether this process runs on glibc.
+
+    By itself it learns from every large block to keep the next ones, in each thread's own arena:
+    after a batch of photos of 49 megapixels a worker of ten threads kept 3 GB for ever, and needed
+    3.6 GB at its peak; with a fixed threshold 0.4 and 1.1 GB.
+    """
+    if os.name != "posix":
+        return False
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
+    return set_option is not None and set_option(_M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES) == 1
+
+
 def _list_up(base: Path, group: str) -> list[Path]:
     """The group's folder and those above it. Inside a container the group's own may not show."""
     folder = base / group.strip("/")
@@ -104,21 +117,3 @@ def _read(file: Path) -> str:
         return file.read_text().strip()
     except OSError:
         return ""
-
-
-# Larger than anything a preview needs, so that previews cost no extra calls of the kernel.
-LARGE_BLOCK_BYTES = 8 * 1024 * 1024
-_M_MMAP_THRESHOLD = -3  # glibc's malloc.h
-
-
-def return_large_blocks() -> bool:
-    """Have glibc give large blocks back to the system; whether this process runs on glibc.
-
-    By itself it learns from every large block to keep the next ones, in each thread's own arena:
-    after a batch of photos of 49 megapixels a worker of ten threads kept 3 GB for ever, and needed
-    3.6 GB at its peak; with a fixed threshold 0.4 and 1.1 GB.
-    """
-    if os.name != "posix":
-        return False
-    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
-    return set_option is not None and set_option(_M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES) == 1

@@ -1,4 +1,4 @@
-"""Bytes to pixels: what is refused, and why."""
+"""Decoding of photos: bytes to upright pixels, or the reason why a photo is refused."""
 
 import logging
 from collections.abc import Callable, Iterator

@@ -1,7 +1,7 @@
-"""What a photo's file says about the picture beside it: which way up it is.
+"""A picture's orientation, as EXIF or XMP beside it states it.
 
-Read here and not by Pillow: its parser copies every value a note claims to have, and rewrites the
-whole note to change one of them, so that a damaged or hostile note costs the photo.
+It is read here and not by Pillow, whose parser copies every value a note claims to have, and
+rewrites the whole note to change one of them: a damaged or hostile note would cost the photo.
 """
 
 import re

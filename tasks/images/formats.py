@@ -1,12 +1,8 @@
-"""A photo's file before Pillow sees it: which format, and the picture alone.
+"""Formats of photo files: recognised by their first bytes, and cut down to the picture alone.
 
 Pillow reads everything a file brings along before it tells the picture's size: profiles, texts,
 comments, frames of an animation, each into memory, without a bound on their number. Here a file is
 walked once, what is not the picture is left out, and what would keep a decoder busy is refused.
-
-A JPEG cut into the picture and its notes, with bounds; see tasks/images/formats.py for why.
-
-A PNG cut into the picture and its notes, with bounds; see tasks/images/formats.py for why.
 """
 
 import binascii
@@ -18,6 +14,8 @@ from collections.abc import Iterator
 from models.errors import PhotoUnavailableError
 from models.vocabulary import PhotoReason
 from tasks.images.exif import PhotoNotes
+
+# JPEG
 
 # Ordinary ones have a few dozen; 50 MB of empty comments took Pillow 20 s and 900 MB.
 MAX_SEGMENTS = 10_000
@@ -34,58 +32,7 @@ _NEXT = re.compile(rb"\xff+([^\xff])", re.DOTALL)
 # Inside a scan: zeros and restart markers belong to its data.
 _AFTER_SCAN = re.compile(rb"\xff([\xc0-\xcf\xd8-\xfe])")
 
-
-def split_jpeg(content: bytes) -> tuple[bytes, PhotoNotes]:
-    """The same JPEG without notes and comments, and its first EXIF and XMP.
-
-    Raises PhotoUnavailableError where it breaks off before the first scan, or is built to keep
-    its reader busy.
-    """
-    kept, exif, xmp, place = [content[:2]], b"", b"", 2
-    for _ in range(MAX_SEGMENTS):
-        found = _NEXT.match(content, place)
-        if not found or found[1][0] == _EOI:
-            raise PhotoUnavailableError(PhotoReason.TRUNCATED)
-        marker, body = found[1][0], found.end()
-        if marker in _WITHOUT_LENGTH:
-            place = body
-            continue
-        place = body + _read_length(content, body)
-        if marker == _SOS:
-            _check_scans(content, place)
-            return b"".join([*kept, b"\xff\xda", memoryview(content)[body:]]), PhotoNotes(exif, xmp)
-        if marker in _JPEG_PICTURE:
-            kept.append(b"\xff" + content[body - 1 : place])
-        elif marker == _APP1 and content.startswith(_EXIF, body + 2):
-            exif = exif or content[body + 2 : place]
-        elif marker == _APP1 and content.startswith(_JPEG_XMP, body + 2):
-            xmp = xmp or content[body + 2 : place]
-    raise PhotoUnavailableError(PhotoReason.UNPROCESSABLE)
-
-
-def _read_length(content: bytes, place: int) -> int:
-    """A segment's length with its own two bytes."""
-    length = int.from_bytes(content[place : place + 2], "big")
-    if length < 2 or place + length > len(content):
-        raise PhotoUnavailableError(PhotoReason.TRUNCATED)
-    return length
-
-
-def _check_scans(content: bytes, place: int) -> None:
-    """Refuse more than MAX_SCANS; `place` is where the first one's data begins."""
-    if content.count(b"\xff\xda", place) < MAX_SCANS:
-        return  # what else looks like a scan, in a film behind the picture, only adds to these
-    scans = 1
-    for _ in range(MAX_SEGMENTS):
-        found = _AFTER_SCAN.search(content, place)
-        if not found or found[1][0] in {_SOI, _EOI}:
-            return
-        scans += found[1][0] == _SOS
-        if scans > MAX_SCANS:
-            break
-        place = found.end() + max(int.from_bytes(content[found.end() : found.end() + 2], "big"), 2)
-    raise PhotoUnavailableError(PhotoReason.UNPROCESSABLE)
-
+# PNG
 
 # 50 MB in the usual 8 KiB make 6,000; as many empty ones as fit took Pillow 20 s and 500 MB.
 MAX_CHUNKS = 100_000
@@ -95,65 +42,6 @@ _HEAD = 8  # the signature
 _PNG_PICTURE = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
 _PNG_XMP = b"XML:com.adobe.xmp"
 _OLD_EXIF = b"Raw profile type exif"  # ImageMagick's, from before PNG knew EXIF
-
-
-def split_png(content: bytes) -> tuple[bytes, PhotoNotes]:
-    """The same PNG without texts, profiles and animation, and its EXIF and XMP.
-
-    Raises PhotoUnavailableError for one built to keep its reader busy.
-    """
-    kept: list[bytes | memoryview] = [content[:_HEAD]]
-    exif = old_exif = xmp = b""
-    for kind, start, end in _list_chunks(content):
-        body = memoryview(content)[start + 8 : end - 4]
-        if kind in _PNG_PICTURE:
-            kept.append(memoryview(content)[start:end])
-        elif kind == b"eXIf":
-            exif = bytes(body)
-        elif kind == b"iTXt" and body[: len(_PNG_XMP)] == _PNG_XMP:
-            xmp = _read_international_text(bytes(body))
-        elif kind in {b"tEXt", b"zTXt"} and body[: len(_OLD_EXIF)] == _OLD_EXIF:
-            old_exif = _read_old_exif(bytes(body), is_packed=kind == b"zTXt")
-    return b"".join(kept), PhotoNotes(exif or old_exif, xmp)
-
-
-def _list_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, begin and end of every chunk; the last one may lack its end."""
-    place = _HEAD
-    for _ in range(MAX_CHUNKS):
-        if place + 8 > len(content):
-            return
-        length, kind = struct.unpack_from(">I4s", content, place)
-        yield kind, place, place + length + 12
-        place += length + 12
-        if kind == b"IEND":
-            return
-    raise PhotoUnavailableError(PhotoReason.UNPROCESSABLE)
-
-
-def _read_international_text(body: bytes) -> bytes:
-    """An iTXt's text: keyword, two flags, language and translated keyword stand before it."""
-    _, _, rest = body.partition(b"\0")
-    text = rest[2:].split(b"\0", 2)[-1]
-    return _inflate(text) if rest[:1] == b"\1" else text
-
-
-def _read_old_exif(body: bytes, *, is_packed: bool) -> bytes:
-    """EXIF in hexadecimal, after three lines of text."""
-    text = body.partition(b"\0")[2]
-    text = _inflate(text[1:]) if is_packed else text
-    try:
-        return binascii.unhexlify(b"".join(text.split(b"\n")[3:]))
-    except ValueError:
-        return b""
-
-
-def _inflate(packed: bytes) -> bytes:
-    try:
-        return zlib.decompressobj().decompress(packed, MAX_NOTE_BYTES)
-    except zlib.error:
-        return b""
-
 
 _WEBP = (b"RIFF", b"WEBP")
 
@@ -203,3 +91,113 @@ def count_claimed_pixels(content: bytes, kind: str) -> int:
         case _:
             width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", content, 26))
     return width * height
+
+
+def split_jpeg(content: bytes) -> tuple[bytes, PhotoNotes]:
+    """The same JPEG without notes and comments, and its first EXIF and XMP.
+
+    Raises PhotoUnavailableError where it breaks off before the first scan, or is built to keep
+    its reader busy.
+    """
+    kept, exif, xmp, place = [content[:2]], b"", b"", 2
+    for _ in range(MAX_SEGMENTS):
+        found = _NEXT.match(content, place)
+        if not found or found[1][0] == _EOI:
+            raise PhotoUnavailableError(PhotoReason.TRUNCATED)
+        marker, body = found[1][0], found.end()
+        if marker in _WITHOUT_LENGTH:
+            place = body
+            continue
+        place = body + _read_length(content, body)
+        if marker == _SOS:
+            _check_scans(content, place)
+            return b"".join([*kept, b"\xff\xda", memoryview(content)[body:]]), PhotoNotes(exif, xmp)
+        if marker in _JPEG_PICTURE:
+            kept.append(b"\xff" + content[body - 1 : place])
+        elif marker == _APP1 and content.startswith(_EXIF, body + 2):
+            exif = exif or content[body + 2 : place]
+        elif marker == _APP1 and content.startswith(_JPEG_XMP, body + 2):
+            xmp = xmp or content[body + 2 : place]
+    raise PhotoUnavailableError(PhotoReason.UNPROCESSABLE)
+
+
+def split_png(content: bytes) -> tuple[bytes, PhotoNotes]:
+    """The same PNG without texts, profiles and animation, and its EXIF and XMP.
+
+    Raises PhotoUnavailableError for one built to keep its reader busy.
+    """
+    kept: list[bytes | memoryview] = [content[:_HEAD]]
+    exif = old_exif = xmp = b""
+    for kind, start, end in _list_chunks(content):
+        body = memoryview(content)[start + 8 : end - 4]
+        if kind in _PNG_PICTURE:
+            kept.append(memoryview(content)[start:end])
+        elif kind == b"eXIf":
+            exif = bytes(body)
+        elif kind == b"iTXt" and body[: len(_PNG_XMP)] == _PNG_XMP:
+            xmp = _read_international_text(bytes(body))
+        elif kind in {b"tEXt", b"zTXt"} and body[: len(_OLD_EXIF)] == _OLD_EXIF:
+            old_exif = _read_old_exif(bytes(body), is_packed=kind == b"zTXt")
+    return b"".join(kept), PhotoNotes(exif or old_exif, xmp)
+
+
+def _read_length(content: bytes, place: int) -> int:
+    """A segment's length with its own two bytes."""
+    length = int.from_bytes(content[place : place + 2], "big")
+    if length < 2 or place + length > len(content):
+        raise PhotoUnavailableError(PhotoReason.TRUNCATED)
+    return length
+
+
+def _check_scans(content: bytes, place: int) -> None:
+    """Refuse more than MAX_SCANS; `place` is where the first one's data begins."""
+    if content.count(b"\xff\xda", place) < MAX_SCANS:
+        return  # what else looks like a scan, in a film behind the picture, only adds to these
+    scans = 1
+    for _ in range(MAX_SEGMENTS):
+        found = _AFTER_SCAN.search(content, place)
+        if not found or found[1][0] in {_SOI, _EOI}:
+            return
+        scans += found[1][0] == _SOS
+        if scans > MAX_SCANS:
+            break
+        place = found.end() + max(int.from_bytes(content[found.end() : found.end() + 2], "big"), 2)
+    raise PhotoUnavailableError(PhotoReason.UNPROCESSABLE)
+
+
+def _list_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, begin and end of every chunk; the last one may lack its end."""
+    place = _HEAD
+    for _ in range(MAX_CHUNKS):
+        if place + 8 > len(content):
+            return
+        length, kind = struct.unpack_from(">I4s", content, place)
+        yield kind, place, place + length + 12
+        place += length + 12
+        if kind == b"IEND":
+            return
+    raise PhotoUnavailableError(PhotoReason.UNPROCESSABLE)
+
+
+def _read_international_text(body: bytes) -> bytes:
+    """An iTXt's text: keyword, two flags, language and translated keyword stand before it."""
+    _, _, rest = body.partition(b"\0")
+    text = rest[2:].split(b"\0", 2)[-1]
+    return _inflate(text) if rest[:1] == b"\1" else text
+
+
+def _read_old_exif(body: bytes, *, is_packed: bool) -> bytes:
+    """EXIF in hexadecimal, after three lines of text."""
+    text = body.partition(b"\0")[2]
+    text = _inflate(text[1:]) if is_packed else text
+    try:
+        return binascii.unhexlify(b"".join(text.split(b"\n")[3:]))
+    except ValueError:
+        return b""
+
+
+def _inflate(packed: bytes) -> bytes:
+    try:
+        return zlib.decompressobj().decompress(packed, MAX_NOTE_BYTES)
+    except zlib.error:
+        return b""

@@ -1,9 +1,9 @@
 """Model packs: found by name, checked, built offline, and loaded by a backend.
 
 Where do I go to…?
-    see which pack a name means             registry.py
-    see how a pack's folder is read         folder.py
-    see how a pack arrives on a machine     install.py
-    see how opencv_zoo is built             opencv_zoo.py
-    see how models are loaded, and by what  loading.py, openvino.py
+    add a model pack, or see which a name means   registry.py
+    see how a pack's folder is read               folder.py
+    see how a pack arrives on a machine           install.py
+    see how opencv_zoo is built                   opencv_zoo.py
+    see how models are loaded, on which backend   loading.py, openvino.py
 """

@@ -1,4 +1,4 @@
-"""What a model pack's folder holds: its models, their digest, its manifest and its licence."""
+"""A model pack's folder as it is read: models, their digest, manifest and licence."""
 
 import hashlib
 import json
@@ -30,11 +30,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def hash_models(folder: Path) -> str:
     """SHA-256 over the names and SHA-256 of all .onnx files and the manifest."""
     files = sorted([*folder.rglob("*.onnx"), *folder.glob("manifest.json")])
-    lines = [f"{file.relative_to(folder).as_posix()} {hash_file(file)}\n" for file in files]
+    lines = [f"{file.relative_to(folder).as_posix()} {hash_file_sha256(file)}\n" for file in files]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def hash_file(path: Path) -> str:
+def hash_file_sha256(path: Path) -> str:
     """The file's SHA-256, computed once a process for a path, size and time of change."""
     stat = path.stat()
     return _hash_file_version(path, stat.st_size, stat.st_mtime_ns)

@@ -1,4 +1,4 @@
-"""Putting a model pack in place: built or downloaded once, and never seen half done."""
+"""Installation of model packs: each is built or downloaded once, and never seen half done."""
 
 import fcntl
 import io
@@ -11,7 +11,7 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 from models.errors import ModelPackError
-from tasks.packs.folder import find_models, hash_file, read_manifest, shorten_error
+from tasks.packs.folder import find_models, hash_file_sha256, read_manifest, shorten_error
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ def is_zoo_built(folder: Path) -> bool:
     files = [folder / DETECTOR, folder / RECOGNISER, folder / "MODEL.LICENSE"]
     if not all(file.is_file() for file in files):
         return False
-    digests = {file.name: hash_file(file) for file in files}
+    digests = {file.name: hash_file_sha256(file) for file in files}
     return read_manifest(folder) == describe_manifest(digests)
 
 

@@ -1,4 +1,4 @@
-"""How InsightFace loads a model pack: its two models, on the backend that the settings name."""
+"""Loading of a model pack by InsightFace: both models, on the backend that the settings name."""
 
 import warnings
 from pathlib import Path
@@ -17,7 +17,7 @@ DETECTION_SIDE = 640  # pixels; photos are letterboxed to a square of it where n
 
 
 class FaceAnalysis(Protocol):
-    """What the product uses of insightface.app.FaceAnalysis; `models` is keyed by module name."""
+    """The part of insightface.app.FaceAnalysis in use; `models` is keyed by module name."""
 
     models: dict[str, Any]
     det_model: Any

@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 from models.errors import ModelPackError
 
-# What OpenVINO calls the precisions; on a CPU with bf16 it would choose that by itself.
+# OpenVINO's names of the precisions; on a CPU with bf16 it would choose that by itself.
 PRECISIONS = {"openvino": "f32", "openvino-bf16": "bf16"}
 
 
 class _Core(Protocol):
-    """What is used of openvino.Core."""
+    """The part of openvino.Core that is used."""
 
     def read_model(self, model: Path) -> Any:  # noqa: ANN401 (OpenVINO publishes no types)
         """A model to compile."""
@@ -25,7 +25,7 @@ class _Core(Protocol):
         """The model, ready to run."""
 
     def get_property(self, device: str, name: str) -> list[str]:
-        """What the device says of itself."""
+        """A property as the device states it."""
         ...
 
 
@@ -102,18 +102,18 @@ class OpenVinoSession:
 
     def get_inputs(self) -> list[_Tensor]:
         """The model's inputs."""
-        return [_describe(port) for port in self._compiled.inputs]
+        return [_describe_port(port) for port in self._compiled.inputs]
 
     def get_outputs(self) -> list[_Tensor]:
         """The model's outputs."""
-        return [_describe(port) for port in self._compiled.outputs]
+        return [_describe_port(port) for port in self._compiled.outputs]
 
     def get_providers(self) -> list[str]:
         """Where it runs, in onnxruntime's words."""
         return ["CPUExecutionProvider"]
 
 
-def _describe(port: _Port) -> _Tensor:
+def _describe_port(port: _Port) -> _Tensor:
     shape = [size.get_length() if size.is_static else "?" for size in port.get_partial_shape()]
     return _Tensor(port.get_any_name(), shape)
 

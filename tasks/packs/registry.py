@@ -1,4 +1,4 @@
-"""Model packs: which there are, where they lie and what they are.
+"""The registry of model packs: a pack by its name, with its folder, identity and licence.
 
 A pack is a folder with a face detector and a face recogniser. Vectors of two packs are never
 compared, so a pack is known by name and content (`ModelPack.identity`), not by name alone.
@@ -70,7 +70,7 @@ def resolve_pack(
     those, under `model_root`. Raises ModelPackError.
     """
     root = settings.model_root.expanduser().resolve() / "models"
-    pack = _find_pack(model_pack or settings.model_pack, root, det_size)
+    pack = _locate_pack(model_pack or settings.model_pack, root, det_size)
     precision = COARSE_PRECISIONS.get(settings.inference, "")
     return replace(pack, precision=precision, det_size=det_size)
 
@@ -82,7 +82,7 @@ def is_pack_known(settings: Settings, name: str) -> bool:
     return name in {OPENCV_ZOO, *INSIGHTFACE_PACKS} | folders
 
 
-def _find_pack(wanted: str, root: Path, det_size: int) -> ModelPack:
+def _locate_pack(wanted: str, root: Path, det_size: int) -> ModelPack:
     if "/" in wanted or os.sep in wanted or Path(wanted).is_dir():
         return _read_pack(Path(wanted).expanduser().resolve())
     if wanted == OPENCV_ZOO:

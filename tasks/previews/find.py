@@ -13,8 +13,13 @@ from datetime import timedelta
 from itertools import chain, groupby, islice
 from typing import TypeVar
 
-from models.keys import PREVIEWS_FOLDER, derive_preview_key, event_folder, is_image_key
-from models.queries.plans import ListedPreview
+from models.keys import (
+    PREVIEWS_FOLDER,
+    ListedPreview,
+    derive_preview_key,
+    event_folder,
+    is_image_key,
+)
 from tasks.s3.bucket import Bucket
 
 # An upload in parts is dated by its beginning: it may replace an original after its preview was

@@ -1,10 +1,7 @@
-"""Erasing faces: out of the database first, then out of every result storage in use.
+"""Erasure of faces: on demand and by retention, from the database and every result storage.
 
-No window: a batch that was computing meanwhile looks, after its result was kept, whether
-something was erased since it read its photos, and if so deletes what it kept. So a result is
-written before the sweep, and swept; or after the erasure was committed, and deleted by its batch.
-
-Erasing as Prefect runs it: an event on demand, what is old enough every night; old notices.
+No cached face outlives it: a result is either written before the sweep, and swept, or after the
+erasure was committed, and deleted by the batch that wrote it (`forget_erased`).
 """
 
 import logging
@@ -28,9 +25,14 @@ from models.session import open_session
 from models.settings import get_settings
 from models.tables import utc_now
 from tasks.results.prune import delete_event_results
-from tasks.results.storage import CACHE_LIFETIME
+from tasks.results.storage import CACHE_LIFETIME, name_result_storages
 
 logger = logging.getLogger(__name__)
+
+# A batch has kept its result this long after the erasure that it did not see, or never will.
+STRAGGLER_TIME = timedelta(hours=1)
+# Long enough to look up what a receiver says it never got; a notice is given up long before.
+NOTICE_LIFETIME = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def erase_event_faces(
     """
     with open_session() as session:
         rows = erase_event_rows(session, event_id, inactive_since=inactive_since)
-    return None if rows is None else _finish(event_id, rows)
+    return None if rows is None else _sweep_and_report(event_id, rows)
 
 
 def erase_photo_faces(event_id: int, photo_id: int) -> ErasureReceipt:
@@ -70,33 +72,7 @@ def erase_photo_faces(event_id: int, photo_id: int) -> ErasureReceipt:
     """
     with open_session() as session:
         rows = erase_photo_rows(session, event_id, photo_id)
-    return _finish(event_id, rows)
-
-
-def _finish(event_id: int, rows: ErasedRows) -> ErasureReceipt:
-    try:
-        counts, storages = sweep_results(event_id)
-    except ErasureIncompleteError:
-        raise
-    except FacePassError as error:
-        raise ErasureIncompleteError(
-            f"The faces are erased from the database, but cached results could not be swept: "
-            f"{error} Then send the same call again."
-        ) from error
-    receipt = ErasureReceipt(
-        event_id=event_id,
-        faces_erased=rows.faces,
-        photos_affected=rows.photos,
-        cached_results_erased=counts["deleted"],
-        cached_bytes=counts["bytes"],
-        syncs_stopped=rows.syncs,
-        result_storages=storages,
-        erased_at=rows.erased_at,
-    )
-    logger.info(
-        "Erased %d faces of event %d, %d cached results", rows.faces, event_id, counts["deleted"]
-    )
-    return receipt
+    return _sweep_and_report(event_id, rows)
 
 
 def sweep_results(event_id: int) -> tuple[Counter[str], list[str]]:
@@ -104,10 +80,6 @@ def sweep_results(event_id: int) -> tuple[Counter[str], list[str]]:
 
     Raises ErasureIncompleteError for results that could not be deleted.
     """
-    # Prefect, and a slow import: whoever erases nothing never pays for it.
-    from tasks.results.prune import delete_event_results
-    from tasks.results.storage import name_result_storages
-
     counts = delete_event_results(event_id)
     if counts["failed"]:
         raise ErasureIncompleteError(
@@ -120,19 +92,14 @@ def sweep_results(event_id: int) -> tuple[Counter[str], list[str]]:
 def forget_erased(event_id: int, erasure_before: datetime | None) -> None:
     """Delete the event's cached results if something was erased since `erasure_before` was read.
 
-    For a batch, after its result was kept: this is where results are that only its worker sees.
+    A batch calls it after its result was kept: only its own worker may see where that lies. So an
+    erasure leaves no window, whichever of the two comes first.
     """
     with open_session() as session:
         erasure = read_last_erasure(session, event_id)
     if erasure != erasure_before:
         sweep_results(event_id)
         logger.info("Event %d was erased meanwhile: its cached results are deleted", event_id)
-
-
-# A batch has kept its result this long after the erasure that it did not see, or never will.
-STRAGGLER_TIME = timedelta(hours=1)
-# Long enough to look up what a receiver says it never got; a notice is given up long before.
-NOTICE_LIFETIME = timedelta(days=7)
 
 
 @task(
@@ -142,7 +109,7 @@ NOTICE_LIFETIME = timedelta(days=7)
     retry_delay_seconds=[5, 30],
     persist_result=False,
 )
-def erase_faces(event_id: int, inactive_since: datetime | None = None) -> ErasureReceipt | None:
+def run_erasure(event_id: int, inactive_since: datetime | None = None) -> ErasureReceipt | None:
     """Erase an event's faces, cached ones too, here and in the storage that all workers share.
 
     With `inactive_since` only if it has not been active since then. Raises EventNotFoundError
@@ -152,8 +119,11 @@ def erase_faces(event_id: int, inactive_since: datetime | None = None) -> Erasur
     if receipt is not None:
         get_run_logger().info(
             "Erased event %d: %d faces of %d photos, %d cached results, %d syncs stopped",
-            *(event_id, receipt.faces_erased, receipt.photos_affected),
-            *(receipt.cached_results_erased, receipt.syncs_stopped),
+            event_id,
+            receipt.faces_erased,
+            receipt.photos_affected,
+            receipt.cached_results_erased,
+            receipt.syncs_stopped,
         )
     return receipt
 
@@ -194,3 +164,29 @@ def prune_notices() -> int:
         deleted = delete_old_notices(session, NOTICE_LIFETIME)
     get_run_logger().info("Pruned %d old notices", deleted)
     return deleted
+
+
+def _sweep_and_report(event_id: int, rows: ErasedRows) -> ErasureReceipt:
+    try:
+        counts, storages = sweep_results(event_id)
+    except ErasureIncompleteError:
+        raise
+    except FacePassError as error:
+        raise ErasureIncompleteError(
+            f"The faces are erased from the database, but cached results could not be swept: "
+            f"{error} Then send the same call again."
+        ) from error
+    receipt = ErasureReceipt(
+        event_id=event_id,
+        faces_erased=rows.faces,
+        photos_affected=rows.photos,
+        cached_results_erased=counts["deleted"],
+        cached_bytes=counts["bytes"],
+        syncs_stopped=rows.syncs,
+        result_storages=storages,
+        erased_at=rows.erased_at,
+    )
+    logger.info(
+        "Erased %d faces of event %d, %d cached results", rows.faces, event_id, counts["deleted"]
+    )
+    return receipt

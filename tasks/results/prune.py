@@ -1,4 +1,4 @@
-"""Deleting results that have expired. Prefect stops using them, and never deletes them.
+"""Pruning of expired results, which Prefect stops using and never deletes.
 
 A result expires CACHE_LIFETIME after it was written, so its age tells; none of them is read.
 """
@@ -16,7 +16,7 @@ from prefect import get_run_logger, task
 from prefect.filesystems import LocalFileSystem, WritableFileSystem
 
 from tasks.results.storage import CACHE_FOLDER, CACHE_LIFETIME, list_result_storages
-from tasks.s3.bucket import map_s3_errors
+from tasks.s3.errors import map_s3_errors
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -35,7 +35,10 @@ def prune_expired() -> dict[str, int]:
         counts.update(prune_storage(storage, written_before) or {})
     get_run_logger().info(
         "Pruned results: %d deleted (%d bytes), %d kept, %d could not be deleted",
-        *(counts[name] for name in ("deleted", "bytes", "kept", "failed")),
+        counts["deleted"],
+        counts["bytes"],
+        counts["kept"],
+        counts["failed"],
     )
     return dict(counts)
 

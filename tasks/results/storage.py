@@ -1,4 +1,7 @@
-"""Where a batch's faces are kept between runs: a local folder, or a block all workers share."""
+"""Result storage: a batch's faces between runs, in a local folder or a block all workers share.
+
+A result's key holds exactly what the faces depend on, in a folder of its event.
+"""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -10,11 +13,12 @@ from prefect.blocks.core import Block
 from prefect.filesystems import WritableFileSystem
 from prefect.results import get_default_result_storage
 
-from models.errors import (
-    ConfigurationError,
-)
+from models.errors import ConfigurationError
 from models.queries.outcomes import PhotoRef
 from models.settings import get_settings
+
+CACHE_LIFETIME = timedelta(days=7)
+CACHE_FOLDER = "embed"
 
 
 def open_result_storage() -> WritableFileSystem | None:
@@ -35,7 +39,7 @@ def list_result_storages() -> list[WritableFileSystem]:
 
 
 def name_result_storages() -> list[str]:
-    """What `list_result_storages` lists, in words that give no path away."""
+    """The storages of `list_result_storages`, in words that give no path away."""
     name = get_settings().result_storage
     return ["local folder", name] if name else ["local folder"]
 
@@ -61,12 +65,6 @@ def load_storage_block(name: str) -> WritableFileSystem:
             "use s3-bucket/NAME or local-file-system/NAME."
         )
     return block
-
-
-CACHE_LIFETIME = timedelta(days=7)
-
-
-CACHE_FOLDER = "embed"
 
 
 def build_cache_key(photos: Sequence[PhotoRef], pack: str, event_id: int) -> str:

@@ -1,8 +1,8 @@
 """S3: listed, read, written and linked to; boto3's errors become the product's here.
 
 Where do I go to…?
-    see how S3 is listed and read            bucket.py
-    see how S3 is written to                 objects.py
-    see what S3's refusals mean              errors.py
-    see how guests' links are signed         links.py
+    see how S3 is listed and read      bucket.py
+    see how S3 is written to           objects.py
+    see what boto3's errors become     errors.py
+    see how guests' links are signed   links.py
 """

@@ -1,8 +1,7 @@
-"""S3: listing and reading. Errors of boto3 become the product's own here and nowhere else.
+"""The bucket of photos: this process's client and its credentials, listing and reading.
 
-How boto3 is set up for this process: whose credentials, and a quick reader of timestamps.
-
-Originals, read piece by piece: for a guest's zip, never for the engine.
+Errors of boto3 become the product's own in tasks/s3 and nowhere else. Photos for the engine are
+read whole and within a limit, originals for a guest's zip a piece at a time.
 """
 
 import logging
@@ -10,7 +9,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -19,82 +18,28 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError
 from botocore.session import get_session
 from botocore.utils import parse_timestamp
 
-from models.errors import (
-    ConfigurationError,
-    PhotoChangedError,
-    PhotoUnavailableError,
-    S3AccessError,
-)
-from models.keys import is_image_key, is_storable
-from models.queries.plans import ListedPreview
+from models.errors import ConfigurationError, PhotoUnavailableError, S3AccessError
+from models.keys import ListedPreview, is_image_key, is_storable
 from models.settings import Settings, get_settings
 from models.vocabulary import PhotoReason
-from tasks.s3.errors import (
-    KEY_REASONS,
-    NOT_S3,
-    PRECONDITION_FAILED,
-    UNREADABLE,
-    explain_s3_error,
-    is_about_key,
-)
+from tasks.s3.errors import NOT_S3, explain_s3_error, map_object_errors, map_s3_errors
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
-from tasks.s3.errors import map_object_errors
-
-if TYPE_CHECKING:
-    from botocore.response import StreamingBody
-
-
-def read_timestamp(value: object) -> datetime:
-    """What boto3 makes of a timestamp, without its guessing where the form is S3's usual one.
-
-    A listing has one a key, and that guessing is nearly half of a listing's work.
-    """
-    if isinstance(value, str) and value[10:11] == "T" and value.endswith("Z"):
-        try:
-            return datetime.fromisoformat(value)
-        except ValueError:
-            pass
-    return parse_timestamp(value)  # type: ignore[arg-type]  # takes numbers too
-
-
-def open_aws_session(settings: Settings) -> boto3.session.Session:
-    """A session with the configured block's credentials, or with AWS's usual chain.
-
-    Raises ConfigurationError where Prefect has no such block.
-    """
-    if not settings.aws_credentials_block:
-        core = get_session()
-        factory: Any = core.get_component("response_parser_factory")
-        factory.set_parser_defaults(timestamp_parser=read_timestamp)
-        return boto3.session.Session(botocore_session=core)
-    from prefect_aws import AwsCredentials  # only where a block is configured: a slow import
-
-    name = settings.aws_credentials_block
-    try:
-        block: Any = AwsCredentials.load(name)
-    except ValueError as error:
-        raise ConfigurationError(
-            f"Prefect has no AwsCredentials block named {name}: create it in Prefect's UI, or "
-            "correct FACEPASS_AWS_CREDENTIALS_BLOCK."
-        ) from error
-    session: boto3.session.Session = block.get_boto3_session()
-    return session
-
 
 logger = logging.getLogger(__name__)
 
-# Looks at a photo whose bytes break off after S3 has answered: the client repeats requests that
-# fail, and takes an answer whose head has come for one that has not.
+# How often a photo is read whose bytes break off after S3 has answered: botocore repeats requests
+# that fail, and no body that ends early.
 BODY_TRIES = 3
 LONGEST_WAIT_S = 8.0
-READ_BYTES = 1024 * 1024  # at a time
+READ_BYTES = 1024 * 1024  # of a photo, at a time
+PIECE_BYTES = 256 * 1024  # of an original, at a time
 
 
 @dataclass(frozen=True)
@@ -113,13 +58,15 @@ class Bucket:
     def list_pages(self, s3_prefix: str) -> Generator[list[ListedPreview], None, None]:
         """Every key under the prefix, page by page, so that memory does not grow with them."""
         paginator = self.client.get_paginator("list_objects_v2")
-        try:
+        with map_s3_errors(self.name):
             for page in paginator.paginate(Bucket=self.name, Prefix=s3_prefix):
                 if not {"KeyCount", "Name"} & page.keys():
                     raise S3AccessError(NOT_S3)  # a page of something else, read as no keys
                 kept = [
                     ListedPreview(
-                        *(item["Key"], item["ETag"].strip('"'), item["Size"]),
+                        s3_key=item["Key"],
+                        etag=item["ETag"].strip('"'),
+                        size=item["Size"],
                         modified=item.get("LastModified"),
                     )
                     for item in page.get("Contents", [])
@@ -128,8 +75,6 @@ class Bucket:
                 if left_out := len(page.get("Contents", [])) - len(kept):
                     logger.warning("Left out %d keys: PostgreSQL takes no zero bytes.", left_out)
                 yield kept
-        except (BotoCoreError, ClientError) as error:
-            raise explain_s3_error(error, self.name) from error
 
     def read_photo(self, s3_key: str, etag: str, max_bytes: int) -> bytes:
         """A photo's bytes, as listed.
@@ -137,24 +82,16 @@ class Bucket:
         Raises PhotoUnavailableError or PhotoChangedError about this photo, S3DownloadError or
         S3AccessError about S3 itself.
         """
-        try:
-            attempt = 1
-            while not isinstance(found := self._read_once(s3_key, etag, max_bytes), bytes):
+        attempt = 1
+        with map_object_errors(self.name):
+            while True:
+                found = self._read_once(s3_key, etag, max_bytes)
+                if isinstance(found, bytes):
+                    return found
                 if attempt == BODY_TRIES:
                     raise found
                 time.sleep(draw_wait(attempt))
                 attempt += 1
-            return found
-        except ClientError as error:
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            code = error.response.get("Error", {}).get("Code", "")
-            if status == PRECONDITION_FAILED:
-                raise PhotoChangedError("The photo was replaced during the sync.") from error
-            if is_about_key(status, code):
-                raise PhotoUnavailableError(KEY_REASONS.get(status, UNREADABLE)) from error
-            raise explain_s3_error(error, self.name) from error
-        except BotoCoreError as error:
-            raise explain_s3_error(error, self.name) from error
 
     def _read_once(self, s3_key: str, etag: str, max_bytes: int) -> bytes | BotoCoreError:
         """The bytes, or why they broke off. Raises boto3's errors about the request itself."""
@@ -167,50 +104,6 @@ class Bucket:
                 return _read_body(body, max_bytes)
             except BotoCoreError as error:
                 return error
-
-
-def draw_wait(attempt: int) -> float:
-    """Seconds before the next look: longer each time, and different for all who meet a fault."""
-    return random.uniform(0.0, min(LONGEST_WAIT_S, 2.0**attempt))  # noqa: S311 - no secret
-
-
-def _read_body(body: "StreamingBody", max_bytes: int) -> bytes:
-    """All of a body; at most one byte over the limit, whatever length the server announced.
-
-    Ends with an empty read: that is when botocore compares what came with what was announced.
-    """
-    content = BytesIO()
-    while piece := body.read(min(READ_BYTES, max_bytes + 1 - content.tell())):
-        content.write(piece)
-        if content.tell() > max_bytes:
-            raise PhotoUnavailableError(PhotoReason.TOO_MANY_BYTES)
-    return content.getvalue()
-
-
-def list_s3_objects(
-    bucket: Bucket, s3_prefix: str, ignored: "Counter[str] | None" = None
-) -> Generator[list[ListedPreview], None, None]:
-    """The previews under a prefix, page by page; other files are left out, and counted."""
-    for page in bucket.list_pages(s3_prefix):
-        images = [item for item in page if is_image_key(item.s3_key)]
-        if ignored is not None:
-            ignored.update(ignored=len(page) - len(images))
-        yield images
-
-
-def list_s3_keys(bucket: Bucket, s3_prefix: str) -> Generator[Sequence[str], None, None]:
-    """All keys under a prefix, page by page."""
-    for page in bucket.list_pages(s3_prefix):
-        yield [item.s3_key for item in page]
-
-
-@contextmanager
-def map_s3_errors(bucket: str) -> Iterator[None]:
-    """Raise boto3's errors of the block as S3AccessError or S3DownloadError."""
-    try:
-        yield
-    except (BotoCoreError, ClientError) as error:
-        raise explain_s3_error(error, bucket) from error
 
 
 def open_bucket(settings: Settings) -> Bucket:
@@ -248,10 +141,61 @@ def get_bucket() -> Bucket:
     return open_bucket(get_settings())
 
 
-PIECE_BYTES = 256 * 1024
+def open_aws_session(settings: Settings) -> boto3.session.Session:
+    """A session with the configured block's credentials, or with AWS's usual chain.
+
+    Raises ConfigurationError where Prefect has no such block.
+    """
+    if not settings.aws_credentials_block:
+        core = get_session()
+        factory: Any = core.get_component("response_parser_factory")
+        factory.set_parser_defaults(timestamp_parser=read_timestamp)
+        return boto3.session.Session(botocore_session=core)
+    from prefect_aws import AwsCredentials  # only where a block is configured: a slow import
+
+    name = settings.aws_credentials_block
+    try:
+        block: Any = AwsCredentials.load(name)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"Prefect has no AwsCredentials block named {name}: create it in Prefect's UI, or "
+            "correct FACEPASS_AWS_CREDENTIALS_BLOCK."
+        ) from error
+    session: boto3.session.Session = block.get_boto3_session()
+    return session
 
 
-def open_original(bucket: Bucket, key: str) -> tuple[int, Iterator[bytes]]:
+def read_timestamp(value: object) -> datetime:
+    """A timestamp as boto3 reads it, without its guessing where the form is S3's usual one.
+
+    A listing has one a key, and that guessing is nearly half of a listing's work.
+    """
+    if isinstance(value, str) and value[10:11] == "T" and value.endswith("Z"):
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError:
+            pass
+    return parse_timestamp(value)  # type: ignore[arg-type]  # takes numbers too
+
+
+def list_s3_objects(
+    bucket: Bucket, s3_prefix: str, ignored: "Counter[str] | None" = None
+) -> Generator[list[ListedPreview], None, None]:
+    """The previews under a prefix, page by page; other files are left out, and counted."""
+    for page in bucket.list_pages(s3_prefix):
+        images = [item for item in page if is_image_key(item.s3_key)]
+        if ignored is not None:
+            ignored.update(ignored=len(page) - len(images))
+        yield images
+
+
+def list_s3_keys(bucket: Bucket, s3_prefix: str) -> Generator[Sequence[str], None, None]:
+    """All keys under a prefix, page by page."""
+    for page in bucket.list_pages(s3_prefix):
+        yield [item.s3_key for item in page]
+
+
+def open_original_stream(bucket: Bucket, key: str) -> tuple[int, Iterator[bytes]]:
     """An object's size and its bytes, a piece at a time: memory does not grow with it.
 
     Raises PhotoUnavailableError where it is not there, S3DownloadError or S3AccessError about S3
@@ -260,6 +204,24 @@ def open_original(bucket: Bucket, key: str) -> tuple[int, Iterator[bytes]]:
     with map_object_errors(bucket.name):
         answer = bucket.client.get_object(Bucket=bucket.name, Key=key)
     return answer["ContentLength"], _read_pieces(bucket, answer["Body"])
+
+
+def draw_wait(attempt: int) -> float:
+    """Seconds before the next look: longer each time, and different for all who meet a fault."""
+    return random.uniform(0.0, min(LONGEST_WAIT_S, 2.0**attempt))  # noqa: S311 - no secret
+
+
+def _read_body(body: "StreamingBody", max_bytes: int) -> bytes:
+    """All of a body; at most one byte over the limit, whatever length the server announced.
+
+    Ends with an empty read: that is when botocore compares what came with what was announced.
+    """
+    content = BytesIO()
+    while piece := body.read(min(READ_BYTES, max_bytes + 1 - content.tell())):
+        content.write(piece)
+        if content.tell() > max_bytes:
+            raise PhotoUnavailableError(PhotoReason.TOO_MANY_BYTES)
+    return content.getvalue()
 
 
 def _read_pieces(bucket: Bucket, body: "StreamingBody") -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""What S3's refusals mean: for one photo, for the whole sync, or for another try."""
+"""Errors of boto3 and the product's own they become: about one object, S3 itself, or a write."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ from models.errors import (
 )
 from models.vocabulary import PhotoReason
 
-# What no second try heals. Everything else that is not about one key is S3 failing.
+# Codes that no second try heals. Everything else that is not about one key is S3 failing.
 _FINAL_CODES = {
     "NoSuchBucket": "There is no bucket {bucket}: check FACEPASS_S3_BUCKET.",
     "PermanentRedirect": "The bucket {bucket} is in another region: set AWS_DEFAULT_REGION to it.",
@@ -52,7 +52,7 @@ def is_about_key(status: int, code: str) -> bool:
 
 
 def explain_s3_error(error: BotoCoreError | ClientError, bucket: str) -> FacePassError:
-    """What an error of boto3 means here: S3AccessError when no retry heals it."""
+    """The product's error for one of boto3's: S3AccessError when no retry heals it."""
     if isinstance(error, NoCredentialsError | PartialCredentialsError):
         return S3AccessError(_NO_CREDENTIALS)
     if isinstance(error, ProfileNotFound):
@@ -68,13 +68,27 @@ def explain_s3_error(error: BotoCoreError | ClientError, bucket: str) -> FacePas
 
 
 @contextmanager
+def map_s3_errors(bucket: str) -> Iterator[None]:
+    """Raise boto3's errors of the block as S3AccessError or S3DownloadError."""
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise explain_s3_error(error, bucket) from error
+
+
+@contextmanager
 def map_object_errors(bucket: str) -> Iterator[None]:
-    """Raise boto3's errors about one object as PhotoUnavailableError, all others as S3's own."""
+    """Raise boto3's errors about one object as PhotoUnavailableError, all others as S3's own.
+
+    PhotoChangedError where the request named an ETag that the object has no more.
+    """
     try:
         yield
     except ClientError as error:
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if is_about_key(status, error.response.get("Error", {}).get("Code", "")):
+        status, code = _read_answer(error)
+        if status == PRECONDITION_FAILED:
+            raise PhotoChangedError("The photo was replaced during the sync.") from error
+        if is_about_key(status, code):
             raise PhotoUnavailableError(KEY_REASONS.get(status, UNREADABLE)) from error
         raise explain_s3_error(error, bucket) from error
     except BotoCoreError as error:
@@ -90,8 +104,7 @@ def map_write_errors(bucket: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        code = error.response.get("Error", {}).get("Code", "")
+        status, code = _read_answer(error)
         if status in {PRECONDITION_FAILED, 409} or (status == 404 and code != "NoSuchBucket"):
             raise PhotoChangedError("The object was written by somebody else.") from error
         if code in {"AccessDenied", "403"}:
@@ -101,3 +114,9 @@ def map_write_errors(bucket: str) -> Iterator[None]:
         raise explain_s3_error(error, bucket) from error
     except BotoCoreError as error:
         raise explain_s3_error(error, bucket) from error
+
+
+def _read_answer(error: ClientError) -> tuple[int, str]:
+    """The HTTP status and S3's own code; 0 and "" where there are none."""
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status, error.response.get("Error", {}).get("Code", "")

@@ -9,7 +9,8 @@ from botocore.config import Config
 
 from models.errors import ConfigurationError
 from models.settings import Settings, get_settings
-from tasks.s3.bucket import map_s3_errors, open_aws_session
+from tasks.s3.bucket import open_aws_session
+from tasks.s3.errors import map_s3_errors
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -1,6 +1,6 @@
-"""S3: writing. What a photographer's tool puts there, and what each object says of itself.
+"""Objects as they are put into S3 and deleted there, and the metadata each carries.
 
-Metadata, so that nothing is sent or made twice:
+The metadata, so that nothing is sent or made twice:
     facepass-md5       of any upload: its content's MD5, for stores whose ETag is not one
     facepass-original  of a preview: the ETag of the original it was made from
     facepass-recipe    of a preview: how it was made, as "640q85v1"
@@ -16,15 +16,14 @@ from typing import IO
 from models.errors import PhotoUnavailableError, S3AccessError
 from models.vocabulary import PhotoReason
 from tasks.images.preview import PREVIEW_QUALITY
-from tasks.s3.bucket import Bucket, map_s3_errors
-from tasks.s3.errors import map_object_errors
+from tasks.s3.bucket import READ_BYTES, Bucket
+from tasks.s3.errors import map_object_errors, map_s3_errors
 
 MD5 = "facepass-md5"
 ORIGINAL = "facepass-original"
 RECIPE = "facepass-recipe"
 REASON = "facepass-reason"
 RECIPE_VERSION = 1  # raised when make_preview makes other bytes
-READ_BYTES = 1024 * 1024  # at a time
 
 
 def name_recipe(longest_side: int) -> str:
@@ -73,7 +72,7 @@ def put_object(
 
 
 def read_metadata(bucket: Bucket, key: str) -> Mapping[str, str] | None:
-    """What an object says of itself; None where there is none.
+    """The metadata of an object; None where there is no such object.
 
     Raises S3AccessError or S3DownloadError.
     """

@@ -29,7 +29,7 @@ from models.packs import USUAL_CHOICE, PackChoice
 from models.queries.outcomes import PhotoRef
 from models.settings import get_settings
 from models.vocabulary import PhotoReason
-from tasks.faces.cache import get_engine
+from tasks.faces.cache import require_face_engine
 from tasks.faces.detected import CHANGED, UNREACHABLE, DetectedFaces, PhotoFaces, pack_faces
 from tasks.faces.engine import FaceEngine
 from tasks.faces.limits import PixelBudget
@@ -131,7 +131,7 @@ def process_face_embedding(
     `choice`, by which this process finds `pack`.
     """
     breaker = get_circuit_breaker(event_id, attempt)
-    engine = get_engine(pack, choice.model_pack, choice.det_size)
+    engine = require_face_engine(pack, choice.model_pack, choice.det_size)
     return embed_photos(photos, get_bucket(), engine, breaker, customer=event_id)
 
 

@@ -9,8 +9,9 @@ from prefect import get_run_logger, task
 
 from models.errors import DatabaseUnavailableError, FacePassError, S3AccessError, S3DownloadError
 from models.keys import build_run_name, default_prefix, derive_original_key
-from models.packs import choose_pack, register_pack
+from models.packs import choose_pack
 from models.queries.events import list_active_events, read_event
+from models.queries.packs import register_pack
 from models.queries.plans import Listing, copy_listing, needs_plan
 from models.session import open_session
 from models.settings import get_settings

@@ -16,12 +16,13 @@ from tests.support.rest_api import RestApi
 
 def forget_settings() -> None:
     """Have everything built from the settings built anew."""
-    from tasks.faces.cache import open_shelf
+    from tasks.faces.cache import reset_model_cache
     from tasks.s3.bucket import get_bucket
     from tasks.s3.links import get_link_signer
 
-    for cached in (get_settings, get_engine, get_bucket, get_link_signer, open_shelf):
+    for cached in (get_settings, get_engine, get_bucket, get_link_signer):
         cached.cache_clear()
+    reset_model_cache()
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,8 @@ import httpx
 import pytest
 from PIL import Image
 
-from models.keys import derive_original_key
-from models.queries.plans import ListedPreview, Listing, copy_listing, write_plan
+from models.keys import ListedPreview, derive_original_key
+from models.queries.plans import Listing, copy_listing, write_plan
 from models.session import open_session
 from tasks.s3.bucket import get_bucket, list_s3_objects
 from tests.support.event_box import EventBox

@@ -301,10 +301,10 @@ def test_events_that_are_not_kept_any_longer_are_erased_and_no_others(
 
 
 def test_an_event_that_became_active_meanwhile_is_kept(event: EventBox) -> None:
-    from tasks.results.erasure import erase_faces
+    from tasks.results.erasure import run_erasure
 
     limit = utc_now() - timedelta(days=10)
-    assert erase_faces(event.id, limit) is None
+    assert run_erasure(event.id, limit) is None
     with open_session() as session:
         assert find_event(session, event.uuid).erased_at is None
 

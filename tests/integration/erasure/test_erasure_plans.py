@@ -7,8 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlmodel import Session, select
 
-from models.packs import register_pack
-from models.queries.plans import ListedPreview, Listing, copy_listing, write_plan
+from models.keys import ListedPreview
+from models.queries.packs import register_pack
+from models.queries.plans import Listing, copy_listing, write_plan
 from models.queries.runs import count_run
 from models.session import get_engine
 from models.tables import Photo, SyncRun

@@ -309,7 +309,7 @@ def test_a_face_behind_does_not_count(api: httpx.Client, wedding: EventBox) -> N
 def test_faces_of_another_pack_are_never_compared(api: httpx.Client, event: EventBox) -> None:
     from sqlalchemy import text
 
-    from models.packs import register_pack
+    from models.queries.packs import register_pack
     from models.session import open_session
 
     for name in ("a.jpg", "b.jpg"):
@@ -464,12 +464,12 @@ def test_the_stack_keeps_nothing_of_a_selfie(
     api: httpx.Client, wedding: EventBox, joined_stack: dict[str, str]
 ) -> None:
     """After searches over the real server: no log, no file of the database or of results has it."""
-    from tasks.faces.cache import get_own_engine
+    from tasks.faces.cache import get_face_engine
     from tasks.faces.selfie import read_selfie
 
     before = wedding.query(ALL_ROWS)
     selfie = encode_jpeg(take_selfie(6).resize((1500, 1800)), quality=100)
-    vector = read_selfie(selfie, get_own_engine(), 10**9, None).embedding
+    vector = read_selfie(selfie, get_face_engine(), 10**9, None).embedding
     find(api, wedding, selfie)
     refuse(api, wedding, encode_jpeg(read_group()))
 

@@ -19,7 +19,8 @@ from sqlalchemy import text
 from api.reconcile import _close_run, free_places
 from deployments.names import WORK_POOL
 from deployments.orchestrator import open_orchestrator
-from models.queries.plans import ListedPreview, Listing, copy_listing
+from models.keys import ListedPreview
+from models.queries.plans import Listing, copy_listing
 from models.queries.runs import HEARTBEAT_LIMIT, ensure_run, list_silent_runs, measure_silence
 from models.session import open_session
 from models.tables import Event, SyncRun, utc_now

@@ -22,8 +22,8 @@ def test_a_load_keeps_only_those_waiting_who_need_it(monkeypatch: pytest.MonkeyP
         assert pack == "quick" or go_on.wait(LIMIT_S)
         ready.add(pack)
 
-    monkeypatch.setattr(cache, "get_own_engine", load)
-    monkeypatch.setattr(cache, "has_own_engine", lambda pack: pack in ready)
+    monkeypatch.setattr(cache, "get_face_engine", load)
+    monkeypatch.setattr(cache, "has_face_engine", lambda pack: pack in ready)
     waits, done = EngineWaits(), []
 
     async def search(pack: str) -> None:

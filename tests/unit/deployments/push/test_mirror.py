@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from deployments.push.mirror import Stored, choose_deletions, require_kept
 from models.errors import DeletionRefusedError, PushRefusedError
-from models.queries.plans import ListedPreview
+from models.keys import ListedPreview
 from tests.support.fake_store import KEYS, FakeStore, aim
 
 NAMES = st.sets(st.sampled_from([f"{number}.jpg" for number in range(40)]))

@@ -21,7 +21,7 @@ from models.errors import (
     S3DownloadError,
 )
 from models.settings import Settings, get_settings
-from tasks.faces.cache import get_engine, open_shelf
+from tasks.faces.cache import require_face_engine, reset_model_cache
 from tasks.faces.detected import DetectedFaces
 from tasks.faces.engine import FaceEngine
 from tasks.packs.loading import load_analysis
@@ -358,17 +358,16 @@ def test_two_batches_at_once_do_not_mix(engine: FaceEngine) -> None:
 def configured(pack: ModelPack, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelPack]:
     """The settings name the stand-in pack; no engine is loaded yet."""
     monkeypatch.setenv("FACEPASS_MODEL_PACK", str(pack.folder))
-    caches = (get_settings, open_shelf)
-    for cache in caches:
-        cache.cache_clear()
+    get_settings.cache_clear()
+    reset_model_cache()
     yield pack
-    for cache in caches:
-        cache.cache_clear()
+    get_settings.cache_clear()
+    reset_model_cache()
 
 
 def test_one_engine_is_loaded_however_many_threads_ask(configured: ModelPack) -> None:
     with ThreadPoolExecutor(8) as threads:
-        engines = list(threads.map(get_engine, [configured.identity] * 8))
+        engines = list(threads.map(require_face_engine, [configured.identity] * 8))
     assert len(set(map(id, engines))) == 1
     assert engines[0].pack == configured
 
@@ -377,5 +376,5 @@ def test_a_sync_planned_for_another_pack_is_refused(configured: ModelPack) -> No
     with pytest.raises(
         ModelPackError, match=r"opencv_zoo@0123.*FACEPASS_MODEL_PACK and FACEPASS_INFERENCE\.$"
     ) as refusal:
-        get_engine("opencv_zoo@0123456789abcdef")
+        require_face_engine("opencv_zoo@0123456789abcdef")
     assert configured.identity in str(refusal.value)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.queries.plans import ListedPreview
+from models.keys import ListedPreview
 from tasks.previews.find import (
     LONGEST_UPLOAD,
     Census,

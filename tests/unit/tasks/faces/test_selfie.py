@@ -6,14 +6,14 @@ import pytest
 
 from models.settings import Settings
 from tasks.faces.engine import NO_DETECTIONS, FaceEngine
-from tasks.faces.selfie import CANVAS_SIDE, align_face, find_faces
+from tasks.faces.selfie import CANVAS_SIDE, align_at_scales, detect_selfie_faces
 from tasks.packs.registry import resolve_pack
 from tests.support.standin_pack import draw_markers, write_standin_pack
 
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> FaceEngine:
-    folder = tmp_path_factory.mktemp("close_ups") / "buffalo_l"
+    folder = tmp_path_factory.mktemp("selfies") / "buffalo_l"
     write_standin_pack(folder)
     return FaceEngine(resolve_pack(Settings(model_pack=str(folder))), "cpu")
 
@@ -23,7 +23,7 @@ def test_the_largest_face_comes_first(engine: FaceEngine, monkeypatch: pytest.Mo
     points = np.arange(30, dtype=np.float32).reshape(3, 5, 2)
     monkeypatch.setattr(engine, "detect", lambda photo: (boxes, points))
 
-    detections, landmarks = find_faces(engine, np.zeros((50, 50, 3), np.uint8))
+    detections, landmarks = detect_selfie_faces(engine, np.zeros((50, 50, 3), np.uint8))
 
     assert detections[:, 2].tolist() == [20, 9, 5]
     assert landmarks.tolist() == points[[1, 2, 0]].tolist()
@@ -51,7 +51,7 @@ def test_a_face_found_at_a_smaller_size_is_told_where_it_is(
 
     monkeypatch.setattr(engine, "detect", detect)
 
-    detections, landmarks = find_faces(engine, photo)
+    detections, landmarks = detect_selfie_faces(engine, photo)
 
     pixel = max(size) / CANVAS_SIDE / (0.5, 0.25)[misses - 1]
     assert detections[0, :4] == pytest.approx([x1, y1, x2, y2], abs=2 * pixel + 1)
@@ -60,7 +60,7 @@ def test_a_face_found_at_a_smaller_size_is_told_where_it_is(
 
 
 def test_where_there_is_no_face_none_is_found(engine: FaceEngine) -> None:
-    detections, landmarks = find_faces(engine, draw_markers(400, 300, []))
+    detections, landmarks = detect_selfie_faces(engine, draw_markers(400, 300, []))
     assert (detections.shape, landmarks.shape) == ((0, 5), (0, 5, 2))
 
 
@@ -72,6 +72,6 @@ def test_a_face_that_is_not_seen_again_is_aligned_by_its_first_landmarks(
     landmarks = np.array([[90, 92], [110, 92], [100, 102], [92, 112], [108, 112]], np.float32)
     monkeypatch.setattr(engine, "detect", lambda seen: NO_DETECTIONS)
 
-    (crop,) = align_face(engine, photo, box, landmarks)
+    (crop,) = align_at_scales(engine, photo, box, landmarks)
 
     np.testing.assert_array_equal(crop, engine.align(photo, landmarks))
