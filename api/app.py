@@ -12,11 +12,11 @@ from api import gallery, metrics
 from api.errors import describe_errors, install_error_handlers
 from api.metrics import HttpMetrics, build_registry
 from api.middleware import AccessLog, BodyLimits, LastResort, SecurityHeaders, silence_servers
-from api.reconcile import watch_runs
+from api.reconcile import reconcile_runs
 from api.routes import erasure, events, health, runs, search, sync
 from api.routes.health import ReadinessProbe
 from api.security import LocalOnly, limit_rate, read_api_keys, require_api_key
-from api.webhooks import DeliveryMetrics, deliver_notices, read_receiver
+from api.webhooks import DeliveryMetrics, deliver_webhooks, read_receiver
 from deployments.orchestrator import open_orchestrator
 from models.settings import Settings, get_settings
 
@@ -27,10 +27,10 @@ async def _hold_orchestrator(app: FastAPI) -> AsyncIterator[None]:
     async with open_orchestrator() as orchestrator, anyio.create_task_group() as tasks:
         app.state.orchestrator = orchestrator
         app.state.readiness = ReadinessProbe(orchestrator)
-        tasks.start_soon(watch_runs, orchestrator)
+        tasks.start_soon(reconcile_runs, orchestrator)
         receiver = read_receiver(get_settings())
         if receiver is not None:
-            tasks.start_soon(deliver_notices, receiver, app.state.delivery_metrics)
+            tasks.start_soon(deliver_webhooks, receiver, app.state.delivery_metrics)
         yield
         tasks.cancel_scope.cancel()
 

@@ -84,7 +84,7 @@ def _describe(counts: Statistics) -> Iterable[Metric]:
         ("photos_processed", "Photos processed by all syncs (guide's metric 1)", counts.processed),
         ("photos_success_ratio", "Share of photos read (metric 3)", counts.success_ratio),
         ("photos_skipped", "Photos that syncs knew already (metric 4)", counts.skipped),
-        ("webhook_waiting", "Notices of ended syncs not delivered yet", counts.notices_waiting),
+        ("webhook_waiting", "Notices of ended syncs not delivered yet", counts.deliveries_waiting),
     ):
         yield GaugeMetricFamily(f"facepass_{name}", help_text, value=value)
     yield SummaryMetricFamily(

@@ -58,7 +58,7 @@ class SyncView:
         return self.state in {SyncState.PENDING, SyncState.RUNNING, SyncState.RETRYING}
 
 
-def settle_run(session: Session, run: SyncRun, orchestrator: Orchestrator) -> SyncView:
+def reconcile_run(session: Session, run: SyncRun, orchestrator: Orchestrator) -> SyncView:
     """The truth about a sync; a record whose process is gone is closed on the way.
 
     Raises OrchestratorUnavailableError when the record alone cannot tell.
@@ -82,15 +82,15 @@ def close_dead_run(session: Session, run: SyncRun, orchestrator: Orchestrator) -
     if run.finished_at is not None:
         return None
     if report is None:
-        _close_run(session, run, SyncState.CRASHED, _UNKNOWN)
+        _close_record(session, run, SyncState.CRASHED, _UNKNOWN)
         return None
     if report.phase in _ENDED:
         state, detail = _ENDED[report.phase]
-        _close_run(session, run, state, run.detail or detail)
+        _close_record(session, run, state, run.detail or detail)
         return None
     if _is_lost(run, report, measure_silence(session, run.flow_run_id)):
         anyio.from_thread.run(orchestrator.crash_run, run.flow_run_id, _LOST)
-        _close_run(session, run, SyncState.CRASHED, _LOST)
+        _close_record(session, run, SyncState.CRASHED, _LOST)
         return None
     return report
 
@@ -116,7 +116,7 @@ def _is_lost(run: SyncRun, report: RunReport, silence: timedelta | None) -> bool
     )
 
 
-def _close_run(session: Session, run: SyncRun, state: SyncState, detail: str) -> None:
+def _close_record(session: Session, run: SyncRun, state: SyncState, detail: str) -> None:
     """End the record, and whatever may be left of the run: it stores nothing any more.
 
     Two who close the same run take turns at the event's row. The second must not raise the epoch
@@ -148,7 +148,7 @@ def _describe_live_run(run: SyncRun, report: RunReport, orchestrator: Orchestrat
 logger = logging.getLogger(__name__)
 
 # With the heartbeat's limit of 50 s: a dead run is told within a minute.
-WATCH_INTERVAL_S = 8
+RECONCILE_INTERVAL_S = 8
 RUNS_A_ROUND = 50
 # Looks at unfinished records for one at what Prefect calls running, which asks Prefect.
 ROUNDS_A_SWEEP = 2
@@ -158,14 +158,14 @@ _DONE = "The work was done; the process died before it said so."
 _DEAD = "The process of this run died without a word."
 
 
-async def watch_runs(orchestrator: Orchestrator) -> None:
+async def reconcile_runs(orchestrator: Orchestrator) -> None:
     """Look again and again, until cancelled; an outage of what it asks is waited out."""
     for turn in count(1):
-        await anyio.sleep(WATCH_INTERVAL_S)
+        await anyio.sleep(RECONCILE_INTERVAL_S)
         try:
             await anyio.to_thread.run_sync(close_silent_runs, orchestrator)
             if turn % ROUNDS_A_SWEEP == 0:
-                await anyio.to_thread.run_sync(free_places, orchestrator)
+                await anyio.to_thread.run_sync(free_pool_slots, orchestrator)
         except FacePassError as error:
             logger.warning("Runs cannot be watched for now: %s", error)
         except Exception:
@@ -183,7 +183,7 @@ def close_silent_runs(orchestrator: Orchestrator) -> None:
         _close_if_dead(flow_run_id, orchestrator)
 
 
-def free_places(orchestrator: Orchestrator, still_for: timedelta = HEARTBEAT_LIMIT) -> None:
+def free_pool_slots(orchestrator: Orchestrator, still_for: timedelta = HEARTBEAT_LIMIT) -> None:
     """End in Prefect what has long ended, and died before it told so.
 
     still_for: how long Prefect must have called it running.

@@ -29,7 +29,7 @@ from standardwebhooks import Webhook
 
 from api.security import is_loopback
 from models.errors import ConfigurationError, FacePassError
-from models.queries.webhooks import claim_notices, mark_delivered, mark_failed
+from models.queries.webhooks import claim_deliveries, mark_delivered, mark_failed
 from models.session import open_session
 from models.settings import Settings
 from models.tables import WebhookDelivery, utc_now
@@ -94,7 +94,7 @@ def _check_secret(secret: str | None) -> str:
     return secret
 
 
-def sign_notice(secret: str, message_id: str, sent_at: datetime, body: str) -> dict[str, str]:
+def sign_message(secret: str, message_id: str, sent_at: datetime, body: str) -> dict[str, str]:
     """The headers that tell a receiver who sent a body, and when; `sent_at` in UTC."""
     return {
         "webhook-id": message_id,
@@ -104,7 +104,7 @@ def sign_notice(secret: str, message_id: str, sent_at: datetime, body: str) -> d
 
 
 @asynccontextmanager
-async def open_client(receiver: Receiver) -> AsyncIterator[httpx.AsyncClient]:
+async def open_receiver_client(receiver: Receiver) -> AsyncIterator[httpx.AsyncClient]:
     """The client that delivers.
 
     No redirect is followed: a signed body belongs to the receiver that was named. No proxy is
@@ -120,12 +120,12 @@ async def open_client(receiver: Receiver) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def send_notice(
+async def send_message(
     client: httpx.AsyncClient, receiver: Receiver, message_id: str, payload: dict[str, Any]
 ) -> Answer:
     """Make one attempt; the receiver's answer, of which no more than the head is read."""
     body = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
-    headers = sign_notice(receiver.secret, message_id, utc_now(), body)
+    headers = sign_message(receiver.secret, message_id, utc_now(), body)
     headers |= {"content-type": "application/json", "user-agent": "facepass-sync"}
     try:
         with anyio.fail_after(receiver.limit_s):
@@ -191,9 +191,9 @@ class DeliveryMetrics:
         self._attempts.labels(outcome).inc()
 
 
-async def deliver_notices(receiver: Receiver, metrics: DeliveryMetrics) -> None:
+async def deliver_webhooks(receiver: Receiver, metrics: DeliveryMetrics) -> None:
     """Deliver what is due again and again, until cancelled; an outage is waited out."""
-    async with open_client(receiver) as client:
+    async with open_receiver_client(receiver) as client:
         while True:
             pause_s = OUTAGE_INTERVAL_S
             try:
@@ -213,12 +213,12 @@ async def deliver_due(
 
     Raises DatabaseUnavailableError.
     """
-    notices = await anyio.to_thread.run_sync(_claim)
+    notices = await anyio.to_thread.run_sync(_claim_due)
 
     async def deliver(notice: WebhookDelivery) -> None:
-        answer = await send_notice(client, receiver, notice.message_id, notice.payload)
+        answer = await send_message(client, receiver, notice.message_id, notice.payload)
         try:
-            metrics.count(await anyio.to_thread.run_sync(_settle, notice, answer))
+            metrics.count(await anyio.to_thread.run_sync(_record_attempt, notice, answer))
         except FacePassError as error:
             # Claimed again after the lease: sent twice rather than never.
             logger.warning("A delivery cannot be recorded: %s", error)
@@ -229,12 +229,12 @@ async def deliver_due(
     return len(notices)
 
 
-def _claim() -> list[WebhookDelivery]:
+def _claim_due() -> list[WebhookDelivery]:
     with open_session() as session:
-        return list(claim_notices(session, limit=AT_ONCE, lease=LEASE))
+        return list(claim_deliveries(session, limit=AT_ONCE, lease=LEASE))
 
 
-def _settle(notice: WebhookDelivery, answer: Answer) -> str:
+def _record_attempt(notice: WebhookDelivery, answer: Answer) -> str:
     """Record what an attempt came to; its outcome in one word."""
     with open_session() as session:
         if answer.error is None:

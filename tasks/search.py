@@ -18,9 +18,9 @@ from models.packs import PackChoice, choose_pack
 from models.queries.events import read_event
 from models.queries.search import (
     NO_PACK,
+    Cursor,
     FaceQuery,
     FoundPhoto,
-    Place,
     find_pack_id,
     find_photos,
     has_foreign_faces,
@@ -83,7 +83,7 @@ class SearchRequest:
     selfie: bytes
     limit: int
     choice: PackChoice
-    after: Place | None = None
+    after: Cursor | None = None
     min_similarity: float | None = None
     face: int | None = None
 
@@ -106,7 +106,7 @@ class SearchResult:
     face: SelfieFace
     min_similarity: float
     surely: float
-    next_place: Place | None
+    next_cursor: Cursor | None
 
 
 def search_faces(request: SearchRequest) -> SearchResult:
@@ -153,7 +153,7 @@ def _search_by(choice: PackChoice, request: SearchRequest) -> SearchResult | Non
         face=selfie.face,
         min_similarity=lowest,
         surely=surely,
-        next_place=Place(page[-1].distance, page[-1].photo_id, pack_id) if more else None,
+        next_cursor=Cursor(page[-1].distance, page[-1].photo_id, pack_id) if more else None,
     )
 
 

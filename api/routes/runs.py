@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from api.deps import EventUuid, OrchestratorDep
 from api.errors import describe_errors
-from api.reconcile import settle_run
+from api.reconcile import reconcile_run
 from deployments.orchestrator import Orchestrator
 from models.errors import EventBusyError, UnknownPackError
 from models.keys import build_previews_name, event_folder
@@ -104,7 +104,7 @@ def start_reembedding(
         event_id = event.id or 0
         lock_requests(session, event_id)
         running = find_active_run(session, event_id)
-        if running is not None and settle_run(session, running, orchestrator).is_alive:
+        if running is not None and reconcile_run(session, running, orchestrator).is_alive:
             raise EventBusyError(
                 f"Event {event.name} is held by the task {running.flow_run_id}: "
                 "ask again when that has ended."

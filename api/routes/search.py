@@ -25,7 +25,7 @@ from api.security import require_api_key
 from models.errors import InvalidUploadError, SelfieError
 from models.packs import PackChoice, choose_pack
 from models.queries.events import find_event, find_gallery
-from models.queries.search import Place
+from models.queries.search import Cursor
 from models.session import open_session
 from models.settings import get_settings
 from models.vocabulary import SelfieCode
@@ -161,7 +161,7 @@ def _search(fields: SearchForm, selfie: bytes, event_id: int, choice: PackChoice
                 selfie=selfie,
                 limit=fields.limit,
                 choice=choice,
-                after=Place.decode(fields.cursor) if fields.cursor else None,
+                after=Cursor.decode(fields.cursor) if fields.cursor else None,
                 min_similarity=fields.min_similarity,
                 face=fields.face,
             )
@@ -201,6 +201,6 @@ def _describe(result: "SearchResult") -> SearchAnswer:
             "matches": matches,
             "selfie": {"box": result.face.box, "confidence": result.face.confidence},
             "thresholds": {"min_similarity": result.min_similarity, "surely": result.surely},
-            "next_cursor": result.next_place and result.next_place.encode(),
+            "next_cursor": result.next_cursor and result.next_cursor.encode(),
         }
     )

@@ -10,7 +10,7 @@ from fastapi import Path as PathParameter
 
 from api.deps import OrchestratorDep, parse_uuid
 from api.errors import describe_errors
-from api.reconcile import settle_run
+from api.reconcile import reconcile_run
 from api.schemas import Progress, SyncAnswer, SyncRequest, SyncStatus
 from deployments.orchestrator import Orchestrator
 from models.keys import build_run_name, check_prefix
@@ -49,7 +49,7 @@ def start_sync(request: SyncRequest, orchestrator: OrchestratorDep) -> SyncAnswe
         extend_activity(session, event)
         running = find_active_run(session, event_id)
         if running is not None:
-            view = settle_run(session, running, orchestrator)
+            view = reconcile_run(session, running, orchestrator)
             if view.is_alive and remember_prefix(session, running.flow_run_id, event_id, s3_prefix):
                 return SyncAnswer(
                     task_id=running.flow_run_id,
@@ -91,7 +91,7 @@ def read_sync(
         run = session.get(SyncRun, _parse_task_id(task_id))
         if run is None:
             raise HTTPException(404, "Sync task not found")
-        view = settle_run(session, run, orchestrator)
+        view = reconcile_run(session, run, orchestrator)
         processed, total = count_progress(session, run)
         return SyncStatus(
             task_id=run.flow_run_id,

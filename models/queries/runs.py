@@ -16,7 +16,7 @@ from sqlmodel import Session, col, select
 
 from models.keys import event_folder
 from models.queries.events import lock_event
-from models.queries.webhooks import add_notices, prepare_notice
+from models.queries.webhooks import add_deliveries, prepare_delivery
 from models.tables import Event, Face, Photo, SyncRun, utc_now
 from models.vocabulary import PhotoStatus, SyncState
 
@@ -91,7 +91,7 @@ def find_last_run(session: Session, event_id: int) -> SyncRun | None:
 
 def complete_run(session: Session, flow_run_id: UUID, result: dict[str, Any]) -> None:
     """Finish a run's record with its result; also one that was taken for dead meanwhile."""
-    prepare_notice(session, flow_run_id)
+    prepare_delivery(session, flow_run_id)
     session.execute(
         update(SyncRun)
         .where(col(SyncRun.flow_run_id) == flow_run_id)
@@ -103,7 +103,7 @@ def complete_run(session: Session, flow_run_id: UUID, result: dict[str, Any]) ->
             finished_at=func.now(),
         )
     )
-    add_notices(session, [flow_run_id])
+    add_deliveries(session, [flow_run_id])
 
 
 def end_run(
@@ -115,7 +115,7 @@ def end_run(
     held_by: UUID | None = None,
 ) -> bool:
     """Finish a run's record, once: False when it was finished already."""
-    prepare_notice(session, flow_run_id)
+    prepare_delivery(session, flow_run_id)
     changed = session.execute(
         update(SyncRun)
         .where(col(SyncRun.flow_run_id) == flow_run_id, col(SyncRun.finished_at).is_(None))
@@ -128,7 +128,7 @@ def end_run(
         )
     )
     has_ended = bool(changed.rowcount)  # type: ignore[attr-defined]
-    add_notices(session, [flow_run_id] if has_ended else [])
+    add_deliveries(session, [flow_run_id] if has_ended else [])
     return has_ended
 
 
