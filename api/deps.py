@@ -1,4 +1,4 @@
-"""What routes ask for: the orchestrator, ids in the guide's manner, a photographer's key."""
+"""The dependencies of routes: the connection to Prefect, and the event UUID of a path."""
 
 from typing import Annotated
 from uuid import UUID

@@ -1,9 +1,7 @@
-"""`/metrics`, for Prometheus: what the tables amount to, and this process's own calls.
+"""The metrics that `/metrics` gives to Prometheus: aggregates of the tables, this process's calls.
 
-Syncs run in other processes, so what is told of them is read from PostgreSQL at scrape time. No
-label holds an event's name, a key of S3 or a token.
-
-What this process counts of its own calls, by route template: paths hold tokens.
+Syncs run in other processes, so their figures are read from PostgreSQL at scrape time. Calls are
+counted here, by route template. No label holds an event's name, a key of S3 or a token.
 """
 
 import threading
@@ -29,12 +27,56 @@ from models.session import open_session
 
 router = APIRouter(tags=["health"])
 
-# In JSON, though the good answer is plain text.
+# The error is JSON, though the good answer is plain text.
 _TOO_MANY = {
     "description": "Too Many Requests",
     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorAnswer"}}},
 }
-FRESH_S = 5.0  # how long a look at the tables is good for, whoever asks
+FRESH_S = 5.0  # for which figures of the tables are used again, whoever asks
+_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+@router.get(
+    "/metrics",
+    response_class=PlainTextResponse,
+    dependencies=[Depends(limit_rate("open"))],
+    responses={429: _TOO_MANY},
+)
+def read_metrics(request: Request) -> PlainTextResponse:
+    """Metrics in Prometheus's text form."""
+    text = generate_latest(request.app.state.registry).decode()
+    return PlainTextResponse(text, media_type=CONTENT_TYPE_LATEST)
+
+
+def build_registry() -> CollectorRegistry:
+    """A registry of one application: two applications in one process do not share counts."""
+    registry = CollectorRegistry()
+    registry.register(TablesCollector())
+    return registry
+
+
+class HttpMetrics:
+    """Calls and how long they took."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._calls = Counter(
+            "facepass_http_requests",
+            "HTTP calls of this process",
+            ("method", "route", "status"),
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "facepass_http_request_seconds",
+            "How long a call took, in seconds",
+            ("method", "route"),
+            buckets=_BUCKETS_S,
+            registry=registry,
+        )
+
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one call."""
+        self._calls.labels(method, route, str(status)).inc()
+        self._seconds.labels(method, route).observe(seconds)
 
 
 class TablesCollector(Collector):
@@ -55,7 +97,7 @@ class TablesCollector(Collector):
         up = counts is not None
         yield GaugeMetricFamily("facepass_database_up", "Whether PostgreSQL answered", value=up)
         if counts is not None:
-            yield from _describe(counts)
+            yield from _build_metrics(counts)
 
     def _read(self) -> Statistics | None:
         with self._lock:
@@ -69,7 +111,7 @@ class TablesCollector(Collector):
             return self._counts
 
 
-def _describe(counts: Statistics) -> Iterable[Metric]:
+def _build_metrics(counts: Statistics) -> Iterable[Metric]:
     yield _count_by("syncs", "Syncs by outcome (or state, while they last)", "state", counts.syncs)
     yield _count_by(
         "syncs_stopped_by_s3",
@@ -100,49 +142,3 @@ def _count_by(name: str, help_text: str, label: str, counts: dict[str, int]) -> 
     for value, count in counts.items():
         family.add_metric([str(value)], count)
     return family
-
-
-def build_registry() -> CollectorRegistry:
-    """An application's own registry: two of them in one process do not meet."""
-    registry = CollectorRegistry()
-    registry.register(TablesCollector())
-    return registry
-
-
-@router.get(
-    "/metrics",
-    response_class=PlainTextResponse,
-    dependencies=[Depends(limit_rate("open"))],
-    responses={429: _TOO_MANY},
-)
-def read_metrics(request: Request) -> PlainTextResponse:
-    """Metrics in Prometheus's text form."""
-    text = generate_latest(request.app.state.registry).decode()
-    return PlainTextResponse(text, media_type=CONTENT_TYPE_LATEST)
-
-
-_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-
-
-class HttpMetrics:
-    """Calls and how long they took."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._calls = Counter(
-            "facepass_http_requests",
-            "HTTP calls of this process",
-            ("method", "route", "status"),
-            registry=registry,
-        )
-        self._seconds = Histogram(
-            "facepass_http_request_seconds",
-            "How long a call took, in seconds",
-            ("method", "route"),
-            buckets=_BUCKETS_S,
-            registry=registry,
-        )
-
-    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count one call."""
-        self._calls.labels(method, route, str(status)).inc()
-        self._seconds.labels(method, route).observe(seconds)

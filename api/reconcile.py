@@ -1,10 +1,8 @@
-"""A sync's state: its own record, corrected by what Prefect knows of the process behind it.
+"""The reconciliation of runs: their own records, corrected by what Prefect knows of the processes.
 
-A watch over runs: those whose process died without a word are closed, also when nobody asks.
-
-In the record, and in Prefect: a run that it calls running for ever keeps its place in the pool.
-
-Every API process keeps it; closing a run twice is harmless.
+A run whose process died without a word is closed when somebody asks for it, and by a loop in every
+API process also when nobody does; closing a run twice is harmless. It is closed in Prefect too,
+where a run that is called running for ever would keep its slot in the work pool.
 """
 
 import logging
@@ -33,7 +31,16 @@ from models.session import open_session
 from models.tables import SyncRun, utc_now
 from models.vocabulary import SyncState
 
+logger = logging.getLogger(__name__)
+
 START_LIMIT = timedelta(minutes=5)
+# With the heartbeat's limit of 50 s: a dead run is closed within a minute.
+RECONCILE_INTERVAL_S = 8
+RUNS_A_ROUND = 50
+# Rounds over unfinished records for one over what Prefect calls running, which asks Prefect.
+ROUNDS_A_SWEEP = 2
+# Prunings and the like have no record; none of them takes so long.
+LONGEST_RUN = timedelta(days=1)
 _LOST = "The process of this sync died without a word; start the sync again."
 _STARTING = "a worker has taken it up and starts its process"
 _UNKNOWN = "Prefect no longer knows this run; start the sync again."
@@ -43,6 +50,8 @@ _ENDED = {
     RunPhase.CRASHED: (SyncState.CRASHED, "The worker died during the sync; start it again."),
     RunPhase.CANCELLED: (SyncState.CANCELLED, "Cancelled in Prefect; start the sync again."),
 }
+_DONE = "The work was done; the process died before it said so."
+_DEAD = "The process of this run died without a word."
 
 
 @dataclass(frozen=True)
@@ -58,8 +67,13 @@ class SyncView:
         return self.state in {SyncState.PENDING, SyncState.RUNNING, SyncState.RETRYING}
 
 
+def find_run(session: Session, flow_run_id: UUID) -> SyncRun | None:
+    """A run's record; None where there is none."""
+    return session.get(SyncRun, flow_run_id)
+
+
 def reconcile_run(session: Session, run: SyncRun, orchestrator: Orchestrator) -> SyncView:
-    """The truth about a sync; a record whose process is gone is closed on the way.
+    """A sync's true state; a record whose process is gone is closed on the way.
 
     Raises OrchestratorUnavailableError when the record alone cannot tell.
     """
@@ -70,7 +84,7 @@ def reconcile_run(session: Session, run: SyncRun, orchestrator: Orchestrator) ->
 
 
 def close_dead_run(session: Session, run: SyncRun, orchestrator: Orchestrator) -> RunReport | None:
-    """Close the record of a run that ended without a word; what Prefect says of one that lives.
+    """Close the record of a run that ended without a word; Prefect's report of one that lives.
 
     None when the record is closed, now or before. Raises OrchestratorUnavailableError.
     """
@@ -95,71 +109,8 @@ def close_dead_run(session: Session, run: SyncRun, orchestrator: Orchestrator) -
     return report
 
 
-def _is_lost(run: SyncRun, report: RunReport, silence: timedelta | None) -> bool:
-    """Whether a run that Prefect calls alive has no process that gives signs of life.
-
-    One that waits in the queue needs none. One that is starting, or was retried by hand, gets
-    time to start: its last heartbeat may be that of a process before.
-    """
-    if report.is_queued:
-        return False
-    if silence is not None and silence < HEARTBEAT_LIMIT:
-        return False
-    if utc_now() - report.due > START_LIMIT:
-        return True
-    if silence is None:
-        return False
-    # The record may be behind: what a run did while the database was away is not in it.
-    must_beat = str(run.state) == str(report.phase) or report.is_waiting
-    return must_beat or (
-        report.phase is RunPhase.RUNNING and utc_now() - report.due > HEARTBEAT_LIMIT
-    )
-
-
-def _close_record(session: Session, run: SyncRun, state: SyncState, detail: str) -> None:
-    """End the record, and whatever may be left of the run: it stores nothing any more.
-
-    Two who close the same run take turns at the event's row. The second must not raise the epoch
-    again: it may be that of a newer run by then.
-    """
-    lock_event(session, run.event_id)
-    session.refresh(run)
-    if run.finished_at is not None:
-        return
-    raise_epoch(session, run.event_id)
-    end_run(session, run.flow_run_id, state, detail=detail)
-    session.refresh(run)
-
-
-def _describe_live_run(run: SyncRun, report: RunReport, orchestrator: Orchestrator) -> SyncView:
-    match report.phase:
-        case RunPhase.PENDING if report.is_queued:
-            return SyncView(SyncState.PENDING, anyio.from_thread.run(orchestrator.explain_wait))
-        case RunPhase.PENDING:
-            return SyncView(SyncState.PENDING, _STARTING)
-        case RunPhase.RETRYING:
-            reason = (run.detail or "The last attempt failed").rstrip(".")
-            when = f", next try {run.next_try_at:%H:%M} UTC" if run.next_try_at else ""
-            return SyncView(SyncState.RETRYING, f"{reason}{when}")
-        case _:
-            return SyncView(SyncState.RUNNING, None)
-
-
-logger = logging.getLogger(__name__)
-
-# With the heartbeat's limit of 50 s: a dead run is told within a minute.
-RECONCILE_INTERVAL_S = 8
-RUNS_A_ROUND = 50
-# Looks at unfinished records for one at what Prefect calls running, which asks Prefect.
-ROUNDS_A_SWEEP = 2
-# Prunings and the like have no record; none of them takes so long.
-LONGEST_RUN = timedelta(days=1)
-_DONE = "The work was done; the process died before it said so."
-_DEAD = "The process of this run died without a word."
-
-
 async def reconcile_runs(orchestrator: Orchestrator) -> None:
-    """Look again and again, until cancelled; an outage of what it asks is waited out."""
+    """Close dead runs again and again, until cancelled; an outage is waited out."""
     for turn in count(1):
         await anyio.sleep(RECONCILE_INTERVAL_S)
         try:
@@ -184,9 +135,9 @@ def close_silent_runs(orchestrator: Orchestrator) -> None:
 
 
 def free_pool_slots(orchestrator: Orchestrator, still_for: timedelta = HEARTBEAT_LIMIT) -> None:
-    """End in Prefect what has long ended, and died before it told so.
+    """End in Prefect the runs whose process died after their record was finished.
 
-    still_for: how long Prefect must have called it running.
+    still_for: how long Prefect must have called a run running.
 
     Raises OrchestratorUnavailableError and DatabaseUnavailableError.
     """
@@ -207,8 +158,58 @@ def free_pool_slots(orchestrator: Orchestrator, still_for: timedelta = HEARTBEAT
 
 def _close_if_dead(flow_run_id: UUID, orchestrator: Orchestrator) -> None:
     with open_session() as session:
-        run = session.get(SyncRun, flow_run_id)
+        run = find_run(session, flow_run_id)
         if run is None:
             return
         if close_dead_run(session, run, orchestrator) is None:
             logger.info("Sync run %s of event %d: %s", flow_run_id, run.event_id, run.detail)
+
+
+def _is_lost(run: SyncRun, report: RunReport, silence: timedelta | None) -> bool:
+    """Whether a run that Prefect calls alive has no process that gives signs of life.
+
+    One that waits in the queue needs none. One that is starting, or was retried by hand, gets
+    time to start: its last heartbeat may be that of a process before.
+    """
+    if report.is_queued:
+        return False
+    if silence is not None and silence < HEARTBEAT_LIMIT:
+        return False
+    if utc_now() - report.due > START_LIMIT:
+        return True
+    if silence is None:
+        return False
+    # The record may be behind: what a run did while the database was away is not in it.
+    must_beat = str(run.state) == str(report.phase) or report.is_waiting
+    return must_beat or (
+        report.phase is RunPhase.RUNNING and utc_now() - report.due > HEARTBEAT_LIMIT
+    )
+
+
+def _close_record(session: Session, run: SyncRun, state: SyncState, detail: str) -> None:
+    """End the record, and raise the epoch: whatever is left of the run stores nothing any more.
+
+    Two processes that close the same run take turns at the event's row. The second must not raise
+    the epoch again: it may be that of a newer run by then.
+    """
+    lock_event(session, run.event_id)
+    session.refresh(run)
+    if run.finished_at is not None:
+        return
+    raise_epoch(session, run.event_id)
+    end_run(session, run.flow_run_id, state, detail=detail)
+    session.refresh(run)
+
+
+def _describe_live_run(run: SyncRun, report: RunReport, orchestrator: Orchestrator) -> SyncView:
+    match report.phase:
+        case RunPhase.PENDING if report.is_queued:
+            return SyncView(SyncState.PENDING, anyio.from_thread.run(orchestrator.explain_wait))
+        case RunPhase.PENDING:
+            return SyncView(SyncState.PENDING, _STARTING)
+        case RunPhase.RETRYING:
+            reason = (run.detail or "The last attempt failed").rstrip(".")
+            when = f", next try {run.next_try_at:%H:%M} UTC" if run.next_try_at else ""
+            return SyncView(SyncState.RETRYING, f"{reason}{when}")
+        case _:
+            return SyncView(SyncState.RUNNING, None)
