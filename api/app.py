@@ -25,7 +25,7 @@ from models.settings import Settings, get_settings
 
 
 @asynccontextmanager
-async def _run_beside(app: FastAPI) -> AsyncIterator[None]:
+async def _manage_lifespan(app: FastAPI) -> AsyncIterator[None]:
     silence_servers()
     async with open_orchestrator() as orchestrator, anyio.create_task_group() as tasks:
         app.state.orchestrator = orchestrator
@@ -47,7 +47,7 @@ def create_app() -> FastAPI:
     app = FastAPI(
         title="FacePass Sync",
         description="An event's photos from S3 to findable faces.",
-        lifespan=_run_beside,
+        lifespan=_manage_lifespan,
         middleware=_stack_middleware(settings, HttpMetrics(registry)),
         # These pages run scripts of a CDN: not served where a photographer would type a key in.
         docs_url=None if has_keys else "/docs",

@@ -32,7 +32,7 @@ _TOO_MANY = {
     "description": "Too Many Requests",
     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorAnswer"}}},
 }
-FRESH_S = 5.0  # for which figures of the tables are used again, whoever asks
+FRESH_S = 5.0  # seconds for which one reading of the tables serves everybody
 _BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -56,7 +56,7 @@ def build_registry() -> CollectorRegistry:
 
 
 class HttpMetrics:
-    """Calls and how long they took."""
+    """This process's calls, and how long they took."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._calls = Counter(

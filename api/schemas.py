@@ -89,13 +89,13 @@ def _example(**values: Any) -> ConfigDict:  # noqa: ANN401 (any JSON)
 
 
 class ErrorAnswer(BaseModel):
-    """What every error answers."""
+    """The answer to every error."""
 
     detail: str
 
 
 class Health(BaseModel):
-    """The one good answer."""
+    """The answer while all is well."""
 
     status: Literal["ok"] = "ok"
 
@@ -174,14 +174,14 @@ class EventDetails(EventAnswer):
 
 
 class EventChange(BaseModel):
-    """What an event is to be from now on."""
+    """A change of an event."""
 
     model_config = _example(profile="groups")
     profile: ProfileName
 
 
 class EventChangeAnswer(BaseModel):
-    """What the event is now, and what happens next."""
+    """The event after the change, and what happens next."""
 
     event_id: int
     profile: ProfileName
@@ -297,7 +297,7 @@ class SyncStatus(BaseModel):
 
 
 class ReembedRequest(BaseModel):
-    """By what the event's faces are to be found; what is left out stays as it is."""
+    """The model pack and the profile to find faces by; what is left out stays as it is."""
 
     model_config = _example(model_pack="opencv_zoo", profile="groups")
     model_pack: str | None = None
@@ -349,7 +349,7 @@ class ErasureAnswer(BaseModel):
 
 
 class ReturnAnswer(BaseModel):
-    """What happens next to what may come back."""
+    """An event or a photo that may come back, and what happens next."""
 
     event_id: int
     message: str

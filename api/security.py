@@ -28,7 +28,7 @@ from models.errors import ConfigurationError
 from models.settings import Settings, get_settings
 
 Caller = Literal["photographer", "guest", "refused", "open"]
-MAX_CALLERS = 20_000  # counted apart at a time; later ones share one count
+MAX_CALLERS = 20_000  # that are counted apart at a time; any more share one count
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
 _PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 CLOSED = "Without FACEPASS_API_KEYS the API answers this machine only: set keys to open it."
@@ -54,7 +54,7 @@ async def require_api_key(
 def check_api_key(x_api_key: str | None) -> str | None:
     """The name of the key a photographer came with; None where no keys are set.
 
-    Raises HTTPException 401: any key will do where keys are set.
+    Raises HTTPException 401 where keys are set and this is none of them.
     """
     keys = read_api_keys(get_settings())
     # As the bytes that were sent: HTTP hands them over as Latin-1.

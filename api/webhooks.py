@@ -32,7 +32,7 @@ from models.tables import WebhookDelivery, utc_now
 
 logger = logging.getLogger(__name__)
 
-SEND_LIMIT_S = 15.0  # for a whole attempt, also where an answer comes in drops
+SEND_LIMIT_S = 15.0  # for a whole attempt, however slowly an answer trickles in
 INTERVAL_S = 2.0
 OUTAGE_INTERVAL_S = 15.0  # each round that fails is a line in the log
 AT_ONCE = 4  # a process's attempts in flight
@@ -138,7 +138,7 @@ async def deliver_due(
 
 @asynccontextmanager
 async def open_receiver_client(receiver: Receiver) -> AsyncIterator[httpx.AsyncClient]:
-    """The client that delivers.
+    """The client that sends to the receiver.
 
     No redirect is followed: a signed body belongs to the receiver that was named. No proxy is
     taken from the environment: what is set there for other programs must not read webhooks. An
@@ -174,7 +174,7 @@ async def send_message(
 
 
 def sign_message(secret: str, message_id: str, sent_at: datetime, body: str) -> dict[str, str]:
-    """The headers that tell a receiver who sent a body, and when; `sent_at` in UTC."""
+    """The headers that prove to a receiver who sent a body, and when; `sent_at` in UTC."""
     return {
         "webhook-id": message_id,
         "webhook-timestamp": str(int(sent_at.timestamp())),

@@ -122,14 +122,14 @@ def read_gallery_status(gallery_token: str, request: Request) -> dict[str, objec
 @router.get("/{gallery_token}/photos/{photo_id}/preview")
 def redirect_to_preview(gallery_token: str, photo_id: int) -> RedirectResponse:
     """A preview by a fresh link: where the page's own has expired, and without a script."""
-    photo = _find_photo(gallery_token, photo_id)
+    photo = _find_gallery_photo(gallery_token, photo_id)
     return RedirectResponse(get_link_signer().sign_view(photo.s3_key), 303, headers=PRIVATE)
 
 
 @router.get("/{gallery_token}/photos/{photo_id}/original")
 def redirect_to_original(gallery_token: str, photo_id: int) -> RedirectResponse:
     """An original, from S3, to be saved under its own name."""
-    photo = _find_photo(gallery_token, photo_id)
+    photo = _find_gallery_photo(gallery_token, photo_id)
     key = derive_original_key(photo.s3_key, photo.event_id)
     return RedirectResponse(get_link_signer().sign_download(key), 303, headers=PRIVATE)
 
@@ -169,7 +169,7 @@ def _read_first(pieces: Iterator[bytes]) -> Iterator[bytes]:
     return chain([next(pieces)], pieces)
 
 
-def _find_photo(gallery_token: str, photo_id: int) -> GalleryPhoto:
+def _find_gallery_photo(gallery_token: str, photo_id: int) -> GalleryPhoto:
     with open_session() as session:
         event = find_gallery(session, gallery_token)
         asked = [photo_id] if 0 < photo_id <= MAX_ID else []

@@ -19,7 +19,7 @@ PhotoId = Annotated[int, Path(ge=1, le=2**63 - 1, description="photo_id of the p
 
 
 @router.delete("/faces", name="erase_faces", responses=describe_errors(400, 404, 503))
-def erase_event(event_uuid: EventUuid) -> ErasureAnswer:
+def delete_event_faces(event_uuid: EventUuid) -> ErasureAnswer:
     """Erase every face of an event, cached ones too; it takes no syncs until it is resumed.
 
     A sync under way is stopped and stores nothing more. 503 when a part could not be reached:

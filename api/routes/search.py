@@ -67,7 +67,7 @@ async def search_photos(
 
 
 def _find_event(fields: SearchForm) -> tuple[int, PackChoice, bool]:
-    """The event's id, by what its faces are found, and whether the engine for that is loaded."""
+    """The event's id, its model pack and profile, and whether their engine is loaded."""
     from tasks.faces.cache import has_own_engine
 
     with open_session() as session:
@@ -98,7 +98,7 @@ def _search(fields: SearchForm, selfie: bytes, event_id: int, choice: PackChoice
 
 
 def _get_search_limiter(request: Request) -> anyio.CapacityLimiter:
-    """As many searches at a time as there are cores; the rest wait, and no other call does."""
+    """The limit of searches at a time, one a core; the rest wait, and other calls do not."""
     state = request.app.state
     if not hasattr(state, "searches"):
         from tasks.faces.limits import count_cores

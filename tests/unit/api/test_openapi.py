@@ -138,6 +138,12 @@ def test_the_results_example_has_the_fields_of_a_real_result() -> None:
 
 def test_states_are_the_products_words(description: dict[str, Any]) -> None:
     assert description["components"]["schemas"]["SyncState"]["enum"] == [
-        *("pending", "running", "retrying", "completed"),
-        *("failed", "crashed", "cancelled", "skipped"),
+        "pending",
+        "running",
+        "retrying",
+        "completed",
+        "failed",
+        "crashed",
+        "cancelled",
+        "skipped",
     ]
