@@ -1,6 +1,6 @@
-"""HTTP in, run id or answer out. Routes validate, call, return.
+"""The REST API and the guests' gallery. Routes validate, call, return.
 
-Promise: no SQL and no Prefect in a route; the sync API starts without onnxruntime.
+Promise: no SQL, no table and no Prefect in a route; the API starts without onnxruntime.
 
 Where do I go to…?
     start the API                        __main__.py (python -m api)
@@ -10,7 +10,8 @@ Where do I go to…?
     see how an error becomes a status    errors.py
     see who is let in, and how often     security.py
     see what a call passes on its way in app.py, then middleware.py
+    see how a run is started             starts.py
     see how runs that died are closed    reconcile.py
-    see how ended syncs are told         webhooks.py
+    see how webhooks are delivered       webhooks.py
     see what is measured                 metrics.py
 """

@@ -1,4 +1,4 @@
-"""`python -m api`: serve the API where the settings say."""
+"""The command `python -m api`: it serves the API at the address that the settings name."""
 
 import sys
 from copy import deepcopy
@@ -15,10 +15,7 @@ from models.settings import Settings, get_settings
 
 
 def check_exposure(settings: Settings) -> None:
-    """Without photographers' keys the API answers this machine only.
-
-    Raises ConfigurationError for any other address.
-    """
+    """Raise ConfigurationError for an address of other machines while no keys are set."""
     if read_api_keys(settings) or is_loopback(settings.api_host):
         return
     raise ConfigurationError(
@@ -28,7 +25,7 @@ def check_exposure(settings: Settings) -> None:
 
 
 def build_log_config() -> dict[str, Any]:
-    """Uvicorn's own, and the product's lines beside it: with their time, on stderr."""
+    """Uvicorn's own configuration, with the time in each line and the product's loggers added."""
     config = deepcopy(uvicorn.config.LOGGING_CONFIG)
     config["formatters"]["default"]["fmt"] = "%(asctime)s %(levelprefix)s %(message)s"
     for room in ("api", "models", "tasks"):

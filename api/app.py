@@ -1,4 +1,7 @@
-"""The application: one connection to Prefect for its whole life, what runs beside, the routers."""
+"""The application: its routers, its middleware, and what runs beside the calls.
+
+It holds one connection to Prefect for its whole life.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,25 +15,25 @@ from api import gallery, metrics
 from api.errors import describe_errors, install_error_handlers
 from api.metrics import HttpMetrics, build_registry
 from api.middleware import AccessLog, BodyLimits, LastResort, SecurityHeaders, silence_servers
-from api.reconcile import watch_runs
-from api.routes import erasure, events, health, runs, search, sync
+from api.reconcile import reconcile_runs
+from api.routes import erasure, events, health, runs, search
 from api.routes.health import ReadinessProbe
 from api.security import LocalOnly, limit_rate, read_api_keys, require_api_key
-from api.webhooks import DeliveryMetrics, deliver_notices, read_receiver
+from api.webhooks import DeliveryMetrics, deliver_webhooks, read_receiver
 from deployments.orchestrator import open_orchestrator
 from models.settings import Settings, get_settings
 
 
 @asynccontextmanager
-async def _hold_orchestrator(app: FastAPI) -> AsyncIterator[None]:
+async def _manage_lifespan(app: FastAPI) -> AsyncIterator[None]:
     silence_servers()
     async with open_orchestrator() as orchestrator, anyio.create_task_group() as tasks:
         app.state.orchestrator = orchestrator
         app.state.readiness = ReadinessProbe(orchestrator)
-        tasks.start_soon(watch_runs, orchestrator)
+        tasks.start_soon(reconcile_runs, orchestrator)
         receiver = read_receiver(get_settings())
         if receiver is not None:
-            tasks.start_soon(deliver_notices, receiver, app.state.delivery_metrics)
+            tasks.start_soon(deliver_webhooks, receiver, app.state.delivery_metrics)
         yield
         tasks.cancel_scope.cancel()
 
@@ -44,9 +47,9 @@ def create_app() -> FastAPI:
     app = FastAPI(
         title="FacePass Sync",
         description="An event's photos from S3 to findable faces.",
-        lifespan=_hold_orchestrator,
+        lifespan=_manage_lifespan,
         middleware=_stack_middleware(settings, HttpMetrics(registry)),
-        # These pages run scripts of a CDN: not where a photographer would type a key into them.
+        # These pages run scripts of a CDN: not served where a photographer would type a key in.
         docs_url=None if has_keys else "/docs",
         redoc_url=None if has_keys else "/redoc",
     )
@@ -54,11 +57,7 @@ def create_app() -> FastAPI:
     app.state.delivery_metrics = DeliveryMetrics(registry)
     install_error_handlers(app)
     photographers = [Depends(require_api_key), Depends(limit_rate("photographer"))]
-    photographers_routers = (
-        *(sync.router, events.router),
-        *(runs.previews_router, runs.router, erasure.router),
-    )
-    for router in photographers_routers:
+    for router in (runs.router, events.router, erasure.router):
         app.include_router(
             router, dependencies=photographers, responses=describe_errors(401, 403, 413, 422, 429)
         )
@@ -73,7 +72,7 @@ def create_app() -> FastAPI:
 
 
 def _stack_middleware(settings: Settings, http_metrics: HttpMetrics) -> list[Middleware]:
-    """What every call passes, the outermost first; plain ASGI, which costs next to nothing."""
+    """The middleware that every call passes, the outermost first."""
     origins = settings.list_cors_origins()
     cors = Middleware(
         CORSMiddleware,

@@ -1,4 +1,4 @@
-"""What routes ask for: the orchestrator, ids in the guide's manner, a photographer's key."""
+"""The dependencies of routes: the connection to Prefect, and the event UUID of a path."""
 
 from typing import Annotated
 from uuid import UUID
@@ -15,7 +15,7 @@ def get_orchestrator(request: Request) -> Orchestrator:
 
 
 def parse_uuid(value: str) -> UUID:
-    """A UUID, or the guide's answer to what is not one."""
+    """Read a UUID. Raises HTTPException 400 with the guide's sentence for another text."""
     try:
         return UUID(value)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Errors as HTTP answers: one table, one sentence each, never a stack trace."""
+"""The HTTP answers to errors: one table of statuses, the error's own sentence, no stack trace."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -45,7 +45,7 @@ _STATUS: dict[type[Exception], int] = {
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Answer the product's errors with their own sentences, and wrong input with what is wrong."""
+    """Answer the product's errors with their own sentences, and wrong input with its faults."""
     app.add_exception_handler(FacePassError, _answer_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
 
@@ -64,7 +64,7 @@ async def _answer_error(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _answer_invalid(_: Request, error: Exception) -> JSONResponse:
-    """What is wrong and where, never what was sent: it may be a secret, or no text at all."""
+    """The faults and their places, never the input itself: it may be a secret, or no text."""
     found = error.errors() if isinstance(error, RequestValidationError) else []
     sentences = [f"{_name_place(item['loc'])}: {item['msg']}" for item in found]
     return JSONResponse({"detail": "; ".join(sentences)}, status_code=422)

@@ -1,9 +1,7 @@
-"""`/metrics`, for Prometheus: what the tables amount to, and this process's own calls.
+"""The metrics that `/metrics` gives to Prometheus: aggregates of the tables, this process's calls.
 
-Syncs run in other processes, so what is told of them is read from PostgreSQL at scrape time. No
-label holds an event's name, a key of S3 or a token.
-
-What this process counts of its own calls, by route template: paths hold tokens.
+Syncs run in other processes, so their figures are read from PostgreSQL at scrape time. Calls are
+counted here, by route template. No label holds an event's name, a key of S3 or a token.
 """
 
 import threading
@@ -29,84 +27,13 @@ from models.session import open_session
 
 router = APIRouter(tags=["health"])
 
-# In JSON, though the good answer is plain text.
+# The error is JSON, though the good answer is plain text.
 _TOO_MANY = {
     "description": "Too Many Requests",
     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorAnswer"}}},
 }
-FRESH_S = 5.0  # how long a look at the tables is good for, whoever asks
-
-
-class TablesCollector(Collector):
-    """The tables' aggregates; only `facepass_database_up 0` where they cannot be read."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._read_at = 0.0
-        self._counts: Statistics | None = None
-
-    def describe(self) -> Iterable[Metric]:
-        """Nothing: registering must not ask the database."""
-        return ()
-
-    def collect(self) -> Iterable[Metric]:
-        """The metrics of one scrape."""
-        counts = self._read()
-        up = counts is not None
-        yield GaugeMetricFamily("facepass_database_up", "Whether PostgreSQL answered", value=up)
-        if counts is not None:
-            yield from _describe(counts)
-
-    def _read(self) -> Statistics | None:
-        with self._lock:
-            if time.monotonic() - self._read_at > FRESH_S or self._counts is None:
-                try:
-                    with open_session() as session:
-                        self._counts = read_statistics(session)
-                except FacePassError:
-                    self._counts = None
-                self._read_at = time.monotonic()
-            return self._counts
-
-
-def _describe(counts: Statistics) -> Iterable[Metric]:
-    yield _count_by("syncs", "Syncs by outcome (or state, while they last)", "state", counts.syncs)
-    yield _count_by(
-        "syncs_stopped_by_s3",
-        "Syncs that wait or failed because of S3",
-        "state",
-        counts.stopped_by_s3,
-    )
-    yield _count_by("photos", "Photos by status", "status", counts.photos)
-    yield _count_by("photos_failed", "Failed photos by reason", "reason", counts.failed)
-    for name, help_text, value in (
-        ("faces", "Faces stored", counts.faces),
-        ("photos_processed", "Photos processed by all syncs (guide's metric 1)", counts.processed),
-        ("photos_success_ratio", "Share of photos read (metric 3)", counts.success_ratio),
-        ("photos_skipped", "Photos that syncs knew already (metric 4)", counts.skipped),
-        ("webhook_waiting", "Notices of ended syncs not delivered yet", counts.notices_waiting),
-    ):
-        yield GaugeMetricFamily(f"facepass_{name}", help_text, value=value)
-    yield SummaryMetricFamily(
-        "facepass_photo_seconds",
-        "Seconds of completed syncs and their photos: sum / count is the time a photo (metric 2)",
-        count_value=counts.timed,
-        sum_value=counts.seconds,
-    )
-
-
-def _count_by(name: str, help_text: str, label: str, counts: dict[str, int]) -> Metric:
-    family = GaugeMetricFamily(f"facepass_{name}", help_text, labels=[label])
-    for value, count in counts.items():
-        family.add_metric([str(value)], count)
-    return family
-
-
-def build_registry() -> CollectorRegistry:
-    """An application's own registry: two of them in one process do not meet."""
-    registry = CollectorRegistry()
-    registry.register(TablesCollector())
-    return registry
+FRESH_S = 5.0  # seconds for which one reading of the tables serves everybody
+_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 @router.get(
@@ -121,11 +48,15 @@ def read_metrics(request: Request) -> PlainTextResponse:
     return PlainTextResponse(text, media_type=CONTENT_TYPE_LATEST)
 
 
-_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+def build_registry() -> CollectorRegistry:
+    """A registry of one application: two applications in one process do not share counts."""
+    registry = CollectorRegistry()
+    registry.register(TablesCollector())
+    return registry
 
 
 class HttpMetrics:
-    """Calls and how long they took."""
+    """This process's calls, and how long they took."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._calls = Counter(
@@ -146,3 +77,68 @@ class HttpMetrics:
         """Count one call."""
         self._calls.labels(method, route, str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)
+
+
+class TablesCollector(Collector):
+    """The tables' aggregates; only `facepass_database_up 0` where they cannot be read."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._read_at = 0.0
+        self._counts: Statistics | None = None
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: registering must not ask the database."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        """The metrics of one scrape."""
+        counts = self._read()
+        up = counts is not None
+        yield GaugeMetricFamily("facepass_database_up", "Whether PostgreSQL answered", value=up)
+        if counts is not None:
+            yield from _build_metrics(counts)
+
+    def _read(self) -> Statistics | None:
+        with self._lock:
+            if time.monotonic() - self._read_at > FRESH_S or self._counts is None:
+                try:
+                    with open_session() as session:
+                        self._counts = read_statistics(session)
+                except FacePassError:
+                    self._counts = None
+                self._read_at = time.monotonic()
+            return self._counts
+
+
+def _build_metrics(counts: Statistics) -> Iterable[Metric]:
+    yield _count_by("syncs", "Syncs by outcome (or state, while they last)", "state", counts.syncs)
+    yield _count_by(
+        "syncs_stopped_by_s3",
+        "Syncs that wait or failed because of S3",
+        "state",
+        counts.stopped_by_s3,
+    )
+    yield _count_by("photos", "Photos by status", "status", counts.photos)
+    yield _count_by("photos_failed", "Failed photos by reason", "reason", counts.failed)
+    for name, help_text, value in (
+        ("faces", "Faces stored", counts.faces),
+        ("photos_processed", "Photos processed by all syncs (guide's metric 1)", counts.processed),
+        ("photos_success_ratio", "Share of photos read (metric 3)", counts.success_ratio),
+        ("photos_skipped", "Photos that syncs knew already (metric 4)", counts.skipped),
+        ("webhook_waiting", "Notices of ended syncs not delivered yet", counts.deliveries_waiting),
+    ):
+        yield GaugeMetricFamily(f"facepass_{name}", help_text, value=value)
+    yield SummaryMetricFamily(
+        "facepass_photo_seconds",
+        "Seconds of completed syncs and their photos: sum / count is the time a photo (metric 2)",
+        count_value=counts.timed,
+        sum_value=counts.seconds,
+    )
+
+
+def _count_by(name: str, help_text: str, label: str, counts: dict[str, int]) -> Metric:
+    family = GaugeMetricFamily(f"facepass_{name}", help_text, labels=[label])
+    for value, count in counts.items():
+        family.add_metric([str(value)], count)
+    return family

@@ -1,13 +1,7 @@
-"""One line a call: the route's template, ids and the key's name; never a path, a query or a key.
+"""The middleware that every call passes: access log, headers, body limits, unexpected errors.
 
-A path may hold a gallery's token, a query a signed link. So the servers' own access logs are
-silenced, whichever server runs the app.
-
-How much a caller may send: refused by what it announces, or once it has sent more.
-
-What nobody foresaw: a number for the caller, the rest for the log.
-
-What every answer tells the browser: guess nothing, frame nothing, keep nothing, tell nobody.
+No line of the log holds a path, a query or a key: a path may hold a gallery's token, a query a
+signed link. So the servers' own access logs are silenced, whichever server runs the app.
 """
 
 import logging
@@ -27,21 +21,43 @@ logger = logging.getLogger(__name__)
 
 SERVERS_LOGS = ("uvicorn.access", "gunicorn.access", "hypercorn.access")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-# What of a path may be written down, and what it must look like.
-_UUIDS, _NUMBERS = ("event_uuid", "task_id"), ("event_id", "photo_id")
+# The parameters of a path that may be logged, by what they must look like.
+_UUIDS = ("event_uuid", "task_id")
+_NUMBERS = ("event_id", "photo_id")
 NO_ROUTE = "(no such route)"
 CLOSED_BY_CALLER = 499  # as nginx calls it: no answer was sent
+MAX_BODY_BYTES = 64 * 1024
+UPLOAD_PATHS = frozenset({"/api/v1/faces/search"})  # may send FACEPASS_MAX_UPLOAD_BYTES
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "geolocation=(), microphone=()",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+}
+# FastAPI's interactive pages load their scripts from there; they are served without keys only.
+DOCS_PATHS = frozenset({"/docs", "/redoc"})
+_DOCS_POLICY = (
+    "default-src 'none'; connect-src 'self'; img-src 'self' data: https://fastapi.tiangolo.com; "
+    "script-src 'unsafe-inline' https://cdn.jsdelivr.net; worker-src blob:; "
+    "style-src 'unsafe-inline' https://cdn.jsdelivr.net https://fonts.googleapis.com; "
+    "font-src https://fonts.gstatic.com; base-uri 'none'; frame-ancestors 'none'"
+)
 
 
 class AccessLog:
-    """Middleware, the outermost: logs and counts each call."""
+    """Middleware, the outermost: logs each call by its route's template, and counts it."""
 
     def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:
         self._app = app
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the call on, and write down what became of it."""
+        """Pass the call on, and record its status and its time."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -68,40 +84,28 @@ class AccessLog:
         )
 
 
-def describe_call(scope: Scope) -> str:
-    """The ids in the path, the name of the key, the caller's address: what an audit asks for."""
-    parameters = scope.get("path_params", {})
-    parts = [f"{name}={_clean_uuid(parameters[name])}" for name in _UUIDS if name in parameters]
-    parts += [
-        f"{name}={_clean_number(parameters[name])}" for name in _NUMBERS if name in parameters
-    ]
-    if key := scope.get("state", {}).get("key_name"):
-        parts.append(f"key={key}")
-    if scope.get("client"):
-        parts.append(f"from={scope['client'][0]}")
-    return "".join(f" {part}" for part in parts)
+class SecurityHeaders:
+    """Middleware: adds the headers that an answer has not set itself, as a page may."""
 
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
 
-def silence_servers() -> None:
-    """Switch off the access logs that print whole paths."""
-    for name in SERVERS_LOGS:
-        logging.getLogger(name).disabled = True
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the call on; its answer gets the headers."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
 
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                if scope["path"] in DOCS_PATHS:
+                    headers["Content-Security-Policy"] = _DOCS_POLICY
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
 
-def _clean_uuid(value: object) -> str:
-    try:
-        return str(UUID(str(value)))
-    except ValueError:
-        return "-"
-
-
-def _clean_number(value: object) -> str:
-    text = str(value)
-    return text if text.isascii() and text.isdecimal() and len(text) < 20 else "-"
-
-
-MAX_BODY_BYTES = 64 * 1024
-UPLOAD_PATHS = frozenset({"/api/v1/faces/search"})  # may send FACEPASS_MAX_UPLOAD_BYTES
+        await self._app(scope, receive, send_with_headers)
 
 
 class BodyLimits:
@@ -124,28 +128,10 @@ class BodyLimits:
             answer = JSONResponse({"detail": "Invalid Content-Length header"}, 400)
             await answer(scope, receive, send)
         elif len(announced) > 18 or int(announced) > limit:
-            answer = JSONResponse({"detail": _explain(limit)}, 413, {"connection": "close"})
+            answer = JSONResponse({"detail": _explain_limit(limit)}, 413, {"connection": "close"})
             await answer(scope, receive, send)
         else:
-            await self._app(scope, _count(receive, limit), send)
-
-
-def _count(receive: Receive, limit: int) -> Receive:
-    received = 0
-
-    async def count() -> Message:
-        nonlocal received
-        message = await receive()
-        received += len(message.get("body", b""))
-        if received > limit:
-            raise HTTPException(413, _explain(limit), {"connection": "close"})
-        return message
-
-    return count
-
-
-def _explain(limit: int) -> str:
-    return f"The request is too large: at most {limit} bytes."
+            await self._app(scope, _count_body(receive, limit), send)
 
 
 class LastResort:
@@ -177,46 +163,51 @@ class LastResort:
             await JSONResponse({"detail": detail}, 500)(scope, receive, send)
 
 
-HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Permissions-Policy": "geolocation=(), microphone=()",
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": (
-        "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-}
-# FastAPI's interactive pages load their scripts from there; they are served without keys only.
-DOCS_PATHS = frozenset({"/docs", "/redoc"})
-_DOCS_POLICY = (
-    "default-src 'none'; connect-src 'self'; img-src 'self' data: https://fastapi.tiangolo.com; "
-    "script-src 'unsafe-inline' https://cdn.jsdelivr.net; worker-src blob:; "
-    "style-src 'unsafe-inline' https://cdn.jsdelivr.net https://fonts.googleapis.com; "
-    "font-src https://fonts.gstatic.com; base-uri 'none'; frame-ancestors 'none'"
-)
+def silence_servers() -> None:
+    """Switch off the access logs that print whole paths."""
+    for name in SERVERS_LOGS:
+        logging.getLogger(name).disabled = True
 
 
-class SecurityHeaders:
-    """Middleware: adds the headers that an answer has not set itself, as a page may."""
+def describe_call(scope: Scope) -> str:
+    """What an audit asks for: the ids in the path, the name of the key, the caller's address."""
+    parameters = scope.get("path_params", {})
+    parts = [f"{name}={_clean_uuid(parameters[name])}" for name in _UUIDS if name in parameters]
+    parts += [
+        f"{name}={_clean_number(parameters[name])}" for name in _NUMBERS if name in parameters
+    ]
+    if key := scope.get("state", {}).get("key_name"):
+        parts.append(f"key={key}")
+    if scope.get("client"):
+        parts.append(f"from={scope['client'][0]}")
+    return "".join(f" {part}" for part in parts)
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the call on; its answer gets the headers."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+def _clean_uuid(value: object) -> str:
+    try:
+        return str(UUID(str(value)))
+    except ValueError:
+        return "-"
 
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                if scope["path"] in DOCS_PATHS:
-                    headers["Content-Security-Policy"] = _DOCS_POLICY
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
-            await send(message)
 
-        await self._app(scope, receive, send_with_headers)
+def _clean_number(value: object) -> str:
+    text = str(value)
+    return text if text.isascii() and text.isdecimal() and len(text) < 20 else "-"
+
+
+def _count_body(receive: Receive, limit: int) -> Receive:
+    received = 0
+
+    async def count() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > limit:
+            raise HTTPException(413, _explain_limit(limit), {"connection": "close"})
+        return message
+
+    return count
+
+
+def _explain_limit(limit: int) -> str:
+    return f"The request is too large: at most {limit} bytes."

@@ -1,10 +1,8 @@
-"""A sync's state: its own record, corrected by what Prefect knows of the process behind it.
+"""The reconciliation of runs: their own records, corrected by what Prefect knows of the processes.
 
-A watch over runs: those whose process died without a word are closed, also when nobody asks.
-
-In the record, and in Prefect: a run that it calls running for ever keeps its place in the pool.
-
-Every API process keeps it; closing a run twice is harmless.
+A run whose process died without a word is closed when somebody asks for it, and by a loop in every
+API process also when nobody does; closing a run twice is harmless. It is closed in Prefect too,
+where a run that is called running for ever would keep its slot in the work pool.
 """
 
 import logging
@@ -33,7 +31,16 @@ from models.session import open_session
 from models.tables import SyncRun, utc_now
 from models.vocabulary import SyncState
 
+logger = logging.getLogger(__name__)
+
 START_LIMIT = timedelta(minutes=5)
+# With the heartbeat's limit of 50 s: a dead run is closed within a minute.
+RECONCILE_INTERVAL_S = 8
+RUNS_A_ROUND = 50
+# Rounds over unfinished records for one over what Prefect calls running, which asks Prefect.
+ROUNDS_A_SWEEP = 2
+# Prunings and the like have no record; none of them takes so long.
+LONGEST_RUN = timedelta(days=1)
 _LOST = "The process of this sync died without a word; start the sync again."
 _STARTING = "a worker has taken it up and starts its process"
 _UNKNOWN = "Prefect no longer knows this run; start the sync again."
@@ -43,6 +50,8 @@ _ENDED = {
     RunPhase.CRASHED: (SyncState.CRASHED, "The worker died during the sync; start it again."),
     RunPhase.CANCELLED: (SyncState.CANCELLED, "Cancelled in Prefect; start the sync again."),
 }
+_DONE = "The work was done; the process died before it said so."
+_DEAD = "The process of this run died without a word."
 
 
 @dataclass(frozen=True)
@@ -58,8 +67,13 @@ class SyncView:
         return self.state in {SyncState.PENDING, SyncState.RUNNING, SyncState.RETRYING}
 
 
-def settle_run(session: Session, run: SyncRun, orchestrator: Orchestrator) -> SyncView:
-    """The truth about a sync; a record whose process is gone is closed on the way.
+def find_run(session: Session, flow_run_id: UUID) -> SyncRun | None:
+    """A run's record; None where there is none."""
+    return session.get(SyncRun, flow_run_id)
+
+
+def reconcile_run(session: Session, run: SyncRun, orchestrator: Orchestrator) -> SyncView:
+    """A sync's true state; a record whose process is gone is closed on the way.
 
     Raises OrchestratorUnavailableError when the record alone cannot tell.
     """
@@ -70,7 +84,7 @@ def settle_run(session: Session, run: SyncRun, orchestrator: Orchestrator) -> Sy
 
 
 def close_dead_run(session: Session, run: SyncRun, orchestrator: Orchestrator) -> RunReport | None:
-    """Close the record of a run that ended without a word; what Prefect says of one that lives.
+    """Close the record of a run that ended without a word; Prefect's report of one that lives.
 
     None when the record is closed, now or before. Raises OrchestratorUnavailableError.
     """
@@ -82,17 +96,73 @@ def close_dead_run(session: Session, run: SyncRun, orchestrator: Orchestrator) -
     if run.finished_at is not None:
         return None
     if report is None:
-        _close_run(session, run, SyncState.CRASHED, _UNKNOWN)
+        _close_record(session, run, SyncState.CRASHED, _UNKNOWN)
         return None
     if report.phase in _ENDED:
         state, detail = _ENDED[report.phase]
-        _close_run(session, run, state, run.detail or detail)
+        _close_record(session, run, state, run.detail or detail)
         return None
     if _is_lost(run, report, measure_silence(session, run.flow_run_id)):
         anyio.from_thread.run(orchestrator.crash_run, run.flow_run_id, _LOST)
-        _close_run(session, run, SyncState.CRASHED, _LOST)
+        _close_record(session, run, SyncState.CRASHED, _LOST)
         return None
     return report
+
+
+async def reconcile_runs(orchestrator: Orchestrator) -> None:
+    """Close dead runs again and again, until cancelled; an outage is waited out."""
+    for turn in count(1):
+        await anyio.sleep(RECONCILE_INTERVAL_S)
+        try:
+            await anyio.to_thread.run_sync(close_silent_runs, orchestrator)
+            if turn % ROUNDS_A_SWEEP == 0:
+                await anyio.to_thread.run_sync(free_pool_slots, orchestrator)
+        except FacePassError as error:
+            logger.warning("Runs cannot be watched for now: %s", error)
+        except Exception:
+            logger.exception("A look at the runs failed; the next one follows.")
+
+
+def close_silent_runs(orchestrator: Orchestrator) -> None:
+    """Close the unfinished runs that are dead.
+
+    Raises OrchestratorUnavailableError and DatabaseUnavailableError.
+    """
+    with open_session() as session:
+        silent = list_silent_runs(session, RUNS_A_ROUND)
+    for flow_run_id in silent:
+        _close_if_dead(flow_run_id, orchestrator)
+
+
+def free_pool_slots(orchestrator: Orchestrator, still_for: timedelta = HEARTBEAT_LIMIT) -> None:
+    """End in Prefect the runs whose process died after their record was finished.
+
+    still_for: how long Prefect must have called a run running.
+
+    Raises OrchestratorUnavailableError and DatabaseUnavailableError.
+    """
+    running = anyio.from_thread.run(orchestrator.list_running, still_for)
+    if not running:
+        return
+    with open_session() as session:
+        ends = read_ends(session, [run.flow_run_id for run in running])
+    oldest = utc_now() - LONGEST_RUN
+    for run in running:
+        ended_as = ends.get(run.flow_run_id)
+        if ended_as is SyncState.COMPLETED:
+            anyio.from_thread.run(orchestrator.complete_run, run.flow_run_id, _DONE)
+        elif ended_as is not None or (run.flow_run_id not in ends and run.since < oldest):
+            end = orchestrator.cancel_run if run.is_cancelling else orchestrator.crash_run
+            anyio.from_thread.run(end, run.flow_run_id, _DEAD)
+
+
+def _close_if_dead(flow_run_id: UUID, orchestrator: Orchestrator) -> None:
+    with open_session() as session:
+        run = find_run(session, flow_run_id)
+        if run is None:
+            return
+        if close_dead_run(session, run, orchestrator) is None:
+            logger.info("Sync run %s of event %d: %s", flow_run_id, run.event_id, run.detail)
 
 
 def _is_lost(run: SyncRun, report: RunReport, silence: timedelta | None) -> bool:
@@ -116,11 +186,11 @@ def _is_lost(run: SyncRun, report: RunReport, silence: timedelta | None) -> bool
     )
 
 
-def _close_run(session: Session, run: SyncRun, state: SyncState, detail: str) -> None:
-    """End the record, and whatever may be left of the run: it stores nothing any more.
+def _close_record(session: Session, run: SyncRun, state: SyncState, detail: str) -> None:
+    """End the record, and raise the epoch: whatever is left of the run stores nothing any more.
 
-    Two who close the same run take turns at the event's row. The second must not raise the epoch
-    again: it may be that of a newer run by then.
+    Two processes that close the same run take turns at the event's row. The second must not raise
+    the epoch again: it may be that of a newer run by then.
     """
     lock_event(session, run.event_id)
     session.refresh(run)
@@ -143,72 +213,3 @@ def _describe_live_run(run: SyncRun, report: RunReport, orchestrator: Orchestrat
             return SyncView(SyncState.RETRYING, f"{reason}{when}")
         case _:
             return SyncView(SyncState.RUNNING, None)
-
-
-logger = logging.getLogger(__name__)
-
-# With the heartbeat's limit of 50 s: a dead run is told within a minute.
-WATCH_INTERVAL_S = 8
-RUNS_A_ROUND = 50
-# Looks at unfinished records for one at what Prefect calls running, which asks Prefect.
-ROUNDS_A_SWEEP = 2
-# Prunings and the like have no record; none of them takes so long.
-LONGEST_RUN = timedelta(days=1)
-_DONE = "The work was done; the process died before it said so."
-_DEAD = "The process of this run died without a word."
-
-
-async def watch_runs(orchestrator: Orchestrator) -> None:
-    """Look again and again, until cancelled; an outage of what it asks is waited out."""
-    for turn in count(1):
-        await anyio.sleep(WATCH_INTERVAL_S)
-        try:
-            await anyio.to_thread.run_sync(close_silent_runs, orchestrator)
-            if turn % ROUNDS_A_SWEEP == 0:
-                await anyio.to_thread.run_sync(free_places, orchestrator)
-        except FacePassError as error:
-            logger.warning("Runs cannot be watched for now: %s", error)
-        except Exception:
-            logger.exception("A look at the runs failed; the next one follows.")
-
-
-def close_silent_runs(orchestrator: Orchestrator) -> None:
-    """Close the unfinished runs that are dead.
-
-    Raises OrchestratorUnavailableError and DatabaseUnavailableError.
-    """
-    with open_session() as session:
-        silent = list_silent_runs(session, RUNS_A_ROUND)
-    for flow_run_id in silent:
-        _close_if_dead(flow_run_id, orchestrator)
-
-
-def free_places(orchestrator: Orchestrator, still_for: timedelta = HEARTBEAT_LIMIT) -> None:
-    """End in Prefect what has long ended, and died before it told so.
-
-    still_for: how long Prefect must have called it running.
-
-    Raises OrchestratorUnavailableError and DatabaseUnavailableError.
-    """
-    running = anyio.from_thread.run(orchestrator.list_running, still_for)
-    if not running:
-        return
-    with open_session() as session:
-        ends = read_ends(session, [run.flow_run_id for run in running])
-    oldest = utc_now() - LONGEST_RUN
-    for run in running:
-        ended_as = ends.get(run.flow_run_id)
-        if ended_as is SyncState.COMPLETED:
-            anyio.from_thread.run(orchestrator.complete_run, run.flow_run_id, _DONE)
-        elif ended_as is not None or (run.flow_run_id not in ends and run.since < oldest):
-            end = orchestrator.cancel_run if run.is_cancelling else orchestrator.crash_run
-            anyio.from_thread.run(end, run.flow_run_id, _DEAD)
-
-
-def _close_if_dead(flow_run_id: UUID, orchestrator: Orchestrator) -> None:
-    with open_session() as session:
-        run = session.get(SyncRun, flow_run_id)
-        if run is None:
-            return
-        if close_dead_run(session, run, orchestrator) is None:
-            logger.info("Sync run %s of event %d: %s", flow_run_id, run.event_id, run.detail)

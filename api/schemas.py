@@ -1,10 +1,12 @@
 """Shapes of requests and answers, with the examples that OpenAPI shows.
 
-Shapes of a search: its form, its answer, its refusals.
+An answer is built from rows and results by its own `from_…` constructor, so that routes know no
+table.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from uuid import UUID
 
 from pydantic import (
@@ -16,35 +18,30 @@ from pydantic import (
     model_validator,
 )
 
+from api.reconcile import SyncView
 from models.errors import InvalidUploadError
+from models.keys import default_prefix
 from models.queries.events import MAX_EVENT_ID
+from models.tables import Event, Photo, SyncRun
 from models.vocabulary import PhotoReason, PhotoStatus, ProfileName, SelfieCode, SyncState
 
-_UUID = "550e8400-e29b-41d4-a716-446655440000"
-_TASK_ID = "a1b2c3d4-e5f6-7890-abcd-ef1234567890"
-_PREFIX = "events/1/previews/"
-RESULT_EXAMPLE = {
-    "event_id": 1,
-    "s3_prefix": _PREFIX,
-    "total_found": 150,
-    "new_photos": 120,
-    "skipped": 30,
-    "status": "completed",
-    "message": "Successfully synced 120 new photos",
-    "updated": 0,
-    "failed": 0,
-    "no_face": 4,
-    "faces_found": 311,
-    "gone": 0,
-    "missing_originals": 0,
-    "seconds": 64.2,
-}
+if TYPE_CHECKING:
+    from tasks.search import Match, SearchResult
+
+PAGE_LIMIT = 500
 
 EventName = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00]*$"),
 ]
+Box = Annotated[
+    tuple[float, float, float, float],
+    Field(description="x1, y1, x2, y2 as shares of the upright picture's width and height"),
+]
 
+_UUID = "550e8400-e29b-41d4-a716-446655440000"
+_TASK_ID = "a1b2c3d4-e5f6-7890-abcd-ef1234567890"
+_PREFIX = "events/1/previews/"
 _EVENT = {
     "event_id": 1,
     "event_uuid": _UUID,
@@ -65,6 +62,26 @@ _PHOTO = {
     "original_missing": False,
     "erased_alone": False,
 }
+RESULT_EXAMPLE = {
+    "event_id": 1,
+    "s3_prefix": _PREFIX,
+    "total_found": 150,
+    "new_photos": 120,
+    "skipped": 30,
+    "status": "completed",
+    "message": "Successfully synced 120 new photos",
+    "updated": 0,
+    "failed": 0,
+    "no_face": 4,
+    "faces_found": 311,
+    "gone": 0,
+    "missing_originals": 0,
+    "seconds": 64.2,
+}
+_BOX: Any = [0.42, 0.18, 0.51, 0.36]
+_SELFIE: Any = {"box": [0.2, 0.15, 0.8, 0.95], "confidence": 0.93}
+_ORIGINAL = "https://s3.eu-central-1.amazonaws.com/bucket/events/1/originals/IMG_001.jpg"
+_PREVIEW = "https://s3.eu-central-1.amazonaws.com/bucket/events/1/previews/IMG_001.jpg"
 
 
 def _example(**values: Any) -> ConfigDict:  # noqa: ANN401 (any JSON)
@@ -72,9 +89,15 @@ def _example(**values: Any) -> ConfigDict:  # noqa: ANN401 (any JSON)
 
 
 class ErrorAnswer(BaseModel):
-    """What every error answers."""
+    """The answer to every error."""
 
     detail: str
+
+
+class Health(BaseModel):
+    """The answer while all is well."""
+
+    status: Literal["ok"] = "ok"
 
 
 class EventCreate(BaseModel):
@@ -99,6 +122,22 @@ class EventAnswer(BaseModel):
     profile: ProfileName
     model_pack: str | None  # null: the one that FACEPASS_MODEL_PACK names
 
+    @classmethod
+    def from_row(cls, event: Event, gallery_url: str, **details: object) -> Self:
+        """The answer about an event; `details` are what a subclass tells besides."""
+        return cls.model_validate(
+            {
+                "event_id": event.id,
+                "event_uuid": event.uuid,
+                "name": event.name,
+                "s3_prefix": default_prefix(event.id or 0),
+                "gallery_url": gallery_url,
+                "profile": event.profile,
+                "model_pack": event.model_pack,
+                **details,
+            }
+        )
+
 
 class LastSync(BaseModel):
     """An event's newest sync."""
@@ -106,6 +145,11 @@ class LastSync(BaseModel):
     task_id: UUID
     state: SyncState
     finished_at: datetime | None
+
+    @classmethod
+    def from_row(cls, run: SyncRun) -> Self:
+        """The answer about a run."""
+        return cls(task_id=run.flow_run_id, state=run.state, finished_at=run.finished_at)
 
 
 class EventDetails(EventAnswer):
@@ -129,12 +173,66 @@ class EventDetails(EventAnswer):
     last_sync: LastSync | None
 
 
-class RequeueAnswer(BaseModel):
-    """How many photos the next sync reads again."""
+class EventChange(BaseModel):
+    """A change of an event."""
 
-    model_config = _example(event_id=1, requeued=3)
+    model_config = _example(profile="groups")
+    profile: ProfileName
+
+
+class EventChangeAnswer(BaseModel):
+    """The event after the change, and what happens next."""
+
     event_id: int
-    requeued: int
+    profile: ProfileName
+    message: str
+
+
+class GalleryLink(BaseModel):
+    """The link an event's guests get from now on."""
+
+    gallery_url: str = Field(examples=["http://127.0.0.1:8000/gallery/3q2-7wAAAAAAAAAAAAAAAAAA"])
+
+
+class PhotoAnswer(BaseModel):
+    """What became of one preview."""
+
+    photo_id: int
+    s3_key: str
+    image_url: str
+    status: PhotoStatus
+    reason: PhotoReason | None
+    confidence: float
+    faces: int
+    original_missing: bool
+    erased_alone: bool
+
+    @classmethod
+    def from_row(cls, photo: Photo, faces: int) -> Self:
+        """The answer about a photo with so many faces."""
+        return cls.model_validate({**photo.model_dump(), "photo_id": photo.id, "faces": faces})
+
+
+class PhotoPage(BaseModel):
+    """Some of an event's photos; ask again with `next_cursor` for more."""
+
+    model_config = _example(photos=[_PHOTO], next_cursor=7)
+    photos: list[PhotoAnswer]
+    next_cursor: int | None
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[tuple[Photo, int]], limit: int) -> Self:
+        """The page of these photos and their numbers of faces; `limit` is what was asked for."""
+        photos = [PhotoAnswer.from_row(photo, faces) for photo, faces in rows]
+        more = len(photos) == limit
+        return cls(photos=photos, next_cursor=photos[-1].photo_id if more else None)
+
+
+class RequeueAnswer(BaseModel):
+    """How many failed photos the next sync takes up again."""
+
+    requeued: int = Field(examples=[3])
+    message: str = Field(examples=["3 failed photos wait for the next sync"])
 
 
 class SyncRequest(BaseModel):
@@ -185,38 +283,76 @@ class SyncStatus(BaseModel):
     result: dict[str, Any] | None
     detail: str | None
 
-
-class PhotoAnswer(BaseModel):
-    """What became of one preview."""
-
-    photo_id: int
-    s3_key: str
-    image_url: str
-    status: PhotoStatus
-    reason: PhotoReason | None
-    confidence: float
-    faces: int
-    original_missing: bool
-    erased_alone: bool
+    @classmethod
+    def from_row(cls, run: SyncRun, view: SyncView, *, processed: int, total: int) -> Self:
+        """The answer about a run: its record, its state as Prefect confirms it, its progress."""
+        return cls(
+            task_id=run.flow_run_id,
+            event_id=run.event_id,
+            state=view.state,
+            progress=Progress(processed=processed, total=total),
+            result=run.result,
+            detail=view.detail,
+        )
 
 
-class PhotoPage(BaseModel):
-    """Some of an event's photos; ask again with `next_cursor` for more."""
+class ReembedRequest(BaseModel):
+    """The model pack and the profile to find faces by; what is left out stays as it is."""
 
-    model_config = _example(photos=[_PHOTO], next_cursor=7)
-    photos: list[PhotoAnswer]
-    next_cursor: int | None
+    model_config = _example(model_pack="opencv_zoo", profile="groups")
+    model_pack: str | None = None
+    profile: ProfileName | None = None
 
 
-PAGE_LIMIT = 500
-Box = Annotated[
-    tuple[float, float, float, float],
-    Field(description="x1, y1, x2, y2 as shares of the upright picture's width and height"),
-]
-_BOX: Any = [0.42, 0.18, 0.51, 0.36]
-_SELFIE: Any = {"box": [0.2, 0.15, 0.8, 0.95], "confidence": 0.93}
-_ORIGINAL = "https://s3.eu-central-1.amazonaws.com/bucket/events/1/originals/IMG_001.jpg"
-_PREVIEW = "https://s3.eu-central-1.amazonaws.com/bucket/events/1/previews/IMG_001.jpg"
+class ReembedAnswer(BaseModel):
+    """The run that was started; GET /api/v1/faces/sync-s3/{task_id} tells how it goes."""
+
+    task_id: UUID
+    event_id: int
+    message: str
+
+
+class PreviewsAnswer(BaseModel):
+    """The flow run that makes the previews; Prefect's UI shows how it goes."""
+
+    model_config = _example(
+        task_id=_TASK_ID,
+        event_id=1,
+        message="Previews are being made for event Свадьба; its sync follows",
+    )
+    task_id: UUID
+    event_id: int
+    message: str
+
+
+class ErasureAnswer(BaseModel):
+    """The receipt of an erasure; `result_storages` are where cached results were looked for."""
+
+    model_config = _example(
+        event_id=1,
+        faces_erased=311,
+        photos_affected=150,
+        cached_results_erased=3,
+        cached_bytes=218000,
+        syncs_stopped=0,
+        result_storages=["local folder"],
+        erased_at="2026-07-20T12:00:00Z",
+    )
+    event_id: int
+    faces_erased: int
+    photos_affected: int
+    cached_results_erased: int
+    cached_bytes: int
+    syncs_stopped: int
+    result_storages: list[str]
+    erased_at: datetime
+
+
+class ReturnAnswer(BaseModel):
+    """An event or a photo that may come back, and what happens next."""
+
+    event_id: int
+    message: str
 
 
 class SearchForm(BaseModel):
@@ -237,16 +373,16 @@ class SearchForm(BaseModel):
             raise ValueError("name the event by event_uuid or by gallery_token, one of the two")
         return self
 
-
-def read_fields(fields: dict[str, str]) -> SearchForm:
-    """The form's fields; empty ones count as left out. Raises InvalidUploadError."""
-    try:
-        return SearchForm.model_validate({name: value for name, value in fields.items() if value})
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = "".join(f"{part}: " for part in first["loc"])
-        reason = first["msg"].removeprefix("Value error, ")
-        raise InvalidUploadError(f"The form is wrong. {name}{reason}.") from error
+    @classmethod
+    def from_fields(cls, fields: dict[str, str]) -> Self:
+        """Read the form's fields; empty ones count as left out. Raises InvalidUploadError."""
+        try:
+            return cls.model_validate({name: value for name, value in fields.items() if value})
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = "".join(f"{part}: " for part in first["loc"])
+            reason = first["msg"].removeprefix("Value error, ")
+            raise InvalidUploadError(f"The form is wrong. {name}{reason}.") from error
 
 
 class MatchAnswer(BaseModel):
@@ -260,6 +396,22 @@ class MatchAnswer(BaseModel):
     similarity: float = Field(description="cosine")
     box: Box
     band: Literal["surely", "maybe"]
+
+    @classmethod
+    def from_match(cls, match: "Match") -> Self:
+        """The answer about one match of a search."""
+        return cls.model_validate(
+            {
+                "photo_id": match.photo.photo_id,
+                "s3_key": match.photo.s3_key,
+                "image_url": match.photo.image_url,
+                "original_url": match.original_url,
+                "preview_url": match.preview_url,
+                "similarity": match.photo.similarity,
+                "box": match.photo.box,
+                "band": match.band,
+            }
+        )
 
 
 class FaceAnswer(BaseModel):
@@ -279,48 +431,46 @@ class ThresholdsAnswer(BaseModel):
 class SearchAnswer(BaseModel):
     """Photos of the person, best first; ask again with `next_cursor` for more."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "matches": [
-                        {
-                            "photo_id": 7,
-                            "s3_key": "events/1/previews/IMG_001.jpg",
-                            "image_url": _ORIGINAL,
-                            "original_url": f"{_ORIGINAL}?X-Amz-Expires=900",
-                            "preview_url": f"{_PREVIEW}?X-Amz-Expires=900",
-                            "similarity": 0.81,
-                            "box": _BOX,
-                            "band": "surely",
-                        }
-                    ],
-                    "selfie": _SELFIE,
-                    "thresholds": {"min_similarity": 0.4, "surely": 0.55},
-                    "next_cursor": "uB6F61G46r8HAAAAAAAAAA==",
-                }
-            ]
-        }
+    model_config = _example(
+        matches=[
+            {
+                "photo_id": 7,
+                "s3_key": "events/1/previews/IMG_001.jpg",
+                "image_url": _ORIGINAL,
+                "original_url": f"{_ORIGINAL}?X-Amz-Expires=900",
+                "preview_url": f"{_PREVIEW}?X-Amz-Expires=900",
+                "similarity": 0.81,
+                "box": _BOX,
+                "band": "surely",
+            }
+        ],
+        selfie=_SELFIE,
+        thresholds={"min_similarity": 0.4, "surely": 0.55},
+        next_cursor="uB6F61G46r8HAAAAAAAAAA==",
     )
     matches: list[MatchAnswer]
     selfie: FaceAnswer
     thresholds: ThresholdsAnswer
     next_cursor: str | None
 
+    @classmethod
+    def from_result(cls, result: "SearchResult") -> Self:
+        """The answer that a search's result makes."""
+        return cls(
+            matches=[MatchAnswer.from_match(match) for match in result.matches],
+            selfie=FaceAnswer(box=result.face.box, confidence=result.face.confidence),
+            thresholds=ThresholdsAnswer(min_similarity=result.min_similarity, surely=result.surely),
+            next_cursor=result.next_cursor and result.next_cursor.encode(),
+        )
+
 
 class SearchRefusal(BaseModel):
     """Why there is no answer; `faces` are the selfie's, the largest first."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "detail": "There are several faces: say with `face` which one is yours.",
-                    "code": "several_faces",
-                    "faces": [_SELFIE, {"box": [0.05, 0.1, 0.4, 0.6], "confidence": 0.9}],
-                }
-            ]
-        }
+    model_config = _example(
+        detail="There are several faces: say with `face` which one is yours.",
+        code="several_faces",
+        faces=[_SELFIE, {"box": [0.05, 0.1, 0.4, 0.6], "confidence": 0.9}],
     )
     detail: str
     code: SelfieCode

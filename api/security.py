@@ -1,12 +1,7 @@
-"""The closed door: while no keys are set, this machine alone may call, whatever the server.
+"""Access to the API: photographers' keys, the door that is closed without keys, rate limits.
 
-`python -m api` refuses to listen elsewhere without keys; another server would not ask. A page in
-a browser of this machine must not call either: its Host names the page's site (DNS rebinding), or
-its Origin does.
-
-How often one may call: counted in this process's memory, by key or by address.
-
-Every API process counts for itself: two processes let through twice as much.
+While no keys are set, this machine alone may call, whatever server runs the app. Calls are counted
+in this process's memory, by key or by address, so two processes let through twice as much.
 """
 
 import hmac
@@ -32,13 +27,71 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from models.errors import ConfigurationError
 from models.settings import Settings, get_settings
 
+Caller = Literal["photographer", "guest", "refused", "open"]
+MAX_CALLERS = 20_000  # that are counted apart at a time; any more share one count
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
 _PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 CLOSED = "Without FACEPASS_API_KEYS the API answers this machine only: set keys to open it."
+_API_KEY_HEADER = APIKeyHeader(
+    name="X-API-Key",
+    auto_error=False,
+    description="A photographer's key; needed where FACEPASS_API_KEYS is set.",
+)
+
+
+async def require_api_key(
+    request: Request,
+    x_api_key: Annotated[str | None, Security(_API_KEY_HEADER)],
+) -> None:
+    """Let a photographer in, and note the name of the key for the log; never the key."""
+    try:
+        request.state.key_name = check_api_key(x_api_key)
+    except HTTPException:
+        count_call("refused", request)  # guessing is slow
+        raise
+
+
+def check_api_key(x_api_key: str | None) -> str | None:
+    """The name of the key a photographer came with; None where no keys are set.
+
+    Raises HTTPException 401 where keys are set and this is none of them.
+    """
+    keys = read_api_keys(get_settings())
+    # As the bytes that were sent: HTTP hands them over as Latin-1.
+    offered = sha256((x_api_key or "").encode("latin-1")).digest()
+    # All are compared, each in constant time: the time taken tells nothing about them.
+    fits = [name for name, digest in keys.items() if hmac.compare_digest(offered, digest)]
+    if keys and not fits:
+        raise HTTPException(401, "Missing or unknown X-API-Key", {"WWW-Authenticate": "X-API-Key"})
+    return fits[0] if fits else None
+
+
+def read_api_keys(settings: Settings) -> dict[str, bytes]:
+    """Photographers' keys by name: SHA-256 digests, never the keys themselves."""
+    keys: dict[str, bytes] = {}
+    for pair in filter(None, (part.strip() for part in (settings.api_keys or "").split(","))):
+        name, _, digest = pair.partition(":")
+        if name in keys:
+            raise ConfigurationError(f"FACEPASS_API_KEYS has two keys named {name}: rename one.")
+        try:
+            keys[name] = bytes.fromhex(digest)
+        except ValueError:
+            keys[name] = b""
+        if not name or len(keys[name]) != sha256().digest_size:
+            raise ConfigurationError(
+                "FACEPASS_API_KEYS must be name:sha256 pairs, comma-separated; "
+                "`printf %s THE_KEY | sha256sum` gives the second half."
+            )
+    return keys
 
 
 class LocalOnly:
-    """Middleware: 403 for everybody else while no keys are set; 400 for a Host that is none."""
+    """Middleware: while no keys are set, 403 for other machines; always 400 for an invalid Host.
+
+    `python -m api` refuses to listen elsewhere without keys; another server would not ask. A page
+    in a browser of this machine must not call either: its Host names the page's site (DNS
+    rebinding), or its Origin does.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -85,22 +138,11 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _read_host_name(address: str) -> str:
-    try:
-        return urlsplit(address).hostname or ""
-    except ValueError:
-        return ""
-
-
-Caller = Literal["photographer", "guest", "refused", "open"]
-MAX_CALLERS = 20_000  # counted apart at a time; past it, newcomers share one count
-
-
 def limit_rate(caller: Caller) -> Callable[[Request], Awaitable[None]]:
     """A dependency: 429 for a caller of this kind who calls too often.
 
-    Photographers are told apart by their key and not limited where no keys are set (only this
-    machine may call then); all others by their address.
+    Photographers are counted by their key, and not limited where no keys are set (only this
+    machine may call then); all others are counted by their address.
     """
 
     async def check(request: Request) -> None:
@@ -116,7 +158,7 @@ def count_call(caller: Caller, request: Request) -> None:
         return
     item = _parse_limit(_choose_limit(caller))
     who = key_name or name_address(request)
-    limiter, storage = _get_limiter()
+    limiter, storage = _get_rate_limiter()
     known = storage.get(item.key_for(caller, who)) > 0
     if not known and len(storage.storage) >= MAX_CALLERS:
         who = "crowd"
@@ -143,7 +185,14 @@ def name_address(request: Request) -> str:
 
 def forget_calls() -> None:
     """Start counting anew."""
-    _get_limiter.cache_clear()
+    _get_rate_limiter.cache_clear()
+
+
+def _read_host_name(address: str) -> str:
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _choose_limit(caller: Caller) -> str:
@@ -157,59 +206,6 @@ def _parse_limit(limit: str) -> RateLimitItem:
 
 
 @lru_cache(maxsize=1)
-def _get_limiter() -> tuple[FixedWindowRateLimiter, MemoryStorage]:
+def _get_rate_limiter() -> tuple[FixedWindowRateLimiter, MemoryStorage]:
     storage = MemoryStorage()
     return FixedWindowRateLimiter(storage), storage
-
-
-def read_api_keys(settings: Settings) -> dict[str, bytes]:
-    """Photographers' keys by name: SHA-256 digests, never the keys themselves."""
-    keys: dict[str, bytes] = {}
-    for pair in filter(None, (part.strip() for part in (settings.api_keys or "").split(","))):
-        name, _, digest = pair.partition(":")
-        if name in keys:
-            raise ConfigurationError(f"FACEPASS_API_KEYS has two keys named {name}: rename one.")
-        try:
-            keys[name] = bytes.fromhex(digest)
-        except ValueError:
-            keys[name] = b""
-        if not name or len(keys[name]) != sha256().digest_size:
-            raise ConfigurationError(
-                "FACEPASS_API_KEYS must be name:sha256 pairs, comma-separated; "
-                "`printf %s THE_KEY | sha256sum` gives the second half."
-            )
-    return keys
-
-
-def check_api_key(x_api_key: str | None) -> str | None:
-    """The name of the key a photographer came with; None where no keys are set.
-
-    Raises HTTPException 401: any key will do where keys are set.
-    """
-    keys = read_api_keys(get_settings())
-    # As the bytes that were sent: HTTP hands them over as Latin-1.
-    offered = sha256((x_api_key or "").encode("latin-1")).digest()
-    # All are compared, each in constant time: the time taken tells nothing about them.
-    fits = [name for name, digest in keys.items() if hmac.compare_digest(offered, digest)]
-    if keys and not fits:
-        raise HTTPException(401, "Missing or unknown X-API-Key", {"WWW-Authenticate": "X-API-Key"})
-    return fits[0] if fits else None
-
-
-_API_KEY_HEADER = APIKeyHeader(
-    name="X-API-Key",
-    auto_error=False,
-    description="A photographer's key; needed where FACEPASS_API_KEYS is set.",
-)
-
-
-async def require_api_key(
-    request: Request,
-    x_api_key: Annotated[str | None, Security(_API_KEY_HEADER)],
-) -> None:
-    """Let a photographer in, and note the name of the key for the log; never the key."""
-    try:
-        request.state.key_name = check_api_key(x_api_key)
-    except HTTPException:
-        count_call("refused", request)  # guessing is slow
-        raise

@@ -1,12 +1,8 @@
-"""Deliveries: notices of ended syncs leave their table for the receiver, at least once each.
+"""The delivery of webhooks by every API process: each ended sync is told at least once.
 
-Every API process delivers. A notice is claimed in one short transaction, sent outside of any, and
-settled in another: a receiver that hangs holds no connection, and a process that dies leaves its
-claims to the others.
-
-The receiver of notices: where it is, how a notice is signed for it, and what it answers.
-
-Signed as the Standard Webhooks specification says, so that its libraries can verify it.
+A delivery is claimed in one short transaction, sent outside of any and recorded in another, so that
+a receiver that hangs holds no connection, and what a process that died had claimed goes to others.
+Messages are signed as the Standard Webhooks specification says.
 """
 
 import base64
@@ -29,12 +25,20 @@ from standardwebhooks import Webhook
 
 from api.security import is_loopback
 from models.errors import ConfigurationError, FacePassError
-from models.queries.webhooks import claim_notices, mark_delivered, mark_failed
+from models.queries.webhooks import claim_deliveries, mark_delivered, mark_failed
 from models.session import open_session
 from models.settings import Settings
 from models.tables import WebhookDelivery, utc_now
 
-SEND_LIMIT_S = 15.0  # for all of one attempt: a receiver that dribbles is one that hangs
+logger = logging.getLogger(__name__)
+
+SEND_LIMIT_S = 15.0  # for a whole attempt, however slowly an answer trickles in
+INTERVAL_S = 2.0
+OUTAGE_INTERVAL_S = 15.0  # each round that fails is a line in the log
+AT_ONCE = 4  # a process's attempts in flight
+LEASE = timedelta(seconds=4 * SEND_LIMIT_S)
+FIRST_DELAY_S, LONGEST_DELAY_S = 10.0, 3600.0
+GIVEN_UP_AFTER = timedelta(hours=24)
 SECRET_PREFIX = "whsec_"  # noqa: S105 (how every secret begins)
 SECRET_BYTES = range(24, 65)
 _HOW_TO_MAKE_ONE = '`echo "whsec_$(openssl rand -base64 32)"` makes one'
@@ -42,7 +46,7 @@ _HOW_TO_MAKE_ONE = '`echo "whsec_$(openssl rand -base64 32)"` makes one'
 
 @dataclass(frozen=True)
 class Receiver:
-    """Where notices go; neither of the two is ever logged."""
+    """Where webhooks go; neither the address nor the secret is ever logged."""
 
     url: str = field(repr=False)
     secret: str = field(repr=False)
@@ -51,15 +55,33 @@ class Receiver:
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of an attempt; `error` is None where the receiver took the notice."""
+    """The receiver's answer to an attempt; `error` is None where it took the message."""
 
     error: str | None = None
-    is_gone: bool = False  # wants no notices any more
+    is_gone: bool = False  # it wants no webhooks any more
     retry_after_s: float | None = None
 
 
+class DeliveryMetrics:
+    """Counts of this process's attempts, by their outcome."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._attempts = Counter(
+            "facepass_webhook_attempts",
+            "This process's attempts to deliver a notice of an ended sync",
+            ("outcome",),
+            registry=registry,
+        )
+        for outcome in ("delivered", "retried", "given_up"):
+            self._attempts.labels(outcome)
+
+    def count(self, outcome: str) -> None:
+        """Count one attempt."""
+        self._attempts.labels(outcome).inc()
+
+
 def read_receiver(settings: Settings) -> Receiver | None:
-    """Who is told of ended syncs; None for nobody. Raises ConfigurationError."""
+    """The receiver that the settings name; None for none. Raises ConfigurationError."""
     if not settings.webhook_url:
         return None
     try:
@@ -74,6 +96,119 @@ def read_receiver(settings: Settings) -> Receiver | None:
             "FACEPASS_WEBHOOK_URL must start with https://; http:// is for this machine alone."
         )
     return Receiver(settings.webhook_url, _check_secret(settings.webhook_secret))
+
+
+async def deliver_webhooks(receiver: Receiver, metrics: DeliveryMetrics) -> None:
+    """Deliver what is due again and again, until cancelled; an outage is waited out."""
+    async with open_receiver_client(receiver) as client:
+        while True:
+            pause_s = OUTAGE_INTERVAL_S
+            try:
+                found = await deliver_due(client, receiver, metrics)
+                pause_s = 0.0 if found == AT_ONCE else INTERVAL_S
+            except FacePassError as error:
+                logger.warning("Notices cannot be delivered for now: %s", error)
+            except Exception:
+                logger.exception("A round of deliveries failed; the next one follows.")
+            await anyio.sleep(pause_s)
+
+
+async def deliver_due(
+    client: httpx.AsyncClient, receiver: Receiver, metrics: DeliveryMetrics
+) -> int:
+    """Make one attempt for each of the deliveries longest due; returns how many there were.
+
+    Raises DatabaseUnavailableError.
+    """
+    deliveries = await anyio.to_thread.run_sync(_claim_due)
+
+    async def deliver(delivery: WebhookDelivery) -> None:
+        answer = await send_message(client, receiver, delivery.message_id, delivery.payload)
+        try:
+            metrics.count(await anyio.to_thread.run_sync(_record_attempt, delivery, answer))
+        except FacePassError as error:
+            # It is claimed again after the lease: sent twice rather than never.
+            logger.warning("A delivery cannot be recorded: %s", error)
+
+    async with anyio.create_task_group() as tasks:
+        for delivery in deliveries:
+            tasks.start_soon(deliver, delivery)
+    return len(deliveries)
+
+
+@asynccontextmanager
+async def open_receiver_client(receiver: Receiver) -> AsyncIterator[httpx.AsyncClient]:
+    """The client that sends to the receiver.
+
+    No redirect is followed: a signed body belongs to the receiver that was named. No proxy is
+    taken from the environment: what is set there for other programs must not read webhooks. An
+    authority of one's own (SSL_CERT_FILE) is.
+    """
+    async with httpx.AsyncClient(
+        timeout=receiver.limit_s,
+        follow_redirects=False,
+        trust_env=False,
+        verify=httpx.create_ssl_context(),
+    ) as client:
+        yield client
+
+
+async def send_message(
+    client: httpx.AsyncClient, receiver: Receiver, message_id: str, payload: dict[str, Any]
+) -> Answer:
+    """Make one attempt; the receiver's answer, of which no more than the head is read."""
+    body = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+    headers = sign_message(receiver.secret, message_id, utc_now(), body)
+    headers |= {"content-type": "application/json", "user-agent": "facepass-sync"}
+    try:
+        with anyio.fail_after(receiver.limit_s):
+            async with client.stream(
+                "POST", receiver.url, content=body.encode(), headers=headers
+            ) as response:
+                return judge_answer(response.status_code, response.headers.get("retry-after"))
+    except (TimeoutError, httpx.TimeoutException):
+        return Answer(f"no answer within {receiver.limit_s:g} s")
+    except httpx.HTTPError as error:
+        # Its text may hold the address; its kind is enough.
+        return Answer(f"the receiver cannot be reached ({type(error).__name__})")
+
+
+def sign_message(secret: str, message_id: str, sent_at: datetime, body: str) -> dict[str, str]:
+    """The headers that prove to a receiver who sent a body, and when; `sent_at` in UTC."""
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(int(sent_at.timestamp())),
+        "webhook-signature": Webhook(secret).sign(message_id, sent_at, body),
+    }
+
+
+def judge_answer(status: int, retry_after: str | None) -> Answer:
+    """Read a status: 2xx took the message, 410 wants no more, anything else is tried again."""
+    if 200 <= status < 300:
+        return Answer()
+    return Answer(
+        f"the receiver answered {status}",
+        is_gone=status == httpx.codes.GONE,
+        retry_after_s=_read_retry_after(retry_after),
+    )
+
+
+def decide_delay(delivery: WebhookDelivery, answer: Answer) -> timedelta | None:
+    """When to try again; None for a receiver that wants no more, or has failed for a day."""
+    if answer.is_gone or utc_now() - delivery.created_at >= GIVEN_UP_AFTER:
+        return None
+    chance = random.random()  # noqa: S311 (spreads attempts, hides nothing)
+    return timedelta(seconds=compute_delay(delivery.attempts, chance, answer.retry_after_s))
+
+
+def compute_delay(attempts: int, chance: float, asked_s: float | None = None) -> float:
+    """Seconds until the next attempt: 10 s doubling to an hour, less up to half by chance (0..1).
+
+    A receiver may ask for more (`asked_s`), also up to an hour; never for less.
+    """
+    doubled = FIRST_DELAY_S * 2.0 ** min(attempts - 1, 16)
+    delay = min(doubled, LONGEST_DELAY_S) * (1 - chance / 2)
+    return max(delay, min(asked_s or 0.0, LONGEST_DELAY_S))
 
 
 def _check_secret(secret: str | None) -> str:
@@ -94,63 +229,6 @@ def _check_secret(secret: str | None) -> str:
     return secret
 
 
-def sign_notice(secret: str, message_id: str, sent_at: datetime, body: str) -> dict[str, str]:
-    """The headers that tell a receiver who sent a body, and when; `sent_at` in UTC."""
-    return {
-        "webhook-id": message_id,
-        "webhook-timestamp": str(int(sent_at.timestamp())),
-        "webhook-signature": Webhook(secret).sign(message_id, sent_at, body),
-    }
-
-
-@asynccontextmanager
-async def open_client(receiver: Receiver) -> AsyncIterator[httpx.AsyncClient]:
-    """The client that delivers.
-
-    No redirect is followed: a signed body belongs to the receiver that was named. No proxy is
-    taken from the environment: what stands there for other programs must not read notices. An
-    authority of one's own (SSL_CERT_FILE) is.
-    """
-    async with httpx.AsyncClient(
-        timeout=receiver.limit_s,
-        follow_redirects=False,
-        trust_env=False,
-        verify=httpx.create_ssl_context(),
-    ) as client:
-        yield client
-
-
-async def send_notice(
-    client: httpx.AsyncClient, receiver: Receiver, message_id: str, payload: dict[str, Any]
-) -> Answer:
-    """Make one attempt; the receiver's answer, of which no more than the head is read."""
-    body = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
-    headers = sign_notice(receiver.secret, message_id, utc_now(), body)
-    headers |= {"content-type": "application/json", "user-agent": "facepass-sync"}
-    try:
-        with anyio.fail_after(receiver.limit_s):
-            async with client.stream(
-                "POST", receiver.url, content=body.encode(), headers=headers
-            ) as response:
-                return judge_answer(response.status_code, response.headers.get("retry-after"))
-    except (TimeoutError, httpx.TimeoutException):
-        return Answer(f"no answer within {receiver.limit_s:g} s")
-    except httpx.HTTPError as error:
-        # Its text may hold the address; its kind is enough.
-        return Answer(f"the receiver cannot be reached ({type(error).__name__})")
-
-
-def judge_answer(status: int, retry_after: str | None) -> Answer:
-    """What a status means: 2xx took the notice, 410 wants no more, anything else is tried again."""
-    if 200 <= status < 300:
-        return Answer()
-    return Answer(
-        f"the receiver answered {status}",
-        is_gone=status == httpx.codes.GONE,
-        retry_after_s=_read_retry_after(retry_after),
-    )
-
-
 def _read_retry_after(value: str | None) -> float | None:
     """Seconds, as a number or until a date; None where neither is there."""
     if value is None:
@@ -163,105 +241,21 @@ def _read_retry_after(value: str | None) -> float | None:
         return None
 
 
-logger = logging.getLogger(__name__)
-
-INTERVAL_S = 2.0
-OUTAGE_INTERVAL_S = 15.0  # each look that fails is a line in the log
-AT_ONCE = 4  # a process's attempts in flight
-LEASE = timedelta(seconds=4 * SEND_LIMIT_S)
-FIRST_DELAY_S, LONGEST_DELAY_S = 10.0, 3600.0
-GIVEN_UP_AFTER = timedelta(hours=24)
-
-
-class DeliveryMetrics:
-    """What this process's attempts came to."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._attempts = Counter(
-            "facepass_webhook_attempts",
-            "This process's attempts to deliver a notice of an ended sync",
-            ("outcome",),
-            registry=registry,
-        )
-        for outcome in ("delivered", "retried", "given_up"):
-            self._attempts.labels(outcome)
-
-    def count(self, outcome: str) -> None:
-        """Count one attempt."""
-        self._attempts.labels(outcome).inc()
-
-
-async def deliver_notices(receiver: Receiver, metrics: DeliveryMetrics) -> None:
-    """Deliver what is due again and again, until cancelled; an outage is waited out."""
-    async with open_client(receiver) as client:
-        while True:
-            pause_s = OUTAGE_INTERVAL_S
-            try:
-                found = await deliver_due(client, receiver, metrics)
-                pause_s = 0.0 if found == AT_ONCE else INTERVAL_S
-            except FacePassError as error:
-                logger.warning("Notices cannot be delivered for now: %s", error)
-            except Exception:
-                logger.exception("A round of deliveries failed; the next one follows.")
-            await anyio.sleep(pause_s)
-
-
-async def deliver_due(
-    client: httpx.AsyncClient, receiver: Receiver, metrics: DeliveryMetrics
-) -> int:
-    """One attempt for each of the notices longest due; how many there were.
-
-    Raises DatabaseUnavailableError.
-    """
-    notices = await anyio.to_thread.run_sync(_claim)
-
-    async def deliver(notice: WebhookDelivery) -> None:
-        answer = await send_notice(client, receiver, notice.message_id, notice.payload)
-        try:
-            metrics.count(await anyio.to_thread.run_sync(_settle, notice, answer))
-        except FacePassError as error:
-            # Claimed again after the lease: sent twice rather than never.
-            logger.warning("A delivery cannot be recorded: %s", error)
-
-    async with anyio.create_task_group() as tasks:
-        for notice in notices:
-            tasks.start_soon(deliver, notice)
-    return len(notices)
-
-
-def _claim() -> list[WebhookDelivery]:
+def _claim_due() -> list[WebhookDelivery]:
     with open_session() as session:
-        return list(claim_notices(session, limit=AT_ONCE, lease=LEASE))
+        return list(claim_deliveries(session, limit=AT_ONCE, lease=LEASE))
 
 
-def _settle(notice: WebhookDelivery, answer: Answer) -> str:
-    """Record what an attempt came to; its outcome in one word."""
+def _record_attempt(delivery: WebhookDelivery, answer: Answer) -> str:
+    """Record how an attempt ended; returns its outcome in one word."""
     with open_session() as session:
         if answer.error is None:
-            mark_delivered(session, notice)
+            mark_delivered(session, delivery)
             return "delivered"
-        delay = decide_delay(notice, answer)
-        mark_failed(session, notice, error=answer.error, delay=delay)
+        delay = decide_delay(delivery, answer)
+        mark_failed(session, delivery, error=answer.error, delay=delay)
     if delay is None:
-        logger.warning("Notice %s is given up: %s", notice.message_id, answer.error)
+        logger.warning("Notice %s is given up: %s", delivery.message_id, answer.error)
         return "given_up"
-    logger.info("Notice %s is sent again later: %s", notice.message_id, answer.error)
+    logger.info("Notice %s is sent again later: %s", delivery.message_id, answer.error)
     return "retried"
-
-
-def decide_delay(notice: WebhookDelivery, answer: Answer) -> timedelta | None:
-    """When to try again; None for a receiver that wants no more, or has failed for a day."""
-    if answer.is_gone or utc_now() - notice.created_at >= GIVEN_UP_AFTER:
-        return None
-    chance = random.random()  # noqa: S311 (spreads attempts, hides nothing)
-    return timedelta(seconds=compute_delay(notice.attempts, chance, answer.retry_after_s))
-
-
-def compute_delay(attempts: int, chance: float, asked_s: float | None = None) -> float:
-    """Seconds until the next attempt: 10 s doubling to an hour, less up to half by chance (0..1).
-
-    A receiver may ask for more (`asked_s`), also up to an hour; never for less.
-    """
-    doubled = FIRST_DELAY_S * 2.0 ** min(attempts - 1, 16)
-    delay = min(doubled, LONGEST_DELAY_S) * (1 - chance / 2)
-    return max(delay, min(asked_s or 0.0, LONGEST_DELAY_S))

@@ -6,7 +6,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from tasks.results.erasure import prune_erased, prune_notices
+from tasks.results.erasure import prune_deliveries, prune_erased
 from tasks.results.prune import prune_expired
 
 
@@ -19,7 +19,7 @@ def prune_results() -> State[Any]:
     """
     counts = prune_expired()
     prune_erased()
-    prune_notices()
+    prune_deliveries()
     return Completed(
         name=f"Completed: {counts['deleted']} deleted, {counts['kept']} kept", data=counts
     )

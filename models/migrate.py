@@ -1,4 +1,4 @@
-"""Bring a database's tables up to date: `python -m models.migrate`."""
+"""The command that brings a database's tables up to date: `python -m models.migrate`."""
 
 import logging
 import sys

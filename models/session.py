@@ -1,4 +1,7 @@
-"""Connections to PostgreSQL."""
+"""Connections to PostgreSQL: transactions, snapshots and the lock of an event.
+
+A database that is away, or whose tables are old, becomes an error of the product here.
+"""
 
 import logging
 from collections.abc import Iterator
@@ -38,7 +41,7 @@ SERVER_LIMITS = f"""
 
 
 @lru_cache(maxsize=1)
-def get_engine() -> Engine:
+def get_database_engine() -> Engine:
     """The process's pool. `pool_pre_ping` lets it outlive a restart of the database."""
     # An error's text must not hold tokens, names and embeddings.
     return _build_engine(pool_size=10, max_overflow=20, pool_pre_ping=True, hide_parameters=True)
@@ -65,10 +68,10 @@ def open_session() -> Iterator[Session]:
     Raises DatabaseUnavailableError where PostgreSQL cannot be reached or goes away.
     """
     try:
-        with Session(get_engine(), expire_on_commit=False) as session, session.begin():
+        with Session(get_database_engine(), expire_on_commit=False) as session, session.begin():
             yield session
     except (OperationalError, InterfaceError) as error:
-        raise _explain(error) from error
+        raise _explain_outage(error) from error
     except ProgrammingError as error:
         if isinstance(error.orig, UndefinedTable | UndefinedColumn):
             raise DatabaseOutdatedError(
@@ -83,6 +86,21 @@ def open_snapshot() -> Iterator[Session]:
     with open_session() as session:
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
         yield session
+
+
+def check_tables(patience_s: float) -> None:
+    """Raise DatabaseUnavailableError or DatabaseOutdatedError unless the tables can be read."""
+    with open_session() as session:
+        session.execute(text(f"SET LOCAL statement_timeout = {int(patience_s * 1000)}"))
+        session.execute(text("SELECT 1 FROM event LIMIT 1"))
+
+
+_END_HOLDER = text("""
+SELECT pg_terminate_backend(pid) FROM pg_locks
+WHERE locktype = 'advisory' AND classid = :lock_class AND objid = :event_id AND objsubid = 2
+  AND granted AND pid <> pg_backend_pid()
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+""")
 
 
 class EventLock:
@@ -106,14 +124,6 @@ class EventLock:
             self._connection.execute(_END_HOLDER, self._key)
 
 
-_END_HOLDER = text("""
-SELECT pg_terminate_backend(pid) FROM pg_locks
-WHERE locktype = 'advisory' AND classid = :lock_class AND objid = :event_id AND objsubid = 2
-  AND granted AND pid <> pg_backend_pid()
-  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-""")
-
-
 @contextmanager
 def open_event_lock(event_id: int) -> Iterator[EventLock]:
     """The event's lock, not taken yet; freed at the end of the block if it was.
@@ -127,11 +137,11 @@ def open_event_lock(event_id: int) -> Iterator[EventLock]:
     try:
         connection = engine.connect()
     except (OperationalError, InterfaceError) as error:
-        raise _explain(error) from error
+        raise _explain_outage(error) from error
     with connection:
         yield EventLock(connection, event_id)
 
 
-def _explain(error: DBAPIError) -> DatabaseUnavailableError:
+def _explain_outage(error: DBAPIError) -> DatabaseUnavailableError:
     logger.warning("The database failed: %s", error.orig)
     return DatabaseUnavailableError("The database cannot be reached: is PostgreSQL running?")

@@ -14,9 +14,9 @@ from models.queries.events import read_event
 from models.queries.packs import find_pack_id
 from models.queries.search import (
     NO_PACK,
+    Cursor,
     FaceQuery,
     FoundPhoto,
-    Place,
     find_photos,
     has_foreign_faces,
 )
@@ -82,7 +82,7 @@ class SearchRequest:
     selfie: bytes
     limit: int
     choice: PackChoice
-    after: Place | None = None
+    after: Cursor | None = None
     min_similarity: float | None = None
     face: int | None = None
 
@@ -105,7 +105,7 @@ class SearchResult:
     face: SelfieFace
     min_similarity: float
     surely: float
-    next_place: Place | None
+    next_cursor: Cursor | None
 
 
 def search_faces(request: SearchRequest) -> SearchResult:
@@ -152,7 +152,7 @@ def _search_by(choice: PackChoice, request: SearchRequest) -> SearchResult | Non
         face=selfie.face,
         min_similarity=lowest,
         surely=surely,
-        next_place=Place(page[-1].distance, page[-1].photo_id, pack_id) if more else None,
+        next_cursor=Cursor(page[-1].distance, page[-1].photo_id, pack_id) if more else None,
     )
 
 

@@ -1,7 +1,7 @@
 """The guests' page: an event's photos, "find me", downloads. Server-rendered, no build step.
 
-Promise: a page gives away nothing but the event's name and photos; bytes come from S3 by links
-signed for a short time, a zip aside.
+Promise: a page gives away nothing but the event's name and photos; photos come from S3 by links
+signed for a short time, except in a zip.
 
 Where do I go to…?
     change a route, or a page's headers  pages.py

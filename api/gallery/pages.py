@@ -1,10 +1,7 @@
-"""The gallery's routes. A token that is not an event's gets the same page, whatever was asked.
+"""The gallery's pages and files: routes, templates, headers, and the pages of failures.
 
-What a browser may do on a gallery page: nothing inline, nothing from elsewhere but photos.
-
-Templates filled in, and the two files that pages load.
-
-What a guest sees where a page cannot be had: a link that does not work, a server away.
+A page loads nothing inline and nothing from elsewhere but photos. A token that opens no gallery
+gets the same page, whatever was asked.
 """
 
 from collections.abc import Callable, Coroutine, Iterator
@@ -26,101 +23,28 @@ from fastapi.responses import (
 from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from api.gallery.archive import MAX_ZIP_PHOTOS, clean_name, stream_zip
+from api.gallery.archive import MAX_ZIP_PHOTOS, clean_file_name, stream_zip
 from api.gallery.texts import Language, choose_language, list_script_texts, tell
 from models.errors import EventNotFoundError, FacePassError, PhotoNotFoundError
 from models.keys import derive_original_key
 from models.queries.events import find_gallery
-from models.queries.photos import count_gallery_photos, find_gallery_photos, list_gallery_photos
+from models.queries.photos import (
+    GalleryPhoto,
+    count_gallery_photos,
+    find_gallery_photos,
+    list_gallery_photos,
+)
 from models.queries.runs import find_active_run
 from models.session import open_session
 from models.settings import get_settings
-from models.tables import Photo
 from tasks.s3.bucket import get_bucket
 from tasks.s3.links import build_disposition, get_link_signer
 
-
-def build_page_headers(photo_link: str) -> dict[str, str]:
-    """Headers of a page whose pictures come from where `photo_link` points."""
-    return {
-        "Content-Security-Policy": build_policy(read_origin(photo_link)),
-        "Referrer-Policy": "no-referrer",
-        "X-Robots-Tag": "noindex, nofollow",
-        "X-Content-Type-Options": "nosniff",
-        # The links in it die soon: a page from a cache would show broken pictures.
-        "Cache-Control": "no-store",
-    }
-
-
-def build_policy(photo_origin: str) -> str:
-    """The Content-Security-Policy; blob: is the guest's own selfie, drawn to choose a face."""
-    rules = {
-        "default-src": "'none'",
-        "script-src": "'self'",
-        "style-src": "'self'",
-        "img-src": f"'self' blob: data: {photo_origin}".rstrip(),
-        "connect-src": "'self'",
-        "form-action": "'self'",
-        "base-uri": "'none'",
-        "frame-ancestors": "'none'",
-    }
-    return "; ".join(f"{name} {value}" for name, value in rules.items())
-
-
-def read_origin(link: str) -> str:
-    """Scheme, host and port of a link; empty where it has none."""
-    parts = urlsplit(link)
-    return f"{parts.scheme}://{parts.netloc}" if parts.scheme and parts.netloc else ""
-
-
-_FOLDER = Path(__file__).parent
+PAGE_PHOTOS = 60
+MAX_ID = 2**63 - 1
+PRIVATE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 STATIC_FILES = {"gallery.css": "text/css", "gallery.js": "text/javascript"}
-
-
-def render_page(template: str, language: Language, **values: object) -> str:
-    """A page in one language; everything filled in is escaped."""
-
-    def tell_here(key: str, count: int | None = None, **words: object) -> str:
-        return tell(language, key, count, **words)
-
-    return (
-        _open_templates()
-        .get_template(template)
-        .render(language=language, tell=tell_here, tell_in=tell, link_static=link_static, **values)
-    )
-
-
-def read_script_texts(language: Language) -> dict[str, object]:
-    """What the script says, for the page to carry."""
-    return {**list_script_texts(language)}
-
-
-def find_static_file(name: str) -> Path | None:
-    """The stylesheet or the script; None for any other name."""
-    return _FOLDER / "static" / name if name in STATIC_FILES else None
-
-
-@lru_cache(maxsize=len(STATIC_FILES))
-def link_static(name: str) -> str:
-    """A file's address, new with its content: browsers may keep it for ever."""
-    content = (_FOLDER / "static" / name).read_bytes()
-    return f"/gallery/static/{name}?v={sha256(content).hexdigest()[:12]}"
-
-
-@lru_cache(maxsize=1)
-def _open_templates() -> Environment:
-    templates = Environment(
-        loader=FileSystemLoader(_FOLDER / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    # Cyrillic as it is: half the bytes. What could end the script element stays escaped.
-    templates.policies["json.dumps_kwargs"] = {"ensure_ascii": False}
-    return templates
-
-
+_FOLDER = Path(__file__).parent
 _LOST = (EventNotFoundError, PhotoNotFoundError)
 
 
@@ -140,31 +64,7 @@ class GalleryRoute(APIRoute):
         return handle_for_guests
 
 
-def explain_failure(request: Request, error: FacePassError) -> Response:
-    """404 for what is not there, 503 for what is away; never the operator's sentence."""
-    kind, status = ("lost", 404) if isinstance(error, _LOST) else ("away", 503)
-    if "text/html" not in request.headers.get("accept", ""):
-        return JSONResponse({"detail": kind}, status, headers={"Cache-Control": "no-store"})
-    language = read_language(request)
-    page = render_page("failure.html", language, kind=kind, languages=_order(language))
-    return HTMLResponse(page, status, headers=build_page_headers(""))
-
-
-def read_language(request: Request) -> Language:
-    """The language of the one who asks."""
-    return choose_language(request.query_params.get("lang"), request.headers.get("accept-language"))
-
-
-def _order(language: Language) -> list[Language]:
-    """Both languages, the reader's first: who is lost may not read the first one."""
-    return ["ru", "en"] if language == "ru" else ["en", "ru"]
-
-
 router = APIRouter(prefix="/gallery", route_class=GalleryRoute, include_in_schema=False)
-
-PAGE_PHOTOS = 60
-MAX_ID = 2**63 - 1
-PRIVATE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 
 
 @router.get("/static/{name}")
@@ -220,16 +120,16 @@ def read_gallery_status(gallery_token: str, request: Request) -> dict[str, objec
 
 
 @router.get("/{gallery_token}/photos/{photo_id}/preview")
-def open_preview(gallery_token: str, photo_id: int) -> RedirectResponse:
+def redirect_to_preview(gallery_token: str, photo_id: int) -> RedirectResponse:
     """A preview by a fresh link: where the page's own has expired, and without a script."""
-    photo = _read_photo(gallery_token, photo_id)
+    photo = _find_gallery_photo(gallery_token, photo_id)
     return RedirectResponse(get_link_signer().sign_view(photo.s3_key), 303, headers=PRIVATE)
 
 
 @router.get("/{gallery_token}/photos/{photo_id}/original")
-def open_original(gallery_token: str, photo_id: int) -> RedirectResponse:
+def redirect_to_original(gallery_token: str, photo_id: int) -> RedirectResponse:
     """An original, from S3, to be saved under its own name."""
-    photo = _read_photo(gallery_token, photo_id)
+    photo = _find_gallery_photo(gallery_token, photo_id)
     key = derive_original_key(photo.s3_key, photo.event_id)
     return RedirectResponse(get_link_signer().sign_download(key), 303, headers=PRIVATE)
 
@@ -240,7 +140,7 @@ def download_zip(
     request: Request,
     photo_ids: Annotated[list[int], Form(max_length=MAX_ZIP_PHOTOS)],
 ) -> StreamingResponse:
-    """Originals of this event as one zip; ids of other events are nobody's here."""
+    """Originals of this event as one zip; ids of other events' photos are left out."""
     asked = [number for number in photo_ids if 0 < number <= MAX_ID]
     with open_session() as session:
         event = find_gallery(session, gallery_token)
@@ -255,21 +155,21 @@ def download_zip(
         missing_text=tell(language, "zip_missing"),
     )
     return StreamingResponse(
-        _start(pieces),
+        _read_first(pieces),
         media_type="application/zip",
         headers={
             **PRIVATE,
-            "Content-Disposition": build_disposition(f"{clean_name(event.name)}.zip"),
+            "Content-Disposition": build_disposition(f"{clean_file_name(event.name)}.zip"),
         },
     )
 
 
-def _start(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def _read_first(pieces: Iterator[bytes]) -> Iterator[bytes]:
     """The same pieces, the first one read: where S3 is away, the answer can still say so."""
     return chain([next(pieces)], pieces)
 
 
-def _read_photo(gallery_token: str, photo_id: int) -> Photo:
+def _find_gallery_photo(gallery_token: str, photo_id: int) -> GalleryPhoto:
     with open_session() as session:
         event = find_gallery(session, gallery_token)
         asked = [photo_id] if 0 < photo_id <= MAX_ID else []
@@ -279,14 +179,107 @@ def _read_photo(gallery_token: str, photo_id: int) -> Photo:
     return photos[0]
 
 
-def _read_name(photo: Photo) -> str:
-    return photo.s3_key.rpartition("/")[2]
-
-
-def _describe_photo(photo: Photo) -> dict[str, object]:
+def _describe_photo(photo: GalleryPhoto) -> dict[str, object]:
     return {
         "id": photo.id,
-        "name": _read_name(photo),
+        "name": photo.name,
         "preview": get_link_signer().sign_view(photo.s3_key),
         "original_missing": photo.original_missing,
     }
+
+
+def explain_failure(request: Request, error: FacePassError) -> Response:
+    """404 for what is not there, 503 for what is away; never the operator's sentence."""
+    kind, status = ("lost", 404) if isinstance(error, _LOST) else ("away", 503)
+    if "text/html" not in request.headers.get("accept", ""):
+        return JSONResponse({"detail": kind}, status, headers={"Cache-Control": "no-store"})
+    language = read_language(request)
+    page = render_page("failure.html", language, kind=kind, languages=_order_languages(language))
+    return HTMLResponse(page, status, headers=build_page_headers(""))
+
+
+def read_language(request: Request) -> Language:
+    """The language of the one who asks."""
+    return choose_language(request.query_params.get("lang"), request.headers.get("accept-language"))
+
+
+def _order_languages(language: Language) -> list[Language]:
+    """Both languages, the reader's first: somebody who is lost may read only the other one."""
+    return ["ru", "en"] if language == "ru" else ["en", "ru"]
+
+
+def build_page_headers(photo_link: str) -> dict[str, str]:
+    """Headers of a page whose pictures come from where `photo_link` points."""
+    return {
+        "Content-Security-Policy": build_policy(read_origin(photo_link)),
+        "Referrer-Policy": "no-referrer",
+        "X-Robots-Tag": "noindex, nofollow",
+        "X-Content-Type-Options": "nosniff",
+        # The links in it die soon: a page from a cache would show broken pictures.
+        "Cache-Control": "no-store",
+    }
+
+
+def build_policy(photo_origin: str) -> str:
+    """The Content-Security-Policy; blob: is the guest's own selfie, drawn to choose a face."""
+    rules = {
+        "default-src": "'none'",
+        "script-src": "'self'",
+        "style-src": "'self'",
+        "img-src": f"'self' blob: data: {photo_origin}".rstrip(),
+        "connect-src": "'self'",
+        "form-action": "'self'",
+        "base-uri": "'none'",
+        "frame-ancestors": "'none'",
+    }
+    return "; ".join(f"{name} {value}" for name, value in rules.items())
+
+
+def read_origin(link: str) -> str:
+    """Scheme, host and port of a link; empty where it has none."""
+    parts = urlsplit(link)
+    return f"{parts.scheme}://{parts.netloc}" if parts.scheme and parts.netloc else ""
+
+
+def render_page(template: str, language: Language, **values: object) -> str:
+    """A page in one language; everything filled in is escaped."""
+
+    def tell_here(key: str, count: int | None = None, **words: object) -> str:
+        return tell(language, key, count, **words)
+
+    return (
+        _open_templates()
+        .get_template(template)
+        .render(language=language, tell=tell_here, tell_in=tell, link_static=link_static, **values)
+    )
+
+
+def read_script_texts(language: Language) -> dict[str, object]:
+    """What the script says, for the page to carry."""
+    return {**list_script_texts(language)}
+
+
+def find_static_file(name: str) -> Path | None:
+    """The stylesheet or the script; None for any other name."""
+    return _FOLDER / "static" / name if name in STATIC_FILES else None
+
+
+@lru_cache(maxsize=len(STATIC_FILES))
+def link_static(name: str) -> str:
+    """A file's address, new with its content: browsers may keep it for ever."""
+    content = (_FOLDER / "static" / name).read_bytes()
+    return f"/gallery/static/{name}?v={sha256(content).hexdigest()[:12]}"
+
+
+@lru_cache(maxsize=1)
+def _open_templates() -> Environment:
+    templates = Environment(
+        loader=FileSystemLoader(_FOLDER / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    # Cyrillic as it is: half the bytes. What could end the script element stays escaped.
+    templates.policies["json.dumps_kwargs"] = {"ensure_ascii": False}
+    return templates

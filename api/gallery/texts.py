@@ -1,40 +1,25 @@
-"""Every sentence of the gallery, in both languages; nothing else of it is worded elsewhere.
+"""The gallery's sentences in both languages, and the choice of the language a guest reads.
 
-A text is a sentence, or a sentence a plural category. `{…}` is filled in by the page or, for
-those of SCRIPT_TEXTS, by its script.
-
-Plural forms: 1 фото, 2 фото, 5 фото. The categories are CLDR's, as in a browser's Intl.
-
-What the page's script says, in both languages; `{…}` is filled in by the script.
-
-Which language a guest reads: what they chose, else what their browser asks for.
+A text is one sentence, or one for each plural category (1 фото, 2 фото, 5 фото; the categories are
+CLDR's, as in a browser's Intl). `{…}` is filled in by the page, or by its script for SCRIPT_TEXTS.
 """
 
 from typing import Literal
 
 Language = Literal["ru", "en"]
 Category = Literal["one", "few", "many", "other"]
+Text = str | dict[str, str]
 
 # Which forms a language has for whole numbers.
 CATEGORIES: dict[Language, tuple[Category, ...]] = {
     "ru": ("one", "few", "many"),
     "en": ("one", "other"),
 }
+DEFAULT: Language = "en"
+# Readers of these languages read Russian rather than English.
+_SPOKEN: dict[str, Language] = {"en": "en", "ru": "ru", "be": "ru", "uk": "ru", "kk": "ru"}
 
-
-def choose_category(language: Language, count: int) -> Category:
-    """The plural category of a count, which is 0 or more."""
-    if language == "en":
-        return "one" if count == 1 else "other"
-    last, last_two = count % 10, count % 100
-    if last == 1 and last_two != 11:
-        return "one"
-    if last in {2, 3, 4} and last_two not in {12, 13, 14}:
-        return "few"
-    return "many"
-
-
-SCRIPT_TEXTS: dict[str, dict[Language, str | dict[str, str]]] = {
+SCRIPT_TEXTS: dict[str, dict[Language, Text]] = {
     "need_consent": {
         "ru": "Сначала отметьте согласие: без него мы не ищем.",
         "en": "Please tick your consent first: we do not search without it.",
@@ -156,10 +141,6 @@ SCRIPT_TEXTS: dict[str, dict[Language, str | dict[str, str]]] = {
         "en": "upload a file of the same name to originals/",
     },
 }
-
-
-Text = str | dict[str, str]
-
 PAGE_TEXTS: dict[str, dict[Language, Text]] = {
     "photos": {
         "ru": {"one": "{n} фото", "few": "{n} фото", "many": "{n} фото"},
@@ -275,9 +256,16 @@ def list_script_texts(language: Language) -> dict[str, Text]:
     return {key: text[language] for key, text in SCRIPT_TEXTS.items()}
 
 
-DEFAULT: Language = "en"
-# Who reads these reads Russian sooner than English.
-_SPOKEN: dict[str, Language] = {"en": "en", "ru": "ru", "be": "ru", "uk": "ru", "kk": "ru"}
+def choose_category(language: Language, count: int) -> Category:
+    """The plural category of a count, which is 0 or more."""
+    if language == "en":
+        return "one" if count == 1 else "other"
+    last, last_two = count % 10, count % 100
+    if last == 1 and last_two != 11:
+        return "one"
+    if last in {2, 3, 4} and last_two not in {12, 13, 14}:
+        return "few"
+    return "many"
 
 
 def choose_language(chosen: str | None, accepted: str | None) -> Language:

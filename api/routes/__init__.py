@@ -1,8 +1,8 @@
 """The REST routes, one module a subject.
 
 Where do I go to…?
-    start a sync, and see how it goes    sync.py
-    start other runs                     runs.py (previews, change of model)
+    start a sync, and see how it goes    runs.py
+    start previews or a reembedding      runs.py
     add, list or change events           events.py
     erase faces, and resume an event     erasure.py
     search with a selfie                 search.py

@@ -1,13 +1,12 @@
-"""Erasing faces, and letting an event or a photo come back."""
+"""The erasure of faces, and the way back for an event or a photo."""
 
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path
-from pydantic import BaseModel, ConfigDict
 
 from api.deps import EventUuid
 from api.errors import describe_errors
+from api.schemas import ErasureAnswer, ReturnAnswer
 from models.errors import EventNotFoundError
 from models.queries.erasures import restore_photo, resume_event
 from models.queries.events import find_event
@@ -19,45 +18,8 @@ router = APIRouter(prefix="/api/v1/events/{event_uuid}", tags=["erasure"])
 PhotoId = Annotated[int, Path(ge=1, le=2**63 - 1, description="photo_id of the photos' list")]
 
 
-class ErasureAnswer(BaseModel):
-    """The receipt of an erasure; `result_storages` are where cached results were looked for."""
-
-    model_config = ConfigDict(
-        from_attributes=True,
-        json_schema_extra={
-            "examples": [
-                {
-                    "event_id": 1,
-                    "faces_erased": 311,
-                    "photos_affected": 150,
-                    "cached_results_erased": 3,
-                    "cached_bytes": 218000,
-                    "syncs_stopped": 0,
-                    "result_storages": ["local folder"],
-                    "erased_at": "2026-07-20T12:00:00Z",
-                }
-            ]
-        },
-    )
-    event_id: int
-    faces_erased: int
-    photos_affected: int
-    cached_results_erased: int
-    cached_bytes: int
-    syncs_stopped: int
-    result_storages: list[str]
-    erased_at: datetime
-
-
-class ReturnAnswer(BaseModel):
-    """What happens next to what may come back."""
-
-    event_id: int
-    message: str
-
-
-@router.delete("/faces", responses=describe_errors(400, 404, 503))
-def erase_faces(event_uuid: EventUuid) -> ErasureAnswer:
+@router.delete("/faces", name="erase_faces", responses=describe_errors(400, 404, 503))
+def delete_event_faces(event_uuid: EventUuid) -> ErasureAnswer:
     """Erase every face of an event, cached ones too; it takes no syncs until it is resumed.
 
     A sync under way is stopped and stores nothing more. 503 when a part could not be reached:
@@ -66,7 +28,7 @@ def erase_faces(event_uuid: EventUuid) -> ErasureAnswer:
     receipt = erase_event_faces(_find_event_id(event_uuid))
     if receipt is None:
         raise EventNotFoundError("Event not found")
-    return ErasureAnswer.model_validate(receipt)
+    return ErasureAnswer.model_validate(receipt, from_attributes=True)
 
 
 @router.post("/resume", responses=describe_errors(400, 404, 503))
@@ -89,7 +51,8 @@ def erase_photo(event_uuid: EventUuid, photo_id: PhotoId) -> ErasureAnswer:
 
     All of the event's cached results go with it, since they hold many photos' faces each.
     """
-    return ErasureAnswer.model_validate(erase_photo_faces(_find_event_id(event_uuid), photo_id))
+    receipt = erase_photo_faces(_find_event_id(event_uuid), photo_id)
+    return ErasureAnswer.model_validate(receipt, from_attributes=True)
 
 
 @router.post("/photos/{photo_id}/restore", responses=describe_errors(400, 404, 503))

@@ -1,42 +1,43 @@
-"""Events and their photos.
-
-Upkeep of an event: another try for its failed photos, another link for its guests.
-"""
+"""Events and their photos: adding, listing and changing them, and the link of their guests."""
 
 import logging
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, Field
 
 from api.deps import EventUuid
 from api.errors import describe_errors
 from api.schemas import (
+    PAGE_LIMIT,
     EventAnswer,
+    EventChange,
+    EventChangeAnswer,
     EventCreate,
     EventDetails,
+    GalleryLink,
     LastSync,
-    PhotoAnswer,
     PhotoPage,
+    RequeueAnswer,
 )
-from models.keys import default_prefix
+from models.errors import EventBusyError
 from models.queries.events import (
     create_event,
     extend_activity,
     find_event,
     list_events,
+    lock_event,
     rotate_gallery_token,
 )
 from models.queries.photos import count_faces, count_photos, list_photos, requeue_photos
+from models.queries.reembeds import is_reembedding
 from models.queries.runs import find_last_run
 from models.session import open_session
 from models.settings import get_settings
-from models.tables import Event
 from models.vocabulary import PhotoReason, PhotoStatus
 
-router = APIRouter(prefix="/api/v1/events", tags=["events"])
+logger = logging.getLogger(__name__)
 
-PAGE_LIMIT = 500
+router = APIRouter(prefix="/api/v1/events", tags=["events"])
 
 
 @router.post("", status_code=201, responses=describe_errors(400, 409, 503))
@@ -50,14 +51,17 @@ def add_event(body: EventCreate, request: Request) -> EventAnswer:
             event_id=body.event_id,
             profile=body.profile,
         )
-        return EventAnswer(**_describe_event(event, request))
+        return EventAnswer.from_row(event, _build_gallery_url(event.gallery_token, request))
 
 
 @router.get("", responses=describe_errors(503))
 def read_events(request: Request) -> list[EventAnswer]:
     """All events, the newest first."""
     with open_session() as session:
-        return [EventAnswer(**_describe_event(event, request)) for event in list_events(session)]
+        return [
+            EventAnswer.from_row(event, _build_gallery_url(event.gallery_token, request))
+            for event in list_events(session)
+        ]
 
 
 @router.get("/{event_uuid}", responses=describe_errors(400, 404, 503))
@@ -67,15 +71,39 @@ def read_event_details(event_uuid: EventUuid, request: Request) -> EventDetails:
         event = find_event(session, event_uuid)
         event_id = event.id or 0
         run = find_last_run(session, event_id)
-        return EventDetails(
-            **_describe_event(event, request),
+        return EventDetails.from_row(
+            event,
+            _build_gallery_url(event.gallery_token, request),
             photos=count_photos(session, event_id),
             faces=count_faces(session, event_id),
             active_until=event.active_until,
             erased_at=event.erased_at,
-            last_sync=run
-            and LastSync(task_id=run.flow_run_id, state=run.state, finished_at=run.finished_at),
+            last_sync=run and LastSync.from_row(run),
         )
+
+
+@router.patch("/{event_uuid}", responses=describe_errors(400, 404, 409, 503))
+def change_event(event_uuid: EventUuid, body: EventChange) -> EventChangeAnswer:
+    """Change an event's profile: its next sync reads every photo anew.
+
+    Until then guests' searches are answered with `needs_sync`; POST …/reembed with the profile
+    changes it without that.
+    """
+    with open_session() as session:
+        event = lock_event(session, find_event(session, event_uuid).id or 0)
+        if event.profile == body.profile:
+            message = f"Event {event.name} has the profile {body.profile.value} already"
+        else:
+            if is_reembedding(session, event.id or 0):
+                raise EventBusyError(
+                    f"The model of event {event.name} is being changed: "
+                    "ask again when that has ended."
+                )
+            event.profile = body.profile
+            session.add(event)
+            message = f"The next sync reads every photo of event {event.name} anew"
+    logger.info("Event %d: profile %s", event.id, body.profile.value)
+    return EventChangeAnswer(event_id=event.id or 0, profile=body.profile, message=message)
 
 
 @router.get("/{event_uuid}/photos", responses=describe_errors(400, 404, 503))
@@ -97,45 +125,7 @@ def read_photos(
             after=cursor,
             limit=limit,
         )
-    photos = [
-        PhotoAnswer(**photo.model_dump(), photo_id=photo.id, faces=faces) for photo, faces in rows
-    ]
-    more = len(photos) == limit
-    return PhotoPage(photos=photos, next_cursor=photos[-1].photo_id if more else None)
-
-
-def build_gallery_url(event: Event, request: Request) -> str:
-    """The guests' link to an event."""
-    base = (get_settings().public_url or str(request.base_url)).rstrip("/")
-    return f"{base}/gallery/{event.gallery_token}"
-
-
-def _describe_event(event: Event, request: Request) -> dict[str, object]:
-    return {
-        "event_id": event.id,
-        "event_uuid": event.uuid,
-        "name": event.name,
-        "s3_prefix": default_prefix(event.id or 0),
-        "gallery_url": build_gallery_url(event, request),
-        "profile": event.profile,
-        "model_pack": event.model_pack,
-    }
-
-
-logger = logging.getLogger(__name__)
-
-
-class RequeueAnswer(BaseModel):
-    """How many failed photos the next sync takes up again."""
-
-    requeued: int = Field(examples=[3])
-    message: str = Field(examples=["3 failed photos wait for the next sync"])
-
-
-class GalleryLink(BaseModel):
-    """The link an event's guests get from now on."""
-
-    gallery_url: str = Field(examples=["http://127.0.0.1:8000/gallery/3q2-7wAAAAAAAAAAAAAAAAAA"])
+    return PhotoPage.from_rows(rows, limit)
 
 
 @router.post("/{event_uuid}/photos/requeue", responses=describe_errors(400, 404, 503))
@@ -160,4 +150,10 @@ def change_gallery_link(event_uuid: EventUuid, request: Request) -> GalleryLink:
         event = find_event(session, event_uuid)
         rotate_gallery_token(session, event)
     logger.info("Event %d: new gallery link", event.id)
-    return GalleryLink(gallery_url=build_gallery_url(event, request))
+    return GalleryLink(gallery_url=_build_gallery_url(event.gallery_token, request))
+
+
+def _build_gallery_url(gallery_token: str, request: Request) -> str:
+    """The guests' link to an event."""
+    base = (get_settings().public_url or str(request.base_url)).rstrip("/")
+    return f"{base}/gallery/{gallery_token}"

@@ -1,26 +1,26 @@
-"""Is the API alive, and could it do its work?
+"""Liveness of the API, and its readiness: whether a sync could be started and run now.
 
-Could a sync be started and run? PostgreSQL, S3 and Prefect, asked at once, each for a while.
+Readiness asks PostgreSQL, S3 and Prefect at the same time and waits for each a few seconds.
 """
 
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Literal
 
 import anyio
 import anyio.to_thread
 from fastapi import APIRouter, Depends, HTTPException, Request
-from pydantic import BaseModel
-from sqlalchemy import text
 
 from api.errors import describe_errors
+from api.schemas import Health
 from api.security import limit_rate
 from deployments.orchestrator import Orchestrator
 from models.errors import FacePassError
-from models.session import open_session
+from models.session import check_tables
 
 logger = logging.getLogger(__name__)
+
+router = APIRouter(tags=["health"])
 
 PATIENCE_S = 4.0
 # Threads that hang in a part that does not answer must not take all of the API's.
@@ -32,13 +32,13 @@ class ReadinessProbe:
 
     def __init__(self, orchestrator: Orchestrator) -> None:
         self._checks: dict[str, Callable[[], Awaitable[None]]] = {
-            "PostgreSQL": partial(_run_blocking, check_database, _limit()),
-            "S3": partial(_run_blocking, check_bucket, _limit()),
+            "PostgreSQL": partial(_run_blocking, _check_database, _build_limiter()),
+            "S3": partial(_run_blocking, _check_bucket, _build_limiter()),
             "Prefect": orchestrator.check_deployment,
         }
 
     async def list_missing(self) -> list[str]:
-        """Names of the parts that are away; why stands in the log, with addresses or without."""
+        """Names of the parts that are away; the reasons may hold addresses and go to the log."""
         missing: set[str] = set()
         async with anyio.create_task_group() as tasks:
             for part, check in self._checks.items():
@@ -63,37 +63,6 @@ class ReadinessProbe:
         logger.warning("Not ready: %s: %s", part, reason)
 
 
-def check_database() -> None:
-    """Raise DatabaseUnavailableError or DatabaseOutdatedError unless the tables are there."""
-    with open_session() as session:
-        session.execute(text(f"SET LOCAL statement_timeout = {int(PATIENCE_S * 1000)}"))
-        session.execute(text("SELECT 1 FROM event LIMIT 1"))
-
-
-def check_bucket() -> None:
-    """Raise S3AccessError or S3DownloadError unless the bucket can be listed."""
-    from tasks.s3.bucket import get_bucket  # boto3 is slow to import: not at the API's start
-
-    get_bucket().check()
-
-
-def _limit() -> anyio.CapacityLimiter:
-    return anyio.CapacityLimiter(_THREADS_A_PART)
-
-
-async def _run_blocking(check: Callable[[], None], limiter: anyio.CapacityLimiter) -> None:
-    await anyio.to_thread.run_sync(check, abandon_on_cancel=True, limiter=limiter)
-
-
-router = APIRouter(tags=["health"])
-
-
-class Health(BaseModel):
-    """The one good answer."""
-
-    status: Literal["ok"] = "ok"
-
-
 @router.get("/health")
 async def read_health() -> Health:
     """The process answers; nothing else is asked."""
@@ -112,3 +81,22 @@ async def read_readiness(request: Request) -> Health:
         parts = ", ".join(missing)
         raise HTTPException(503, f"Not ready, no answer from: {parts}; the API's log says why.")
     return Health()
+
+
+def _check_database() -> None:
+    check_tables(PATIENCE_S)
+
+
+def _check_bucket() -> None:
+    """Raise S3AccessError or S3DownloadError unless the bucket can be listed."""
+    from tasks.s3.bucket import get_bucket  # boto3 is slow to import: not at the API's start
+
+    get_bucket().check()
+
+
+def _build_limiter() -> anyio.CapacityLimiter:
+    return anyio.CapacityLimiter(_THREADS_A_PART)
+
+
+async def _run_blocking(check: Callable[[], None], limiter: anyio.CapacityLimiter) -> None:
+    await anyio.to_thread.run_sync(check, abandon_on_cancel=True, limiter=limiter)

@@ -1,94 +1,121 @@
-"""By what an event's faces are found: its profile from the next sync on, or its model at once.
-
-Starting the making of an event's previews.
-"""
+"""Flow runs of an event: starting a sync, previews or a reembedding, and asking how one goes."""
 
 import logging
 from functools import partial
+from typing import Annotated
 from uuid import UUID
 
-import anyio.from_thread
-from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict
+from fastapi import APIRouter, HTTPException, Path
 
-from api.deps import EventUuid, OrchestratorDep
+from api.deps import EventUuid, OrchestratorDep, parse_uuid
 from api.errors import describe_errors
-from api.reconcile import settle_run
-from deployments.orchestrator import Orchestrator
+from api.reconcile import find_run, reconcile_run
+from api.schemas import (
+    PreviewsAnswer,
+    ReembedAnswer,
+    ReembedRequest,
+    SyncAnswer,
+    SyncRequest,
+    SyncStatus,
+)
+from api.starts import begin_run
 from models.errors import EventBusyError, UnknownPackError
-from models.keys import build_previews_name, event_folder
-from models.queries.erasures import require_syncable
-from models.queries.events import extend_activity, find_event, lock_event
-from models.queries.reembeds import is_reembedding
-from models.queries.runs import ensure_run, find_active_run, lock_requests
+from models.keys import build_previews_name, build_run_name, check_prefix, event_folder
+from models.queries.erasures import find_syncable_event
+from models.queries.runs import count_progress, is_reembed, remember_prefix
 from models.session import open_session
 from models.settings import get_settings
-from models.tables import Event
-from models.vocabulary import ProfileName
 
 logger = logging.getLogger(__name__)
 
-router = APIRouter(prefix="/api/v1/events", tags=["events"])
+router = APIRouter(prefix="/api/v1")
 
 
-class EventChange(BaseModel):
-    """What an event is to be from now on."""
+@router.post("/faces/sync-s3", tags=["sync"], responses=describe_errors(400, 404, 409, 503))
+def start_sync(request: SyncRequest, orchestrator: OrchestratorDep) -> SyncAnswer:
+    """Sync an event's previews from S3; answers at once, the work goes on in the background.
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"profile": "groups"}]})
-    profile: ProfileName
-
-
-class EventChangeAnswer(BaseModel):
-    """What the event is now, and what happens next."""
-
-    event_id: int
-    profile: ProfileName
-    message: str
-
-
-class ReembedRequest(BaseModel):
-    """By what the event's faces are to be found; what is left out stays as it is."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"model_pack": "opencv_zoo", "profile": "groups"}]},
-    )
-    model_pack: str | None = None
-    profile: ProfileName | None = None
-
-
-class ReembedAnswer(BaseModel):
-    """The run that was started; GET /api/v1/faces/sync-s3/{task_id} tells how it goes."""
-
-    task_id: UUID
-    event_id: int
-    message: str
-
-
-@router.patch("/{event_uuid}", responses=describe_errors(400, 404, 409, 503))
-def change_event(event_uuid: EventUuid, body: EventChange) -> EventChangeAnswer:
-    """Change an event's profile: its next sync reads every photo anew.
-
-    Until then guests' searches are answered with `needs_sync`; POST …/reembed with the profile
-    changes it without that.
+    While a sync of the event is running its id is given back, and it looks at this prefix once
+    more before it ends.
     """
     with open_session() as session:
-        event = lock_event(session, find_event(session, event_uuid).id or 0)
-        if event.profile == body.profile:
-            message = f"Event {event.name} has the profile {body.profile.value} already"
-        else:
-            if is_reembedding(session, event.id or 0):
-                raise EventBusyError(
-                    f"The model of event {event.name} is being changed: "
-                    "ask again when that has ended."
-                )
-            event.profile = body.profile
-            session.add(event)
-            message = f"The next sync reads every photo of event {event.name} anew"
-    logger.info("Event %d: profile %s", event.id, body.profile.value)
-    return EventChangeAnswer(event_id=event.id or 0, profile=body.profile, message=message)
+        event = find_syncable_event(session, parse_uuid(request.event_uuid))
+        event_id, name = event.id or 0, event.name
+        s3_prefix = check_prefix(request.s3_prefix, event_id)
+        run = begin_run(
+            session,
+            event,
+            partial(
+                orchestrator.start_sync,
+                event_id=event_id,
+                s3_prefix=s3_prefix,
+                run_name=build_run_name(name, s3_prefix),
+            ),
+            orchestrator=orchestrator,
+            s3_prefix=s3_prefix,
+            join=lambda task_id: remember_prefix(session, task_id, event_id, s3_prefix),
+        )
+    if run.joined is None:
+        logger.info("Event %d: sync %s started", event_id, run.task_id)
+        message = f"Sync task started for event {name}"
+    elif is_reembed(run.joined):
+        message = f"The model of event {name} is being changed; the sync follows"
+    else:
+        message = f"Sync already running for event {name}"
+    return SyncAnswer(task_id=run.task_id, event_id=event_id, s3_prefix=s3_prefix, message=message)
 
 
-@router.post("/{event_uuid}/reembed", responses=describe_errors(400, 404, 409, 503))
+@router.get("/faces/sync-s3/{task_id}", tags=["sync"], responses=describe_errors(404, 503))
+def read_sync(
+    task_id: Annotated[str, Path(examples=["a1b2c3d4-e5f6-7890-abcd-ef1234567890"])],
+    orchestrator: OrchestratorDep,
+) -> SyncStatus:
+    """How a sync goes: its state in one word, live progress, and its result once it is over."""
+    with open_session() as session:
+        run = find_run(session, _parse_task_id(task_id))
+        if run is None:
+            raise HTTPException(404, "Sync task not found")
+        view = reconcile_run(session, run, orchestrator)
+        processed, total = count_progress(session, run)
+        return SyncStatus.from_row(run, view, processed=processed, total=total)
+
+
+@router.post(
+    "/events/{event_uuid}/previews",
+    name="make_previews",
+    tags=["previews"],
+    responses=describe_errors(400, 404, 409, 503),
+)
+def start_previews(event_uuid: EventUuid, orchestrator: OrchestratorDep) -> PreviewsAnswer:
+    """Make the previews that an event's originals lack, then sync the event; answers at once.
+
+    For photographers who upload only originals. A call that finds another one's run not begun
+    yet gets its task_id. The photographer's own previews stay as they are.
+    """
+    with open_session() as session:
+        event = find_syncable_event(session, event_uuid)
+        event_id, name = event.id or 0, event.name
+        run = begin_run(
+            session,
+            event,
+            partial(
+                orchestrator.start_previews, event_id=event_id, run_name=build_previews_name(name)
+            ),
+            orchestrator=orchestrator,
+        )
+    logger.info("Event %d: previews %s started", event_id, run.task_id)
+    return PreviewsAnswer(
+        task_id=run.task_id,
+        event_id=event_id,
+        message=f"Previews are being made for event {name}; its sync follows",
+    )
+
+
+@router.post(
+    "/events/{event_uuid}/reembed",
+    tags=["events"],
+    responses=describe_errors(400, 404, 409, 503),
+)
 def start_reembedding(
     event_uuid: EventUuid, body: ReembedRequest, orchestrator: OrchestratorDep
 ) -> ReembedAnswer:
@@ -99,24 +126,41 @@ def start_reembedding(
     """
     _check_pack(body.model_pack)
     with open_session() as session:
-        event = find_event(session, event_uuid)
-        require_syncable(event)
-        event_id = event.id or 0
-        lock_requests(session, event_id)
-        running = find_active_run(session, event_id)
-        if running is not None and settle_run(session, running, orchestrator).is_alive:
+        event = find_syncable_event(session, event_uuid)
+        event_id, name = event.id or 0, event.name
+
+        def refuse(task_id: UUID) -> bool:
             raise EventBusyError(
-                f"Event {event.name} is held by the task {running.flow_run_id}: "
-                "ask again when that has ended."
+                f"Event {name} is held by the task {task_id}: ask again when that has ended."
             )
-        extend_activity(session, event)
-        task_id = _start_run(orchestrator, event, body)
-        prefix = event_folder(event_id)
-        ensure_run(session, flow_run_id=task_id, event_id=event_id, s3_prefix=prefix)
-    logger.info("Event %d: change of model %s started", event_id, task_id)
+
+        run = begin_run(
+            session,
+            event,
+            partial(
+                orchestrator.start_change,
+                event_id=event_id,
+                model_pack=body.model_pack,
+                profile=body.profile and body.profile.value,
+                run_name=f"{name} · {body.model_pack or body.profile or 'same model'}",
+            ),
+            orchestrator=orchestrator,
+            s3_prefix=event_folder(event_id),
+            join=refuse,
+        )
+    logger.info("Event %d: change of model %s started", event_id, run.task_id)
     return ReembedAnswer(
-        task_id=task_id, event_id=event_id, message=f"The model of event {event.name} is changed"
+        task_id=run.task_id,
+        event_id=event_id,
+        message=f"The model of event {name} is changed",
     )
+
+
+def _parse_task_id(task_id: str) -> UUID:
+    try:
+        return UUID(task_id)
+    except ValueError as error:
+        raise HTTPException(404, "Sync task not found") from error
 
 
 def _check_pack(name: str | None) -> None:
@@ -128,62 +172,3 @@ def _check_pack(name: str | None) -> None:
             "There is no model pack of this name here: name opencv_zoo, one of InsightFace's, or "
             "the folder of one in models/ under FACEPASS_MODEL_ROOT."
         )
-
-
-def _start_run(orchestrator: Orchestrator, event: Event, body: ReembedRequest) -> UUID:
-    async def start() -> UUID:
-        return await orchestrator.start_change(
-            event_id=event.id or 0,
-            model_pack=body.model_pack,
-            profile=body.profile and body.profile.value,
-            run_name=f"{event.name} · {body.model_pack or body.profile or 'same model'}",
-        )
-
-    return anyio.from_thread.run(start)
-
-
-previews_router = APIRouter(prefix="/api/v1/events/{event_uuid}", tags=["previews"])
-
-
-class PreviewsAnswer(BaseModel):
-    """The flow run that makes the previews; Prefect's UI shows how it goes."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "task_id": "a1b2c3d4-e5f6-7890-abcd-ef1234567890",
-                    "event_id": 1,
-                    "message": "Previews are being made for event Свадьба; its sync follows",
-                }
-            ]
-        }
-    )
-    task_id: UUID
-    event_id: int
-    message: str
-
-
-@previews_router.post("/previews", responses=describe_errors(400, 404, 409, 503))
-def make_previews(event_uuid: EventUuid, orchestrator: OrchestratorDep) -> PreviewsAnswer:
-    """Make the previews that an event's originals lack, then sync the event; answers at once.
-
-    For photographers who upload only originals. A call that finds another one's run not begun
-    yet gets its task_id. The photographer's own previews stay as they are.
-    """
-    with open_session() as session:
-        event = find_event(session, event_uuid)
-        require_syncable(event)
-        event_id, name = event.id or 0, event.name
-        lock_requests(session, event_id)
-        extend_activity(session, event)
-        start = partial(
-            orchestrator.start_previews, event_id=event_id, run_name=build_previews_name(name)
-        )
-        task_id = anyio.from_thread.run(start)
-    logger.info("Event %d: previews %s started", event_id, task_id)
-    return PreviewsAnswer(
-        task_id=task_id,
-        event_id=event_id,
-        message=f"Previews are being made for event {name}; its sync follows",
-    )

@@ -1,16 +1,12 @@
 """The guests' search: a selfie in, photos out. Neither the selfie nor its vector is kept.
 
-Waiting for an event's face engine without keeping a thread: a guest of another event has it.
-
-A pack takes seconds to load, and minutes to download. Searches that need it wait here, and only
-for it; those whose engine is there go on.
-
-A form with a file, read into memory: a guest's selfie never touches a disk.
+The form is read into memory, so that a selfie never touches a disk. A search whose face engine is
+still to be loaded waits without keeping a thread, and holds up no search whose engine is there.
 """
 
 from collections import defaultdict
 from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import anyio
 import anyio.to_thread
@@ -20,21 +16,97 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from api.deps import parse_uuid
 from api.errors import describe_errors
-from api.schemas import SearchAnswer, SearchForm, SearchRefusal, describe_form, read_fields
+from api.schemas import SearchAnswer, SearchForm, SearchRefusal, describe_form
 from api.security import require_api_key
 from models.errors import InvalidUploadError, SelfieError
 from models.packs import PackChoice, choose_pack
 from models.queries.events import find_event, find_gallery
-from models.queries.search import Place
+from models.queries.search import Cursor
 from models.session import open_session
 from models.settings import get_settings
 from models.vocabulary import SelfieCode
 
-if TYPE_CHECKING:
-    from tasks.search import SearchResult
+router = APIRouter(prefix="/api/v1/faces", tags=["guests"])
 
-# Loads at a time, in threads of their own. The third pack waits for a thread, and nobody else does.
+# Packs that load at a time, in threads of their own: seconds each, or minutes with a download. A
+# third pack waits for a thread, and no other call does.
 LOADS_AT_ONCE = 2
+MAX_FIELDS = 16
+
+
+@router.post(
+    "/search",
+    responses=describe_errors(400, 404, 503) | {422: {"model": SearchRefusal}},
+    openapi_extra=describe_form(),
+)
+async def search_photos(
+    request: Request, x_api_key: Annotated[str | None, Header()] = None
+) -> SearchAnswer:
+    """Photos of the selfie's person in one event, best first; a refusal has a `code`.
+
+    A photographer names the event by `event_uuid` and shows a key where keys are set; a guest has
+    the `gallery_token` of the link.
+    """
+    form = await read_form(request, get_settings().max_upload_bytes)
+    texts = {name: value for name, value in form.items() if isinstance(value, str)}
+    file = form.get("file")
+    fields = SearchForm.from_fields(texts)
+    if fields.event_uuid is not None:
+        await require_api_key(request, x_api_key)
+    if not isinstance(file, UploadFile):
+        raise InvalidUploadError("The form has no `file`: send the selfie as a file.")
+    selfie = await file.read()
+    await form.close()
+    event_id, choice, is_ready = await anyio.to_thread.run_sync(_find_event, fields)
+    if not is_ready:
+        await get_engine_waits(request.app.state).wait(choice.model_pack)
+    limiter = _get_search_limiter(request)
+    return await anyio.to_thread.run_sync(
+        _search, fields, selfie, event_id, choice, limiter=limiter
+    )
+
+
+def _find_event(fields: SearchForm) -> tuple[int, PackChoice, bool]:
+    """The event's id, its model pack and profile, and whether their engine is loaded."""
+    from tasks.faces.cache import has_face_engine
+
+    with open_session() as session:
+        if fields.gallery_token is not None:
+            event = find_gallery(session, fields.gallery_token)
+        else:
+            event = find_event(session, parse_uuid(fields.event_uuid or ""))
+        choice = choose_pack(event)
+    return event.id or 0, choice, has_face_engine(choice.model_pack)
+
+
+def _search(fields: SearchForm, selfie: bytes, event_id: int, choice: PackChoice) -> SearchAnswer:
+    from tasks.search import SearchRequest, search_faces
+
+    return SearchAnswer.from_result(
+        search_faces(
+            SearchRequest(
+                event_id=event_id,
+                selfie=selfie,
+                limit=fields.limit,
+                choice=choice,
+                after=Cursor.decode(fields.cursor) if fields.cursor else None,
+                min_similarity=fields.min_similarity,
+                face=fields.face,
+            )
+        )
+    )
+
+
+def _get_search_limiter(request: Request) -> anyio.CapacityLimiter:
+    """The limit of searches at a time, one a core; the rest wait, and other calls do not."""
+    state = request.app.state
+    if not hasattr(state, "searches"):
+        from tasks.faces.limits import count_cores
+
+        cores = get_settings().engine_threads or count_cores()
+        state.searches = anyio.CapacityLimiter(cores)
+    limiter: anyio.CapacityLimiter = state.searches
+    return limiter
 
 
 class EngineWaits:
@@ -64,9 +136,6 @@ def get_engine_waits(state: State) -> EngineWaits:
     return waits
 
 
-MAX_FIELDS = 16
-
-
 class _MemoryParser(MultiPartParser):
     """Starlette's parser; its own spools files of more than a megabyte to a temporary folder."""
 
@@ -76,12 +145,12 @@ class _MemoryParser(MultiPartParser):
 async def read_form(request: Request, max_bytes: int) -> FormData:
     """The form's fields and files, as they were sent.
 
-    Raises SelfieError for more than `max_bytes` in all, and InvalidUploadError for what is no form.
+    Raises SelfieError for more than `max_bytes` in all, and InvalidUploadError for another body.
     """
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise InvalidUploadError("Send the search as multipart/form-data, the selfie as `file`.")
     parser = _MemoryParser(
-        request.headers, _bound(request, max_bytes), max_files=1, max_fields=MAX_FIELDS
+        request.headers, _limit_body(request, max_bytes), max_files=1, max_fields=MAX_FIELDS
     )
     try:
         return await parser.parse()
@@ -89,7 +158,7 @@ async def read_form(request: Request, max_bytes: int) -> FormData:
         raise InvalidUploadError(f"The form cannot be read: {error.message}") from error
 
 
-async def _bound(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
+async def _limit_body(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
     refused = SelfieError(
         f"This file is too large: send at most {max_bytes} bytes.", SelfieCode.TOO_MANY_BYTES
     )
@@ -102,105 +171,3 @@ async def _bound(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None
         if read > max_bytes:
             raise refused
         yield chunk
-
-
-router = APIRouter(prefix="/api/v1/faces", tags=["guests"])
-
-
-@router.post(
-    "/search",
-    responses=describe_errors(400, 404, 503) | {422: {"model": SearchRefusal}},
-    openapi_extra=describe_form(),
-)
-async def search_photos(
-    request: Request, x_api_key: Annotated[str | None, Header()] = None
-) -> SearchAnswer:
-    """Photos of the selfie's person in one event, best first; a refusal has a `code`.
-
-    A photographer names the event by `event_uuid` and shows a key where keys are set; a guest has
-    the `gallery_token` of the link.
-    """
-    form = await read_form(request, get_settings().max_upload_bytes)
-    texts = {name: value for name, value in form.items() if isinstance(value, str)}
-    file = form.get("file")
-    fields = read_fields(texts)
-    if fields.event_uuid is not None:
-        await require_api_key(request, x_api_key)
-    if not isinstance(file, UploadFile):
-        raise InvalidUploadError("The form has no `file`: send the selfie as a file.")
-    selfie = await file.read()
-    await form.close()
-    event_id, choice, is_ready = await anyio.to_thread.run_sync(_find_event, fields)
-    if not is_ready:
-        await get_engine_waits(request.app.state).wait(choice.model_pack)
-    limiter = _get_limiter(request)
-    return await anyio.to_thread.run_sync(
-        _search, fields, selfie, event_id, choice, limiter=limiter
-    )
-
-
-def _get_limiter(request: Request) -> anyio.CapacityLimiter:
-    """As many searches at a time as there are cores; the rest wait, and no other call does."""
-    state = request.app.state
-    if not hasattr(state, "searches"):
-        from tasks.faces.limits import count_cores
-
-        cores = get_settings().engine_threads or count_cores()
-        state.searches = anyio.CapacityLimiter(cores)
-    limiter: anyio.CapacityLimiter = state.searches
-    return limiter
-
-
-def _search(fields: SearchForm, selfie: bytes, event_id: int, choice: PackChoice) -> SearchAnswer:
-    from tasks.search import SearchRequest, search_faces
-
-    return _describe(
-        search_faces(
-            SearchRequest(
-                event_id=event_id,
-                selfie=selfie,
-                limit=fields.limit,
-                choice=choice,
-                after=Place.decode(fields.cursor) if fields.cursor else None,
-                min_similarity=fields.min_similarity,
-                face=fields.face,
-            )
-        )
-    )
-
-
-def _find_event(fields: SearchForm) -> tuple[int, PackChoice, bool]:
-    """The event's id, by what its faces are found, and whether the engine for that is loaded."""
-    from tasks.faces.cache import has_face_engine
-
-    with open_session() as session:
-        if fields.gallery_token is not None:
-            event = find_gallery(session, fields.gallery_token)
-        else:
-            event = find_event(session, parse_uuid(fields.event_uuid or ""))
-        choice = choose_pack(event)
-    return event.id or 0, choice, has_face_engine(choice.model_pack)
-
-
-def _describe(result: "SearchResult") -> SearchAnswer:
-    matches = [
-        {
-            "photo_id": match.photo.photo_id,
-            "s3_key": match.photo.s3_key,
-            "image_url": match.photo.image_url,
-            "original_url": match.original_url,
-            "preview_url": match.preview_url,
-            "similarity": match.photo.similarity,
-            "box": match.photo.box,
-            "band": match.band,
-        }
-        for match in result.matches
-    ]
-    return SearchAnswer.model_validate(
-        {
-            "matches": matches,
-            "selfie": {"box": result.face.box, "confidence": result.face.confidence},
-            "thresholds": {"min_similarity": result.min_similarity, "surely": result.surely},
-            "next_cursor": result.next_place and result.next_place.encode(),
-        }
-    )

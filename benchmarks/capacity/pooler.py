@@ -21,7 +21,7 @@ from models.queries.events import create_event
 from models.queries.outcomes import check_epoch
 from models.queries.runs import raise_epoch
 from models.queries.search import FaceQuery, find_photos
-from models.session import SYNC_LOCK_CLASS, get_engine, open_event_lock
+from models.session import SYNC_LOCK_CLASS, get_database_engine, open_event_lock
 from models.settings import get_settings
 
 MODES = ("transaction", "session")
@@ -68,7 +68,7 @@ def try_promises(url: str, event_id: int) -> dict[str, bool]:
 
 def _forget() -> None:
     get_settings.cache_clear()
-    get_engine.cache_clear()
+    get_database_engine.cache_clear()
 
 
 def _lock_excludes(_: Engine, event_id: int) -> bool:

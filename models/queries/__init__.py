@@ -9,6 +9,6 @@ Where do I go to…?
     say which photos guests see        photos.py
     see how a model is changed         reembeds.py
     see what an erasure changes        erasures.py
-    see what is told of an ended sync  webhooks.py
+    see how webhooks are queued        webhooks.py
     see what /metrics counts           statistics.py
 """

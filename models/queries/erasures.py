@@ -1,20 +1,21 @@
-"""Erasures: what it means in the database that an event's faces, or one photo's, are forgotten.
+"""Erasures of an event's faces or one photo's in the database, and the way back.
 
-Photos keep their rows: what happened is told, and counted. Whoever erases locks the event's row,
-as every transaction that stores faces does, so that each sees the other's work or comes first.
+Photos keep their rows, so that an erasure is shown and counted. It locks the event's row, as every
+transaction that stores faces does, so that of the two the later one sees the earlier one's work.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Result, delete, func, text, update
 from sqlmodel import Session, col, select
 
 from models.errors import EventErasedError, PhotoNotFoundError
-from models.queries.events import extend_activity, lock_event
-from models.queries.webhooks import add_notices
+from models.queries.events import extend_activity, find_event, lock_event
+from models.queries.webhooks import add_deliveries
 from models.tables import Event, Face, Photo, SyncRun, utc_now
 from models.vocabulary import PhotoStatus, SyncState
 
@@ -38,6 +39,13 @@ UPDATE photo SET status = 'erased', reason = NULL, confidence = 0, pack_id = NUL
        batch = CASE WHEN status = 'pending' THEN NULL ELSE batch END
 WHERE event_id = :event_id AND status NOT IN ('failed', 'erased')
 """)
+
+
+def find_syncable_event(session: Session, event_uuid: UUID) -> Event:
+    """The event with this UUID. Raises EventNotFoundError, and EventErasedError as below."""
+    event = find_event(session, event_uuid)
+    require_syncable(event)
+    return event
 
 
 def require_syncable(event: Event) -> None:
@@ -65,8 +73,8 @@ def erase_event_rows(
     session.add(event)
     session.flush()
     syncs = _stop_syncs(session, event_id)
-    photos = _count(session.execute(_FORGET_PHOTOS, {"event_id": event_id}))
-    faces = _count(session.execute(delete(Face).where(col(Face.event_id) == event_id)))
+    photos = _count_rows(session.execute(_FORGET_PHOTOS, {"event_id": event_id}))
+    faces = _count_rows(session.execute(delete(Face).where(col(Face.event_id) == event_id)))
     return ErasedRows(faces, photos, syncs, event.erased_at)
 
 
@@ -84,7 +92,7 @@ def _stop_syncs(session: Session, event_id: int) -> int:
         .returning(col(SyncRun.flow_run_id))
     )
     stopped_ids = stopped.scalars().all()
-    add_notices(session, stopped_ids)
+    add_deliveries(session, stopped_ids)
     session.execute(
         update(SyncRun)
         .where(col(SyncRun.event_id) == event_id, col(SyncRun.state) != SyncState.COMPLETED)
@@ -107,7 +115,7 @@ def erase_photo_rows(session: Session, event_id: int, photo_id: int) -> ErasedRo
     photo.erased_alone = True
     session.add_all([event, photo])
     session.flush()
-    faces = _count(session.execute(delete(Face).where(col(Face.photo_id) == photo_id)))
+    faces = _count_rows(session.execute(delete(Face).where(col(Face.photo_id) == photo_id)))
     return ErasedRows(faces, 1, 0, event.last_erasure_at)
 
 
@@ -163,5 +171,5 @@ def _find_photo(session: Session, event_id: int, photo_id: int) -> Photo:
     return photo
 
 
-def _count(result: Result[Any]) -> int:
+def _count_rows(result: Result[Any]) -> int:
     return int(result.rowcount)  # type: ignore[attr-defined]

@@ -1,11 +1,13 @@
-"""Queries about an event's photos.
+"""An event's photos: counts and pages for the photographer, and the gallery's for guests.
 
-What a guest's link opens: those of the event's photos that can be looked at.
+Guests see photos that were read, with faces or without; nothing else of an event.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import func, update
+from sqlalchemy.sql.expression import ColumnElement
 from sqlmodel import Session, col, select
 
 from models.tables import Face, Photo
@@ -75,38 +77,54 @@ def requeue_photos(session: Session, event_id: int, *, reason: PhotoReason | Non
     return int(requeued.rowcount)  # type: ignore[attr-defined]
 
 
-# What was read once is there to be looked at, with faces or without.
-VISIBLE = (PhotoStatus.INDEXED, PhotoStatus.NO_FACE)
+@dataclass(frozen=True)
+class GalleryPhoto:
+    """A photo as guests see it."""
+
+    id: int
+    event_id: int
+    s3_key: str
+    original_missing: bool
+
+    @property
+    def name(self) -> str:
+        """The name of its file."""
+        return self.s3_key.rpartition("/")[2]
 
 
 def count_gallery_photos(session: Session, event_id: int) -> int:
     """How many photos a guest can look at."""
-    query = (
-        select(func.count())
-        .select_from(Photo)
-        .where(Photo.event_id == event_id, col(Photo.status).in_(VISIBLE))
-    )
+    query = select(func.count()).select_from(Photo).where(*_list_visible(event_id))
     return session.exec(query).one()
 
 
 def list_gallery_photos(
     session: Session, event_id: int, *, after: int, limit: int
-) -> Sequence[Photo]:
+) -> list[GalleryPhoto]:
     """Photos by their keys, which cameras count up; those after the photo `after`, 0 for all."""
-    query = select(Photo).where(Photo.event_id == event_id, col(Photo.status).in_(VISIBLE))
+    conditions = _list_visible(event_id)
     if after:
         last = select(Photo.s3_key).where(Photo.id == after, Photo.event_id == event_id)
-        query = query.where(col(Photo.s3_key) > last.scalar_subquery())
-    return session.exec(query.order_by(col(Photo.s3_key)).limit(limit)).all()
+        conditions.append(col(Photo.s3_key) > last.scalar_subquery())
+    return _read_gallery_photos(session, conditions, limit)
 
 
 def find_gallery_photos(
     session: Session, event_id: int, photo_ids: Sequence[int]
-) -> Sequence[Photo]:
+) -> list[GalleryPhoto]:
     """Those of the asked photos that are this event's and can be looked at, by their keys."""
-    query = select(Photo).where(
-        Photo.event_id == event_id,
-        col(Photo.status).in_(VISIBLE),
-        col(Photo.id).in_(photo_ids),
-    )
-    return session.exec(query.order_by(col(Photo.s3_key))).all()
+    return _read_gallery_photos(session, [*_list_visible(event_id), col(Photo.id).in_(photo_ids)])
+
+
+def _list_visible(event_id: int) -> list[ColumnElement[bool]]:
+    """The conditions under which guests see a photo of the event."""
+    read = (PhotoStatus.INDEXED, PhotoStatus.NO_FACE)
+    return [col(Photo.event_id) == event_id, col(Photo.status).in_(read)]
+
+
+def _read_gallery_photos(
+    session: Session, conditions: list[ColumnElement[bool]], limit: int | None = None
+) -> list[GalleryPhoto]:
+    query = select(Photo.id, Photo.event_id, Photo.s3_key, Photo.original_missing)
+    rows = session.execute(query.where(*conditions).order_by(col(Photo.s3_key)).limit(limit))
+    return [GalleryPhoto(*row) for row in rows]

@@ -15,7 +15,7 @@ from sqlmodel import Session, col, select
 
 from models.keys import event_folder
 from models.queries.events import lock_event
-from models.queries.webhooks import add_notices, prepare_notice
+from models.queries.webhooks import add_deliveries, prepare_delivery
 from models.tables import Event, Face, Photo, SyncRun, utc_now
 from models.vocabulary import ErrorKind, PhotoStatus, SyncState
 
@@ -97,7 +97,7 @@ def find_last_run(session: Session, event_id: int) -> SyncRun | None:
 
 def complete_run(session: Session, flow_run_id: UUID, result: dict[str, Any]) -> None:
     """Finish a run's record with its result; also one that was taken for dead meanwhile."""
-    prepare_notice(session, flow_run_id)
+    prepare_delivery(session, flow_run_id)
     session.execute(
         update(SyncRun)
         .where(col(SyncRun.flow_run_id) == flow_run_id)
@@ -109,7 +109,7 @@ def complete_run(session: Session, flow_run_id: UUID, result: dict[str, Any]) ->
             finished_at=func.now(),
         )
     )
-    add_notices(session, [flow_run_id])
+    add_deliveries(session, [flow_run_id])
 
 
 def end_run(
@@ -122,7 +122,7 @@ def end_run(
     held_by: UUID | None = None,
 ) -> bool:
     """Finish a run's record, once: False when it was finished already."""
-    prepare_notice(session, flow_run_id)
+    prepare_delivery(session, flow_run_id)
     changed = session.execute(
         update(SyncRun)
         .where(col(SyncRun.flow_run_id) == flow_run_id, col(SyncRun.finished_at).is_(None))
@@ -136,7 +136,7 @@ def end_run(
         )
     )
     has_ended = bool(changed.rowcount)  # type: ignore[attr-defined]
-    add_notices(session, [flow_run_id] if has_ended else [])
+    add_deliveries(session, [flow_run_id] if has_ended else [])
     return has_ended
 
 

@@ -1,4 +1,4 @@
-"""The nearest faces of one event: exact, one row a photo, in pages."""
+"""The search for the nearest faces of one event: exact, one row a photo, in pages."""
 
 import base64
 import binascii
@@ -20,13 +20,15 @@ from models.tables import Face, Photo
 from models.vocabulary import PhotoStatus
 
 NO_PACK = 0  # packs are counted from 1
+_PACKED = struct.Struct("<dqh")
+_NO_CURSOR = "cursor must be an earlier answer's next_cursor, unchanged."
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a page ends: the last photo's distance and id. Names nobody and opens nothing.
+class Cursor:
+    """The end of a page: the last photo's distance and id. It names nobody and opens nothing.
 
-    Distances of another pack's vectors are in another order, so the pack is told too.
+    The pack is in it too, since distances of another pack's vectors are in another order.
     """
 
     distance: float
@@ -34,30 +36,25 @@ class Place:
     pack_id: int = NO_PACK
 
     def encode(self) -> str:
-        """The opaque cursor of an answer."""
-        return base64.urlsafe_b64encode(
-            _PLACE.pack(self.distance, self.photo_id, self.pack_id)
-        ).decode()
+        """The opaque text of an answer."""
+        packed = _PACKED.pack(self.distance, self.photo_id, self.pack_id)
+        return base64.urlsafe_b64encode(packed).decode()
 
     @classmethod
-    def decode(cls, cursor: str) -> Self:
-        """Read an answer's cursor. Raises InvalidCursorError."""
+    def decode(cls, encoded: str) -> Self:
+        """Read what `encode` wrote. Raises InvalidCursorError."""
         try:
-            place = cls(*_PLACE.unpack(base64.b64decode(cursor.encode(), b"-_", validate=True)))
+            cursor = cls(*_PACKED.unpack(base64.b64decode(encoded.encode(), b"-_", validate=True)))
         except (binascii.Error, struct.error, ValueError) as error:
             raise InvalidCursorError(_NO_CURSOR) from error
-        if not math.isfinite(place.distance):
+        if not math.isfinite(cursor.distance):
             raise InvalidCursorError(_NO_CURSOR)
-        return place
-
-
-_PLACE = struct.Struct("<dqh")
-_NO_CURSOR = "cursor must be an earlier answer's next_cursor, unchanged."
+        return cursor
 
 
 @dataclass(frozen=True)
 class FaceQuery:
-    """Whose photos to look for: in which event, under which pack, how similar at least.
+    """A face to look for in one event, among the faces of one pack.
 
     embedding: float32 (dim,), of length 1; min_similarity: cosine.
     """
@@ -118,11 +115,11 @@ _PREPARE = text(
     "set_config('max_parallel_workers_per_gather', '0', true), "
     "set_config('facepass.face', :embedding, true) = ''"
 )
-_FIRST = Place(-math.inf, 0)
+_FIRST = Cursor(-math.inf, 0)
 
 
 def find_photos(
-    session: Session, query: FaceQuery, *, after: Place | None, limit: int
+    session: Session, query: FaceQuery, *, after: Cursor | None, limit: int
 ) -> Sequence[FoundPhoto]:
     """Photos with a face that is near enough, the nearest first; those behind `after`."""
     session.execute(_PREPARE, {"embedding": HalfVector(query.embedding).to_text()})

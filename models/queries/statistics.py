@@ -1,11 +1,11 @@
-"""What all events amount to, in a few aggregates: what /metrics tells. No names, no keys."""
+"""The aggregates over all events that /metrics shows; no names and no keys among them."""
 
 from dataclasses import dataclass, field
 
 from sqlalchemy import Row, text
 from sqlmodel import Session
 
-from models.queries.webhooks import count_waiting
+from models.queries.webhooks import count_waiting_deliveries
 from models.vocabulary import ErrorKind, PhotoStatus, SyncState
 
 PATIENCE_MS = 5_000  # a scrape must not hold up a sync
@@ -38,7 +38,7 @@ class Statistics:
     timed: int = 0  # those of completed syncs, whose seconds are known
     seconds: float = 0.0
     skipped: int = 0  # photos that a completed sync knew already
-    notices_waiting: int = 0  # of ended syncs, not delivered yet
+    deliveries_waiting: int = 0  # webhooks of ended syncs, not delivered yet
 
     @property
     def success_ratio(self) -> float:
@@ -59,7 +59,7 @@ def read_statistics(session: Session) -> Statistics:
         if status == PhotoStatus.FAILED:
             counts.failed[reason] = photos
     counts.faces = session.execute(_FACES).scalar_one()
-    counts.notices_waiting = count_waiting(session)
+    counts.deliveries_waiting = count_waiting_deliveries(session)
     return counts
 
 

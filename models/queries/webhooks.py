@@ -1,6 +1,7 @@
-"""Notices of ended syncs: written in the transaction that ends a run, kept until delivered.
+"""The outbox of webhook deliveries: one row for every run that ended.
 
-What is left of a notice that is delivered or given up is its row without `next_try_at`.
+A row is written in the transaction that ends the run, so no end goes untold. Once it is delivered
+or given up, the row stays without `next_try_at` until it is pruned.
 """
 
 from collections.abc import Sequence
@@ -8,14 +9,7 @@ from datetime import UTC, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    Result,
-    Row,
-    delete,
-    func,
-    insert,
-    update,
-)
+from sqlalchemy import Result, Row, delete, func, insert, update
 from sqlmodel import Session, col, select
 
 from models.keys import event_folder
@@ -23,11 +17,11 @@ from models.settings import get_settings
 from models.tables import Event, SyncRun, WebhookDelivery, utc_now
 
 
-def prepare_notice(session: Session, flow_run_id: UUID) -> None:
-    """Lock what a notice will refer to, before the run's own row is.
+def prepare_delivery(session: Session, flow_run_id: UUID) -> None:
+    """Lock the event that a delivery will refer to, before the run's own row is locked.
 
-    A notice's foreign key locks the event's row. Everybody takes that before the run's: who came
-    the other way round would meet them in a deadlock.
+    A delivery's foreign key locks the event's row. Every transaction locks that row before the
+    run's; one that took them the other way round would end in a deadlock with another.
     """
     if get_settings().webhook_url:
         event_id = select(SyncRun.event_id).where(SyncRun.flow_run_id == flow_run_id)
@@ -35,10 +29,10 @@ def prepare_notice(session: Session, flow_run_id: UUID) -> None:
         session.execute(query.with_for_update(read=True, key_share=True))
 
 
-def add_notices(session: Session, flow_run_ids: Sequence[UUID]) -> None:
-    """Leave a notice of each of these runs, which have just ended in this transaction.
+def add_deliveries(session: Session, flow_run_ids: Sequence[UUID]) -> None:
+    """Add a delivery for each of these runs, which have just ended in this transaction.
 
-    Nothing where FACEPASS_WEBHOOK_URL is not set.
+    None where FACEPASS_WEBHOOK_URL is not set.
     """
     if not flow_run_ids or not get_settings().webhook_url:
         return
@@ -48,7 +42,7 @@ def add_notices(session: Session, flow_run_ids: Sequence[UUID]) -> None:
         .join(Event, col(Event.id) == SyncRun.event_id)
         .where(col(SyncRun.flow_run_id).in_(flow_run_ids))
     )
-    notices = [
+    deliveries = [
         {
             "event_id": row.event_id,
             "flow_run_id": row.flow_run_id,
@@ -58,12 +52,12 @@ def add_notices(session: Session, flow_run_ids: Sequence[UUID]) -> None:
         }
         for row in session.execute(query)
     ]
-    if notices:
-        session.execute(insert(WebhookDelivery).values(notices))
+    if deliveries:
+        session.execute(insert(WebhookDelivery).values(deliveries))
 
 
 def build_payload(row: Row[Any]) -> dict[str, Any]:
-    """What is told of a run: ids, words and counts; no face, no link that opens anything."""
+    """The message about a run: ids, words and counts; no face, no link that opens anything."""
     # A change of the event's model is recorded under the folder above every sync's prefix.
     kind = "model_change" if row.s3_prefix == event_folder(row.event_id) else "sync"
     return {
@@ -82,10 +76,12 @@ def build_payload(row: Row[Any]) -> dict[str, Any]:
     }
 
 
-def claim_notices(session: Session, *, limit: int, lease: timedelta) -> Sequence[WebhookDelivery]:
-    """Take the notices that are due, each for one attempt; nobody else is given them meanwhile.
+def claim_deliveries(
+    session: Session, *, limit: int, lease: timedelta
+) -> Sequence[WebhookDelivery]:
+    """Take the deliveries that are due, each for one attempt; no other process gets them meanwhile.
 
-    Who dies with a notice in his hands loses it to others after the lease.
+    Those of a process that dies are due again after the lease.
     """
     query = (
         select(WebhookDelivery)
@@ -94,43 +90,43 @@ def claim_notices(session: Session, *, limit: int, lease: timedelta) -> Sequence
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    notices = session.exec(query).all()
-    if not notices:
-        return notices
-    for notice in notices:
-        notice.attempts += 1
+    deliveries = session.exec(query).all()
+    if not deliveries:
+        return deliveries
+    for delivery in deliveries:
+        delivery.attempts += 1
     session.flush()
     session.execute(
         update(WebhookDelivery)
-        .where(col(WebhookDelivery.id).in_([notice.id for notice in notices]))
+        .where(col(WebhookDelivery.id).in_([delivery.id for delivery in deliveries]))
         .values(next_try_at=func.now() + lease)
         .execution_options(synchronize_session=False)
     )
-    return notices
+    return deliveries
 
 
-def mark_delivered(session: Session, notice: WebhookDelivery) -> None:
+def mark_delivered(session: Session, delivery: WebhookDelivery) -> None:
     """Record that the receiver has it."""
     session.execute(
         update(WebhookDelivery)
-        .where(col(WebhookDelivery.id) == notice.id)
+        .where(col(WebhookDelivery.id) == delivery.id)
         .values(delivered_at=func.now(), next_try_at=None, last_error=None)
         .execution_options(synchronize_session=False)
     )
 
 
 def mark_failed(
-    session: Session, notice: WebhookDelivery, *, error: str, delay: timedelta | None
+    session: Session, delivery: WebhookDelivery, *, error: str, delay: timedelta | None
 ) -> None:
-    """Record that an attempt failed, and when the next one comes; None gives the notice up.
+    """Record that an attempt failed, and when the next one comes; None gives the delivery up.
 
     Nothing is changed where another attempt has begun meanwhile.
     """
     session.execute(
         update(WebhookDelivery)
         .where(
-            col(WebhookDelivery.id) == notice.id,
-            col(WebhookDelivery.attempts) == notice.attempts,
+            col(WebhookDelivery.id) == delivery.id,
+            col(WebhookDelivery.attempts) == delivery.attempts,
             col(WebhookDelivery.next_try_at).is_not(None),
         )
         .values(last_error=error, next_try_at=None if delay is None else func.now() + delay)
@@ -138,14 +134,14 @@ def mark_failed(
     )
 
 
-def count_waiting(session: Session) -> int:
-    """How many notices are not delivered yet."""
+def count_waiting_deliveries(session: Session) -> int:
+    """How many deliveries are still to be made."""
     query = select(func.count()).where(col(WebhookDelivery.next_try_at).is_not(None))
     return session.exec(query).one()
 
 
-def delete_old_notices(session: Session, age: timedelta) -> int:
-    """Delete notices older than that, delivered or not; how many there were."""
+def delete_old_deliveries(session: Session, age: timedelta) -> int:
+    """Delete deliveries older than `age`, made or not; returns how many there were."""
     statement = delete(WebhookDelivery).where(col(WebhookDelivery.created_at) < func.now() - age)
     deleted: Result[Any] = session.execute(statement)
     return int(deleted.rowcount)  # type: ignore[attr-defined]

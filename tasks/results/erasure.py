@@ -20,7 +20,7 @@ from models.queries.erasures import (
     list_expired_events,
     read_last_erasure,
 )
-from models.queries.webhooks import delete_old_notices
+from models.queries.webhooks import delete_old_deliveries
 from models.session import open_session
 from models.settings import get_settings
 from models.tables import utc_now
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 # A batch has kept its result this long after the erasure that it did not see, or never will.
 STRAGGLER_TIME = timedelta(hours=1)
 # Long enough to look up what a receiver says it never got; a notice is given up long before.
-NOTICE_LIFETIME = timedelta(days=7)
+DELIVERY_LIFETIME = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -157,11 +157,11 @@ def prune_erased() -> int:
     return deleted
 
 
-@task(name="prune_notices", persist_result=False)
-def prune_notices() -> int:
-    """Delete old notices of ended syncs, whatever became of them; how many there were."""
+@task(name="prune_deliveries", persist_result=False)
+def prune_deliveries() -> int:
+    """Delete old webhook deliveries, whatever became of them; returns how many there were."""
     with open_session() as session:
-        deleted = delete_old_notices(session, NOTICE_LIFETIME)
+        deleted = delete_old_deliveries(session, DELIVERY_LIFETIME)
     get_run_logger().info("Pruned %d old notices", deleted)
     return deleted
 

@@ -42,9 +42,9 @@ from models.errors import (
     SyncSkippedError,
 )
 from models.keys import check_prefix, event_folder
-from models.packs import PackChoice
+from models.packs import PackChoice, choose_pack
 from models.queries.events import lock_event
-from models.queries.packs import choose_pack, register_pack
+from models.queries.packs import register_pack
 from models.queries.runs import (
     HEARTBEAT_INTERVAL_S,
     HEARTBEAT_LIMIT,

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from models.session import get_engine
+from models.session import get_database_engine
 from models.settings import get_settings
 from tests.support.event_box import EventBox
 from tests.support.faults import FaultProxy
@@ -20,7 +20,7 @@ def forget_settings() -> None:
     from tasks.s3.bucket import get_bucket
     from tasks.s3.links import get_link_signer
 
-    for cached in (get_settings, get_engine, get_bucket, get_link_signer):
+    for cached in (get_settings, get_database_engine, get_bucket, get_link_signer):
         cached.cache_clear()
     reset_model_cache()
 

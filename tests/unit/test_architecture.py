@@ -233,7 +233,7 @@ def test_the_parser_sees_what_it_should() -> None:
         ("api.routes.search", "tasks.faces.cache.get_face_engine", False, True),
         ("api.routes.search", "tasks.sync.batch.sync_batch", False, False),
         ("api.routes.events", "tasks.s3.bucket.get_bucket", True, True),
-        ("api.routes.sync", "flows.sync_event_photos", False, False),
+        ("api.routes.runs", "flows.sync_event_photos", False, False),
         ("deployments.orchestrator", "models.tables.Event", True, False),
         ("deployments.stack.stack", "models.migrate.upgrade_database", True, True),
         ("deployments.stack.stack", "api.app", False, False),
@@ -287,6 +287,13 @@ def test_boto3s_errors_are_known_to_the_storage_alone() -> None:
     knowers = {item.module for item in read_imports() if item.reaches("botocore.exceptions")}
     in_tasks = {name for name in knowers if name.startswith("tasks")}
     assert in_tasks == {"tasks.s3.bucket", "tasks.s3.errors"}
+
+
+def test_routes_know_no_table() -> None:
+    routes = [
+        item for item in read_imports() if item.module.startswith(("api.routes", "api.gallery"))
+    ]
+    assert tell([item for item in routes if item.reaches("models.tables")]) == []
 
 
 # --- how a module looks ---

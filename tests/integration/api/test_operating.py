@@ -20,11 +20,20 @@ from tests.support.photos import encode_jpeg, read_sample
 
 NOWHERE = "http://127.0.0.1:9"
 NAMES = {
-    *("facepass_photos_processed", "facepass_photo_seconds_sum", "facepass_photo_seconds_count"),
-    *("facepass_photos_success_ratio", "facepass_photos_skipped", "facepass_syncs"),
-    *("facepass_syncs_stopped_by_s3", "facepass_photos", "facepass_photos_failed"),
-    *("facepass_faces", "facepass_database_up", "facepass_http_requests_total"),
-    *("facepass_http_request_seconds_bucket", "facepass_webhook_waiting"),
+    "facepass_photos_processed",
+    "facepass_photo_seconds_sum",
+    "facepass_photo_seconds_count",
+    "facepass_photos_success_ratio",
+    "facepass_photos_skipped",
+    "facepass_syncs",
+    "facepass_syncs_stopped_by_s3",
+    "facepass_photos",
+    "facepass_photos_failed",
+    "facepass_faces",
+    "facepass_database_up",
+    "facepass_http_requests_total",
+    "facepass_http_request_seconds_bucket",
+    "facepass_webhook_waiting",
     "facepass_webhook_attempts_total",
 }
 

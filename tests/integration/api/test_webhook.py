@@ -1,4 +1,4 @@
-"""Notices of ended syncs: one for each end, delivered whatever the receiver or the API suffers."""
+"""Webhooks of ended syncs: one for each end, delivered whatever the receiver or the API suffers."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,11 +12,11 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
-from api.webhooks import LEASE, DeliveryMetrics, Receiver, deliver_due, open_client
+from api.webhooks import LEASE, DeliveryMetrics, Receiver, deliver_due, open_receiver_client
 from models.queries.erasures import erase_event_rows
 from models.queries.events import lock_event
 from models.queries.runs import complete_run, end_run, ensure_run
-from models.queries.webhooks import count_waiting, delete_old_notices
+from models.queries.webhooks import count_waiting_deliveries, delete_old_deliveries
 from models.session import open_session
 from models.vocabulary import SyncState
 from tests.support.documents import read_python
@@ -39,16 +39,16 @@ def receiver(configure: Callable[..., None]) -> Iterator[WebhookReceiver]:
         configure(webhook_url=receiver.url, webhook_secret=SECRET)
         yield receiver
         with open_session() as session:  # nothing is left for the next test's rounds
-            delete_old_notices(session, timedelta(days=-1))
+            delete_old_deliveries(session, timedelta(days=-1))
 
 
-def read_notices(event: EventBox) -> list[Any]:
+def read_deliveries(event: EventBox) -> list[Any]:
     return event.query("SELECT * FROM webhook_delivery WHERE event_id = :event ORDER BY id")
 
 
-def read_notice(event: EventBox) -> Any:
-    (notice,) = read_notices(event)
-    return notice
+def read_delivery(event: EventBox) -> Any:
+    (delivery,) = read_deliveries(event)
+    return delivery
 
 
 def read_now(event: EventBox) -> datetime:
@@ -82,7 +82,7 @@ def deliver(receiver: WebhookReceiver, *, processes: int = 1, limit_s: float = 5
     aim = Receiver(receiver.url, SECRET, limit_s)
 
     async def run_round() -> None:
-        async with open_client(aim) as client:
+        async with open_receiver_client(aim) as client:
             await deliver_due(client, aim, DeliveryMetrics(CollectorRegistry()))
 
     async def run_all() -> None:
@@ -100,7 +100,7 @@ def verify(calls: list[Received]) -> None:
 # --- the real thing, from a sync to the receiver ---
 
 
-def test_notices_outlive_a_failing_a_hanging_receiver_and_a_killed_api(
+def test_webhooks_outlive_a_failing_a_hanging_receiver_and_a_killed_api(
     event: EventBox,
     make_event: Callable[..., EventBox],
     receiver: WebhookReceiver,
@@ -119,7 +119,7 @@ def test_notices_outlive_a_failing_a_hanging_receiver_and_a_killed_api(
         outcome = event.sync()
         assert outcome.result["new_photos"] == 1
         api.kill()
-    assert [read_notice(one).delivered_at for one in (other, event)] == [None, None]
+    assert [read_delivery(one).delivered_at for one in (other, event)] == [None, None]
     for one in (other, event):
         make_due(one)
     deliver(receiver)  # as the next process does
@@ -135,12 +135,12 @@ def test_notices_outlive_a_failing_a_hanging_receiver_and_a_killed_api(
 
 
 def check_delivery(event: EventBox, receiver: WebhookReceiver) -> None:
-    """The event's one notice has arrived, however often it had to be sent."""
-    notice = read_notice(event)
-    assert notice.delivered_at
-    assert (notice.next_try_at, notice.last_error) == (None, None)
+    """The event's one delivery has arrived, however often it had to be sent."""
+    delivery = read_delivery(event)
+    assert delivery.delivered_at
+    assert (delivery.next_try_at, delivery.last_error) == (None, None)
     calls = [call for call in receiver.received if call.message["data"]["event_id"] == event.id]
-    assert notice.attempts == len(calls) >= 1
+    assert delivery.attempts == len(calls) >= 1
     verify(calls)
     assert len({call.headers["webhook-id"] for call in calls}) == 1
     assert len({call.body for call in calls}) == 1
@@ -155,14 +155,14 @@ def read_metric(api: PublicApi, name: str) -> float:
 
 def fail_and_hang(event: EventBox, receiver: WebhookReceiver, api: PublicApi) -> None:
     """The first attempt fails, the second one hangs."""
-    wait_until(lambda: read_notice(event).last_error)
-    notice = read_notice(event)
-    assert (notice.attempts, notice.delivered_at) == (1, None)
-    assert notice.last_error == "the receiver answered 500"
+    wait_until(lambda: read_delivery(event).last_error)
+    delivery = read_delivery(event)
+    assert (delivery.attempts, delivery.delivered_at) == (1, None)
+    assert delivery.last_error == "the receiver answered 500"
     make_due(event)
     wait_until(lambda: len(receiver.received) == 2)
     # Claimed for this attempt alone; whoever dies with it loses it.
-    left = read_notice(event).next_try_at - read_now(event)
+    left = read_delivery(event).next_try_at - read_now(event)
     assert timedelta() < left <= LEASE
     assert read_metric(api, 'attempts_total{outcome="retried"}') == 1
     assert read_metric(api, "waiting") >= 1
@@ -200,7 +200,9 @@ def test_every_end_of_a_run_is_told_once_by_however_many_processes(
     assert told[str(runs[3])]["data"]["held_by"] == str(runs[0])
     assert told[str(runs[4])]["data"]["result"] == {"message": "да", "new_photos": 2}
     assert "erased" in told[str(runs[5])]["data"]["detail"]
-    assert all(notice.delivered_at and not notice.next_try_at for notice in read_notices(event))
+    assert all(
+        delivery.delivered_at and not delivery.next_try_at for delivery in read_deliveries(event)
+    )
 
 
 def test_what_did_not_happen_is_not_told(
@@ -210,10 +212,10 @@ def test_what_did_not_happen_is_not_told(
     with pytest.raises(RuntimeError, match="nothing happened"), open_session() as session:
         end_run(session, flow_run_id, SyncState.FAILED)
         raise RuntimeError("nothing happened")
-    assert read_notices(event) == []
+    assert read_deliveries(event) == []
     configure(webhook_url="")
     end(flow_run_id, SyncState.FAILED)
-    assert read_notices(event) == []
+    assert read_deliveries(event) == []
 
 
 def test_two_who_end_a_run_at_once_wait_for_each_other_in_one_order(
@@ -228,7 +230,7 @@ def test_two_who_end_a_run_at_once_wait_for_each_other_in_one_order(
         wait_until(lambda: event.query(blocked))
         assert end_run(watch, flow_run_id, SyncState.CRASHED, detail="it died")
     assert run_ends.result() is False
-    assert read_notice(event).payload["data"]["detail"] == "it died"
+    assert read_delivery(event).payload["data"]["detail"] == "it died"
 
 
 # --- what a receiver may ask for ---
@@ -242,19 +244,19 @@ def test_a_receiver_that_is_gone_is_told_no_more(
     deliver(receiver)
     deliver(receiver)
     assert len(receiver.received) == 1
-    notice = read_notice(event)
-    assert (notice.next_try_at, notice.delivered_at) == (None, None)
-    assert notice.last_error == "the receiver answered 410"
+    delivery = read_delivery(event)
+    assert (delivery.next_try_at, delivery.delivered_at) == (None, None)
+    assert delivery.last_error == "the receiver answered 410"
 
 
 def test_a_receiver_may_ask_for_more_time(event: EventBox, receiver: WebhookReceiver) -> None:
     end(add_run(event), SyncState.FAILED)
     receiver.answers, receiver.headers = [503], {"retry-after": "1800"}
     deliver(receiver)
-    wait = read_notice(event).next_try_at - read_now(event)
+    wait = read_delivery(event).next_try_at - read_now(event)
     assert timedelta(minutes=28) < wait <= timedelta(minutes=30)
     with open_session() as session:
-        assert count_waiting(session) == 1
+        assert count_waiting_deliveries(session) == 1
     deliver(receiver)
     assert len(receiver.received) == 1
 
@@ -262,20 +264,20 @@ def test_a_receiver_may_ask_for_more_time(event: EventBox, receiver: WebhookRece
 def test_an_attempt_that_outlives_its_claim_does_not_undo_the_next_ones(
     event: EventBox, receiver: WebhookReceiver
 ) -> None:
-    from api.webhooks import Answer, _claim, _settle
+    from api.webhooks import Answer, _claim_due, _record_attempt
 
     end(add_run(event), SyncState.FAILED)
-    (late,) = _claim()
+    (late,) = _claim_due()
     make_due(event)
     deliver(receiver)
-    assert read_notice(event).delivered_at
-    _settle(late, Answer("the receiver answered 500"))
-    notice = read_notice(event)
-    assert notice.delivered_at
-    assert (notice.next_try_at, notice.attempts, notice.last_error) == (None, 2, None)
+    assert read_delivery(event).delivered_at
+    _record_attempt(late, Answer("the receiver answered 500"))
+    delivery = read_delivery(event)
+    assert delivery.delivered_at
+    assert (delivery.next_try_at, delivery.attempts, delivery.last_error) == (None, 2, None)
 
 
-def test_old_notices_are_deleted_whatever_became_of_them(
+def test_old_webhooks_are_deleted_whatever_became_of_them(
     event: EventBox, receiver: WebhookReceiver
 ) -> None:
     for _ in range(3):
@@ -283,11 +285,11 @@ def test_old_notices_are_deleted_whatever_became_of_them(
     receiver.answers = [410]
     deliver(receiver)
     end(add_run(event), SyncState.FAILED)
-    old, *_, waiting = read_notices(event)
+    old, *_, waiting = read_deliveries(event)
     event.query(
         "UPDATE webhook_delivery SET created_at = now() - interval '8 days'"
         f" WHERE id IN ({old.id}, {waiting.id}) RETURNING 1"
     )
     with open_session() as session:
-        assert delete_old_notices(session, timedelta(days=7)) == 2
-    assert len(read_notices(event)) == 2
+        assert delete_old_deliveries(session, timedelta(days=7)) == 2
+    assert len(read_deliveries(event)) == 2

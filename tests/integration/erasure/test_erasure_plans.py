@@ -11,7 +11,7 @@ from models.keys import ListedPreview
 from models.queries.packs import register_pack
 from models.queries.plans import Listing, copy_listing, write_plan
 from models.queries.runs import count_run
-from models.session import get_engine
+from models.session import get_database_engine
 from models.tables import Photo, SyncRun
 from models.vocabulary import PhotoReason, PhotoStatus, SyncState
 from tasks.sync.report import build_result
@@ -81,7 +81,7 @@ def test_every_listed_photo_is_counted_once_and_erased_ones_are_left_alone(
     event: EventBox, ledger: list[Known], fresh: int
 ) -> None:
     run = uuid4()
-    with Session(get_engine()) as session:
+    with Session(get_database_engine()) as session:
         pack_id = register_pack(session, f"plan@{event.id}", "none")
         listed = write_ledger(session, event, ledger, run, pack_id)
         listed += [ListedPreview(f"{event.prefix}new{i}.jpg", "e", 1) for i in range(fresh)]

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from models.errors import InvalidCursorError
-from models.queries.search import Place
+from models.queries.search import Cursor
 from models.settings import get_settings
 from tests.support.event_box import EventBox, SyncOutcome
 from tests.support.guests import make_album, search, take_selfie
@@ -205,7 +205,7 @@ def test_a_search_that_runs_across_the_switch_answers_by_the_new_faces_alone(
 
     assert looks == [128, 256]
     # A page of the old order cannot be continued in the new one.
-    later = replace(request, after=Place(-0.9, 1, pack_id=-1))
+    later = replace(request, after=Cursor(-0.9, 1, pack_id=-1))
     with pytest.raises(InvalidCursorError, match="ask for the first page again"):
         searching.search_faces(later)
     both = {f"{wedding.prefix}6 {name}.jpg" for name in ("plain", "mirrored")}

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from starlette.formparsers import MultiPartParser
 
 from api.app import create_app
-from models.session import get_engine
+from models.session import get_database_engine
 from tests.support.event_box import EventBox
 from tests.support.guests import EVERYBODY, make_album, name_photos_of, search, take_selfie
 from tests.support.photos import encode_jpeg, read_group, read_sample
@@ -419,7 +419,7 @@ def test_a_selfie_never_touches_a_disk_and_is_logged_nowhere(
     assert len(selfie) > MultiPartParser.spool_max_size
 
     with caplog.at_level(logging.DEBUG), caplog.at_level(logging.DEBUG, "sqlalchemy.engine"):
-        get_engine.cache_clear()  # it decides when it is made whether it logs
+        get_database_engine.cache_clear()  # it decides when it is made whether it logs
         answer = search(guarded, wedding, selfie, gallery_token=read_token(wedding))
 
     assert answer.status_code == 200

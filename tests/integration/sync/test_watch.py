@@ -16,7 +16,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from api.reconcile import _close_run, free_places
+from api.reconcile import _close_record, free_pool_slots
 from deployments.names import WORK_POOL
 from deployments.orchestrator import open_orchestrator
 from models.keys import ListedPreview
@@ -144,7 +144,7 @@ def test_a_run_that_died_after_its_work_was_done_leaves_the_pool(
 
     async def sweep() -> None:
         async with open_orchestrator() as orchestrator:
-            await anyio.to_thread.run_sync(free_places, orchestrator, timedelta())
+            await anyio.to_thread.run_sync(free_pool_slots, orchestrator, timedelta())
 
     anyio.run(sweep)
     assert [read_prefect(task_id)["type"] for task_id in (done, failed, unheard, ending)] == [
@@ -175,8 +175,8 @@ def test_two_who_close_one_run_raise_the_epoch_once(event: EventBox) -> None:
         seen_late = late.get_one(SyncRun, flow_run_id)
         with open_session() as first:
             run = first.get_one(SyncRun, flow_run_id)
-            _close_run(first, run, SyncState.CRASHED, "it died")
-        _close_run(late, seen_late, SyncState.FAILED, "it failed")
+            _close_record(first, run, SyncState.CRASHED, "it died")
+        _close_record(late, seen_late, SyncState.FAILED, "it failed")
         assert (seen_late.state, seen_late.detail) == (SyncState.CRASHED, "it died")
         assert late.get_one(Event, event.id).sync_epoch == 1
 

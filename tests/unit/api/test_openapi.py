@@ -8,7 +8,6 @@ import pytest
 
 from api import schemas
 from api.app import create_app
-from api.routes import erasure, runs
 from models.tables import SyncRun
 from models.vocabulary import SyncState
 from tasks.sync.report import build_result
@@ -98,8 +97,7 @@ def test_a_request_or_answer_shows_an_example(description: dict[str, Any], name:
 def test_every_example_is_a_valid_one_of_its_kind(description: dict[str, Any]) -> None:
     for name, schema in description["components"]["schemas"].items():
         for example in schema.get("examples", []):
-            rooms = (schemas, erasure, runs, runs, schemas)
-            model = next(getattr(room, name) for room in rooms if hasattr(room, name))
+            model = getattr(schemas, name)
             assert model.model_validate(example).model_dump(mode="json", exclude_unset=True) == (
                 example
             )
@@ -140,6 +138,12 @@ def test_the_results_example_has_the_fields_of_a_real_result() -> None:
 
 def test_states_are_the_products_words(description: dict[str, Any]) -> None:
     assert description["components"]["schemas"]["SyncState"]["enum"] == [
-        *("pending", "running", "retrying", "completed"),
-        *("failed", "crashed", "cancelled", "skipped"),
+        "pending",
+        "running",
+        "retrying",
+        "completed",
+        "failed",
+        "crashed",
+        "cancelled",
+        "skipped",
     ]

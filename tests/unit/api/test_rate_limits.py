@@ -81,7 +81,7 @@ def test_a_flood_of_addresses_does_not_fill_the_memory(monkeypatch: pytest.Monke
     assert call("/gallery", 1, address="8.8.8.8") == [200]
     for number in range(20):
         call("/gallery", 1, address=f"9.9.9.{number}")
-    assert len(security._get_limiter()[1].storage) <= 6
+    assert len(security._get_rate_limiter()[1].storage) <= 6
     # Who was there before the flood keeps a count of its own.
     assert call("/gallery", 1, address="8.8.8.8") == [200]
 

@@ -1,4 +1,4 @@
-"""The receiver of notices: settings, signatures, and what its answers mean."""
+"""The receiver of webhooks: settings, signatures, and what its answers mean."""
 
 import logging
 from collections.abc import Callable, Coroutine
@@ -9,8 +9,15 @@ from typing import Any
 import anyio
 import pytest
 
-from api.webhooks import Answer, Receiver, judge_answer, open_client, read_receiver, send_notice
-from api.webhooks import sign_notice as sign
+from api.webhooks import (
+    Answer,
+    Receiver,
+    judge_answer,
+    open_receiver_client,
+    read_receiver,
+    send_message,
+)
+from api.webhooks import sign_message as sign
 from models.errors import ConfigurationError
 from models.settings import Settings
 from tests.support.documents import read_python
@@ -35,7 +42,7 @@ check_notice: Callable[..., bool] = read_python("operations.md", "check_notice")
         "http://localhost/",
     ],
 )
-def test_notices_go_to_https_or_stay_on_this_machine(url: str) -> None:
+def test_webhooks_go_to_https_or_stay_on_this_machine(url: str) -> None:
     assert read_receiver(Settings(webhook_url=url, webhook_secret=SECRET)) == Receiver(url, SECRET)
 
 
@@ -134,7 +141,7 @@ def test_the_documented_receiver_takes_ours_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 299])
-def test_any_2xx_takes_the_notice(status: int) -> None:
+def test_any_2xx_takes_the_webhook(status: int) -> None:
     assert judge_answer(status, "60") == Answer()
 
 
@@ -175,8 +182,8 @@ def run(work: Callable[[], Coroutine[Any, Any, Answer]]) -> Answer:
 
 def send(receiver: Receiver) -> Answer:
     async def work() -> Answer:
-        async with open_client(receiver) as client:
-            return await send_notice(client, receiver, "msg_1", PAYLOAD)
+        async with open_receiver_client(receiver) as client:
+            return await send_message(client, receiver, "msg_1", PAYLOAD)
 
     return run(work)
 
@@ -202,7 +209,7 @@ def test_no_redirect_is_followed() -> None:
     assert stranger.received == []
 
 
-def test_no_proxy_of_the_environment_reads_notices(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_of_the_environment_reads_webhooks(monkeypatch: pytest.MonkeyPatch) -> None:
     with receive_webhooks() as proxy, receive_webhooks() as receiver:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.setenv(name, proxy.url)

@@ -1,4 +1,4 @@
-"""When a notice is tried again, and when it is given up."""
+"""The delays between the attempts to deliver a webhook, and when it is given up."""
 
 from datetime import timedelta
 from uuid import uuid4
@@ -26,7 +26,7 @@ chances = st.floats(0, 1)
 attempts_made = st.integers(1, 10_000)
 
 
-def make_notice(age: timedelta, attempts: int = 1) -> WebhookDelivery:
+def make_delivery(age: timedelta, attempts: int = 1) -> WebhookDelivery:
     return WebhookDelivery(
         id=7,
         event_id=1,
@@ -69,31 +69,31 @@ def test_a_day_of_attempts_is_few_dozen() -> None:
 
 
 @given(st.integers(0, 86_000))
-def test_a_notice_is_tried_for_a_day(age_s: int) -> None:
-    assert decide_delay(make_notice(timedelta(seconds=age_s)), FAILED) is not None
+def test_a_webhook_is_tried_for_a_day(age_s: int) -> None:
+    assert decide_delay(make_delivery(timedelta(seconds=age_s)), FAILED) is not None
 
 
 @given(st.timedeltas(GIVEN_UP_AFTER, timedelta(days=900)))
 def test_after_a_day_one_more_failure_is_the_last(age: timedelta) -> None:
     # Also where the API was down all day: then it is the first one.
-    assert decide_delay(make_notice(age), FAILED) is None
+    assert decide_delay(make_delivery(age), FAILED) is None
 
 
 def test_a_receiver_that_is_gone_is_asked_no_more() -> None:
     gone = Answer("the receiver answered 410", is_gone=True)
-    assert decide_delay(make_notice(timedelta()), gone) is None
+    assert decide_delay(make_delivery(timedelta()), gone) is None
 
 
-def test_an_attempt_has_ended_before_others_may_take_its_notice() -> None:
+def test_an_attempt_has_ended_before_others_may_take_its_delivery() -> None:
     assert LEASE.total_seconds() > 2 * SEND_LIMIT_S
 
 
 def test_a_message_keeps_its_id_and_the_id_no_full_stop() -> None:
     # The signature is over id.timestamp.body.
-    notice = make_notice(timedelta())
-    first = notice.message_id
-    notice.attempts += 1
-    assert notice.message_id == first == f"msg_{notice.flow_run_id.hex}_7"
+    delivery = make_delivery(timedelta())
+    first = delivery.message_id
+    delivery.attempts += 1
+    assert delivery.message_id == first == f"msg_{delivery.flow_run_id.hex}_7"
     assert "." not in first
 
 

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.gallery.archive import MAX_NAME_BYTES, clean_name, name_files, stream_zip
+from api.gallery.archive import MAX_NAME_BYTES, clean_file_name, name_files, stream_zip
 from models.errors import S3DownloadError
 from tasks.s3.bucket import Bucket
 
@@ -100,7 +100,7 @@ def test_a_failing_s3_breaks_the_download_rather_than_shortening_it() -> None:
     ],
 )
 def test_a_name_cannot_leave_its_folder_or_be_something_else(name: str, clean: str) -> None:
-    assert clean_name(name) == clean
+    assert clean_file_name(name) == clean
 
 
 @given(st.lists(st.text(max_size=400), max_size=20))

@@ -15,9 +15,9 @@ from api import gallery
 from api.gallery import pages
 from api.gallery.pages import build_policy, read_origin
 from models.errors import DatabaseUnavailableError, EventNotFoundError
+from models.queries.photos import GalleryPhoto
 from models.settings import Settings
-from models.tables import Event, Photo, utc_now
-from models.vocabulary import PhotoStatus
+from models.tables import Event, utc_now
 
 TOKEN = "tOkEn-of-the-guests"
 HOSTILE = '<script>alert("Анна")</script> & {{ 7 * 7 }} </title>'
@@ -53,12 +53,9 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., TestCli
     ) -> TestClient:
         event = Event(id=1, name=name, gallery_token=TOKEN, active_until=utc_now())
         rows = [
-            Photo(
-                id=number, event_id=1, s3_key=KEY, etag="e", size=1, image_url="u",
-                status=PhotoStatus.INDEXED, change="new",
-            )
+            GalleryPhoto(id=number, event_id=1, s3_key=KEY, original_missing=False)
             for number in range(1, photos + 1)
-        ]  # fmt: skip
+        ]
 
         @contextmanager
         def open_session() -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""What a notice tells."""
+"""The payload of a webhook delivery."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from types import SimpleNamespace
@@ -9,7 +9,7 @@ import pytest
 from sqlmodel import Session
 
 from models.queries import webhooks
-from models.queries.webhooks import add_notices, build_payload
+from models.queries.webhooks import add_deliveries, build_payload
 from models.settings import Settings
 from models.vocabulary import SyncState
 
@@ -34,7 +34,7 @@ def make_row(**changes: Any) -> Any:
     return cast("Any", SimpleNamespace(**{**values, **changes}))
 
 
-def test_a_notice_tells_what_the_status_call_would() -> None:
+def test_a_webhook_tells_what_the_status_call_would() -> None:
     assert build_payload(make_row()) == {
         "type": "sync.completed",
         "timestamp": "2026-06-20T18:30:00+00:00",
@@ -69,4 +69,4 @@ def test_a_change_of_model_is_not_told_as_a_sync() -> None:
 
 def test_nothing_is_written_where_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhooks, "get_settings", lambda: Settings(webhook_url=None))
-    add_notices(cast("Session", None), [RUN])  # no session: it would be used
+    add_deliveries(cast("Session", None), [RUN])  # no session: it would be used
