@@ -88,7 +88,7 @@ def derive_original_key(s3_key: str, event_id: int) -> str:
 
 
 def derive_preview_key(s3_key: str, event_id: int) -> str | None:
-    """Where an original's preview belongs; None for a key that is no original.
+    """The key of an original's preview; None for a key that is no original.
 
     The inverse of `derive_original_key`: the first of the two folders' names decides.
     """
@@ -105,10 +105,10 @@ def build_image_url(base_url: str, key: str) -> str:
 
 
 def build_run_name(event_name: str, s3_prefix: str) -> str:
-    """What Prefect's UI calls a sync, as "Свадьба · events/1/previews/"."""
+    """The name of a sync in Prefect's UI, as "Свадьба · events/1/previews/"."""
     return f"{event_name} · {s3_prefix}"
 
 
 def build_previews_name(event_name: str) -> str:
-    """What Prefect's UI calls the making of an event's previews."""
+    """The name of a making of previews in Prefect's UI."""
     return f"{event_name} · previews of its originals"

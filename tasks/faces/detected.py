@@ -10,7 +10,7 @@ import numpy.typing as npt
 from models.vocabulary import PhotoReason
 
 _ARRAYS = ("boxes", "scores", "embeddings")
-# Outcomes that are not the photo's last word: it stays pending.
+# Verdicts that are not the photo's last word: it stays pending.
 UNREACHABLE = "unreachable"
 CHANGED = "changed"
 
@@ -66,7 +66,7 @@ def pack_faces(photos: Sequence[PhotoFaces]) -> bytes:
 
 
 def unpack_faces(product: bytes) -> list[PhotoFaces]:
-    """What `pack_faces` was given, in the same order."""
+    """The photos that `pack_faces` was given, in the same order."""
     with np.load(BytesIO(product), allow_pickle=False) as arrays:
         boxes, scores, embeddings = arrays["boxes"], arrays["scores"], arrays["embeddings"]
         ends = np.cumsum(arrays["counts"])

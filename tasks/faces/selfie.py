@@ -81,7 +81,7 @@ def read_selfie(content: bytes, engine: FaceEngine, max_pixels: int, chosen: int
 
 
 def measure_sharpness(crop: BgrImage) -> float:
-    """How sharp an aligned face (S, S, 3) is: see LEAST_SHARPNESS; 0 for an even surface."""
+    """The sharpness of an aligned face (S, S, 3), as LEAST_SHARPNESS; 0 for an even surface."""
     half = cv2.resize(crop, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     grey = cv2.cvtColor(half, cv2.COLOR_BGR2GRAY).astype(np.float32)
     return float(cv2.Laplacian(grey, cv2.CV_32F).var() / max(float(grey.var()), 1e-6))

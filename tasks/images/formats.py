@@ -76,7 +76,7 @@ def split_picture(content: bytes, kind: str) -> tuple[bytes, PhotoNotes]:
 
 
 def count_claimed_pixels(content: bytes, kind: str) -> int:
-    """What a WebP's header claims; 0 for formats that Pillow opens without a canvas.
+    """The pixels a WebP's header claims; 0 for formats that Pillow opens without a canvas.
 
     WebP's decoder asks for two canvases, of up to 16 gigabytes each, when it is opened.
     """

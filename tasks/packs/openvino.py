@@ -109,7 +109,7 @@ class OpenVinoSession:
         return [_describe_port(port) for port in self._compiled.outputs]
 
     def get_providers(self) -> list[str]:
-        """Where it runs, in onnxruntime's words."""
+        """The device it runs on, in onnxruntime's words."""
         return ["CPUExecutionProvider"]
 
 

@@ -37,7 +37,7 @@ DELIVERY_LIFETIME = timedelta(days=7)
 
 @dataclass(frozen=True)
 class ErasureReceipt:
-    """What was erased; `result_storages` are the places where cached results were looked for."""
+    """Counts of an erasure; `result_storages` are the places where cached results were sought."""
 
     event_id: int
     faces_erased: int

@@ -1,4 +1,4 @@
-"""Which way up: from EXIF as it should be, and as it should not."""
+"""The orientation from EXIF as it should be, and as it should not."""
 
 import struct
 
