@@ -1,8 +1,7 @@
-"""The stack as one object: starts its parts side by side, watches them, stops them in order.
+"""The stack as one object: its parts started, watched and stopped.
 
-The product's own REST API as a part of the stack.
-
-How the parts come up: each as soon as what it uses answers, all else side by side.
+Each part starts as soon as what it uses answers, all else side by side; users stop before what they
+use. The product's own REST API is a part here.
 """
 
 import asyncio
@@ -10,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import httpx
@@ -36,13 +34,20 @@ from deployments.stack.process import (
 from models.errors import StackError
 from models.settings import Settings
 
-NAME = "API"
+API = "API"
+START_TIMEOUT_S = 180.0  # for each part; the slowest takes a tenth of it on two cores
+# Whoever uses something stops before it; parts of one row stop side by side.
+STOP_ORDER = (
+    (API, prefect.WORKER, "prefect deploy", "initdb"),
+    (prefect.SERVER, s3.NAME),
+    (postgres.NAME,),
+)
 
 
 def build_api(*, root: Path, env: Mapping[str, str], log: Path) -> Part:
     """The product's own REST API; it reads its address from the environment."""
     return Part(
-        name=NAME,
+        name=API,
         argv=[sys.executable, "-m", "api"],
         env=env,
         log=log,
@@ -56,9 +61,6 @@ def require_api(url: str) -> None:
         httpx.get(f"{url}/health", timeout=5.0, trust_env=False).raise_for_status()
     except httpx.HTTPError as error:
         raise NotReadyError(str(error)) from error
-
-
-START_TIMEOUT_S = 180.0  # for each part; the slowest takes a tenth of it on two cores
 
 
 class BringUp:
@@ -115,7 +117,7 @@ class BringUp:
 
     async def _start_prefect(self, database: asyncio.Task[None]) -> None:
         plan = self._plan
-        with prefect.open_client(plan.prefect_api_url) as client:
+        with prefect.open_prefect_client(plan.prefect_api_url) as client:
             embedded = plan.prefect_port is not None
             if plan.prefect_port is None or plan.cluster is None:
                 await run_in_thread(lambda: prefect.require_outside_server(client))
@@ -215,14 +217,6 @@ class BringUp:
         self._report(f"{name} ready in {self._seconds[name]:.1f} s")
 
 
-# Whoever uses something stops before it; parts of one row stop side by side.
-STOP_ORDER = (
-    (NAME, prefect.WORKER, "prefect deploy", "initdb"),
-    (prefect.SERVER, s3.NAME),
-    (postgres.NAME,),
-)
-
-
 class EmbeddedStack:
     """PostgreSQL, S3, Prefect, a worker and the API; what the settings name is not started.
 
@@ -242,12 +236,7 @@ class EmbeddedStack:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     @property
