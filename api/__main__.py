@@ -1,6 +1,7 @@
 """`python -m api`: serve the API where the settings say."""
 
 import sys
+from argparse import ArgumentParser
 from copy import deepcopy
 from typing import Any
 
@@ -61,4 +62,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    description = "Serve the REST API and the gallery where the settings say."
+    ArgumentParser(prog="python -m api", description=description).parse_args()
     sys.exit(main())

@@ -1,11 +1,7 @@
-"""The photographer's folder: which files are photos, and how many are not.
+"""The photographer's folder: its photos, their names in S3, and its own source in the event.
 
-Which name in S3 a file gets: the same tree gives the same names, and no two files share one.
-
-Whose photos these are: each folder is a source of its own in the event, whatever it is called.
-
-Two cards mounted at the same place have different sources, so neither ever replaces or deletes
-the other's `DCIM/IMG_001.jpg`.
+The same tree gives the same names, and no two files share one. Two cards mounted at the same place
+have different sources, so neither ever replaces or deletes the other's `DCIM/IMG_001.jpg`.
 """
 
 import contextlib
@@ -34,7 +30,7 @@ def compose(text: str) -> str:
     return normalize("NFC", text)
 
 
-def clean_name(relative: str) -> str:
+def clean_path(relative: str) -> str:
     """The path as every S3 server keeps it: composed, without line ends and such.
 
     Some make a slash of a backslash, so that it comes back from a listing as another name.
@@ -50,7 +46,7 @@ def assign_names(relatives: Iterable[str], max_bytes: int) -> dict[str, str]:
     """
     claims: dict[str, list[str]] = defaultdict(list)
     for relative in relatives:
-        claims[clean_name(relative)].append(relative)
+        claims[clean_path(relative)].append(relative)
     names: dict[str, str] = {}
     others: list[str] = []
     for name, claimants in claims.items():
@@ -75,7 +71,7 @@ def _make_name(relative: str, max_bytes: int, taken: set[str]) -> str:
 
 
 def _try_names(relative: str, max_bytes: int) -> Iterator[str]:
-    stem, _, suffix = clean_name(relative).rpartition(".")
+    stem, _, suffix = clean_path(relative).rpartition(".")
     for attempt in count():
         mark = sha256(f"{attempt}/{relative}".encode()).hexdigest()[:16]
         name = f"{stem}~{mark}.{suffix}"
