@@ -73,7 +73,10 @@ def accept_global_options(
 
 @app.command()
 def up() -> None:
-    """Run the whole stack in the foreground until Ctrl-C; data stays in FACEPASS_HOME."""
+    """Run the whole stack in the foreground until Ctrl-C.
+
+    Its data stays in FACEPASS_HOME.
+    """
     from deployments.stack.__main__ import main as run_stack
 
     raise typer.Exit(run_stack())
@@ -81,7 +84,10 @@ def up() -> None:
 
 @app.command()
 def demo() -> None:
-    """Run the main job once on sample photos, in a stack of its own; leave nothing running."""
+    """Run the main job once on sample photos.
+
+    In a stack of its own, on free ports; nothing is left behind.
+    """
     from deployments.demo import show_demo
 
     raise typer.Exit(show_demo())
@@ -89,7 +95,7 @@ def demo() -> None:
 
 @app.command()
 def demo_event() -> None:
-    """Add an event with sample photos to the stack that `facepass up` runs."""
+    """Add an event with sample photos to the running stack."""
     from deployments.demo import show_demo_event
 
     raise typer.Exit(show_demo_event())
@@ -135,7 +141,7 @@ def push(
 
 @app.command()
 def api() -> None:
-    """Serve the REST API and the gallery where the settings say."""
+    """Serve the REST API and the gallery."""
     from api.__main__ import main as serve_api
 
     raise typer.Exit(serve_api())
@@ -151,7 +157,10 @@ def migrate() -> None:
 
 @app.command()
 def register() -> None:
-    """Tell the Prefect server of a release: the work pool, then every deployment."""
+    """Tell the Prefect server of a release.
+
+    The work pool is made if there is none, then everything in prefect.yaml is deployed.
+    """
     from deployments.register import main as register_release
 
     raise typer.Exit(register_release())
@@ -159,7 +168,7 @@ def register() -> None:
 
 @app.command()
 def result_storage() -> None:
-    """Make the Prefect block through which workers on several machines share results."""
+    """Make the Prefect block in which workers share results."""
     from deployments.result_storage import main as save_result_storage
 
     raise typer.Exit(save_result_storage())
