@@ -80,7 +80,7 @@ def run_demo(home: Path) -> dict[str, Any]:
     with EmbeddedStack(settings, lambda line: console.print(f"  {line}", markup=False)) as stack:
         prefect_ui = stack.environment["PREFECT_API_URL"].removesuffix("/api")
         with open_api(stack.environment["FACEPASS_API_URL"]) as api:
-            event = add_event(api)
+            event = make_event(api)
             upload_photos(stack.environment, event["s3_prefix"], photos)
             first = sync_photos(api, event, "First sync", prefect_ui)
             second = sync_photos(api, event, "Second sync", prefect_ui)
@@ -98,7 +98,7 @@ def add_demo_event(stack: dict[str, str]) -> str:
     key = os.environ.get("FACEPASS_API_KEY", "")
     with open_api(stack["FACEPASS_API_URL"], key) as api:
         try:
-            event = add_event(api)
+            event = make_event(api)
         except httpx.HTTPStatusError as error:
             if error.response.status_code == httpx.codes.UNAUTHORIZED:
                 raise StackError(
@@ -142,7 +142,7 @@ def open_api(url: str, key: str = "") -> httpx.Client:
     )
 
 
-def add_event(api: httpx.Client) -> dict[str, Any]:
+def make_event(api: httpx.Client) -> dict[str, Any]:
     """A new event through the REST call. Raises httpx.HTTPStatusError."""
     event: dict[str, Any] = (
         api.post("/api/v1/events", json={"name": EVENT_NAME}).raise_for_status().json()
