@@ -30,13 +30,13 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 demo: $(READY) ## the main job once, on sample photos; leaves nothing running
-	@python -m deployments.demo
+	@facepass demo
 
 up: $(READY) ## the whole stack in the foreground; data stays in .facepass/
-	@exec python -m deployments.stack
+	@exec facepass up
 
 demo-event: $(READY) ## an event with sample photos for the stack that runs; prints its gallery
-	@python -m deployments.demo_event
+	@facepass demo-event
 
 bench-scale: $(READY) ## what planning and storing cost at 100,000 photos; about ten minutes
 	@python -m benchmarks.scale

@@ -1,6 +1,7 @@
 """The command `python -m api`: it serves the API at the address that the settings name."""
 
 import sys
+from argparse import ArgumentParser
 from copy import deepcopy
 from typing import Any
 
@@ -58,4 +59,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    description = "Serve the REST API and the gallery where the settings say."
+    ArgumentParser(prog="python -m api", description=description).parse_args()
     sys.exit(main())

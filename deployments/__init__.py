@@ -1,8 +1,9 @@
-"""What runs where: deployments, the one module that talks to Prefect's API, the embedded stack.
+"""Everything that is run: the command, Prefect's deployments, the embedded stack, the push tool.
 
 Promise: nobody outside this folder talks to Prefect about runs, states or deployments.
 
 Where do I go to…?
+    add a subcommand                   facepass.py
     name a deployment or pool          names.py and ../prefect.yaml
     start, read or end a flow run      orchestrator.py
     be notified of failed runs         automations/sync_failures.yaml
@@ -10,7 +11,6 @@ Where do I go to…?
     tell a Prefect server of a release register.py
     change what runs in containers     Dockerfile, compose.yaml, probe.py
     change what `make up` starts       stack/
-    change what `make demo` shows      demo.py, sample_event.py, sample_photos.py
-    fill a gallery to look at          demo_event.py
+    change what `make demo` shows      demo.py, sample_photos.py
     change how photos are pushed       push/
 """

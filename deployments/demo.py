@@ -1,6 +1,7 @@
-"""`make demo`: the main job once, for real, on sample photos; leaves nothing running.
+"""The demo: an event with sample photos, made the way a photographer's tool does, and synced.
 
-Ends with one line of JSON on standard output: {"first": {...}, "second": {...}}.
+`facepass demo` runs the main job twice in a stack of its own, checks the numbers and leaves nothing
+running; `facepass demo-event` fills a gallery of the stack that runs.
 """
 
 import json
@@ -10,21 +11,34 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import boto3
 import httpx
+from botocore.config import Config
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from deployments.sample_event import console, create_event, sync_event, upload_photos
+from deployments.push.event import wait_for_sync
 from deployments.sample_photos import SamplePhoto, make_sample_photos
+from deployments.stack.home import read_stack
 from deployments.stack.process import interrupt_on_signals
 from deployments.stack.stack import EmbeddedStack
 from models.errors import FacePassError, StackError
-from models.settings import Settings
+from models.settings import Settings, get_settings
 
+EVENT_NAME = "Свадьба"
+POLL_S = 0.2
+SYNC_LIMIT_S = 300
 # What the demo takes from the caller; everything else would lead it to the caller's own servers.
 KEPT_SETTINGS = {"FACEPASS_MODEL_PACK", "FACEPASS_MODEL_ROOT"}
 
+console = Console(stderr=True, highlight=False, soft_wrap=True)
 
-def main() -> int:
-    """Run the demo: 0 when its numbers are what the photos contain."""
+
+def show_demo() -> int:
+    """Run the demo: 0 when its numbers are what the photos contain.
+
+    Ends with one line of JSON on standard output: {"first": {...}, "second": {...}}.
+    """
     _forget_outside_servers()
     with interrupt_on_signals(), tempfile.TemporaryDirectory(prefix="facepass-demo-") as folder:
         try:
@@ -37,6 +51,18 @@ def main() -> int:
             return 1
     console.print("Everything is stopped; nothing is left behind.")
     sys.stdout.write(json.dumps(runs, ensure_ascii=False) + "\n")
+    return 0
+
+
+def show_demo_event() -> int:
+    """Add the event to the stack that runs: 0 with its gallery's address on standard output."""
+    try:
+        gallery_url = add_demo_event(read_stack(get_settings().home))
+    except (FacePassError, httpx.HTTPError) as error:
+        console.print(str(error), style="red", markup=False)
+        return 1
+    console.print("Open the gallery; a crop of any face in it will do as a selfie:")
+    sys.stdout.write(f"{gallery_url}\n")
     return 0
 
 
@@ -53,19 +79,35 @@ def run_demo(home: Path) -> dict[str, Any]:
     )
     with EmbeddedStack(settings, lambda line: console.print(f"  {line}", markup=False)) as stack:
         prefect_ui = stack.environment["PREFECT_API_URL"].removesuffix("/api")
-        with httpx.Client(
-            # The environment's proxy is for the world, not for this machine.
-            base_url=stack.environment["FACEPASS_API_URL"],
-            timeout=30,
-            trust_env=False,
-        ) as api:
-            event = create_event(api)
+        with open_api(stack.environment["FACEPASS_API_URL"]) as api:
+            event = make_event(api)
             upload_photos(stack.environment, event["s3_prefix"], photos)
-            first = sync_event(api, event, "First sync", prefect_ui)
-            second = sync_event(api, event, "Second sync", prefect_ui)
+            first = sync_photos(api, event, "First sync", prefect_ui)
+            second = sync_photos(api, event, "Second sync", prefect_ui)
         console.print("Stopping ...")
     check_runs(photos, first, second)
     return {"first": first, "second": second}
+
+
+def add_demo_event(stack: dict[str, str]) -> str:
+    """Create, upload, sync; the gallery's address. Raises StackError or httpx.HTTPError.
+
+    `stack`: the variables of stack.env.
+    """
+    # Where photographers have keys the stack's API wants one.
+    key = os.environ.get("FACEPASS_API_KEY", "")
+    with open_api(stack["FACEPASS_API_URL"], key) as api:
+        try:
+            event = make_event(api)
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code == httpx.codes.UNAUTHORIZED:
+                raise StackError(
+                    "The stack's API asks for a key: FACEPASS_API_KEY=yours make demo-event."
+                ) from error
+            raise
+        upload_photos(stack, event["s3_prefix"], list(make_sample_photos()))
+        sync_photos(api, event, "Sync", stack["PREFECT_API_URL"].removesuffix("/api"))
+    return str(event["gallery_url"])
 
 
 def check_runs(photos: list[SamplePhoto], first: dict[str, Any], second: dict[str, Any]) -> None:
@@ -90,6 +132,93 @@ def check_runs(photos: list[SamplePhoto], first: dict[str, Any], second: dict[st
             )
 
 
+def open_api(url: str, key: str = "") -> httpx.Client:
+    """A client of the stack's API."""
+    return httpx.Client(
+        base_url=url,
+        headers={b"X-API-Key": key.encode()} if key else None,
+        timeout=30,
+        trust_env=False,  # the environment's proxy is for the world, not for this machine
+    )
+
+
+def make_event(api: httpx.Client) -> dict[str, Any]:
+    """A new event through the REST call. Raises httpx.HTTPStatusError."""
+    event: dict[str, Any] = (
+        api.post("/api/v1/events", json={"name": EVENT_NAME}).raise_for_status().json()
+    )
+    console.print(f"\nEvent {event['name']}: its previews go to {event['s3_prefix']}")
+    return event
+
+
+def upload_photos(environment: dict[str, str], s3_prefix: str, photos: list[SamplePhoto]) -> None:
+    """Previews and originals into the stack's S3; `environment` is its stack.env."""
+    client = boto3.client(
+        "s3",
+        endpoint_url=environment["FACEPASS_S3_ENDPOINT_URL"],
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+        region_name=environment["AWS_DEFAULT_REGION"],
+        config=Config(proxies={}),
+    )
+    originals_prefix = s3_prefix.replace("/previews/", "/originals/")
+    for photo in photos:
+        for prefix, body in ((s3_prefix, photo.preview), (originals_prefix, photo.original)):
+            client.put_object(
+                Bucket=environment["FACEPASS_S3_BUCKET"], Key=f"{prefix}{photo.name}", Body=body
+            )
+    console.print(f"Uploaded {len(photos)} previews and their originals to S3.\n")
+
+
+def sync_photos(
+    api: httpx.Client, event: dict[str, Any], title: str, prefect_ui: str
+) -> dict[str, Any]:
+    """One sync through the REST call, with a progress bar; its result. Raises StackError."""
+    body = {"event_uuid": event["event_uuid"], "s3_prefix": event["s3_prefix"]}
+    started = api.post("/api/v1/faces/sync-s3", json=body).raise_for_status().json()
+    task_id = started["task_id"]
+    console.print(f"{title}: {started['message']}")
+    console.print(f"  watch it in Prefect: {prefect_ui}/runs/flow-run/{task_id}")
+    status = _follow_with_bar(api, task_id)
+    if status["state"] != "completed":
+        raise StackError(f"{title} ended as {status['state']}: {status['detail']}")
+    result: dict[str, Any] = status["result"]
+    console.print(
+        f"  {result['message']}: {result['skipped']} skipped, {result['failed']} failed, "
+        f"{result['no_face']} without a face, {result['faces_found']} faces, "
+        f"{result['seconds']} s\n"
+    )
+    return result
+
+
+def _follow_with_bar(api: httpx.Client, task_id: str) -> dict[str, Any]:
+    columns = (
+        TextColumn("  {task.description:<9}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("pending", total=None)
+
+        def read_status() -> dict[str, Any]:
+            status: dict[str, Any] = (
+                api.get(f"/api/v1/faces/sync-s3/{task_id}").raise_for_status().json()
+            )
+            return status
+
+        def show_status(status: dict[str, Any]) -> None:
+            done = status["progress"]
+            progress.update(
+                bar,
+                description=status["state"],
+                completed=done["processed"],
+                total=done["total"] or None,
+            )
+
+        return wait_for_sync(read_status, show_status, pause_s=POLL_S, limit_s=SYNC_LIMIT_S)
+
+
 def _forget_outside_servers() -> None:
     for name in list(os.environ):
         if name.startswith(("FACEPASS_", "PREFECT_", "AWS_")) and name not in KEPT_SETTINGS:
@@ -97,4 +226,6 @@ def _forget_outside_servers() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from deployments.facepass import run
+
+    run("demo")

@@ -1,4 +1,4 @@
-"""Names shared by prefect.yaml, the API and the embedded stack."""
+"""Names of deployments, flows and the pool, shared by prefect.yaml, the API and the stack."""
 
 WORK_POOL = "facepass"
 SYNC_FLOW = "sync_event_photos"

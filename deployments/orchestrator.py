@@ -1,10 +1,7 @@
-"""The one module that talks to Prefect's API about flow runs, deployments and workers.
+"""The one client of Prefect's API for flow runs, deployments and workers.
 
-What Prefect's refusals and silence mean.
-
-Where a flow run is: Prefect's states in the product's words.
-
-Syncs that another flow starts when its own work is done.
+Runs are started, read and ended here; Prefect's states come out in the product's words, its
+refusals and its silence as OrchestratorUnavailableError that says what to do.
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -47,6 +44,7 @@ from deployments.names import (
 )
 from models.errors import OrchestratorUnavailableError
 
+STARTS_AT_ONCE = 2  # Prefect's server has one event loop: with more at a time all take longer
 _KEY_REFUSED = (
     "Prefect's server refuses this API: check PREFECT_API_KEY or PREFECT_API_AUTH_STRING."
 )
@@ -147,9 +145,6 @@ def describe_run(run: FlowRun) -> RunReport:
     )
 
 
-STARTS_AT_ONCE = 2  # Prefect's server has one event loop: with more at a time all take longer
-
-
 class Orchestrator:
     """Prefect, as the API needs it; one client for as long as the API lives."""
 
@@ -184,39 +179,6 @@ class Orchestrator:
                 return waiting[0].id
         return await self._start(PREVIEWS_DEPLOYMENT, event_id, {"event_id": event_id}, run_name)
 
-    async def _list_runs(
-        self, flow: str, event_id: int, state: FlowRunFilterState
-    ) -> Sequence[FlowRun]:
-        tags = FlowRunFilterTags(all_=[f"event:{event_id}"])
-        return await self._client.read_flow_runs(
-            flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])),
-            flow_run_filter=FlowRunFilter(tags=tags, state=state),
-            limit=1,
-        )
-
-    async def _start(
-        self, deployment: str, event_id: int, parameters: dict[str, Any], run_name: str
-    ) -> UUID:
-        with map_prefect_errors(deployment):
-            known = self._deployment_ids.get(deployment)
-            if known is not None:
-                # Not through arun_deployment, which reads the whole deployment anew for every run.
-                with suppress(ObjectNotFound):  # deleted and deployed again: it has a new id
-                    return await self._create_run(known, event_id, parameters, run_name)
-            found = await self._client.read_deployment_by_name(deployment)
-            self._deployment_ids[deployment] = found.id
-            return await self._create_run(found.id, event_id, parameters, run_name)
-
-    async def _create_run(
-        self, deployment_id: UUID, event_id: int, parameters: dict[str, Any], run_name: str
-    ) -> UUID:
-        tags = [f"event:{event_id}"]
-        async with self._starting:
-            run = await self._client.create_flow_run_from_deployment(
-                deployment_id, parameters=parameters, tags=tags, name=run_name
-            )
-        return run.id
-
     async def start_resync(self, *, event_id: int, s3_prefix: str, run_name: str) -> UUID | None:
         """Like start_sync, as a sub-run of the flow under way; None while one still waits.
 
@@ -233,7 +195,7 @@ class Orchestrator:
                 timeout=0,  # seconds: started, not waited for
                 work_queue_name=RESYNC_QUEUE,
                 parameters={"event_id": event_id, "s3_prefix": s3_prefix},
-                tags=[f"event:{event_id}"],
+                tags=_tag_event(event_id),
                 flow_run_name=run_name,
             )
         return run.id
@@ -258,10 +220,6 @@ class Orchestrator:
     async def cancel_run(self, flow_run_id: UUID, message: str) -> None:
         """End a flow run that was cancelled and has no process any more to hear of it."""
         await self._end_run(flow_run_id, Cancelled(message=message))
-
-    async def _end_run(self, flow_run_id: UUID, state: State[None]) -> None:
-        with map_prefect_errors():
-            await self._client.set_flow_run_state(flow_run_id, state, force=True)
 
     async def list_running(self, still_for: timedelta) -> list[RunningRun]:
         """Runs of our pool that have been running, or about to be cancelled, for so long."""
@@ -294,6 +252,42 @@ class Orchestrator:
         with map_prefect_errors():
             await self._client.read_deployment_by_name(SYNC_DEPLOYMENT)
 
+    async def _start(
+        self, deployment: str, event_id: int, parameters: dict[str, Any], run_name: str
+    ) -> UUID:
+        with map_prefect_errors(deployment):
+            known = self._deployment_ids.get(deployment)
+            if known is not None:
+                # Not through arun_deployment, which reads the whole deployment anew for every run.
+                with suppress(ObjectNotFound):  # deleted and deployed again: it has a new id
+                    return await self._create_run(known, event_id, parameters, run_name)
+            found = await self._client.read_deployment_by_name(deployment)
+            self._deployment_ids[deployment] = found.id
+            return await self._create_run(found.id, event_id, parameters, run_name)
+
+    async def _create_run(
+        self, deployment_id: UUID, event_id: int, parameters: dict[str, Any], run_name: str
+    ) -> UUID:
+        async with self._starting:
+            run = await self._client.create_flow_run_from_deployment(
+                deployment_id, parameters=parameters, tags=_tag_event(event_id), name=run_name
+            )
+        return run.id
+
+    async def _list_runs(
+        self, flow: str, event_id: int, state: FlowRunFilterState
+    ) -> Sequence[FlowRun]:
+        tags = FlowRunFilterTags(all_=_tag_event(event_id))
+        return await self._client.read_flow_runs(
+            flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])),
+            flow_run_filter=FlowRunFilter(tags=tags, state=state),
+            limit=1,
+        )
+
+    async def _end_run(self, flow_run_id: UUID, state: State[None]) -> None:
+        with map_prefect_errors():
+            await self._client.set_flow_run_state(flow_run_id, state, force=True)
+
 
 @asynccontextmanager
 async def open_orchestrator() -> AsyncIterator[Orchestrator]:
@@ -309,12 +303,17 @@ def start_syncs(event_id: int, run_names: Mapping[str, str]) -> list[UUID]:
     Each is a run like any other: while a sync of the event is under way, its request is left
     with that one. Not for callers inside an event loop. Raises OrchestratorUnavailableError.
     """
-    return anyio.run(partial(_start, event_id, run_names)) if run_names else []
+    return anyio.run(partial(_start_syncs, event_id, run_names)) if run_names else []
 
 
-async def _start(event_id: int, run_names: Mapping[str, str]) -> list[UUID]:
+async def _start_syncs(event_id: int, run_names: Mapping[str, str]) -> list[UUID]:
     async with open_orchestrator() as orchestrator:
         return [
             await orchestrator.start_sync(event_id=event_id, s3_prefix=prefix, run_name=run_name)
             for prefix, run_name in run_names.items()
         ]
+
+
+def _tag_event(event_id: int) -> list[str]:
+    """A run's tags; runs of an event are found by them."""
+    return [f"event:{event_id}"]

@@ -1,6 +1,7 @@
-"""`python -m deployments.probe PORT PATH`: the images' health check, without curl.
+"""The images' health check, without curl: `python -m deployments.probe PORT PATH`.
 
-Ends with 0 if this container's server answers 200 within five seconds, else with 1 and a sentence.
+It ends with 0 if this container's server answers 200 within five seconds, else with 1 and a
+sentence. It is no subcommand of `facepass`: it runs every half a minute, on Python alone.
 """
 
 import sys
@@ -26,6 +27,9 @@ def probe(port: int, path: str) -> str | None:
 
 def main(arguments: list[str]) -> int:
     """Probe what the arguments name."""
+    if arguments in (["-h"], ["--help"]):
+        sys.stdout.write("Ask this machine's server: python -m deployments.probe 8000 /health\n")
+        return 0
     match arguments:
         case [port, path] if port.isdecimal() and path.startswith("/"):
             wrong = probe(int(port), path)

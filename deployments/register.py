@@ -1,7 +1,7 @@
-"""`python -m deployments.register`: tell the Prefect server of a release.
+"""A release's registration with the Prefect server: `facepass register`.
 
-Makes the work pool if there is none, then deploys what prefect.yaml names. Safe to repeat: a
-limit or a schedule's switch that a person has set in Prefect stays.
+It makes the work pool if there is none, then deploys what prefect.yaml names. It is safe to repeat:
+a limit or a schedule's switch that a person has set in Prefect stays.
 """
 
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from deployments.stack.prefect import open_client, require_outside_server, settle_pool
+from deployments.stack.prefect import open_prefect_client, require_outside_server, settle_pool
 from models.errors import FacePassError, OrchestratorUnavailableError
 
 ROOT = Path(__file__).resolve().parents[1]  # where prefect.yaml is
@@ -28,7 +28,7 @@ def settle_server() -> None:
             "No Prefect server is configured: set PREFECT_API_URL, as http://server:4200/api."
         )
     try:
-        with open_client(api_url) as client:
+        with open_prefect_client(api_url) as client:
             require_outside_server(client)
             settle_pool(client, embedded=False)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -49,4 +49,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from deployments.facepass import run
+
+    run("register")

@@ -1,4 +1,4 @@
-"""`python -m deployments.result_storage`: make the block in which all workers share results.
+"""The Prefect block through which all workers share results: `facepass result-storage`.
 
 The block points at the configured bucket, in a folder of its own beside the events'. It holds a
 secret only where FACEPASS_AWS_CREDENTIALS_BLOCK names one; otherwise each worker uses AWS's usual
@@ -106,4 +106,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from deployments.facepass import run
+
+    run("result-storage")

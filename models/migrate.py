@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from argparse import ArgumentParser
 from pathlib import Path
 
 from alembic import command
@@ -74,4 +75,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    description = "Bring the configured database's tables up to date."
+    ArgumentParser(prog="python -m models.migrate", description=description).parse_args()
     sys.exit(main())

@@ -13,10 +13,9 @@ from sqlalchemy import Engine, NullPool, create_engine
 from benchmarks.faults.s3_proxy import S3Proxy
 from deployments.stack import postgres, s3
 from deployments.stack.ports import pick_free_ports
-from deployments.stack.prefect import SERVER, WORKER, open_client, require_health
+from deployments.stack.prefect import SERVER, WORKER, open_prefect_client, require_health
 from deployments.stack.process import NotReadyError, Part
-from deployments.stack.stack import NAME as API
-from deployments.stack.stack import EmbeddedStack, build_api, require_api
+from deployments.stack.stack import API, EmbeddedStack, build_api, require_api
 from models.errors import StackError
 from models.settings import Settings
 
@@ -89,7 +88,7 @@ def open_scene(
         stack = exits.enter_context(EmbeddedStack(settings, report))
         environment = stack.environment
         proxy = exits.enter_context(S3Proxy(environment["FACEPASS_S3_ENDPOINT_URL"], seed))
-        prefect = exits.enter_context(open_client(environment["PREFECT_API_URL"]))
+        prefect = exits.enter_context(open_prefect_client(environment["PREFECT_API_URL"]))
         url = environment["FACEPASS_DATABASE_URL"].replace("postgresql", "postgresql+psycopg2", 1)
         port = pick_free_ports(1)[0]
         scene = Scene(

@@ -31,7 +31,7 @@ from models.settings import Settings
 from tasks.faces.engine import FaceEngine
 from tasks.faces.limits import count_cores
 from tasks.images.decode import decode_photo
-from tasks.images.preview import make_preview
+from tasks.images.preview import PreviewRecipe, make_preview
 from tasks.packs.opencv_zoo import build_opencv_zoo
 from tasks.packs.registry import resolve_pack
 from tasks.search import find_thresholds
@@ -91,7 +91,7 @@ def run_study(engines: dict[int, FaceEngine], scenes: int) -> list[Row]:
     for number in track(range(scenes), "scenes", console=console):
         scene = make_scene(number, people, HEIGHTS, (WIDTH, HEIGHT))
         for side in PREVIEW_SIDES:
-            previews[side].append(make_preview(scene.original, side))
+            previews[side].append(make_preview(scene.original, PreviewRecipe(side)))
         for (side, det_size), found in scores.items():
             found.append(score_preview(engines[det_size], previews[side][-1], scene, people))
     threshold = find_thresholds(PACK).search

@@ -29,7 +29,7 @@ from models.packs import PROFILES
 from models.settings import Settings
 from tasks.faces.detected import DetectedFaces
 from tasks.faces.engine import FaceEngine
-from tasks.images.preview import make_preview
+from tasks.images.preview import PreviewRecipe, make_preview
 from tasks.packs.registry import resolve_pack
 
 SIZE = (1200, 800)
@@ -252,7 +252,7 @@ def test_a_larger_preview_finds_a_smaller_face(models_root: Path) -> None:
     people = cut_out_people(engine)
     assert [one.person for one in people] == [person for person in range(7) for _ in range(2)]
     scene = make_scene(1, people, (100, 200), SIZE)
-    previews = {side: make_preview(scene.original, side) for side in (160, 640)}
+    previews = {side: make_preview(scene.original, PreviewRecipe(side)) for side in (160, 640)}
     found = {
         side: {
             face.height: face.portrait

@@ -1,9 +1,6 @@
-"""`python -m deployments.push PHOTOS_DIR --event NAME`: the same as `facepass push`."""
+"""`python -m deployments.push`: another way to say `facepass push`."""
 
-import sys
-
-from deployments.push.command import run
+from deployments.facepass import run
 
 if __name__ == "__main__":
-    sys.argv.insert(1, "push")
-    run()
+    run("push")

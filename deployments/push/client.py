@@ -1,9 +1,8 @@
-"""FacePass's API as the push tool calls it; what goes wrong there becomes a sentence here."""
+"""A client of FacePass's API for the push tool; what goes wrong there becomes a sentence here."""
 
 import time
 from http import HTTPStatus
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -36,15 +35,8 @@ class RestApi:
         except httpx.InvalidURL as error:
             raise self._explain_address() from error
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close its connections."""
         self._client.close()
 
     def get(self, path: str) -> Any:  # noqa: ANN401 (any JSON)

@@ -1,8 +1,9 @@
-"""The event that the photos belong to: found by its name or UUID, or added.
+"""The event that the photos belong to: found by its name or UUID, or added; and its sync.
 
-The event's sync: started by the REST call, and followed to its end.
+The sync is started by the REST call and followed to its end.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,13 +12,20 @@ from uuid import UUID, uuid5
 
 from deployments.push.client import RestApi
 from deployments.push.folder import compose
-from models.errors import ApiUnavailableError, PushRefusedError
+from models.errors import ApiUnavailableError, PushRefusedError, StackError
 from models.packs import PROFILES, Profile
 from models.vocabulary import ProfileName
 
 # An event that is added under a UUID made of its name is one event, also when two pushes add it at
 # the same time or the answer to the first call is lost.
 NAMES = UUID("6f1d3a52-3f0c-4f5e-9d55-0b1d7f6c2a41")
+
+POLL_S = 0.5
+FACES_EVERY_S = 3.0  # counting an event's faces costs more than asking for progress
+PATIENCE_S = 60.0  # with an API that is being restarted
+STARTS = 5  # where a resync holds the event at that moment
+# The states after which a sync's status changes no more.
+SYNC_ENDS = frozenset({"completed", "failed", "crashed", "cancelled", "skipped"})
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,7 @@ class PushedEvent:
         return PROFILES[self.profile_name]
 
 
-def find_event(api: RestApi, wanted: str, profile: ProfileName | None) -> PushedEvent:
+def resolve_event(api: RestApi, wanted: str, profile: ProfileName | None) -> PushedEvent:
     """The event called so, or a new one; by its UUID only one that is there.
 
     Raises PushRefusedError, and what the API's calls raise.
@@ -91,45 +99,62 @@ def _read_uuid(text: str) -> UUID | None:
         return None
 
 
-POLL_S = 0.5
-FACES_EVERY_S = 3.0  # counting an event's faces costs more than asking for progress
-PATIENCE_S = 60.0  # with an API that is being restarted
-OVER = frozenset({"completed", "failed", "crashed", "cancelled"})
-STARTS = 5  # where a resync holds the event at that moment
-
 Show = Callable[[dict[str, Any], int], None]
 
 
 def sync_event(api: RestApi, event: PushedEvent, show: Show) -> dict[str, Any]:
     """Sync the event's previews and wait: the last status, as the API gives it.
 
-    Raises what the API's calls raise; ApiUnavailableError only after a minute without an answer.
+    `show` is told each status and how many faces the event has. Raises what the API's calls
+    raise; ApiUnavailableError only after a minute without an answer.
     """
     body = {"event_uuid": event.event_uuid, "s3_prefix": event.s3_prefix}
     for _ in range(STARTS):
         started = api.post("faces/sync-s3", body)
-        status = _follow(api, event, started["task_id"], show)
-        if status["state"] in OVER:
+        status = _follow_sync(api, event, started["task_id"], show)
+        if status["state"] != "skipped":
             break
-        time.sleep(POLL_S)  # it was skipped: another sync held the event, and can be asked to wait
+        time.sleep(POLL_S)  # another sync held the event, and can be asked to wait
     return status
 
 
-def _follow(api: RestApi, event: PushedEvent, task_id: str, show: Show) -> dict[str, Any]:
-    answered = counted = time.monotonic()
-    faces = 0
-    while True:
+def _follow_sync(api: RestApi, event: PushedEvent, task_id: str, show: Show) -> dict[str, Any]:
+    faces, counted = 0, time.monotonic()
+
+    def read_status() -> dict[str, Any]:
+        nonlocal faces, counted
+        status: dict[str, Any] = api.get(f"faces/sync-s3/{task_id}")
+        now = time.monotonic()
+        if status["state"] in SYNC_ENDS or now - counted > FACES_EVERY_S:
+            faces, counted = api.get(f"events/{event.event_uuid}")["faces"], now
+        return status
+
+    return wait_for_sync(read_status, lambda status: show(status, faces), pause_s=POLL_S)
+
+
+def wait_for_sync(
+    read_status: Callable[[], dict[str, Any]],
+    show: Callable[[dict[str, Any]], None],
+    *,
+    pause_s: float,
+    limit_s: float = math.inf,
+) -> dict[str, Any]:
+    """Ask for a sync's status until it has ended, and show each one; the last.
+
+    An API that is being restarted is waited for. Raises ApiUnavailableError after a minute
+    without an answer, StackError after `limit_s`, and what else `read_status` raises.
+    """
+    began = answered = time.monotonic()
+    while time.monotonic() - began < limit_s:
         try:
-            status: dict[str, Any] = api.get(f"faces/sync-s3/{task_id}")
-            answered = time.monotonic()
-            is_over = status["state"] in OVER | {"skipped"}
-            if is_over or answered - counted > FACES_EVERY_S:
-                faces, counted = api.get(f"events/{event.event_uuid}")["faces"], answered
+            status = read_status()
         except ApiUnavailableError:
             if time.monotonic() - answered > PATIENCE_S:
                 raise
         else:
-            show(status, faces)
-            if is_over:
+            answered = time.monotonic()
+            show(status)
+            if status["state"] in SYNC_ENDS:
                 return status
-        time.sleep(POLL_S)
+        time.sleep(pause_s)
+    raise StackError(f"The sync did not end within {limit_s} s.")

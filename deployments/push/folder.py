@@ -1,11 +1,7 @@
-"""The photographer's folder: which files are photos, and how many are not.
+"""The photographer's folder: its photos, their names in S3, and its own source in the event.
 
-Which name in S3 a file gets: the same tree gives the same names, and no two files share one.
-
-Whose photos these are: each folder is a source of its own in the event, whatever it is called.
-
-Two cards mounted at the same place have different sources, so neither ever replaces or deletes
-the other's `DCIM/IMG_001.jpg`.
+The same tree gives the same names, and no two files share one. Two cards mounted at the same place
+have different sources, so neither ever replaces or deletes the other's `DCIM/IMG_001.jpg`.
 """
 
 import contextlib
@@ -25,148 +21,12 @@ from unicodedata import normalize
 from models.errors import PushRefusedError
 from models.keys import is_image_key, is_storable
 
-LONG_STEM_BYTES = 100
-_UNKEPT = re.compile(r"[\\\x00-\x1f\x7f]")
-
-
-def compose(text: str) -> str:
-    """One spelling for "ё" and "й", which macOS writes as two characters each (NFC)."""
-    return normalize("NFC", text)
-
-
-def clean_name(relative: str) -> str:
-    """The path as every S3 server keeps it: composed, without line ends and such.
-
-    Some make a slash of a backslash, so that it comes back from a listing as another name.
-    """
-    return _UNKEPT.sub("_", compose(relative))
-
-
-def assign_names(relatives: Iterable[str], max_bytes: int) -> dict[str, str]:
-    """Path below the folder -> name below the source: the path itself, cleaned.
-
-    Where two paths become one, or where it has more than `max_bytes`, a digest of the path
-    keeps them apart.
-    """
-    claims: dict[str, list[str]] = defaultdict(list)
-    for relative in relatives:
-        claims[clean_name(relative)].append(relative)
-    names: dict[str, str] = {}
-    others: list[str] = []
-    for name, claimants in claims.items():
-        owner = name if name in claimants or len(claimants) > 1 else claimants[0]
-        if len(name.encode()) <= max_bytes and owner in claimants:
-            names[owner] = name
-        others += [relative for relative in claimants if relative not in names]
-    taken = set(names.values())
-    for relative in sorted(others):
-        names[relative] = _make_name(relative, max_bytes, taken)
-        taken.add(names[relative])
-    return names
-
-
-def shorten(text: str, max_bytes: int) -> str:
-    """So much of a text as fits, without half a character at its end."""
-    return text.encode()[:max_bytes].decode("utf-8", "ignore")
-
-
-def _make_name(relative: str, max_bytes: int, taken: set[str]) -> str:
-    return next(name for name in _try_names(relative, max_bytes) if name not in taken)
-
-
-def _try_names(relative: str, max_bytes: int) -> Iterator[str]:
-    stem, _, suffix = clean_name(relative).rpartition(".")
-    for attempt in count():
-        mark = sha256(f"{attempt}/{relative}".encode()).hexdigest()[:16]
-        name = f"{stem}~{mark}.{suffix}"
-        if len(name.encode()) > max_bytes:
-            name = f"{shorten(stem.rpartition('/')[2], LONG_STEM_BYTES)}~{mark}.{suffix}"
-        yield name
-
-
 MARKER = ".facepass-push.json"
 MAX_LABEL_BYTES = 100
 # Eight hex digits: of four, a hundred cards called DCIM would have two alike in 7 of 100 events.
 ID_BYTES = 4
-
-
-@dataclass(frozen=True)
-class Source:
-    """The folder's name in S3. `called_before`: what the folder was called at its first push."""
-
-    name: str
-    called_before: str | None = None
-
-
-def find_source(folder: Path, name: str | None) -> Source:
-    """The folder's source: `name` if given, else as its marker says, which the first push writes.
-
-    Raises PushRefusedError.
-    """
-    if name is not None:
-        return Source(_check_name(name))
-    if not (folder / MARKER).exists():
-        _write_marker(folder, {"id": secrets.token_hex(ID_BYTES), "label": label_folder(folder)})
-    marker = _read_marker(folder)
-    renamed = marker["label"] != label_folder(folder)
-    return Source(f"{marker['label']}-{marker['id']}", marker["label"] if renamed else None)
-
-
-def label_folder(folder: Path) -> str:
-    """A folder's name as a part of a key."""
-    printable = "".join(c if c.isprintable() else "_" for c in compose(folder.name))
-    return shorten(printable, MAX_LABEL_BYTES) or "photos"
-
-
-def _check_name(name: str) -> str:
-    composed = compose(name.strip())
-    fits = 0 < len(composed.encode("utf-8", "replace")) <= MAX_LABEL_BYTES
-    if not fits or "/" in composed or composed in {".", ".."} or not composed.isprintable():
-        raise PushRefusedError(
-            f"--source must be one short name without slashes, such as camera-2; not {name!r}."
-        )
-    return composed
-
-
-def _read_marker(folder: Path) -> dict[str, str]:
-    try:
-        found: Any = json.loads((folder / MARKER).read_text("utf-8"))
-        marker = {"id": str(found["id"]), "label": str(found["label"])}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _explain_damage(folder) from error
-    if not re.fullmatch(r"[0-9a-f]{4,32}", marker["id"]) or "/" in marker["label"]:
-        raise _explain_damage(folder)
-    return marker
-
-
-def _explain_damage(folder: Path) -> PushRefusedError:
-    return PushRefusedError(
-        f"{folder / MARKER} is damaged: give the folder's name in the event as --source NAME, "
-        "or delete that file to push the folder as a new one, beside what it sent before."
-    )
-
-
-def _write_marker(folder: Path, marker: dict[str, str]) -> None:
-    """Whole or not at all; of two pushes that begin at once both take the same one."""
-    new = folder / f"{MARKER}.{secrets.token_hex(4)}"
-    try:
-        new.write_text(json.dumps(marker, ensure_ascii=False) + "\n", "utf-8")
-        try:
-            os.link(new, folder / MARKER)
-        except FileExistsError:
-            pass  # another push was quicker
-        except OSError:  # cards' file systems know no links
-            new.replace(folder / MARKER)
-    except OSError as error:
-        raise PushRefusedError(
-            f"{folder} cannot be written to ({error.strerror}), so it cannot be told from other "
-            "folders: name it with --source NAME, a name of its own in this event."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            new.unlink(missing_ok=True)
-
-
+LONG_STEM_BYTES = 100
+_UNKEPT = re.compile(r"[\\\x00-\x1f\x7f]")
 # What a file is that is no photo for a gallery, by its suffix.
 _RAW = (
     ".3fr .ari .arw .bay .cap .cr2 .cr3 .crw .dcr .dng .eip .erf .fff .gpr .iiq .k25 .kdc .mef "
@@ -280,3 +140,135 @@ def _explain_unreadable(place: Path, error: OSError) -> PushRefusedError:
         f"{place} cannot be read ({error.strerror}): make it readable or move it elsewhere; "
         "nothing was sent."
     )
+
+
+def compose(text: str) -> str:
+    """One spelling for "ё" and "й", which macOS writes as two characters each (NFC)."""
+    return normalize("NFC", text)
+
+
+def clean_path(relative: str) -> str:
+    """The path as every S3 server keeps it: composed, without line ends and such.
+
+    Some make a slash of a backslash, so that it comes back from a listing as another name.
+    """
+    return _UNKEPT.sub("_", compose(relative))
+
+
+def assign_names(relatives: Iterable[str], max_bytes: int) -> dict[str, str]:
+    """Path below the folder -> name below the source: the path itself, cleaned.
+
+    Where two paths become one, or where it has more than `max_bytes`, a digest of the path
+    keeps them apart.
+    """
+    claims: dict[str, list[str]] = defaultdict(list)
+    for relative in relatives:
+        claims[clean_path(relative)].append(relative)
+    names: dict[str, str] = {}
+    others: list[str] = []
+    for name, claimants in claims.items():
+        owner = name if name in claimants or len(claimants) > 1 else claimants[0]
+        if len(name.encode()) <= max_bytes and owner in claimants:
+            names[owner] = name
+        others += [relative for relative in claimants if relative not in names]
+    taken = set(names.values())
+    for relative in sorted(others):
+        names[relative] = _make_name(relative, max_bytes, taken)
+        taken.add(names[relative])
+    return names
+
+
+def shorten(text: str, max_bytes: int) -> str:
+    """So much of a text as fits, without half a character at its end."""
+    return text.encode()[:max_bytes].decode("utf-8", "ignore")
+
+
+def _make_name(relative: str, max_bytes: int, taken: set[str]) -> str:
+    return next(name for name in _try_names(relative, max_bytes) if name not in taken)
+
+
+def _try_names(relative: str, max_bytes: int) -> Iterator[str]:
+    stem, _, suffix = clean_path(relative).rpartition(".")
+    for attempt in count():
+        mark = sha256(f"{attempt}/{relative}".encode()).hexdigest()[:16]
+        name = f"{stem}~{mark}.{suffix}"
+        if len(name.encode()) > max_bytes:
+            name = f"{shorten(stem.rpartition('/')[2], LONG_STEM_BYTES)}~{mark}.{suffix}"
+        yield name
+
+
+@dataclass(frozen=True)
+class Source:
+    """The folder's name in S3. `called_before`: what the folder was called at its first push."""
+
+    name: str
+    called_before: str | None = None
+
+
+def find_source(folder: Path, name: str | None) -> Source:
+    """The folder's source: `name` if given, else as its marker says, which the first push writes.
+
+    Raises PushRefusedError.
+    """
+    if name is not None:
+        return Source(_check_name(name))
+    if not (folder / MARKER).exists():
+        _write_marker(folder, {"id": secrets.token_hex(ID_BYTES), "label": label_folder(folder)})
+    marker = _read_marker(folder)
+    renamed = marker["label"] != label_folder(folder)
+    return Source(f"{marker['label']}-{marker['id']}", marker["label"] if renamed else None)
+
+
+def label_folder(folder: Path) -> str:
+    """A folder's name as a part of a key."""
+    printable = "".join(c if c.isprintable() else "_" for c in compose(folder.name))
+    return shorten(printable, MAX_LABEL_BYTES) or "photos"
+
+
+def _check_name(name: str) -> str:
+    composed = compose(name.strip())
+    fits = 0 < len(composed.encode("utf-8", "replace")) <= MAX_LABEL_BYTES
+    if not fits or "/" in composed or composed in {".", ".."} or not composed.isprintable():
+        raise PushRefusedError(
+            f"--source must be one short name without slashes, such as camera-2; not {name!r}."
+        )
+    return composed
+
+
+def _read_marker(folder: Path) -> dict[str, str]:
+    try:
+        found: Any = json.loads((folder / MARKER).read_text("utf-8"))
+        marker = {"id": str(found["id"]), "label": str(found["label"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _explain_damage(folder) from error
+    if not re.fullmatch(r"[0-9a-f]{4,32}", marker["id"]) or "/" in marker["label"]:
+        raise _explain_damage(folder)
+    return marker
+
+
+def _explain_damage(folder: Path) -> PushRefusedError:
+    return PushRefusedError(
+        f"{folder / MARKER} is damaged: give the folder's name in the event as --source NAME, "
+        "or delete that file to push the folder as a new one, beside what it sent before."
+    )
+
+
+def _write_marker(folder: Path, marker: dict[str, str]) -> None:
+    """Whole or not at all; of two pushes that begin at once both take the same one."""
+    new = folder / f"{MARKER}.{secrets.token_hex(4)}"
+    try:
+        new.write_text(json.dumps(marker, ensure_ascii=False) + "\n", "utf-8")
+        try:
+            os.link(new, folder / MARKER)
+        except FileExistsError:
+            pass  # another push was quicker
+        except OSError:  # cards' file systems know no links
+            new.replace(folder / MARKER)
+    except OSError as error:
+        raise PushRefusedError(
+            f"{folder} cannot be written to ({error.strerror}), so it cannot be told from other "
+            "folders: name it with --source NAME, a name of its own in this event."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            new.unlink(missing_ok=True)

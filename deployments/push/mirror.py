@@ -1,4 +1,4 @@
-"""What the source holds in S3 already, and what of it is no longer in the folder."""
+"""The source as it lies in S3, and the choice of what is deleted from it."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass

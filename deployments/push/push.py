@@ -1,16 +1,16 @@
-"""The steps of a push, one after the other.
+"""A push, step by step, and what it is aimed at.
 
-Where to push to: the stack that runs in this folder, or what the environment names.
+The target is the stack that runs in this folder, or what the environment names.
 """
 
 import os
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from deployments.demo_event import read_stack
 from deployments.push.client import RestApi
-from deployments.push.event import PushedEvent, find_event, sync_event
+from deployments.push.event import PushedEvent, resolve_event, sync_event
 from deployments.push.folder import (
     MARKER,
     Scan,
@@ -22,7 +22,8 @@ from deployments.push.folder import (
 )
 from deployments.push.mirror import SourceKeys, choose_deletions, list_stored, require_kept
 from deployments.push.report import Report, Screen
-from deployments.push.upload import NamedPhoto, Target, delete_names, send_photos
+from deployments.push.upload import Destination, NamedPhoto, delete_names, send_photos
+from deployments.stack.home import read_stack
 from models.errors import ConfigurationError, DeletionRefusedError, PushRefusedError, StackError
 from models.keys import MAX_KEY_BYTES
 from models.settings import Settings, get_settings
@@ -33,7 +34,7 @@ LOOPBACK_NAMES = "127.0.0.1,localhost"
 
 
 @dataclass(frozen=True)
-class Place:
+class Target:
     """The API and its key; the settings lead to S3."""
 
     api_url: str
@@ -41,7 +42,7 @@ class Place:
     settings: Settings
 
 
-def find_place() -> Place:
+def find_target() -> Target:
     """Join the running stack, or take the environment as it is.
 
     Joining changes this process's environment: boto3 reads its credentials there. Raises
@@ -55,7 +56,7 @@ def find_place() -> Place:
     settings = get_settings()
     settings.require_s3_bucket()
     key = os.environ.get("FACEPASS_API_KEY", "").strip()
-    return Place(os.environ["FACEPASS_API_URL"].rstrip("/"), key or None, settings)
+    return Target(os.environ["FACEPASS_API_URL"].rstrip("/"), key or None, settings)
 
 
 def join_environment(environment: Mapping[str, str], home: Path) -> dict[str, str]:
@@ -95,7 +96,7 @@ class Push:
     """One push; `report` is filled on the way, so that one that fails tells how far it came."""
 
     options: Options
-    place: Place
+    target: Target
     screen: Screen
     report: Report
 
@@ -107,10 +108,10 @@ class Push:
         """
         folder = check_folder(self.options.folder)
         scan = self._scan(folder)
-        bucket = open_bucket(self.place.settings)
+        bucket = open_bucket(self.target.settings)
         bucket.check()
-        with RestApi(self.place.api_url, self.place.api_key) as api:
-            event = find_event(api, self.options.event, self.options.profile)
+        with closing(RestApi(self.target.api_url, self.target.api_key)) as api:
+            event = resolve_event(api, self.options.event, self.options.profile)
             source = find_source(folder, self.options.source)
             self._introduce(event, source)
             self._mirror(folder, scan, event, source, bucket)
@@ -153,21 +154,22 @@ class Push:
             allowed=self.options.delete,
             called_before=source.called_before,
         )
-        target = Target(
+        destination = Destination(
             bucket=bucket,
             keys=keys,
             stored=stored,
             preview_side=event.profile.preview_side,
-            max_photo_bytes=self.place.settings.max_photo_bytes,
+            max_photo_bytes=self.target.settings.max_photo_bytes,
+            max_original_bytes=self.target.settings.max_original_bytes,
         )
         with self.screen.show_transfer(photos) as advance:
-            self.report.results = send_photos(target, photos, advance)
+            self.report.results = send_photos(destination, photos, advance)
         if doomed:
             sent = [result.photo.name for result in self.report.results if not result.not_sent]
             require_kept(list_stored(bucket, keys), sent)
             # What came into the folder meanwhile may have been sent by another push of it.
             back = set(_name_photos(scan_folder(folder), keys).values())
-            self.report.deleted = delete_names(target, [n for n in doomed if n not in back])
+            self.report.deleted = delete_names(destination, [n for n in doomed if n not in back])
 
 
 def _name_photos(scan: Scan, keys: SourceKeys) -> dict[str, str]:

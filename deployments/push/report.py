@@ -1,7 +1,4 @@
-"""What a push did, as a person reads it and as `--json` gives it.
-
-What the photographer sees while it goes on: lines and bars on standard error.
-"""
+"""The report of a push, for a person and as `--json` gives it; its lines and bars on the way."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +20,7 @@ from rich.progress import (
 )
 
 from deployments.push.event import PushedEvent
-from deployments.push.upload import NamedPhoto, PhotoResult
+from deployments.push.upload import NamedPhoto, UploadResult
 
 NAMED_AT_MOST = 20  # files in the summary; --json has all
 _KINDS = {
@@ -45,7 +42,7 @@ class Report:
     source: str | None = None
     photos: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
-    results: Sequence[PhotoResult] = ()
+    results: Sequence[UploadResult] = ()
     deleted: int = 0
     sync: dict[str, Any] | None = None
     seconds: float = 0.0
@@ -53,12 +50,12 @@ class Report:
     exit_code: int = 0
 
     @property
-    def not_sent(self) -> list[PhotoResult]:
+    def not_sent(self) -> list[UploadResult]:
         """Photos that are not in S3 as they are on disk."""
         return [result for result in self.results if result.not_sent]
 
     @property
-    def unreadable(self) -> list[PhotoResult]:
+    def unreadable(self) -> list[UploadResult]:
         """Files that are no photos, whatever their names say."""
         return [result for result in self.results if result.reason and not result.not_sent]
 
@@ -143,7 +140,7 @@ def show_size(count: int) -> str:
     return f"{count / 1_000_000:,.1f} MB"
 
 
-def _name_files(title: str, files: list[tuple[PhotoResult, str | None]]) -> Iterator[str]:
+def _name_files(title: str, files: list[tuple[UploadResult, str | None]]) -> Iterator[str]:
     if not files:
         return
     named = [f"{show_name(result.photo.file.relative)} ({why})" for result, why in files]
@@ -168,13 +165,13 @@ class Screen:
     @contextmanager
     def show_transfer(
         self, photos: Sequence[NamedPhoto]
-    ) -> Iterator[Callable[[PhotoResult], None]]:
+    ) -> Iterator[Callable[[UploadResult], None]]:
         """Bars of files and bytes; the callable moves them by one photo."""
         with self._open_bars() as (files, sizes):
             file_bar = files.add_task("Files", total=len(photos))
             size_bar = sizes.add_task("Bytes", total=sum(photo.file.size for photo in photos))
 
-            def advance(result: PhotoResult) -> None:
+            def advance(result: UploadResult) -> None:
                 files.advance(file_bar)
                 sizes.advance(size_bar, result.photo.file.size)
 

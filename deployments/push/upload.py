@@ -1,11 +1,8 @@
-"""One photo: its original goes up, then its preview; what S3 has already is not sent again.
+"""The upload: each photo's original goes up, then its preview; what S3 has is not sent again.
 
-A photo's preview, made from the file on disk; few are decoded at a time.
-
-All photos of a folder, several at a time; whoever changes on the way gets another turn.
+Several photos are sent at a time; one that changes on the way gets another turn.
 """
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,10 +14,10 @@ from typing import TypeVar
 
 from deployments.push.folder import LocalFile
 from deployments.push.mirror import SourceKeys, Stored
-from models.errors import PhotoUnavailableError, S3DownloadError
+from models.errors import PhotoChangedError, PhotoUnavailableError, S3DownloadError
 from models.vocabulary import PhotoReason
 from tasks.faces.limits import PixelBudget, count_cores
-from tasks.images.preview import make_preview
+from tasks.images.preview import PreviewRecipe, make_preview
 from tasks.s3.bucket import Bucket
 from tasks.s3.objects import (
     MD5,
@@ -28,61 +25,22 @@ from tasks.s3.objects import (
     REASON,
     RECIPE,
     delete_object,
-    hash_bytes,
-    hash_file,
-    name_recipe,
+    hash_file_md5,
+    hash_md5,
     put_object,
     read_metadata,
 )
 
-logger = logging.getLogger(__name__)
-
-MAX_ORIGINAL_BYTES = 200_000_000  # a larger file is sent, but no preview is made of it
 PIXELS_AT_A_TIME = 40_000_000  # decoded by all threads together: at most 800 MB
-
-
-@dataclass(frozen=True)
-class Preview:
-    """A preview, or the reason why there is none, from the list of the sync."""
-
-    content: bytes | None
-    reason: str | None = None
-
-
-class PreviewMaker:
-    """Makes previews whose longest side is at most `side` pixels, from any number of threads."""
-
-    def __init__(self, side: int) -> None:
-        self._side = side
-        self._turn = threading.Semaphore(count_cores())
-        self._budget = PixelBudget(PIXELS_AT_A_TIME)
-
-    def make(self, path: Path, size: int, digest: str) -> Preview | None:
-        """The preview of a file; None where it is no longer the one with this MD5.
-
-        Raises OSError.
-        """
-        if size > MAX_ORIGINAL_BYTES:
-            return Preview(None, PhotoReason.TOO_MANY_BYTES.value)
-        with self._turn:
-            content = path.read_bytes()
-            if hash_bytes(content) != digest:
-                return None
-            try:
-                return Preview(make_preview(content, self._side, self._budget.reserve))
-            except PhotoUnavailableError as error:
-                return Preview(None, str(error.reason))
-            except MemoryError:
-                raise
-            except Exception as error:  # noqa: BLE001 (one damaged file must not end the push)
-                logger.debug("No preview could be made: %s", type(error).__name__)
-                return Preview(None, PhotoReason.UNPROCESSABLE.value)
-            finally:
-                self._budget.release()
-
-
+AT_A_TIME = 8
+WAITING = 4 * AT_A_TIME  # handed to the threads, so that none is idle
+ROUNDS = 3
+PAUSE_S = 2.0  # for a file that is being copied
 CHANGING = "it changed while it was sent"
 _TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -94,7 +52,7 @@ class NamedPhoto:
 
 
 @dataclass
-class PhotoResult:
+class UploadResult:
     """What was done for a photo."""
 
     photo: NamedPhoto
@@ -116,7 +74,7 @@ class PhotoResult:
 
 
 @dataclass(frozen=True)
-class Target:
+class Destination:
     """Where the photos go, and what is there already."""
 
     bucket: Bucket
@@ -124,6 +82,7 @@ class Target:
     stored: Stored
     preview_side: int
     max_photo_bytes: int
+    max_original_bytes: int  # a larger file is sent, but no preview is made of it
 
 
 def read_stamp(path: Path) -> tuple[int, int] | None:
@@ -138,22 +97,24 @@ def read_stamp(path: Path) -> tuple[int, int] | None:
 class PhotoSender:
     """Sends photos, from any number of threads; what S3 has stays."""
 
-    def __init__(self, target: Target) -> None:
-        self._target = target
-        self._recipe = name_recipe(target.preview_side)
-        self._previews = PreviewMaker(target.preview_side)
+    def __init__(self, destination: Destination) -> None:
+        self._destination = destination
+        self._recipe = PreviewRecipe(destination.preview_side)
+        self._turn = threading.Semaphore(count_cores())  # few are decoded at a time
+        self._pixels = PixelBudget(PIXELS_AT_A_TIME)
 
-    def send(self, photo: NamedPhoto) -> PhotoResult:
+    def send(self, photo: NamedPhoto) -> UploadResult:
         """Bring S3 up to date with one file. Raises S3AccessError or S3DownloadError."""
         path = photo.file.path
-        result = PhotoResult(photo, read_stamp(path))
+        result = UploadResult(photo, read_stamp(path))
         try:
-            digest = hash_file(path)
+            digest = hash_file_md5(path)
             if result.stamp is None or read_stamp(path) != result.stamp:
-                result.not_sent = CHANGING
-                return result
+                raise PhotoChangedError
             etag = self._send_original(result, digest)
             self._send_preview(result, digest, etag)
+        except PhotoChangedError:
+            result.not_sent = CHANGING
         except OSError as error:
             result.not_sent = f"it cannot be read ({error.strerror})"
         except MemoryError:
@@ -165,63 +126,77 @@ class PhotoSender:
             result.not_sent = CHANGING
         return result
 
-    def _send_original(self, result: PhotoResult, digest: str) -> str:
+    def _send_original(self, result: UploadResult, digest: str) -> str:
         """The original's ETag in S3, sent or found there."""
-        target, name = self._target, result.photo.name
-        key, listed = target.keys.originals + name, target.stored.originals.get(name)
+        destination, name = self._destination, result.photo.name
+        key, listed = destination.keys.originals + name, destination.stored.originals.get(name)
         if listed is not None and listed.size == result.size:
             # An ETag is the MD5, except with some encryptions: then the metadata has it.
             if listed.etag == digest:
                 return listed.etag
-            if (read_metadata(target.bucket, key) or {}).get(MD5) == digest:
+            if (read_metadata(destination.bucket, key) or {}).get(MD5) == digest:
                 return listed.etag
         etag = self._put_file(result, key, digest, {})
         result.original_sent = True
         return etag
 
-    def _send_preview(self, result: PhotoResult, digest: str, etag: str) -> None:
-        target, name = self._target, result.photo.name
-        key, tags = target.keys.previews + name, {ORIGINAL: etag, RECIPE: self._recipe}
-        if name in target.stored.previews:
-            found = read_metadata(target.bucket, key) or {}
+    def _send_preview(self, result: UploadResult, digest: str, etag: str) -> None:
+        destination, name = self._destination, result.photo.name
+        key = destination.keys.previews + name
+        tags = {ORIGINAL: etag, RECIPE: str(self._recipe)}
+        if name in destination.stored.previews:
+            found = read_metadata(destination.bucket, key) or {}
             if tags.items() <= found.items():
                 result.reason = found.get(REASON)
                 return
-        preview = self._previews.make(result.photo.file.path, result.size, digest)
-        if preview is None:
-            result.not_sent = CHANGING
-            return
-        result.reason = preview.reason
-        if preview.content is not None:
-            self._put_preview(result, key, preview.content, tags)
-        elif result.size <= target.max_photo_bytes:
+        preview = None
+        try:
+            preview = self._make_preview(result, digest)
+        except PhotoUnavailableError as error:
+            result.reason = str(error.reason)
+        if preview is not None:
+            self._put_preview(result, key, preview, tags)
+        elif result.size <= destination.max_photo_bytes:
             # Its own bytes stand in, so that the sync says of it why it cannot be read.
-            self._put_file(result, key, digest, {**tags, REASON: str(preview.reason)})
+            self._put_file(result, key, digest, {**tags, REASON: str(result.reason)})
         else:
-            delete_object(target.bucket, key)  # one of an earlier file
+            delete_object(destination.bucket, key)  # one of an earlier file
             return
         result.preview_sent = True
 
+    def _make_preview(self, result: UploadResult, digest: str) -> bytes:
+        """Raises PhotoUnavailableError, PhotoChangedError or OSError."""
+        if result.size > self._destination.max_original_bytes:
+            raise PhotoUnavailableError(PhotoReason.TOO_MANY_BYTES)
+        with self._turn:
+            content = result.photo.file.path.read_bytes()
+            if hash_md5(content) != digest:
+                raise PhotoChangedError
+            try:
+                return make_preview(content, self._recipe, self._pixels.reserve)
+            finally:
+                self._pixels.release()
+
     def _put_preview(
-        self, result: PhotoResult, key: str, content: bytes, tags: dict[str, str]
+        self, result: UploadResult, key: str, content: bytes, tags: dict[str, str]
     ) -> None:
         put_object(
-            self._target.bucket,
+            self._destination.bucket,
             key,
             content,
-            hash_bytes(content),
+            hash_md5(content),
             content_type="image/jpeg",
             metadata=tags,
         )
         result.bytes_sent += len(content)
 
     def _put_file(
-        self, result: PhotoResult, key: str, digest: str, metadata: dict[str, str]
+        self, result: UploadResult, key: str, digest: str, metadata: dict[str, str]
     ) -> str:
         path = result.photo.file.path
         with path.open("rb") as body:
             etag = put_object(
-                self._target.bucket,
+                self._destination.bucket,
                 key,
                 body,
                 digest,
@@ -232,24 +207,15 @@ class PhotoSender:
         return etag
 
 
-AT_A_TIME = 8
-WAITING = 4 * AT_A_TIME  # handed to the threads, so that none is idle
-ROUNDS = 3
-PAUSE_S = 2.0  # for a file that is being copied
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-
 def send_photos(
-    target: Target, photos: Sequence[NamedPhoto], report: Callable[[PhotoResult], None]
-) -> list[PhotoResult]:
+    destination: Destination, photos: Sequence[NamedPhoto], report: Callable[[UploadResult], None]
+) -> list[UploadResult]:
     """Send every photo; one result each, by name. `report` hears of each file as it is done.
 
     Raises S3AccessError or S3DownloadError: the photos sent so far stay, and are known next time.
     """
-    sender = PhotoSender(target)
-    results: dict[str, PhotoResult] = {}
+    sender = PhotoSender(destination)
+    results: dict[str, UploadResult] = {}
     todo = list(photos)
     for round_number in range(ROUNDS):
         if round_number:
@@ -267,20 +233,20 @@ def send_photos(
     return sorted(results.values(), key=lambda result: result.photo.name)
 
 
-def delete_names(target: Target, names: Iterable[str]) -> int:
+def delete_names(destination: Destination, names: Iterable[str]) -> int:
     """Delete photos from S3, each one's preview first; how many there were.
 
     A photo whose original is left by a kill in between is found and deleted by the next push.
     """
 
     def delete(name: str) -> None:
-        for folder in (target.keys.previews, target.keys.originals):
-            delete_object(target.bucket, folder + name)
+        for folder in (destination.keys.previews, destination.keys.originals):
+            delete_object(destination.bucket, folder + name)
 
     return sum(1 for _ in _run(delete, names))
 
 
-def _add(result: PhotoResult, earlier: PhotoResult) -> PhotoResult:
+def _add(result: UploadResult, earlier: UploadResult) -> UploadResult:
     result.original_sent |= earlier.original_sent
     result.preview_sent |= earlier.preview_sent
     result.bytes_sent += earlier.bytes_sent

@@ -1,7 +1,6 @@
-"""`python -m deployments.stack`: the whole stack in the foreground, until Ctrl-C or SIGTERM."""
+"""The stack in the foreground until Ctrl-C or SIGTERM: `facepass up`."""
 
 import shlex
-import sys
 
 from rich.console import Console
 
@@ -67,4 +66,6 @@ def describe_stack(stack: EmbeddedStack) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from deployments.facepass import run
+
+    run("up")

@@ -1,6 +1,7 @@
-"""The home folder of the stack: its files, its lock, and what a killed stack left in it.
+"""The stack's home folder: its files, its lock, the room on its disk.
 
-Full disks: said in one sentence, before a part fails for it and when one did.
+A full disk is said in one sentence, before a part fails for it and when one did. What a killed
+stack left running in the home is ended at the next start.
 """
 
 import errno
@@ -38,6 +39,7 @@ FULL_BYTES = 64 * MIB  # while a stack runs; twice as much is low
 S3_RESERVE = 0.01
 LOOK_EVERY_S = 2.0
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+ENV_FILE = "stack.env"
 OTHER_HOME = "set FACEPASS_HOME to a folder on another disk"
 
 
@@ -177,7 +179,7 @@ class StackHome:
     @property
     def env_file(self) -> Path:
         """What other tools need to join; there while the stack runs."""
-        return self.path / "stack.env"
+        return self.path / ENV_FILE
 
     @property
     def process_file(self) -> Path:
@@ -257,6 +259,17 @@ class StackHome:
         self.env_file.unlink(missing_ok=True)
         kill_processes(find_marked(self.mark))
         self.process_file.unlink(missing_ok=True)
+
+
+def read_stack(home: Path) -> dict[str, str]:
+    """The variables of the stack that runs in this home. Raises StackError where none does."""
+    try:
+        lines = shlex.split((home / ENV_FILE).read_text("utf-8"))
+    except OSError as error:
+        raise StackError(
+            "No stack is running here: start `make up` in another terminal."
+        ) from error
+    return dict(line.split("=", 1) for line in lines)
 
 
 def write_private(path: Path, text: str) -> None:

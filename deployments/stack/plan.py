@@ -1,6 +1,7 @@
-"""What is embedded and what comes from outside: decided once, before anything starts.
+"""The plan of a start: every address, key and variable, settled before anything starts.
 
-The variables of the stack: what the children get, and what others need to join it.
+What the settings name from outside is used, all else is embedded. Children and joiners get their
+variables from here.
 """
 
 import hashlib

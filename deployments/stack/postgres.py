@@ -1,11 +1,7 @@
-"""PostgreSQL from the wheel's programs: initdb, the server, its databases.
+"""The embedded PostgreSQL: its programs from the wheel, its folders and user, its databases.
 
 The wheel's own process management is not used: it outlives a killed parent, takes a reused pid
 for a running server, and as root opens every folder above the data to everybody.
-
-Where one home's PostgreSQL lives, and as whom it runs; nothing is created or changed here.
-
-What must hold before PostgreSQL starts: folders, permissions, and nobody left on its data.
 """
 
 import hashlib
@@ -35,6 +31,9 @@ from deployments.stack.process import (
 )
 from models.errors import StackError
 
+NAME = "PostgreSQL"
+MAJOR_VERSION = "18"
+DATABASES = {"facepass": "vector", "prefect": "pg_trgm"}  # database -> its extension
 SUPERUSER = "postgres"
 PORT = 5432  # only a part of the socket's name
 # The kernel holds 108 bytes (104 on macOS) for a socket's path, and says nothing helpful.
@@ -111,10 +110,6 @@ def name_socket_folder(home: Path, identity: Identity | None) -> Path:
     return folder
 
 
-NAME = "PostgreSQL"
-DATABASES = {"facepass": "vector", "prefect": "pg_trgm"}
-
-
 def build_initdb(cluster: Cluster, log: Path) -> Part:
     """The program that makes the data folder, under another name until it is complete."""
     new = name_new_data(cluster)
@@ -122,15 +117,23 @@ def build_initdb(cluster: Cluster, log: Path) -> Part:
     new.mkdir(mode=0o700)
     if cluster.identity:
         os.chown(new, cluster.identity.uid, cluster.identity.gid)
-    options = [
-        *("--username", SUPERUSER, "--encoding", "UTF8", "--auth", "trust"),
+    options = {
+        "username": SUPERUSER,
+        "encoding": "UTF8",
+        "auth": "trust",
         # The same order of text on every machine, without its locales.
-        *("--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"),
-        "--no-instructions",
-    ]
+        "locale": "C",
+        "locale-provider": "builtin",
+        "builtin-locale": "C.UTF-8",
+    }
     return Part(
         name="initdb",
-        argv=[str(cluster.programs / "initdb"), "--pgdata", str(new), *options],
+        argv=[
+            str(cluster.programs / "initdb"),
+            f"--pgdata={new}",
+            *(f"--{name}={value}" for name, value in options.items()),
+            "--no-instructions",
+        ],
         env=_build_environment(cluster),
         log=log,
         cwd=Path("/"),
@@ -202,9 +205,6 @@ def _execute(
 def remove_socket_folder(cluster: Cluster) -> None:
     """Leave nothing in the temporary folder; the server took its socket away when it stopped."""
     shutil.rmtree(cluster.sockets, ignore_errors=True)
-
-
-MAJOR_VERSION = "18"
 
 
 def prepare_cluster(cluster: Cluster) -> list[str]:

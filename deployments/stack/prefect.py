@@ -1,6 +1,6 @@
-"""Prefect's programs: the server, `prefect deploy`, the worker.
+"""Prefect's part of the stack: its server, `prefect deploy` and the worker as programs.
 
-What the stack says to Prefect's API while it comes up: health, the work pool, heartbeats.
+The stack talks to Prefect's API here while it comes up: health, the work pool, heartbeats.
 """
 
 import base64
@@ -17,6 +17,9 @@ from models.errors import StackError
 
 SERVER = "Prefect"
 WORKER = "worker"
+PREFECT = (sys.executable, "-m", "prefect")
+RUN_LIMIT = 2  # flow runs at a time; each loads its own models
+LOOPBACK_HOSTS = {"127.0.0.1", "localhost", "::1"}
 
 SERVER_SETTINGS = {
     # The default writes task runs one by one: 1000 of them show after 30 s instead of 3.
@@ -62,7 +65,7 @@ def build_server(
     }
     return Part(
         name=SERVER,
-        argv=[*_cli(), "server", "start", "--host", "127.0.0.1", "--port", str(port)],
+        argv=[*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(port)],
         env={**env, **own},
         log=log,
         stop_timeout_s=15.0,
@@ -73,7 +76,7 @@ def build_deploy(*, root: Path, env: Mapping[str, str], log: Path) -> Part:
     """Bring the server up to date with prefect.yaml; ends by itself."""
     return Part(
         name="prefect deploy",
-        argv=[*_cli(), "--no-prompt", "deploy", "--all"],
+        argv=[*PREFECT, "--no-prompt", "deploy", "--all"],
         env=env,
         log=log,
         cwd=root,
@@ -86,8 +89,15 @@ def build_worker(*, name: str, root: Path, env: Mapping[str, str], log: Path) ->
     return Part(
         name=WORKER,
         argv=[
-            *(*_cli(), "worker", "start", "--pool", WORK_POOL, "--type", "process"),
-            *("--name", name),
+            *PREFECT,
+            "worker",
+            "start",
+            "--pool",
+            WORK_POOL,
+            "--type",
+            "process",
+            "--name",
+            name,
         ],
         env={**env, **WORKER_SETTINGS},
         log=log,
@@ -97,15 +107,7 @@ def build_worker(*, name: str, root: Path, env: Mapping[str, str], log: Path) ->
     )
 
 
-def _cli() -> tuple[str, ...]:
-    return (sys.executable, "-m", "prefect")
-
-
-RUN_LIMIT = 2  # flow runs at a time; each loads its own models
-LOOPBACK = {"127.0.0.1", "localhost", "::1"}
-
-
-def open_client(api_url: str) -> httpx.Client:
+def open_prefect_client(api_url: str) -> httpx.Client:
     """A bare client: Prefect's own would read the user's profile, and takes seconds to import."""
     headers = {}
     key, basic = os.environ.get("PREFECT_API_KEY"), os.environ.get("PREFECT_API_AUTH_STRING")
@@ -114,7 +116,7 @@ def open_client(api_url: str) -> httpx.Client:
     elif basic:
         headers["Authorization"] = f"Basic {base64.b64encode(basic.encode()).decode()}"
     # The environment's proxy is for the world, not for loopback.
-    trust_env = httpx.URL(api_url).host not in LOOPBACK
+    trust_env = httpx.URL(api_url).host not in LOOPBACK_HOSTS
     base_url = api_url.rstrip("/") + "/"
     return httpx.Client(base_url=base_url, headers=headers, timeout=15.0, trust_env=trust_env)
 

@@ -1,17 +1,7 @@
-"""One child process of the stack: started, watched, asked to stop, and gone for certain.
+"""Child processes of the stack: started, watched, asked to stop, and gone for certain.
 
-The end of a part's log, cut so that its last line tells why the part died.
-
-A traceback's last lines are often only the bottom of a box, "An exception occurred." or Go's
-stacks; the line that names the cause stands above them.
-
-Processes of the machine: whose children they are, whose mark they carry, how they are ended.
-
-The only module that talks to psutil.
-
-What SIGINT, SIGTERM and SIGHUP do: noted while parts change, an interrupt at all other times.
-
-Waiting for readiness without sleeping for it, and without a thread that could hold the exit.
+Beside them the end of a part's log, the stop signals, and waiting for readiness without a thread
+that could hold the exit. No other module talks to psutil.
 """
 
 import asyncio
@@ -34,143 +24,30 @@ import psutil  # type: ignore[import-untyped]  # publishes no types, and its stu
 
 from models.errors import StackError
 
+Result = TypeVar("Result")
+Process: TypeAlias = psutil.Process
+
+# In the environment of every child and so of every flow run below them: finds what a part left.
+MARK = "FACEPASS_STACK_MARK"
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+PAUSE_S = 0.05  # between two looks at something that starts
+PR_SET_PDEATHSIG = 1
+# Loaded here and not in the child: between fork and exec little is safe.
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+# The end of a log. A traceback's last lines are often only the bottom of a box, "An exception
+# occurred." or Go's stacks; the line that names the cause stands above them.
 READ_BYTES = 65_536  # from the end
 CAUSE_LINES = 60  # further up it is another story
 FRAME = " \t|+-│╭╮╰╯─┌┐└┘━┃"  # what tracebacks and their boxes are drawn with
 EMPTY_OF_WORDS = re.compile(r"[^\w]*")
-
 CAUSE = re.compile(
     r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt)(?::\s.*)?$"  # Python
     r"|.*\b(?:PANIC|FATAL):\s"  # PostgreSQL
     r"|F\d{4}\s\d\d:\d\d"  # the S3 server's last words
 )
-PANIC = re.compile(
-    r"(?:panic|fatal error|flag provided but not defined):\s"
-)  # Go's: the program always ends with it
-
-
-def read_tail(log: Path, lines: int = 20) -> str:
-    """The last lines that say something."""
-    return "\n".join(_read_told(log)[-lines:])
-
-
-def read_death(log: Path, lines: int = 20) -> str:
-    """The same for a program that ended by itself: the line that names the cause comes last."""
-    told = _read_told(log)
-    cause = find_cause(told)
-    if cause is None:
-        return "\n".join(told[-lines:])
-    before = told[:-1] if told[-1].strip(FRAME) == cause else told
-    return "\n".join([*before[-(lines - 1) :], cause])
-
-
-def find_cause(lines: list[str]) -> str | None:
-    """The last line that names an error, without the frame around it."""
-    bare = [line.strip(FRAME) for line in lines]
-    panics = [line for line in bare if PANIC.match(line)]
-    errors = [line for line in bare[-CAUSE_LINES:] if CAUSE.match(line)]
-    return next(iter([*panics[-1:], *errors[-1:]]), None)
-
-
-def _read_told(log: Path) -> list[str]:
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - READ_BYTES))
-            text = file.read().decode(errors="replace")
-    except OSError:
-        return []
-    return [line.rstrip() for line in text.splitlines() if not EMPTY_OF_WORDS.fullmatch(line)]
-
-
-Process: TypeAlias = psutil.Process
-
-# In the environment of every child and so of every flow run below them: finds what a part left.
-MARK = "FACEPASS_STACK_MARK"
-
-
-def collect_descendants(pid: int) -> list[Process]:
-    """All processes below this one, now."""
-    try:
-        return list(Process(pid).children(recursive=True))
-    except psutil.NoSuchProcess:
-        return []
-
-
-def merge_processes(known: list[Process], found: list[Process]) -> list[Process]:
-    """Both lists, each process once."""
-    return known + [process for process in found if process not in known]
-
-
-def find_marked(mark: str) -> list[Process]:
-    """Processes that carry this mark in their environment, this one and other users' apart."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.pid != os.getpid() and process.environ().get(MARK) == mark:
-                found.append(process)
-        except (psutil.Error, OSError):
-            continue  # ended meanwhile, or not ours to read
-    return found
-
-
-def find_working_in(folder: Path, name: str) -> list[Process]:
-    """Processes whose working folder is this one and whose name begins so."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.cwd() == str(folder) and process.name().startswith(name):
-                found.append(process)
-        except (psutil.Error, OSError):
-            continue  # ended meanwhile, or not ours to read
-    return found
-
-
-def read_start(pid: int) -> float | None:
-    """When the process with this pid was started; None if there is none."""
-    try:
-        return float(Process(pid).create_time())
-    except psutil.Error:
-        return None
-
-
-def find_started(pid: int, created: float | None) -> Process | None:
-    """The process that had this pid then, if it still runs: pids are used again."""
-    now = read_start(pid)
-    # A clock that was set moves the time a little.
-    if now is None or created is None or abs(now - created) >= 2.0:
-        return None
-    try:
-        process = Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else process  # dead, not yet reaped
-    except psutil.Error:
-        return None
-
-
-def send_signal(process: Process, number: int) -> None:
-    """Send it, unless the process is gone (psutil never signals a reused pid)."""
-    try:
-        process.send_signal(number)
-    except psutil.Error:
-        return  # it is gone, which is what was wanted
-
-
-def wait_for_end(processes: Iterable[Process], timeout_s: float) -> list[Process]:
-    """Wait; gives back those that are still there."""
-    _gone, alive = psutil.wait_procs(list(processes), timeout=timeout_s)
-    return list(alive)
-
-
-def kill_processes(processes: Iterable[Process], timeout_s: float = 5.0) -> None:
-    """Kill these and wait until they are gone."""
-    left = list(processes)
-    for process in left:
-        send_signal(process, signal.SIGKILL)
-    wait_for_end(left, timeout_s)
-
-
-PR_SET_PDEATHSIG = 1
-# Loaded here and not in the child: between fork and exec little is safe.
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+# Go's: the program always ends with it.
+PANIC = re.compile(r"(?:panic|fatal error|flag provided but not defined):\s")
 
 
 def die_with_parent(signal_number: int = signal.SIGTERM) -> None:
@@ -309,7 +186,117 @@ class Part:
         return self._describe(f"ended {how}", read_death(self.log))
 
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+def collect_descendants(pid: int) -> list[Process]:
+    """All processes below this one, now."""
+    try:
+        return list(Process(pid).children(recursive=True))
+    except psutil.NoSuchProcess:
+        return []
+
+
+def merge_processes(known: list[Process], found: list[Process]) -> list[Process]:
+    """Both lists, each process once."""
+    return known + [process for process in found if process not in known]
+
+
+def find_marked(mark: str) -> list[Process]:
+    """Processes that carry this mark in their environment, this one and other users' apart."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and process.environ().get(MARK) == mark:
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue  # ended meanwhile, or not ours to read
+    return found
+
+
+def find_working_in(folder: Path, name: str) -> list[Process]:
+    """Processes whose working folder is this one and whose name begins so."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.cwd() == str(folder) and process.name().startswith(name):
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue  # ended meanwhile, or not ours to read
+    return found
+
+
+def read_start(pid: int) -> float | None:
+    """When the process with this pid was started; None if there is none."""
+    try:
+        return float(Process(pid).create_time())
+    except psutil.Error:
+        return None
+
+
+def find_started(pid: int, created: float | None) -> Process | None:
+    """The process that had this pid then, if it still runs: pids are used again."""
+    now = read_start(pid)
+    # A clock that was set moves the time a little.
+    if now is None or created is None or abs(now - created) >= 2.0:
+        return None
+    try:
+        process = Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process  # dead, not yet reaped
+    except psutil.Error:
+        return None
+
+
+def send_signal(process: Process, number: int) -> None:
+    """Send it, unless the process is gone (psutil never signals a reused pid)."""
+    try:
+        process.send_signal(number)
+    except psutil.Error:
+        return  # it is gone, which is what was wanted
+
+
+def wait_for_end(processes: Iterable[Process], timeout_s: float) -> list[Process]:
+    """Wait; gives back those that are still there."""
+    _gone, alive = psutil.wait_procs(list(processes), timeout=timeout_s)
+    return list(alive)
+
+
+def kill_processes(processes: Iterable[Process], timeout_s: float = 5.0) -> None:
+    """Kill these and wait until they are gone."""
+    left = list(processes)
+    for process in left:
+        send_signal(process, signal.SIGKILL)
+    wait_for_end(left, timeout_s)
+
+
+def read_tail(log: Path, lines: int = 20) -> str:
+    """The last lines that say something."""
+    return "\n".join(_read_told(log)[-lines:])
+
+
+def read_death(log: Path, lines: int = 20) -> str:
+    """The same for a program that ended by itself: the line that names the cause comes last."""
+    told = _read_told(log)
+    cause = find_cause(told)
+    if cause is None:
+        return "\n".join(told[-lines:])
+    before = told[:-1] if told[-1].strip(FRAME) == cause else told
+    return "\n".join([*before[-(lines - 1) :], cause])
+
+
+def find_cause(lines: list[str]) -> str | None:
+    """The last line that names an error, without the frame around it."""
+    bare = [line.strip(FRAME) for line in lines]
+    panics = [line for line in bare if PANIC.match(line)]
+    errors = [line for line in bare[-CAUSE_LINES:] if CAUSE.match(line)]
+    return next(iter([*panics[-1:], *errors[-1:]]), None)
+
+
+def _read_told(log: Path) -> list[str]:
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - READ_BYTES))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return []
+    return [line.rstrip() for line in text.splitlines() if not EMPTY_OF_WORDS.fullmatch(line)]
 
 
 @dataclass
@@ -358,11 +345,6 @@ def _handle_with(handler: Callable[[int, FrameType | None], None]) -> Iterator[N
     finally:
         for number, old in previous.items():
             signal.signal(number, old if old is not None else signal.SIG_DFL)
-
-
-Result = TypeVar("Result")
-
-PAUSE_S = 0.05
 
 
 class NotReadyError(Exception):

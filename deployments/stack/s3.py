@@ -1,9 +1,7 @@
-"""The S3 server: SeaweedFS in one process, on loopback, with keys of its own.
+"""The embedded S3 server: SeaweedFS in one process, on loopback, with keys and a bucket of its own.
 
 `weed mini` is a master, a volume server, a filer and an S3 gateway. Only the gateway asks for
 keys, so plain HTTP is off for the others; what stays open on loopback is their gRPC.
-
-What the stack says to its S3 server while it comes up: is it there, and is its bucket.
 """
 
 import json
@@ -31,8 +29,13 @@ REGION = "us-east-1"
 # A default port that is taken shifts silently, and clients then talk to another stack's store:
 # every one is assigned.
 INTERNAL = (
-    *("s3.port.grpc", "filer.port", "filer.port.grpc", "master.port", "master.port.grpc"),
-    *("volume.port", "volume.port.grpc"),
+    "s3.port.grpc",
+    "filer.port",
+    "filer.port.grpc",
+    "master.port",
+    "master.port.grpc",
+    "volume.port",
+    "volume.port.grpc",
 )
 # The maintenance worker inside looks for the admin server at its port + 10000, whatever is set.
 ADMIN_OFFSET = 10_000
@@ -103,7 +106,9 @@ def build_s3(
     return Part(
         name=NAME,
         argv=[
-            *(_find_program(), "-logtostderr=true", "mini"),
+            _find_program(),
+            "-logtostderr=true",
+            "mini",
             *(f"-{name}={value}" for name, value in options.items()),
         ],
         env={

@@ -1,16 +1,15 @@
-"""The stack as one object: starts its parts side by side, watches them, stops them in order.
+"""The stack as one object: its parts started, watched and stopped.
 
-The product's own REST API as a part of the stack.
-
-How the parts come up: each as soon as what it uses answers, all else side by side.
+Each part starts as soon as what it uses answers, all else side by side; users stop before what they
+use. The product's own REST API is a part here.
 """
 
 import asyncio
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import httpx
@@ -36,13 +35,20 @@ from deployments.stack.process import (
 from models.errors import StackError
 from models.settings import Settings
 
-NAME = "API"
+API = "API"
+START_TIMEOUT_S = 180.0  # for each part; the slowest takes a tenth of it on two cores
+# Whoever uses something stops before it; parts of one row stop side by side.
+STOP_ORDER = (
+    (API, prefect.WORKER, "prefect deploy", "initdb"),
+    (prefect.SERVER, s3.NAME),
+    (postgres.NAME,),
+)
 
 
 def build_api(*, root: Path, env: Mapping[str, str], log: Path) -> Part:
     """The product's own REST API; it reads its address from the environment."""
     return Part(
-        name=NAME,
+        name=API,
         argv=[sys.executable, "-m", "api"],
         env=env,
         log=log,
@@ -58,25 +64,15 @@ def require_api(url: str) -> None:
         raise NotReadyError(str(error)) from error
 
 
-START_TIMEOUT_S = 180.0  # for each part; the slowest takes a tenth of it on two cores
-
-
+@dataclass(frozen=True)
 class BringUp:
     """One start of the stack; `parts` and `seconds` belong to the caller and are filled here."""
 
-    def __init__(
-        self,
-        plan: StackPlan,
-        home: StackHome,
-        parts: dict[str, Part],
-        seconds: dict[str, float],
-        report: Callable[[str], None],
-    ) -> None:
-        self._plan = plan
-        self._home = home
-        self._parts = parts
-        self._seconds = seconds
-        self._report = report
+    plan: StackPlan
+    home: StackHome
+    parts: dict[str, Part]
+    seconds: dict[str, float]
+    report: Callable[[str], None]
 
     async def start_all(self) -> None:
         """Return when everything answers."""
@@ -88,7 +84,7 @@ class BringUp:
         )
 
     async def _start_postgres(self) -> None:
-        cluster = self._plan.cluster
+        cluster = self.plan.cluster
         if cluster is None:
             return
         began = time.monotonic()
@@ -99,7 +95,7 @@ class BringUp:
         await self._run(part, lambda: postgres.create_databases(cluster), began)
 
     async def _start_s3(self) -> None:
-        plan = self._plan
+        plan = self.plan
         if plan.keys is None or plan.s3_port is None:
             return
         keys, endpoint_url = plan.keys, plan.environment["FACEPASS_S3_ENDPOINT_URL"]
@@ -109,13 +105,13 @@ class BringUp:
             internal=plan.s3_internal,
             keys=keys,
             log=self._log("s3"),
-            mark=self._home.mark,
+            mark=self.home.mark,
         )
         await self._run(part, lambda: s3.create_bucket(endpoint_url, keys))
 
     async def _start_prefect(self, database: asyncio.Task[None]) -> None:
-        plan = self._plan
-        with prefect.open_client(plan.prefect_api_url) as client:
+        plan = self.plan
+        with prefect.open_prefect_client(plan.prefect_api_url) as client:
             embedded = plan.prefect_port is not None
             if plan.prefect_port is None or plan.cluster is None:
                 await run_in_thread(lambda: prefect.require_outside_server(client))
@@ -134,7 +130,7 @@ class BringUp:
 
     async def _deploy(self) -> None:
         began = time.monotonic()
-        plan = self._plan
+        plan = self.plan
         await self._run_to_end(
             prefect.build_deploy(
                 root=plan.root, env=plan.child_environment, log=self._log("deploy")
@@ -143,7 +139,7 @@ class BringUp:
         self._note_ready("deployments", began)
 
     async def _start_worker(self, client: httpx.Client) -> None:
-        plan, name = self._plan, self._plan.worker_name
+        plan, name = self.plan, self.plan.worker_name
         # The last start's heartbeat may still count as online.
         before = await run_in_thread(lambda: prefect.read_heartbeat(client, name))
         scratch = plan.home / "tmp"
@@ -162,7 +158,7 @@ class BringUp:
     ) -> None:
         await database
         await asyncio.gather(run_in_thread(self._migrate), storage, model)
-        plan = self._plan
+        plan = self.plan
         part = build_api(root=plan.root, env=plan.child_environment, log=self._log("api"))
         await self._run(part, lambda: require_api(plan.api_url))
 
@@ -173,20 +169,20 @@ class BringUp:
             resolve_pack,
         )
 
-        self._report(describe_pack(resolve_pack(self._plan.settings)))
+        self.report(describe_pack(resolve_pack(self.plan.settings)))
 
     def _migrate(self) -> None:
         from models.migrate import upgrade_database
 
-        upgrade_database(self._plan.environment["FACEPASS_DATABASE_URL"])
+        upgrade_database(self.plan.environment["FACEPASS_DATABASE_URL"])
 
     def _log(self, name: str) -> Path:
-        return self._home.logs / f"{name}.log"
+        return self.home.logs / f"{name}.log"
 
     def _start(self, part: Part) -> None:
-        self._parts[part.name] = part
+        self.parts[part.name] = part
         part.start()
-        self._home.record(p for p in self._parts.values() if p.name != postgres.NAME)
+        self.home.record(p for p in self.parts.values() if p.name != postgres.NAME)
 
     async def _run(self, part: Part, probe: Callable[[], None], began: float | None = None) -> None:
         """Start it and wait for its answer; whoever watches the parts notices its death."""
@@ -211,16 +207,8 @@ class BringUp:
             raise part.describe_death()
 
     def _note_ready(self, name: str, began: float) -> None:
-        self._seconds[name] = time.monotonic() - began
-        self._report(f"{name} ready in {self._seconds[name]:.1f} s")
-
-
-# Whoever uses something stops before it; parts of one row stop side by side.
-STOP_ORDER = (
-    (NAME, prefect.WORKER, "prefect deploy", "initdb"),
-    (prefect.SERVER, s3.NAME),
-    (postgres.NAME,),
-)
+        self.seconds[name] = time.monotonic() - began
+        self.report(f"{name} ready in {self.seconds[name]:.1f} s")
 
 
 class EmbeddedStack:
@@ -242,12 +230,7 @@ class EmbeddedStack:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     @property

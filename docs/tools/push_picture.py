@@ -13,7 +13,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
 
-from deployments.push.command import main as push
+from deployments.push.command import push_folder
+from deployments.push.push import Options
 from deployments.sample_photos import make_sample_photos
 
 EVENT = "Свадьба Анны и Ильи"
@@ -32,7 +33,7 @@ def main() -> int:
         console.print(f'$ facepass push "{CARD}" --event "{EVENT}"', markup=False)
         link = StringIO()
         with redirect_stdout(link):
-            code = push(["push", str(card), "--event", EVENT], console)
+            code = push_folder(Options(card, EVENT), as_json=False, console=console)
         console.print(link.getvalue().strip(), markup=False)
     Path(sys.argv[1]).write_text(draw(console), "utf-8")
     return code

@@ -1,37 +1,68 @@
-"""Previews: a small JPEG of an original, upright, without what else the camera wrote down."""
+"""Previews: small JPEGs of originals, upright, without what else the camera wrote down.
+
+One recipe says how they are made, here and by the push tool, and names them in S3.
+"""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from io import BytesIO
 
 from PIL import Image
 
+from models.errors import PhotoUnavailableError
+from models.vocabulary import PhotoReason
 from tasks.images.decode import decode_photo
 from tasks.images.formats import recognise_format
 
 PREVIEW_QUALITY = 85
+RECIPE_VERSION = 1  # raised when make_preview makes other bytes
 # An original may be a medium format camera's 151 million pixels; a preview never is.
 MAX_ORIGINAL_PIXELS = 160_000_000
 MAX_COLOUR_PROFILE_BYTES = 50_000  # cameras' have some 600 to 3,000; a printer's would be megabytes
 
 
+@dataclass(frozen=True)
+class PreviewRecipe:
+    """How previews are made. side: pixels of the longer side, at most."""
+
+    side: int
+    quality: int = PREVIEW_QUALITY
+    version: int = RECIPE_VERSION
+
+    def __str__(self) -> str:
+        """As it stands in a preview's notes, like 640q85v1: another name makes it anew."""
+        return f"{self.side}q{self.quality}v{self.version}"
+
+
 def make_preview(
-    original: bytes, longest_side: int, reserve: Callable[[int], None] | None = None
+    original: bytes, recipe: PreviewRecipe, reserve: Callable[[int], None] | None = None
 ) -> bytes:
-    """A preview of an original (JPEG, PNG or WebP): JPEG, its longest side at most `longest_side`.
+    """A preview of an original (JPEG, PNG or WebP), as JPEG.
 
     EXIF's orientation is applied and no EXIF is kept, so no place where it was taken either; a
     colour profile stays, or Adobe RGB would look pale. Smaller originals are not enlarged.
     `reserve` is told the number of pixels before they are decoded. The same bytes give the same
-    preview. Raises PhotoUnavailableError.
+    preview. Raises PhotoUnavailableError, whatever a damaged file makes the decoder raise.
     """
-    pixels = decode_photo(original, MAX_ORIGINAL_PIXELS, reserve, enough_pixels=longest_side)
+    try:
+        return _make_preview(original, recipe, reserve)
+    except (MemoryError, PhotoUnavailableError):
+        raise
+    except Exception as error:
+        raise PhotoUnavailableError(PhotoReason.UNPROCESSABLE) from error
+
+
+def _make_preview(
+    original: bytes, recipe: PreviewRecipe, reserve: Callable[[int], None] | None
+) -> bytes:
+    pixels = decode_photo(original, MAX_ORIGINAL_PIXELS, reserve, enough_pixels=recipe.side)
     image = Image.fromarray(pixels[:, :, ::-1])
-    image.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
+    image.thumbnail((recipe.side, recipe.side), Image.Resampling.LANCZOS)
     preview = BytesIO()
     image.save(
         preview,
         "JPEG",
-        quality=PREVIEW_QUALITY,
+        quality=recipe.quality,
         optimize=True,
         progressive=True,
         icc_profile=_read_colour_profile(original),

@@ -28,8 +28,9 @@ from models.queries.erasures import require_syncable
 from models.queries.events import read_event
 from models.session import open_session
 from models.vocabulary import PhotoReason
+from tasks.images.preview import PreviewRecipe
 from tasks.previews.find import Census, OriginalRef
-from tasks.previews.make import Outcome, PreviewRecipe, Verdict, bring_preview, is_marked
+from tasks.previews.make import Outcome, Verdict, bring_preview, is_marked
 from tasks.s3.bucket import get_bucket
 from tasks.sync.artifacts import Throttle, publish_page, start_progress
 from tasks.sync.hold import outlive_worker

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING
 from models.errors import PhotoChangedError, PhotoUnavailableError
 from models.keys import default_prefix
 from models.vocabulary import PhotoReason
-from tasks.images.preview import PREVIEW_QUALITY
 from tasks.s3.bucket import Bucket
 from tasks.s3.errors import map_object_errors, map_write_errors
-from tasks.s3.objects import ORIGINAL, RECIPE, RECIPE_VERSION
+from tasks.s3.objects import ORIGINAL, RECIPE
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import PutObjectRequestTypeDef
@@ -30,24 +29,11 @@ from functools import lru_cache
 
 from models.settings import get_settings
 from tasks.faces.limits import PixelBudget
-from tasks.images.preview import make_preview
+from tasks.images.preview import PreviewRecipe, make_preview
 from tasks.previews.find import OriginalRef
 
 # An object beside the previews, no photo: the recipe by which all of ours were last found made.
 RECIPE_MARK = ".facepass-recipe"
-
-
-@dataclass(frozen=True)
-class PreviewRecipe:
-    """How previews are made. side: pixels of the longer side."""
-
-    side: int
-    quality: int = PREVIEW_QUALITY
-    version: int = RECIPE_VERSION
-
-    def __str__(self) -> str:
-        """As it stands in a preview's notes, like 640q85v1."""
-        return f"{self.side}q{self.quality}v{self.version}"
 
 
 @dataclass(frozen=True)
@@ -211,14 +197,12 @@ def _shrink(content: bytes, recipe: PreviewRecipe) -> tuple[bytes, PhotoReason |
     """The preview; or what stands in for it, and why."""
     pixels = get_pixel_budget()
     try:
-        return make_preview(content, recipe.side, pixels.reserve), None
+        return make_preview(content, recipe, pixels.reserve), None
     except PhotoUnavailableError as error:
         reason = PhotoReason(error.reason)
-    except MemoryError:
-        raise
-    except Exception as error:  # noqa: BLE001 (one damaged file must not fail its batch)
-        logger.warning("No preview could be made of a photo: %s", type(error).__name__)
-        reason = PhotoReason.UNPROCESSABLE
+        if reason is PhotoReason.UNPROCESSABLE and error.__cause__ is not None:
+            kind = type(error.__cause__).__name__
+            logger.warning("No preview could be made of a photo: %s", kind)
     finally:
         pixels.release()
     limit = get_settings().max_photo_bytes

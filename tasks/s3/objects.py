@@ -15,7 +15,6 @@ from typing import IO
 
 from models.errors import PhotoUnavailableError, S3AccessError
 from models.vocabulary import PhotoReason
-from tasks.images.preview import PREVIEW_QUALITY
 from tasks.s3.bucket import READ_BYTES, Bucket
 from tasks.s3.errors import map_object_errors, map_s3_errors
 
@@ -23,15 +22,9 @@ MD5 = "facepass-md5"
 ORIGINAL = "facepass-original"
 RECIPE = "facepass-recipe"
 REASON = "facepass-reason"
-RECIPE_VERSION = 1  # raised when make_preview makes other bytes
 
 
-def name_recipe(longest_side: int) -> str:
-    """How previews are made now: another name makes them anew."""
-    return f"{longest_side}q{PREVIEW_QUALITY}v{RECIPE_VERSION}"
-
-
-def hash_file(path: Path) -> str:
+def hash_file_md5(path: Path) -> str:
     """A file's MD5 as hex digits, as S3 has it. Raises OSError."""
     digest = md5(usedforsecurity=False)
     with path.open("rb") as file:
@@ -40,7 +33,7 @@ def hash_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def hash_bytes(content: bytes) -> str:
+def hash_md5(content: bytes) -> str:
     """Their MD5 as hex digits."""
     return md5(content, usedforsecurity=False).hexdigest()
 

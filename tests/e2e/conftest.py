@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from deployments.demo_event import add_demo_event
+from deployments.demo import add_demo_event
 
 # As root Chromium has no sandbox; the rest keeps it from talking to anybody but the stack.
 FLAGS = [

@@ -9,7 +9,7 @@ from typing import Any
 
 from deployments.push.folder import LocalFile
 from deployments.push.mirror import SourceKeys, list_stored
-from deployments.push.upload import NamedPhoto, Target
+from deployments.push.upload import Destination, NamedPhoto
 from tasks.s3.bucket import Bucket
 from tests.support.fake_s3 import make_error
 
@@ -73,10 +73,23 @@ class FakeStore:
         yield {"Name": "photos", "KeyCount": len(found), "Contents": found}
 
 
-def aim(store: FakeStore, *, preview_side: int = 640, max_photo_bytes: int = 50_000_000) -> Target:
-    """A target as a push that begins now has it."""
+def aim(
+    store: FakeStore,
+    *,
+    preview_side: int = 640,
+    max_photo_bytes: int = 50_000_000,
+    max_original_bytes: int = 200_000_000,
+) -> Destination:
+    """The destination as a push that begins now has it."""
     bucket = Bucket(store, "photos", "https://s3.example.org/photos")  # type: ignore[arg-type]
-    return Target(bucket, KEYS, list_stored(bucket, KEYS), preview_side, max_photo_bytes)
+    return Destination(
+        bucket,
+        KEYS,
+        list_stored(bucket, KEYS),
+        preview_side=preview_side,
+        max_photo_bytes=max_photo_bytes,
+        max_original_bytes=max_original_bytes,
+    )
 
 
 def put_on_disk(folder: Path, relative: str, content: bytes) -> NamedPhoto:

@@ -21,7 +21,8 @@ from models.queries.erasures import erase_event_rows
 from models.session import open_session
 from models.tables import Event
 from models.vocabulary import ProfileName
-from tasks.previews.make import PreviewRecipe, StoredPreview, put_preview, read_preview
+from tasks.images.preview import PreviewRecipe
+from tasks.previews.make import StoredPreview, put_preview, read_preview
 from tests.support.event_box import EventBox
 from tests.support.faults import FaultProxy
 from tests.support.photos import (

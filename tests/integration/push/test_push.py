@@ -16,7 +16,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from deployments.push.command import main
+from deployments.facepass import main
 from deployments.sample_photos import make_sample_photos
 from tasks.s3.bucket import Bucket, get_bucket
 from tests.integration.conftest import forget_settings

@@ -1,20 +1,21 @@
-"""Options, exit codes, the summary and its JSON."""
+"""Exit codes, the summary and its JSON."""
 
 import json
-import tomllib
 from collections import Counter
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 from rich.console import Console
+from typer.main import get_command
 
 from api.schemas import RESULT_EXAMPLE
+from deployments.facepass import app
 from deployments.push import command
-from deployments.push.command import ExitCode, build_parser, judge, main, name_exit_code
+from deployments.push.command import ExitCode, judge_report, name_exit_code, push_folder
 from deployments.push.folder import LocalFile
+from deployments.push.push import Options
 from deployments.push.report import NAMED_AT_MOST, Report, Screen, show_name
-from deployments.push.upload import NamedPhoto, PhotoResult
+from deployments.push.upload import NamedPhoto, UploadResult
 from docs.tools.push_picture import draw
 from models.errors import (
     ApiUnavailableError,
@@ -31,15 +32,9 @@ DOCS = Path(__file__).parents[4] / "docs" / "push.md"
 
 def make_result(
     name: str, *, reason: str | None = None, not_sent: str | None = None
-) -> PhotoResult:
+) -> UploadResult:
     photo = NamedPhoto(LocalFile(Path(name), name, 1_500_000), name)
-    return PhotoResult(photo, (1, 1), reason=reason, not_sent=not_sent)
-
-
-def test_the_console_command_is_the_one_that_is_installed() -> None:
-    project = tomllib.loads((DOCS.parents[1] / "pyproject.toml").read_text("utf-8"))
-    module, _, function = project["project"]["scripts"]["facepass"].partition(":")
-    assert getattr(import_module(module), function) is command.run
+    return UploadResult(photo, (1, 1), reason=reason, not_sent=not_sent)
 
 
 @pytest.mark.parametrize(
@@ -64,18 +59,20 @@ def test_every_exit_code_is_documented() -> None:
 
 def test_every_option_is_documented() -> None:
     text = DOCS.read_text("utf-8")
-    push = build_parser().parse_args(["push", "folder", "--event", "x"])
-    options = {f"--{name.replace('_', '-')}" for name in vars(push) if name != "folder"}
-    assert [option for option in options if f"`{option}" not in text] == []
+    push = get_command(app).commands["push"]
+    options = {option for parameter in push.params for option in parameter.opts}
+    assert {"--event", "--json", "--no-sync"} <= options
+    named = options - {"folder", "--help", "-h"}
+    assert [option for option in named if f"`{option}" not in text] == []
 
 
 def test_what_is_not_in_the_gallery_is_not_called_done() -> None:
     done = {"state": "completed"}
-    assert judge(Report(sync=done, results=[make_result("1.jpg", reason="empty")])) == 0
-    assert judge(Report(sync=None)) == 0
-    assert judge(Report(sync={"state": "failed"})) == 1
-    assert judge(Report(sync=done, results=[make_result("1.jpg", not_sent="why")])) == 1
-    assert judge(Report(sync=done, skipped=Counter(unnameable=1))) == 1
+    assert judge_report(Report(sync=done, results=[make_result("1.jpg", reason="empty")])) == 0
+    assert judge_report(Report(sync=None)) == 0
+    assert judge_report(Report(sync={"state": "failed"})) == 1
+    assert judge_report(Report(sync=done, results=[make_result("1.jpg", not_sent="why")])) == 1
+    assert judge_report(Report(sync=done, skipped=Counter(unnameable=1))) == 1
 
 
 def test_an_error_is_one_sentence_and_one_json_object(
@@ -85,10 +82,10 @@ def test_an_error_is_one_sentence_and_one_json_object(
     from models.settings import get_settings
 
     get_settings.cache_clear()
-    assert main(["push", str(tmp_path), "--event", "Свадьба"]) == ExitCode.REFUSED
+    assert push_folder(Options(tmp_path, "Свадьба"), as_json=False) == ExitCode.REFUSED
     shown = capsys.readouterr()
     assert (shown.out, shown.err.count("\n")) == ("", 1)
-    assert main(["push", str(tmp_path), "--event", "Свадьба", "--json"]) == ExitCode.REFUSED
+    assert push_folder(Options(tmp_path, "Свадьба"), as_json=True) == ExitCode.REFUSED
     shown = capsys.readouterr()
     told = json.loads(shown.out)
     assert (told["exit_code"], shown.err) == (2, "")
@@ -102,8 +99,8 @@ def test_a_ctrl_c_says_that_the_next_run_goes_on(
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, "find_place", interrupt)
-    assert main(["push", "x", "--event", "Свадьба"]) == ExitCode.INTERRUPTED
+    monkeypatch.setattr(command, "find_target", interrupt)
+    assert push_folder(Options(Path("x"), "Свадьба"), as_json=False) == ExitCode.INTERRUPTED
     assert "run the same command again, and it goes on" in capsys.readouterr().err
 
 

@@ -3,8 +3,8 @@
 import httpx
 import pytest
 
-from deployments.push.client import read_wait
-from deployments.push.event import find_event
+from deployments.push.client import RestApi, read_wait
+from deployments.push.event import resolve_event
 from models.errors import ApiUnavailableError, ConfigurationError, PushRefusedError
 from models.vocabulary import ProfileName
 from tests.support.fake_api import OTHER_UUID, FakeApi, describe_event
@@ -12,15 +12,15 @@ from tests.support.fake_api import OTHER_UUID, FakeApi, describe_event
 
 def test_an_event_is_found_by_its_name_however_it_is_spelled() -> None:
     fake = FakeApi([describe_event("Йога", OTHER_UUID, 7)])
-    event = find_event(fake.open(), "  И\u0306ога ", None)
+    event = resolve_event(fake.open(), "  И\u0306ога ", None)
     assert (event.event_id, event.is_new, event.profile.preview_side) == (7, False, 640)
     assert ("POST", "events") not in fake.calls
 
 
 def test_a_name_that_is_not_there_is_added_once() -> None:
     fake = FakeApi()
-    first = find_event(fake.open(), "Свадьба", ProfileName.GROUPS)
-    second = find_event(fake.open(), "Свадьба", None)
+    first = resolve_event(fake.open(), "Свадьба", ProfileName.GROUPS)
+    second = resolve_event(fake.open(), "Свадьба", None)
     assert (first.is_new, second.is_new) == (True, False)
     assert first.event_uuid == second.event_uuid
     assert second.profile.preview_side == 1600
@@ -28,9 +28,9 @@ def test_a_name_that_is_not_there_is_added_once() -> None:
 
 def test_two_pushes_that_add_an_event_at_once_have_one_event() -> None:
     fake, other = FakeApi(), FakeApi()
-    twin = find_event(other.open(), "Свадьба", None)
+    twin = resolve_event(other.open(), "Свадьба", None)
     fake.before_adding = lambda: fake.events.extend(other.events)
-    event = find_event(fake.open(), "Свадьба", None)
+    event = resolve_event(fake.open(), "Свадьба", None)
     assert (event.event_uuid, event.is_new) == (twin.event_uuid, False)
     assert len(fake.events) == 1
 
@@ -39,22 +39,22 @@ def test_two_events_of_one_name_are_told_by_their_uuids() -> None:
     uuids = [OTHER_UUID, OTHER_UUID.replace("5", "6")]
     fake = FakeApi([describe_event("Свадьба", event_uuid) for event_uuid in uuids])
     with pytest.raises(PushRefusedError, match=f"2 events called Свадьба.*{', '.join(uuids)}"):
-        find_event(fake.open(), "Свадьба", None)
-    assert find_event(fake.open(), uuids[1].upper(), None).event_uuid == uuids[1]
+        resolve_event(fake.open(), "Свадьба", None)
+    assert resolve_event(fake.open(), uuids[1].upper(), None).event_uuid == uuids[1]
 
 
 def test_a_uuid_that_is_not_there_is_not_added() -> None:
     with pytest.raises(PushRefusedError, match="Event not found"):
-        find_event(FakeApi().open(), OTHER_UUID, None)
+        resolve_event(FakeApi().open(), OTHER_UUID, None)
 
 
 def test_an_erased_event_and_another_profile_are_refused_before_anything_is_sent() -> None:
     erased = describe_event("Свадьба", OTHER_UUID, erased_at="2026-07-20T12:00:00Z")
     with pytest.raises(PushRefusedError, match=r"were erased.*/resume"):
-        find_event(FakeApi([erased]).open(), "Свадьба", None)
+        resolve_event(FakeApi([erased]).open(), "Свадьба", None)
     fake = FakeApi([describe_event("Свадьба", OTHER_UUID)])
     with pytest.raises(PushRefusedError, match="has the profile standard"):
-        find_event(fake.open(), "Свадьба", ProfileName.GROUPS)
+        resolve_event(fake.open(), "Свадьба", ProfileName.GROUPS)
 
 
 @pytest.mark.parametrize(
@@ -75,15 +75,13 @@ def test_what_the_api_refuses_is_a_sentence(
     answer: httpx.Response | Exception, key: str | None, kind: type[Exception], sentence: str
 ) -> None:
     with pytest.raises(kind, match=sentence):
-        find_event(FakeApi(answers=[answer]).open(key), "Свадьба", None)
+        resolve_event(FakeApi(answers=[answer]).open(key), "Свадьба", None)
 
 
 @pytest.mark.parametrize("url", ["faces.example.org", "http://a:b", "ftp://x"])
 def test_an_address_that_is_none_is_a_sentence(url: str) -> None:
-    from deployments.push.client import RestApi
-
-    with pytest.raises(ConfigurationError, match="must be its address"), RestApi(url, None) as api:
-        api.get("events")
+    with pytest.raises(ConfigurationError, match="must be its address"):
+        RestApi(url, None).get("events")
 
 
 def test_calling_too_often_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,10 +89,10 @@ def test_calling_too_often_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("deployments.push.client.time.sleep", waits.append)
     slow = httpx.Response(429, headers={"Retry-After": "7"}, json={"detail": "Too often."})
     fake = FakeApi([describe_event("Свадьба", OTHER_UUID)], answers=[slow, slow])
-    assert find_event(fake.open(), "Свадьба", None).event_id == 1
+    assert resolve_event(fake.open(), "Свадьба", None).event_id == 1
     assert waits == [7.0, 7.0]
     with pytest.raises(ApiUnavailableError, match="Too often"):
-        find_event(FakeApi(answers=[slow] * 4).open(), "Свадьба", None)
+        resolve_event(FakeApi(answers=[slow] * 4).open(), "Свадьба", None)
 
 
 @pytest.mark.parametrize(("header", "wait"), [("3", 3.0), ("0", 0.1), ("1e9", 60.0), ("x", 1.0)])

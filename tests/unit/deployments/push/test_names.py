@@ -5,7 +5,7 @@ from unicodedata import is_normalized, normalize
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.push.folder import assign_names, clean_name
+from deployments.push.folder import assign_names, clean_path
 from models.keys import is_image_key
 
 LIMIT = 200
@@ -45,7 +45,7 @@ def test_the_same_tree_has_the_same_names_in_whatever_order_it_is_read(tree: set
 @given(TREES)
 def test_a_tree_copied_to_a_mac_keeps_its_names(tree: set[str]) -> None:
     # Only trees that a Mac can hold: there two spellings are one name.
-    one_spelling = {clean_name(relative) for relative in tree}
+    one_spelling = {clean_path(relative) for relative in tree}
     short = {relative for relative in one_spelling if len(relative.encode()) <= LIMIT}
     on_linux = assign_names(short, LIMIT)
     on_mac = assign_names({normalize("NFD", relative) for relative in short}, LIMIT)

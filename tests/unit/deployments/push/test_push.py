@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from deployments.push import push as steps
-from deployments.push.push import Options, Place, Push
+from deployments.push.push import Options, Push, Target
 from deployments.push.report import Report, Screen
 from models.errors import PushRefusedError
 from models.settings import Settings
@@ -27,7 +27,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> FakeStore:
 def push(folder: Path) -> Report:
     report, console = Report(), Console(quiet=True)
     options = Options(folder, "Свадьба", sync=False)
-    Push(options, Place(URL, None, Settings()), Screen(console), report).run()
+    Push(options, Target(URL, None, Settings()), Screen(console), report).run()
     return report
 
 

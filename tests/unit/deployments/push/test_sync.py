@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from deployments.push import event as module
-from deployments.push.event import find_event, sync_event
+from deployments.push.event import resolve_event, sync_event
 from models.errors import ApiUnavailableError
 from tests.support.fake_api import OTHER_UUID, FakeApi, describe_event
 
@@ -30,7 +30,7 @@ def tell(state: str) -> dict[str, Any]:
 
 def follow(fake: FakeApi) -> tuple[dict[str, Any], list[str]]:
     api, seen = fake.open(), []
-    event = find_event(api, "Свадьба", None)
+    event = resolve_event(api, "Свадьба", None)
     status = sync_event(api, event, lambda status, _: seen.append(status["state"]))
     return status, seen
 

@@ -123,10 +123,9 @@ def test_what_is_too_large_to_stand_in_leaves_no_preview_behind(
 def test_a_file_larger_than_any_photo_is_sent_and_never_read_into_memory(
     coffee: NamedPhoto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upload, "MAX_ORIGINAL_BYTES", 100)
     monkeypatch.setattr(Path, "read_bytes", None)
     store = FakeStore()
-    result = PhotoSender(aim(store, max_photo_bytes=100)).send(coffee)
+    result = PhotoSender(aim(store, max_photo_bytes=100, max_original_bytes=100)).send(coffee)
     assert result.reason == "too_many_bytes"
     assert store.puts == [f"{KEYS.originals}Кофе/1.jpg"]
 
@@ -215,18 +214,18 @@ def test_a_photo_is_deleted_preview_first(coffee: NamedPhoto) -> None:
 def test_a_damaged_file_that_upsets_the_decoder_ends_nothing(
     coffee: NamedPhoto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> bytes:
+    def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(upload, "make_preview", fail)
+    monkeypatch.setattr("tasks.images.preview.decode_photo", fail)
     assert PhotoSender(aim(FakeStore())).send(coffee).reason == "unprocessable"
 
 
 def test_a_photo_that_does_not_fit_into_memory_is_named(
     coffee: NamedPhoto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> bytes:
+    def fail(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(upload, "make_preview", fail)
+    monkeypatch.setattr("tasks.images.preview.decode_photo", fail)
     assert "too little memory" in str(PhotoSender(aim(FakeStore())).send(coffee).not_sent)

@@ -8,13 +8,13 @@ from PIL import ExifTags, Image, ImageCms
 
 from models.errors import PhotoUnavailableError
 from models.vocabulary import PhotoReason
-from tasks.images.preview import make_preview
+from tasks.images.preview import PreviewRecipe, make_preview
 from tests.support.photos import encode_jpeg, read_sample
 
 
 def open_preview(original: bytes, longest_side: int = 640) -> Image.Image:
     """The preview, read back."""
-    return Image.open(BytesIO(make_preview(original, longest_side)))
+    return Image.open(BytesIO(make_preview(original, PreviewRecipe(longest_side))))
 
 
 def encode(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -55,7 +55,7 @@ def test_nothing_the_camera_wrote_down_is_kept() -> None:
     exif[ExifTags.Base.Make] = "Leica"
     exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitude] = (55.0, 45.0, 21.0)
     original = encode(read_sample("astronaut.png"), "JPEG", exif=exif, comment=b"Moscow")
-    preview = make_preview(original, 640)
+    preview = make_preview(original, PreviewRecipe(640))
     assert b"Leica" in original
     assert not [word for word in (b"Leica", b"Exif", b"Moscow") if word in preview]
     assert not Image.open(BytesIO(preview)).getexif()
@@ -72,7 +72,8 @@ def test_a_colour_profile_stays_and_another_models_goes() -> None:
 
 def test_the_same_original_gives_the_same_bytes() -> None:
     original = encode_jpeg(read_sample("astronaut.png"))
-    assert make_preview(original, 320) == make_preview(original, 320)
+    recipe = PreviewRecipe(320)
+    assert make_preview(original, recipe) == make_preview(original, recipe)
 
 
 @pytest.mark.parametrize(
@@ -85,11 +86,25 @@ def test_the_same_original_gives_the_same_bytes() -> None:
 )
 def test_what_cannot_be_read_has_its_reason(original: bytes, reason: PhotoReason) -> None:
     with pytest.raises(PhotoUnavailableError) as refusal:
-        make_preview(original, 640)
+        make_preview(original, PreviewRecipe(640))
     assert refusal.value.reason == reason
 
 
 def test_the_decoder_is_asked_for_a_fraction_of_a_large_jpegs_pixels() -> None:
     reserved: list[int] = []
-    make_preview(encode(Image.new("RGB", (8000, 6000)), "JPEG"), 640, reserved.append)
+    make_preview(
+        encode(Image.new("RGB", (8000, 6000)), "JPEG"), PreviewRecipe(640), reserved.append
+    )
     assert reserved == [1000 * 750]
+
+
+def test_a_decoder_that_fails_in_an_unknown_way_is_a_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise KeyError
+
+    monkeypatch.setattr("tasks.images.preview.decode_photo", fail)
+    with pytest.raises(PhotoUnavailableError) as refusal:
+        make_preview(b"", PreviewRecipe(640))
+    assert refusal.value.reason == PhotoReason.UNPROCESSABLE

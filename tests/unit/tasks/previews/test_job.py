@@ -13,6 +13,7 @@ from prefect.states import Completed
 
 from models.errors import S3AccessError, S3DownloadError
 from models.vocabulary import PhotoReason
+from tasks.images.preview import PreviewRecipe
 from tasks.previews import job as preview_job
 from tasks.previews.find import Census, OriginalRef
 from tasks.previews.job import (
@@ -26,7 +27,7 @@ from tasks.previews.job import (
     make_preview_batch,
     wait_for_previews,
 )
-from tasks.previews.make import KEPT, Outcome, PreviewRecipe, Verdict
+from tasks.previews.make import KEPT, Outcome, Verdict
 from tasks.previews.steps import build_result, name_completion, name_syncs
 
 RECIPE = PreviewRecipe(640)

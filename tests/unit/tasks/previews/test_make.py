@@ -10,13 +10,13 @@ from PIL import Image
 from models.errors import S3AccessError, S3DownloadError
 from models.settings import get_settings
 from models.vocabulary import PhotoReason
+from tasks.images.preview import PreviewRecipe
 from tasks.previews import make
 from tasks.previews.find import OriginalRef
 from tasks.previews.make import (
     HEAD_BYTES,
     KEPT,
     Outcome,
-    PreviewRecipe,
     Verdict,
     bring_preview,
     is_marked,
@@ -26,7 +26,6 @@ from tasks.previews.make import (
 )
 from tasks.s3.objects import ORIGINAL as ORIGINAL_OF
 from tasks.s3.objects import RECIPE as RECIPE_OF
-from tasks.s3.objects import name_recipe
 from tests.support.fake_s3 import FakeClient, answer_bytes, make_bucket, make_error
 from tests.support.photos import encode_jpeg, read_sample
 
@@ -103,7 +102,7 @@ def test_a_preview_is_made_once_and_says_of_what(store: Store) -> None:
 
 
 def test_the_push_tool_names_recipes_alike() -> None:
-    assert str(PreviewRecipe(640)) == name_recipe(640)
+    assert str(PreviewRecipe(640)) == "640q85v1"
 
 
 def test_a_replaced_original_and_another_recipe_make_it_anew(store: Store) -> None:
@@ -194,10 +193,10 @@ def test_an_original_that_is_gone_is_left_out(store: Store) -> None:
 def test_a_decoder_that_fails_in_an_unknown_way_fails_one_photo(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> bytes:
+    def fail(*_: object, **__: object) -> None:
         raise KeyError
 
-    monkeypatch.setattr(make, "make_preview", fail)
+    monkeypatch.setattr("tasks.images.preview.decode_photo", fail)
     original = store.put(ORIGINAL, make_photo())
     assert bring(store, original) == Outcome(Verdict.STOOD_IN, PhotoReason.UNPROCESSABLE)
 

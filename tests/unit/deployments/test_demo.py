@@ -5,8 +5,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deployments import demo_event
-from deployments.demo_event import add_demo_event, read_stack
+from deployments import demo
+from deployments.demo import add_demo_event
+from deployments.stack.home import read_stack
 from models.errors import StackError
 
 
@@ -24,6 +25,6 @@ def test_an_api_with_keys_asks_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(api: httpx.Client) -> None:
         httpx.Response(401, request=httpx.Request("POST", "http://x")).raise_for_status()
 
-    monkeypatch.setattr(demo_event, "create_event", refuse)
+    monkeypatch.setattr(demo, "make_event", refuse)
     with pytest.raises(StackError, match="FACEPASS_API_KEY="):
         add_demo_event({"FACEPASS_API_URL": "http://127.0.0.1:9"})

@@ -1,0 +1,178 @@
+"""The command `facepass`: one subcommand for each thing that is run by hand.
+
+Each subcommand imports what it needs when it is called, so that `--help` and the shell's completion
+answer at once. The exit code is the subcommand's own.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from models.vocabulary import ProfileName
+
+DISTRIBUTION = "facepass-sync"
+
+app = typer.Typer(
+    help="An event's photos from S3 to findable faces.",
+    epilog="Settings come from the environment (FACEPASS_…): README.md lists them.",
+    no_args_is_help=True,
+    rich_markup_mode=None,  # Rich would double the time that --help takes
+    pretty_exceptions_enable=False,  # a log wants the plain traceback
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def run(*words: str) -> NoReturn:
+    """End the process with the exit code of the command line; `words` are put before it.
+
+    `python -m deployments.stack` is `run("up")`.
+    """
+    code = main([*words, *sys.argv[1:]])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not sys.exit: that waits for a push's uploads under way, for minutes where S3 hangs. Half of
+    # one is nothing in S3.
+    os._exit(code)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one subcommand; its exit code, or 2 for a command line that is not understood."""
+    try:
+        app(list(arguments), prog_name="facepass")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+def show_version(asked: bool) -> None:
+    """Print the installed version and end."""
+    if asked:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            typer.echo(f"facepass {version(DISTRIBUTION)}")
+        except PackageNotFoundError as error:  # the images hold the sources alone
+            typer.echo(f"{DISTRIBUTION} is not installed here: its sources are run.", err=True)
+            raise typer.Exit(1) from error
+        raise typer.Exit
+
+
+@app.callback()
+def accept_global_options(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """An event's photos from S3 to findable faces."""
+
+
+@app.command()
+def up() -> None:
+    """Run the whole stack in the foreground until Ctrl-C.
+
+    Its data stays in FACEPASS_HOME.
+    """
+    from deployments.stack.__main__ import main as run_stack
+
+    raise typer.Exit(run_stack())
+
+
+@app.command()
+def demo() -> None:
+    """Run the main job once on sample photos.
+
+    In a stack of its own, on free ports; nothing is left behind.
+    """
+    from deployments.demo import show_demo
+
+    raise typer.Exit(show_demo())
+
+
+@app.command()
+def demo_event() -> None:
+    """Add an event with sample photos to the running stack."""
+    from deployments.demo import show_demo_event
+
+    raise typer.Exit(show_demo_event())
+
+
+@app.command(
+    epilog="Exit codes: 0 done, 1 some files were not sent or the sync failed, 2 refused, "
+    "3 the API or S3 is away, 4 asks for --delete or --keep, 130 stopped."
+)
+def push(
+    folder: Annotated[
+        Path, typer.Argument(metavar="PHOTOS_DIR", help="Folder of JPEG, PNG, WebP.")
+    ],
+    event: Annotated[
+        str, typer.Option(metavar="NAME|UUID", help="A name that is not there is added.")
+    ],
+    profile: Annotated[ProfileName | None, typer.Option(help="Of an event to be added.")] = None,
+    source: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The folder's name in the event.")
+    ] = None,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Delete from the event however many are gone.")
+    ] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Delete nothing from the event.")] = False,
+    no_sync: Annotated[bool, typer.Option("--no-sync", help="Send only.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object instead of lines and bars.")
+    ] = False,
+) -> None:
+    """Send a folder's photos to an event and sync it.
+
+    What is new is added, what changed is replaced, what is no longer in the folder is deleted
+    from the event.
+    """
+    if delete and keep:
+        raise typer.BadParameter("--delete and --keep exclude each other: give one of them.")
+    from deployments.push.command import push_folder
+    from deployments.push.push import Options
+
+    options = Options(folder, event, profile, source, delete=delete, keep=keep, sync=not no_sync)
+    raise typer.Exit(push_folder(options, as_json=as_json))
+
+
+@app.command()
+def api() -> None:
+    """Serve the REST API and the gallery."""
+    from api.__main__ import main as serve_api
+
+    raise typer.Exit(serve_api())
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the configured database's tables up to date."""
+    from models.migrate import main as migrate_database
+
+    raise typer.Exit(migrate_database())
+
+
+@app.command()
+def register() -> None:
+    """Tell the Prefect server of a release.
+
+    The work pool is made if there is none, then everything in prefect.yaml is deployed.
+    """
+    from deployments.register import main as register_release
+
+    raise typer.Exit(register_release())
+
+
+@app.command()
+def result_storage() -> None:
+    """Make the Prefect block in which workers share results."""
+    from deployments.result_storage import main as save_result_storage
+
+    raise typer.Exit(save_result_storage())
+
+
+if __name__ == "__main__":
+    run()
