@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import typer
 import yaml
 from PIL import Image
 
@@ -50,6 +51,16 @@ def test_the_readme_names_the_modules_that_are_run() -> None:
 def test_every_module_that_is_run_exists(document: Path) -> None:
     for module in re.findall(r"python -m ([a-z_.]+)", document.read_text(encoding="utf-8")):
         assert importlib.util.find_spec(module.rstrip(".")), module
+
+
+@each_document
+def test_every_subcommand_exists(document: Path) -> None:
+    from deployments.facepass import app
+
+    text = document.read_text(encoding="utf-8")
+    named = re.findall(r"(?:^|`|bin/)facepass ([a-z]+(?:-[a-z]+)*)", text, re.MULTILINE)
+    known = {*typer.main.get_command(app).commands}
+    assert {*named} <= known
 
 
 def test_the_api_table_is_the_openapi_document() -> None:
