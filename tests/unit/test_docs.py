@@ -1,12 +1,15 @@
-"""The README against the code: commands, endpoints, settings, paths, recipes."""
+"""The documents against the code: commands, endpoints, settings, paths, links, recipes."""
 
 import importlib.util
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
+import typer
+import yaml
 from PIL import Image
 
 from models.settings import Settings
@@ -14,6 +17,11 @@ from tests.support.photos import encode_jpeg, read_sample
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+MADE_BY_HAND = "deployments/.env"  # by whoever starts the containers
+each_document = pytest.mark.parametrize(
+    "document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT))
+)
 
 
 def read_table(heading: str) -> list[list[str]]:
@@ -35,11 +43,24 @@ def test_every_make_command_exists() -> None:
         assert re.search(rf"^{name}:", makefile, re.MULTILINE), f"make {name}"
 
 
-def test_every_module_that_is_run_exists() -> None:
-    modules = set(re.findall(r"python -m ([a-z_.]+)", README))
-    assert {"api", "models.migrate"} <= modules
-    for module in modules:
-        assert importlib.util.find_spec(module), module
+def test_the_readme_names_the_modules_that_are_run() -> None:
+    assert {"api", "models.migrate"} <= set(re.findall(r"python -m ([a-z_.]+)", README))
+
+
+@each_document
+def test_every_module_that_is_run_exists(document: Path) -> None:
+    for module in re.findall(r"python -m ([a-z_.]+)", document.read_text(encoding="utf-8")):
+        assert importlib.util.find_spec(module.rstrip(".")), module
+
+
+@each_document
+def test_every_subcommand_exists(document: Path) -> None:
+    from deployments.facepass import app
+
+    text = document.read_text(encoding="utf-8")
+    named = re.findall(r"(?:^|`|bin/)facepass ([a-z]+(?:-[a-z]+)*)", text, re.MULTILINE)
+    known = {*typer.main.get_command(app).commands}
+    assert {*named} <= known
 
 
 def test_the_api_table_is_the_openapi_document() -> None:
@@ -60,10 +81,57 @@ def test_the_settings_table_is_the_settings() -> None:
             assert rows[name][1] == f"`{field.default}`", name
 
 
-def test_every_place_that_is_named_exists() -> None:
-    for row in read_table("Where do I go to…?"):
-        for path in re.findall(r"`([^`]+)`", row[1]):
-            assert (ROOT / path).exists(), path
+def test_what_somebody_wants_to_change_is_found_by_a_folders_name() -> None:
+    rows = read_table("Where do I change…?")
+    folders = [re.findall(r"`([^`]+)`", row[1])[0] for row in rows]
+    assert len(set(folders)) == len(rows) >= 12
+    assert [folder for folder in folders if not folder.endswith("/")] == []
+
+
+@each_document
+def test_every_place_that_is_named_exists(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    rooms = "api|benchmarks|deployments|docs|flows|models|tasks|tests"
+    named = re.findall(rf"(?<![\w/.-])(?:{rooms})/[\w./-]*[\w/]", text)
+    assert [path for path in named if not (ROOT / path).exists() and path != MADE_BY_HAND] == []
+
+
+@each_document
+def test_every_link_leads_somewhere(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    for address, mark in re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", text):
+        target = document.parent / address if address else document
+        assert target.exists(), address
+        if mark:
+            assert mark in list_marks(target), f"{address}#{mark}"
+
+
+def list_marks(document: Path) -> list[str]:
+    """The marks that GitHub gives a document's headings."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(encoding="utf-8"), re.MULTILINE)
+    return [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
+
+
+def test_the_index_names_every_document() -> None:
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    for document in (ROOT / "docs").glob("[a-z]*.md"):
+        assert f"]({document.name})" in index, document.name
+
+
+def test_the_version_has_its_place_in_the_changelog() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    (newest, *_) = re.findall(r"^## (.+)$", changelog, re.MULTILINE)
+    assert version in newest
+
+
+def test_the_hooks_before_a_commit_are_what_make_lint_runs() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))["repos"][0]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    lint = makefile.split("\nlint:", 1)[1].split("\n\n", 1)[0].splitlines()[1:]
+    assert [hook["entry"] for hook in hooks["hooks"]] == [
+        f".venv/bin/{line.strip()}" for line in lint
+    ]
 
 
 def make_originals(folder: Path) -> None:
