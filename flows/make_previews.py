@@ -10,15 +10,9 @@ from deployments.orchestrator import start_syncs
 from models.settings import get_settings
 from tasks.faces.limits import count_cores
 from tasks.previews.job import hold_previews, make_preview_batch, wait_for_previews
-from tasks.previews.steps import (
-    build_previews_state,
-    count_outcomes,
-    find_originals,
-    finish_previews,
-    name_syncs,
-)
+from tasks.previews.steps import count_outcomes, find_originals, name_syncs, report_previews
 from tasks.sync.artifacts import name_previews_run, tag_event
-from tasks.sync.hold import SYNC_RETRIES
+from tasks.sync.states import SYNC_RETRIES, end_in_state
 
 
 @flow(
@@ -30,6 +24,7 @@ from tasks.sync.hold import SYNC_RETRIES
     task_runner=ThreadPoolTaskRunner[Any](max_workers=count_cores() + 4),  # type: ignore[arg-type]  # invariant
     persist_result=False,  # a completed run with a stored result could not be retried from the UI
 )
+@end_in_state
 def make_previews(event_id: int) -> State[Any]:
     """Make the previews that an event's originals lack, each once, then sync the event.
 
@@ -40,6 +35,5 @@ def make_previews(event_id: int) -> State[Any]:
         for batches in find_originals(job):
             futures = make_preview_batch.map(batches, unmapped(job.recipe))
             count_outcomes(job, wait_for_previews(futures))
-        job.syncs = start_syncs(event_id, name_syncs(job))
-        finish_previews(job)
-    return build_previews_state(job)
+        syncs = start_syncs(event_id, name_syncs(job))
+        return report_previews(job, syncs)

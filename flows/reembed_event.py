@@ -1,10 +1,11 @@
-"""Changing an event's model without downtime: embed beside, switch once, sync what was left.
+"""The change of an event's model without downtime: embed beside, switch once, sync what was left.
 
 Guests search by the old faces until the switch. A sync that was asked for meanwhile is started
 at the end, as a run of its own.
 """
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 import anyio
@@ -15,11 +16,16 @@ from deployments.orchestrator import open_orchestrator
 from models.errors import OrchestratorUnavailableError
 from models.settings import get_settings
 from tasks.sync.artifacts import tag_event
-from tasks.sync.hold import SYNC_RETRIES, hold_for_change
-from tasks.sync.reembed import finish_change, name_change, plan_pack_change, reembed_batch
-from tasks.sync.report import build_final_state
+from tasks.sync.hold import hold_event_to_reembed
+from tasks.sync.reembed import (
+    plan_photos_to_reembed,
+    reembed_batch,
+    report_reembedding,
+    switch_model,
+)
 from tasks.sync.resync import ResyncTarget, list_waiting_sync
-from tasks.sync.runner import map_batches, open_runner, raise_first
+from tasks.sync.runner import BatchTaskRunner, map_batches
+from tasks.sync.states import FINAL_ERRORS, SYNC_RETRIES, end_in_state
 
 
 @flow(
@@ -27,8 +33,10 @@ from tasks.sync.runner import map_batches, open_runner, raise_first
     flow_run_name="change the model of event {event_id}",
     retries=SYNC_RETRIES,
     retry_delay_seconds=get_settings().retry_delay_s,
-    persist_result=False,
+    task_runner=BatchTaskRunner(),  # this machine's threads, or a Dask cluster
+    persist_result=False,  # a completed run with a stored result could not be retried from the UI
 )
+@end_in_state
 def reembed_event(
     event_id: int,
     model_pack: str | None = None,
@@ -38,24 +46,40 @@ def reembed_event(
 
     What became of it is the data of the final state.
     """
-    with tag_event(event_id), hold_for_change(event_id, model_pack, profile) as change:
-        if not change.over:
-            errors: list[Exception] = []
-            for batches in plan_pack_change(change.ticket):
-                with open_runner() as runner:
-                    errors += map_batches(runner, reembed_batch, batches, change.ticket)
-            raise_first(errors)
-            change.finish(finish_change(change.ticket))
-    if change.began:
-        anyio.run(start_syncs, list_waiting_sync(event_id))
-    return build_final_state(change, name_change)
+    with (
+        tag_event(event_id),
+        sync_afterwards(event_id),
+        hold_event_to_reembed(event_id, model_pack, profile) as sync,
+    ):
+        batches = plan_photos_to_reembed(sync)
+        map_batches(reembed_batch, batches, sync)
+        return report_reembedding(sync, switch_model(sync))
 
 
-async def start_syncs(targets: list[ResyncTarget]) -> None:
-    """Start what was asked for while the event was held; else the next sync looks at it."""
+@contextmanager
+def sync_afterwards(event_id: int) -> Iterator[None]:
+    """Start the sync that was asked for while the block held the event, unless it is tried again.
+
+    Where Prefect cannot be reached the next sync looks at the request.
+    """
+    try:
+        yield
+    except FINAL_ERRORS:
+        start_waiting_sync(event_id)
+        raise
+    start_waiting_sync(event_id)
+
+
+def start_waiting_sync(event_id: int) -> None:
+    """Start it, if there is any, as a run of its own."""
     with suppress(OrchestratorUnavailableError):
-        for target in targets:
-            async with open_orchestrator() as orchestrator:
-                await orchestrator.start_resync(
-                    event_id=target.event_id, s3_prefix=target.s3_prefix, run_name=target.run_name
-                )
+        anyio.run(start_resyncs, list_waiting_sync(event_id))
+
+
+async def start_resyncs(targets: list[ResyncTarget]) -> None:
+    """Start these syncs, none where one is waiting already."""
+    for target in targets:
+        async with open_orchestrator() as orchestrator:
+            await orchestrator.start_resync(
+                event_id=target.event_id, s3_prefix=target.s3_prefix, run_name=target.run_name
+            )

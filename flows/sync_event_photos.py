@@ -7,11 +7,12 @@ from prefect.client.schemas.objects import State
 
 from models.settings import get_settings
 from tasks.sync.artifacts import name_sync_run, tag_event
-from tasks.sync.batch import sync_batch
-from tasks.sync.hold import SYNC_RETRIES, hold_event
-from tasks.sync.plan import plan_sync
-from tasks.sync.report import build_final_state, finish_sync
-from tasks.sync.runner import map_batches, open_runner, raise_first
+from tasks.sync.batch import embed_and_store
+from tasks.sync.hold import hold_event
+from tasks.sync.plan import plan_new_photos, rounds
+from tasks.sync.report import report_statistics
+from tasks.sync.runner import BatchTaskRunner, map_batches
+from tasks.sync.states import SYNC_RETRIES, end_in_state
 
 
 @flow(
@@ -19,19 +20,17 @@ from tasks.sync.runner import map_batches, open_runner, raise_first
     flow_run_name=name_sync_run,
     retries=SYNC_RETRIES,
     retry_delay_seconds=get_settings().retry_delay_s,
+    task_runner=BatchTaskRunner(),  # this machine's threads, or a Dask cluster
     persist_result=False,  # a completed run with a stored result could not be retried from the UI
 )
+@end_in_state
 def sync_event_photos(event_id: int, s3_prefix: str) -> State[Any]:
     """Bring every preview under `s3_prefix` into the database, each exactly once.
 
     Returns the guide's statistics as the data of the final state.
     """
     with tag_event(event_id), hold_event(event_id, s3_prefix) as sync:
-        while not sync.over:  # once, and again for every request made meanwhile
-            errors: list[Exception] = []
-            for batches in plan_sync(sync.ticket):
-                with open_runner() as runner:  # this machine's threads, or a Dask cluster
-                    errors += map_batches(runner, sync_batch, batches, sync.ticket)
-            raise_first(errors)
-            sync.finish(finish_sync(sync.ticket))
-    return build_final_state(sync)
+        for request in rounds(sync):  # the asked prefix, then what was asked for meanwhile
+            batches = plan_new_photos(sync, request)  # list_s3_objects; what is new, by s3_key
+            map_batches(embed_and_store, batches, sync)  # process_face_embedding, then store
+        return report_statistics(sync)

@@ -1,17 +1,21 @@
-"""Every error the product raises on purpose; each message is one sentence that says what to do."""
+"""The product's errors: one small tree, each message a sentence that says what to do."""
 
-from typing import TYPE_CHECKING, Self
+from typing import ClassVar, Self
+from uuid import UUID
 
-if TYPE_CHECKING:
-    from models import vocabulary
+from models.vocabulary import ErrorKind, SelfieFace
 
 
 class FacePassError(Exception):
     """Base of all errors that a user or operator may read."""
 
+    kind: ClassVar[ErrorKind] = ErrorKind.OTHER
+
 
 class ConfigurationError(FacePassError):
     """A setting is missing or wrong."""
+
+    kind = ErrorKind.SETTINGS
 
 
 class DatabaseOutdatedError(ConfigurationError):
@@ -49,9 +53,13 @@ class EventTakenError(FacePassError):
 class S3AccessError(FacePassError):
     """S3 answers, and the answer will not change by trying again: no such bucket, access denied."""
 
+    kind = ErrorKind.S3
+
 
 class S3DownloadError(FacePassError):
     """S3 cannot be reached or is failing; trying again may help."""
+
+    kind = ErrorKind.S3
 
 
 class S3OutageError(S3DownloadError):
@@ -61,9 +69,13 @@ class S3OutageError(S3DownloadError):
 class ClusterUnavailableError(FacePassError):
     """The Dask cluster cannot be reached or has no workers; trying again may help."""
 
+    kind = ErrorKind.CLUSTER
+
 
 class DatabaseUnavailableError(FacePassError):
     """PostgreSQL cannot be reached; trying again may help."""
+
+    kind = ErrorKind.DATABASE
 
 
 class PhotoUnavailableError(FacePassError):
@@ -85,12 +97,28 @@ class PhotoChangedError(FacePassError):
 class FaceEngineError(FacePassError):
     """The models fail on every picture, also on a plain one; another attempt may find them well."""
 
+    kind = ErrorKind.MODELS
+
 
 class SyncIncompleteError(FacePassError):
     """Some photos have no outcome yet; another attempt takes them up."""
 
 
-class SyncSupersededError(FacePassError):
+class PhotosUnreachableError(SyncIncompleteError):
+    """S3 gave some photos of a batch and not the others; another attempt takes them up."""
+
+    kind = ErrorKind.S3
+
+
+class SyncSkippedError(FacePassError):
+    """A run has nothing to do: another run, `held_by`, has the event, or its faces were erased."""
+
+    def __init__(self, message: str, held_by: UUID | None = None) -> None:
+        super().__init__(message)
+        self.held_by = held_by
+
+
+class SyncSupersededError(SyncSkippedError):
     """Another attempt took this event over; what this one still holds must not be stored."""
 
 
@@ -112,14 +140,12 @@ class ErasureIncompleteError(FacePassError):
 class SelfieError(FacePassError):
     """A search cannot be made, for a code; `faces` are the selfie's, largest first, where found."""
 
-    def __init__(
-        self, sentence: str, code: str = "", faces: "tuple[vocabulary.SelfieFace, ...]" = ()
-    ) -> None:
+    def __init__(self, sentence: str, code: str = "", faces: tuple[SelfieFace, ...] = ()) -> None:
         super().__init__(sentence)
         self.code = code
         self.faces = faces
 
-    def __reduce__(self) -> "tuple[type[Self], tuple[object, ...]]":
+    def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
         """Travel to another process with its code."""
         return type(self), (str(self), self.code, self.faces)
 

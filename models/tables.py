@@ -21,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
-from models.vocabulary import PhotoReason, PhotoStatus, ProfileName, SyncState
+from models.vocabulary import ErrorKind, PhotoReason, PhotoStatus, ProfileName, SyncState
 
 
 def utc_now() -> datetime:
@@ -40,7 +40,8 @@ class Event(SQLModel, table=True):
     uuid: UUID = Field(default_factory=uuid4, unique=True)
     name: str = Field(sa_column=Column(Text, nullable=False))
     gallery_token: str = Field(sa_column=Column(Text, nullable=False, unique=True))
-    # Raised by every attempt to sync; a store transaction that reads another value must stop.
+    # The fencing token: raised by every attempt to sync; a store transaction that reads another
+    # value must stop.
     sync_epoch: int = Field(default=0)
     # Prefixes asked for while a sync was running; that sync lists them before it ends.
     pending_prefixes: list[str] = Field(
@@ -80,6 +81,8 @@ class SyncRun(SQLModel, table=True):
     s3_prefix: str = Field(sa_column=Column(Text, nullable=False))
     state: SyncState = Field(sa_column=Column(Text, nullable=False))
     detail: str | None = Field(default=None, sa_column=Column(Text))
+    # Whose fault `detail` tells of, where an attempt failed.
+    error_kind: ErrorKind | None = Field(default=None, sa_column=Column(Text))
     # The run that holds the event, where this one ended as skipped.
     held_by: UUID | None = None
     # The asked prefix has been listed and its work written into the ledger.

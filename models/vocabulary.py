@@ -58,6 +58,17 @@ class PhotoReason(StrEnum):
     NO_FACE_DETECTED = "no_face_detected"
 
 
+class ErrorKind(StrEnum):
+    """Whose fault it is that an attempt failed, for /metrics."""
+
+    S3 = "s3"
+    DATABASE = "database"
+    CLUSTER = "cluster"  # Dask's
+    MODELS = "models"
+    SETTINGS = "settings"
+    OTHER = "other"
+
+
 class SyncState(StrEnum):
     """State of a sync as the REST API tells it, never Prefect's own name for it."""
 

@@ -19,7 +19,7 @@ from models.errors import EventBusyError, UnknownPackError
 from models.keys import build_previews_name, event_folder
 from models.queries.erasures import require_syncable
 from models.queries.events import extend_activity, find_event, lock_event
-from models.queries.reembeds import has_change_under_way
+from models.queries.reembeds import is_reembedding
 from models.queries.runs import ensure_run, find_active_run, lock_requests
 from models.session import open_session
 from models.settings import get_settings
@@ -76,7 +76,7 @@ def change_event(event_uuid: EventUuid, body: EventChange) -> EventChangeAnswer:
         if event.profile == body.profile:
             message = f"Event {event.name} has the profile {body.profile.value} already"
         else:
-            if has_change_under_way(session, event.id or 0):
+            if is_reembedding(session, event.id or 0):
                 raise EventBusyError(
                     f"The model of event {event.name} is being changed: "
                     "ask again when that has ended."

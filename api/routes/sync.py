@@ -20,7 +20,7 @@ from models.queries.runs import (
     count_progress,
     ensure_run,
     find_active_run,
-    is_change,
+    is_reembed,
     lock_requests,
     remember_prefix,
 )
@@ -56,7 +56,7 @@ def start_sync(request: SyncRequest, orchestrator: OrchestratorDep) -> SyncAnswe
                     event_id=event_id,
                     s3_prefix=s3_prefix,
                     message=f"The model of event {name} is being changed; the sync follows"
-                    if is_change(running)
+                    if is_reembed(running)
                     else f"Sync already running for event {name}",
                 )
         task_id = _start_run(orchestrator, event, s3_prefix)

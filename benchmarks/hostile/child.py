@@ -18,7 +18,7 @@ from tasks.faces.detected import unpack_faces
 from tasks.faces.engine import FaceEngine
 from tasks.packs.registry import resolve_pack
 from tasks.s3.bucket import Bucket
-from tasks.sync.embed import Outage, embed_photos
+from tasks.sync.embed import CircuitBreaker, embed_photos
 
 READY = "ready"
 
@@ -44,7 +44,7 @@ def main(folder: Path) -> None:
     _answer(READY)
     for line in sys.stdin:
         photos = [PhotoRef(str(number), "e", 0) for number in json.loads(line)]
-        product = embed_photos(photos, bucket, engine, Outage())
+        product = embed_photos(photos, bucket, engine, CircuitBreaker())
         _answer([faces.verdict for faces in unpack_faces(product)])
 
 

@@ -20,7 +20,7 @@ from models.keys import default_prefix, event_folder
 from models.packs import PackChoice
 from models.queries.events import lock_event
 from models.queries.outcomes import PhotoOutcome, PhotoRef, build_face_rows, check_epoch
-from models.queries.runs import CHANGE, complete_run
+from models.queries.runs import REEMBED, complete_run
 from models.tables import Face, Photo, SyncRun, utc_now
 from models.vocabulary import PhotoStatus
 
@@ -51,7 +51,7 @@ WHERE face.event_id = :event_id AND photo.id = face.photo_id
 """)
 
 
-def has_change_under_way(session: Session, event_id: int) -> bool:
+def is_reembedding(session: Session, event_id: int) -> bool:
     """Whether a change of the event's model waits or runs."""
     query = select(SyncRun.flow_run_id).where(
         SyncRun.event_id == event_id,
@@ -61,7 +61,7 @@ def has_change_under_way(session: Session, event_id: int) -> bool:
     return session.exec(query.limit(1)).first() is not None
 
 
-def plan_change(
+def plan_reembedding(
     session: Session, *, event_id: int, epoch: int, run: UUID, pack_id: int, batch_size: int
 ) -> list[PhotoRange]:
     """Cut what another pack has to read into batches, in key order; photos that it knows are none.
@@ -75,7 +75,7 @@ def plan_change(
     record = session.get_one(SyncRun, run, with_for_update=True)
     record.planned, record.processed, record.batches = True, 0, len(ranges)
     count = sum(batch.photos for batch in ranges)
-    record.tallies = {CHANGE: {"photos": count, "done": [], "left": {}}}
+    record.tallies = {REEMBED: {"photos": count, "done": [], "left": {}}}
     return ranges
 
 
@@ -120,11 +120,11 @@ def store_beside(
     if rows:
         session.execute(insert(Face), rows)
     record = session.get_one(SyncRun, run, with_for_update=True, populate_existing=True)
-    work = record.tallies[CHANGE]
+    work = record.tallies[REEMBED]
     all_left = {name: list(some) for name, some in work["left"].items()}
     for reason, some in left.items():
         all_left.setdefault(reason, []).extend(ids[key] for key in some if key in ids)
-    record.tallies = {CHANGE: {**work, "done": [*work["done"], photos.number], "left": all_left}}
+    record.tallies = {REEMBED: {**work, "done": [*work["done"], photos.number], "left": all_left}}
     record.processed += len(keys)
     session.add(record)
 
@@ -172,7 +172,7 @@ def switch_pack(
     event = lock_event(session, event_id)
     check_epoch(session, event_id, epoch)
     record = session.get_one(SyncRun, run, with_for_update=True)
-    work: dict[str, Any] = record.tallies.get(CHANGE, {})
+    work: dict[str, Any] = record.tallies.get(REEMBED, {})
     if not record.planned or len(set(work["done"])) != record.batches:
         return None
     left = [photo_id for some in work["left"].values() for photo_id in some]
@@ -188,16 +188,16 @@ def switch_pack(
     session.add(event)
     session.flush()
     counts = session.execute(_COUNT_RESULT, values).mappings().one()
-    result = build_change_result(record, dict(counts), choice)
+    result = build_reembedding_result(record, dict(counts), choice)
     complete_run(session, run, result)
     return result
 
 
-def build_change_result(
+def build_reembedding_result(
     record: SyncRun, counts: dict[str, int], choice: PackChoice
 ) -> dict[str, Any]:
     """What a change amounts to; `left` counts what the next sync reads, by the reason."""
-    work = record.tallies[CHANGE]
+    work = record.tallies[REEMBED]
     left = Counter({reason: len(some) for reason, some in work["left"].items()})
     photos = work["photos"] - left.total()
     return {

@@ -1,8 +1,7 @@
-"""Records of syncs: one `SyncRun` a flow run, and how one ends for good.
+"""Records of flow runs: one `SyncRun` each, with its attempts, heartbeats, counts and end.
 
-What a run amounts to: counted in the ledger, so exact after any number of retries.
-
-Heartbeats: how a run's process is known to live, whatever Prefect says of it.
+Counts come from the ledger of photos, so they are exact after any number of retries. A heartbeat
+says that a run's process lives, whatever Prefect says of it.
 """
 
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from models.keys import event_folder
 from models.queries.events import lock_event
 from models.queries.webhooks import add_notices, prepare_notice
 from models.tables import Event, Face, Photo, SyncRun, utc_now
-from models.vocabulary import PhotoStatus, SyncState
+from models.vocabulary import ErrorKind, PhotoStatus, SyncState
 
 REQUEST_LOCK_CLASS = 0x46_52  # "FR": first half of the advisory lock's key
 
@@ -33,38 +32,45 @@ def ensure_run(session: Session, *, flow_run_id: UUID, event_id: int, s3_prefix:
     return session.get_one(SyncRun, flow_run_id, with_for_update=True)
 
 
-def announce_attempt(session: Session, *, flow_run_id: UUID, event_id: int, s3_prefix: str) -> bool:
+def announce_attempt(
+    session: Session, event: Event, *, flow_run_id: UUID, s3_prefix: str
+) -> SyncRun:
     """Record that a process is there for the run, before it knows whether the event is free.
 
-    False, and no more than a record, for an event that was erased.
+    event: locked. An event that was erased gets no more than a record.
 
     Retrying a finished run from Prefect's UI looks at S3 again; one that failed or crashed goes on
     with the plan it has.
     """
-    event = lock_event(session, event_id)
-    run = ensure_run(session, flow_run_id=flow_run_id, event_id=event_id, s3_prefix=s3_prefix)
+    run = ensure_run(session, flow_run_id=flow_run_id, event_id=event.id or 0, s3_prefix=s3_prefix)
     if event.erased_at is not None:
-        return False
+        return run
     if run.state in {SyncState.COMPLETED, SyncState.SKIPPED}:
         run.planned, run.tallies, run.gone = False, {}, 0
     if run.finished_at is not None:
         run.started_at = run.finished_at = run.result = run.held_by = None
-    run.state, run.detail, run.next_try_at = SyncState.PENDING, None, None
+    run.state, run.detail, run.error_kind, run.next_try_at = SyncState.PENDING, None, None, None
     run.heartbeat_at = utc_now()
     session.flush()
-    return True
+    return run
 
 
-def start_attempt(session: Session, flow_run_id: UUID) -> None:
-    """Record that the run has the event and works."""
+def start_attempt(session: Session, event: Event, flow_run_id: UUID) -> SyncRun:
+    """Record that the run has the event and works.
+
+    event: locked. Its epoch is raised, so that every older attempt's store transactions stop.
+    """
+    event.sync_epoch += 1
+    session.add(event)
     run = session.get_one(SyncRun, flow_run_id, with_for_update=True)
     run.state = SyncState.RUNNING
     run.started_at = run.started_at or utc_now()
     session.flush()
+    return run
 
 
 def raise_epoch(session: Session, event_id: int) -> int:
-    """Make every older attempt's store transactions stop; returns the new epoch."""
+    """Make every older attempt's store transactions stop; the new epoch."""
     event = lock_event(session, event_id)
     event.sync_epoch += 1
     session.add(event)
@@ -112,6 +118,7 @@ def end_run(
     state: SyncState,
     *,
     detail: str | None = None,
+    error_kind: ErrorKind | None = None,
     held_by: UUID | None = None,
 ) -> bool:
     """Finish a run's record, once: False when it was finished already."""
@@ -122,6 +129,7 @@ def end_run(
         .values(
             state=state,
             detail=detail,
+            error_kind=error_kind,
             held_by=held_by,
             next_try_at=None,
             finished_at=func.now(),
@@ -133,13 +141,23 @@ def end_run(
 
 
 def mark_retrying(
-    session: Session, flow_run_id: UUID, *, detail: str, next_try_at: datetime
+    session: Session,
+    flow_run_id: UUID,
+    *,
+    detail: str,
+    error_kind: ErrorKind,
+    next_try_at: datetime,
 ) -> None:
     """Record that an attempt failed and when the next one starts."""
     session.execute(
         update(SyncRun)
         .where(col(SyncRun.flow_run_id) == flow_run_id, col(SyncRun.finished_at).is_(None))
-        .values(state=SyncState.RETRYING, detail=detail, next_try_at=next_try_at)
+        .values(
+            state=SyncState.RETRYING,
+            detail=detail,
+            error_kind=error_kind,
+            next_try_at=next_try_at,
+        )
     )
 
 
@@ -209,7 +227,7 @@ def count_progress(session: Session, run: SyncRun) -> tuple[int, int]:
 
     A change of the event's model keeps count in its record: the ledger shows nothing of it yet.
     """
-    if (change := run.tallies.get(CHANGE)) is not None:
+    if (change := run.tallies.get(REEMBED)) is not None:
         return run.processed, change["photos"]
     query = select(
         func.count(), func.count().filter(col(Photo.status) == PhotoStatus.PENDING)
@@ -275,10 +293,10 @@ def read_ends(session: Session, flow_run_ids: Sequence[UUID]) -> dict[UUID, Sync
     return {flow_run_id: state and SyncState(state) for flow_run_id, state in session.exec(query)}
 
 
-# Under which a run's record keeps its work in `tallies`: photos, batches done, photos left out.
-CHANGE = "change"
+# Under which a re-embedding keeps its work in `tallies`: photos, batches done, photos left out.
+REEMBED = "change"
 
 
-def is_change(run: SyncRun) -> bool:
-    """Whether a run's record is one of a change of model, which no sync's prefix tells."""
+def is_reembed(run: SyncRun) -> bool:
+    """Whether a run re-embeds its event: its prefix is above every sync's."""
     return run.s3_prefix == event_folder(run.event_id)

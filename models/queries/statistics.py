@@ -6,15 +6,13 @@ from sqlalchemy import Row, text
 from sqlmodel import Session
 
 from models.queries.webhooks import count_waiting
-from models.vocabulary import PhotoStatus, SyncState
+from models.vocabulary import ErrorKind, PhotoStatus, SyncState
 
-# Every sentence of an S3 failure names S3 or AWS, and no other does: nothing else keeps its kind.
-S3_SENTENCE = "S3|AWS"
 PATIENCE_MS = 5_000  # a scrape must not hold up a sync
 
 _SYNCS = text("""
 SELECT state, count(*) AS runs,
-       count(*) FILTER (WHERE state IN ('retrying', 'failed') AND detail ~ :s3) AS s3,
+       count(*) FILTER (WHERE state IN ('retrying', 'failed') AND error_kind = :s3) AS s3,
        coalesce(sum(processed), 0) AS processed,
        coalesce(sum(processed) FILTER (WHERE result IS NOT NULL), 0) AS timed,
        coalesce(sum(CAST(result->>'seconds' AS float8)) FILTER (WHERE processed > 0), 0) AS seconds,
@@ -54,7 +52,7 @@ def read_statistics(session: Session) -> Statistics:
     """Four aggregates, each over one table."""
     session.execute(text(f"SET LOCAL statement_timeout = {PATIENCE_MS}"))
     counts = Statistics()
-    for row in session.execute(_SYNCS, {"s3": S3_SENTENCE}):
+    for row in session.execute(_SYNCS, {"s3": ErrorKind.S3}):
         _add_syncs(counts, row)
     for status, reason, photos in session.execute(_PHOTOS):
         counts.photos[status] += photos

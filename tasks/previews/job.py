@@ -1,6 +1,4 @@
-"""The making of an event's previews, as its steps and its flow see it.
-
-How the making of previews begins and ends: what no retry heals ends it quietly, in words.
+"""The making of an event's previews: how it begins, its batches, and how it ends.
 
 Two such runs of one event need no lock: each looks for a preview before it makes one, and S3
 takes the first of two that are put for the same key.
@@ -11,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +16,13 @@ from prefect import get_run_logger, task
 from prefect.futures import PrefectFuture, wait
 from prefect.runtime import flow_run
 
-from models.errors import EventErasedError, FacePassError, S3AccessError, S3DownloadError
+from models.errors import (
+    EventErasedError,
+    FacePassError,
+    S3AccessError,
+    S3DownloadError,
+    SyncSkippedError,
+)
 from models.packs import PROFILES
 from models.queries.erasures import require_syncable
 from models.queries.events import read_event
@@ -28,8 +31,9 @@ from models.vocabulary import PhotoReason
 from tasks.previews.find import Census, OriginalRef
 from tasks.previews.make import Outcome, PreviewRecipe, Verdict, bring_preview, is_marked
 from tasks.s3.bucket import get_bucket
-from tasks.sync.artifacts import publish_page, start_progress
-from tasks.sync.hold import FINAL_ERRORS, SYNC_RETRIES, outlive_worker
+from tasks.sync.artifacts import Throttle, publish_page, start_progress
+from tasks.sync.hold import outlive_worker
+from tasks.sync.states import SYNC_RETRIES, find_end
 
 LARGEST_BATCH = 50  # originals a task run: a minute's work at most
 FEWEST_BATCHES = 24  # of an event whose batches can be smaller, so that all threads have work
@@ -122,95 +126,70 @@ def wait_for_previews(futures: Sequence[PrefectFuture[Any]]) -> list[PreviewTall
 
 @dataclass
 class PreviewJob:
-    """The making of one event's previews; over once it has a state's name."""
+    """One attempt at an event's previews: how they are made, and what came of them so far."""
 
     event_id: int
-    event_name: str = ""
-    recipe_or_none: PreviewRecipe | None = None
+    event_name: str
+    recipe: PreviewRecipe
     look_at_all: bool = False
+    progress_id: UUID | None = None
+    earlier: PreviewTally = field(default_factory=PreviewTally)  # written by attempts before it
+    tally: PreviewTally = field(default_factory=PreviewTally)  # of this attempt
     total: int = 0  # candidates of the first listing
     census: Census = field(default_factory=Census)  # of the second, which is worked on
-    progress_id: UUID | None = None
-    tally: PreviewTally = field(default_factory=PreviewTally)  # of this attempt
-    earlier: PreviewTally = field(default_factory=PreviewTally)  # written by those before it
-    syncs: Sequence[UUID] = ()
-    result: dict[str, Any] | None = None
-    ended_as: str | None = None
-    message: str = ""
-    started_at: float = field(default_factory=time.monotonic)  # seconds, of this attempt
-
-    @property
-    def over(self) -> bool:
-        """Whether there is nothing left to do."""
-        return self.ended_as is not None
-
-    @property
-    def recipe(self) -> PreviewRecipe:
-        """How the previews are made; there is one unless the job ended before it began."""
-        if self.recipe_or_none is None:
-            raise RuntimeError("This job ended before it began.")
-        return self.recipe_or_none
-
-    def end(self, name: str, message: str) -> None:
-        """End under the name that Prefect's UI will show."""
-        self.ended_as, self.message = name, message
+    throttle: Throttle = field(default_factory=Throttle)  # of the progress bar
+    started_at: float = field(default_factory=time.monotonic)  # seconds
 
 
-SKIPPED, FAILED, COMPLETED = "Skipped", "Failed", "Completed"
-
-
-@lru_cache(maxsize=64)
-def get_earlier(flow_run_id: str) -> PreviewTally:
-    """What earlier attempts of a run have written, where they were this process's."""
-    del flow_run_id  # what tells runs apart
-    return PreviewTally()
+# Flow run -> what its attempts so far have written, while it waits for its next one.
+_written: dict[UUID, PreviewTally] = {}
 
 
 @contextmanager
 def hold_previews(event_id: int) -> Iterator[PreviewJob]:
-    """The making of an event's previews, as it begins; refused for an erased event.
+    """The making of an event's previews, for the block; what the block raises is told and raised.
 
-    Errors that no retry heals end it quietly as failed; others are raised, so that Prefect tries
-    again.
+    Raises SyncSkippedError for an event whose faces were erased.
     """
     outlive_worker()
-    job = PreviewJob(event_id, earlier=get_earlier(str(flow_run.get_id())))
-    with _tell_errors(job):
-        _begin(job)
-    with _tell_errors(job):
-        yield job
-
-
-def _begin(job: PreviewJob) -> None:
-    with open_session() as session:
-        event = read_event(session, job.event_id)
-        require_syncable(event)
-        job.event_name = event.name
-        job.recipe_or_none = PreviewRecipe(PROFILES[event.profile].preview_side)
-    # After a change of the profile, or of how previews are made, each one's note is looked at.
-    job.look_at_all = not is_marked(get_bucket(), job.event_id, job.recipe)
-    job.progress_id = start_progress(job.event_name)
-    get_run_logger().info("Previews are made by the recipe %s", job.recipe)
-
-
-@contextmanager
-def _tell_errors(job: PreviewJob) -> Iterator[None]:
+    flow_run_id = UUID(str(flow_run.get_id()))
     try:
-        yield
+        job = _begin(event_id, _written.get(flow_run_id, PreviewTally()))
+        try:
+            yield job
+        except FacePassError:
+            job.earlier.add(job.tally.keep_written())
+            _written[flow_run_id] = job.earlier
+            raise
+        _written.pop(flow_run_id, None)
     except EventErasedError as error:
-        job.end(SKIPPED, str(error))
-    except FINAL_ERRORS as error:
-        job.end(FAILED, str(error))
-        _publish_failure(job, str(error))
+        raise SyncSkippedError(str(error)) from error
     except FacePassError as error:
-        job.earlier.add(job.tally.keep_written())
-        if flow_run.get_run_count() > SYNC_RETRIES:
-            _publish_failure(job, str(error))
+        if find_end(error) is not None or flow_run.get_run_count() > SYNC_RETRIES:
+            _written.pop(flow_run_id, None)
+            _publish_failure(event_id, str(error))
         raise
 
 
-def _publish_failure(job: PreviewJob, sentence: str) -> None:
+def _begin(event_id: int, earlier: PreviewTally) -> PreviewJob:
+    with open_session() as session:
+        event = read_event(session, event_id)
+        require_syncable(event)
+    recipe = PreviewRecipe(PROFILES[event.profile].preview_side)
+    get_run_logger().info("Previews are made by the recipe %s", recipe)
+    return PreviewJob(
+        event_id,
+        event.name,
+        recipe,
+        # After a change of the profile, or of how previews are made, each one's note is looked at.
+        look_at_all=not is_marked(get_bucket(), event_id, recipe),
+        progress_id=start_progress(event.name),
+        earlier=earlier,
+    )
+
+
+def _publish_failure(event_id: int, sentence: str) -> None:
     publish_page(
-        f"event-{job.event_id}-previews-failure",
+        f"event-{event_id}-previews-failure",
         f"# No previews\n\n{sentence}\n\nMend that, then press Retry or start it again.",
     )

@@ -1,16 +1,14 @@
-"""The steps of making an event's previews: find the originals, count what came of them, finish.
-
-What came of making an event's previews: the counts, and what Prefect's UI shows of them.
-"""
+"""The steps of making an event's previews: find the originals, count what came of them, report."""
 
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from itertools import count
 from typing import Any
+from uuid import UUID
 
 from prefect import get_run_logger
-from prefect.client.schemas.objects import State, StateType
+from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from models.errors import S3DownloadError
@@ -18,9 +16,7 @@ from models.keys import build_run_name
 from models.vocabulary import PhotoReason
 from tasks.previews.find import Census, OriginalRef, cut, list_candidates
 from tasks.previews.job import (
-    COMPLETED,
     FAILURES_KEPT,
-    SKIPPED,
     WINDOW,
     PreviewBatch,
     PreviewJob,
@@ -29,79 +25,14 @@ from tasks.previews.job import (
 )
 from tasks.previews.make import Verdict, mark_recipe
 from tasks.s3.bucket import get_bucket
-from tasks.sync.artifacts import move_progress, publish_page, publish_table
-
-WHAT_TO_DO = {
-    PhotoReason.NOT_AN_IMAGE: "upload a real JPEG, PNG or WebP under this name",
-    PhotoReason.TRUNCATED: "upload the original again: its end is missing or damaged",
-    PhotoReason.EMPTY: "upload the original again: it has no bytes",
-    PhotoReason.TOO_MANY_PIXELS: "upload a smaller original, or a preview of your own",
-    PhotoReason.TOO_MANY_BYTES: "upload a smaller original or a preview of your own, or raise "
-    "FACEPASS_MAX_ORIGINAL_BYTES",
-    PhotoReason.UNPROCESSABLE: "open it in a photo program and save it as an ordinary JPEG",
-    PhotoReason.FORBIDDEN: "let the worker's credentials read this object",
-    PhotoReason.VANISHED: "nothing, if it was deleted or is being replaced; else start this again",
-}
-
-
-def build_result(job: PreviewJob, seconds: float) -> dict[str, Any]:
-    """Counts: originals = made + kept + stood_in + left_out, of one listing."""
-    found = job.earlier.counts + job.tally.counts
-    counts = {str(verdict): found[verdict] for verdict in Verdict}
-    # What needed no look; what was written by an earlier attempt is now found and kept.
-    counts[Verdict.KEPT] = 0
-    counts[Verdict.KEPT] = max(0, job.census.originals - sum(counts.values()))
-    originals = job.census.originals
-    message = f"Made {counts[Verdict.MADE]} previews" if originals else "No originals found in S3"
-    return {
-        "event_id": job.event_id,
-        "recipe": str(job.recipe),
-        "originals": originals,
-        **counts,
-        "status": "completed",
-        "message": message,
-        "syncs": [str(run) for run in job.syncs],
-        "seconds": round(seconds, 1),
-    }
-
-
-def publish_result(job: PreviewJob, result: dict[str, Any]) -> None:
-    """Put the summary on the run's page, and a table of originals without a preview."""
-    rows = {
-        "Originals in S3": result["originals"],
-        "Previews made": result[Verdict.MADE],
-        "Kept: up to date, or the photographer's own": result[Verdict.KEPT],
-        "Unreadable: their bytes stand in, and the sync says why": result[Verdict.STOOD_IN],
-        "Left without a preview": result[Verdict.LEFT_OUT],
-        "Recipe (longest side, quality, version)": result["recipe"],
-        "Syncs started": ", ".join(result["syncs"]) or "none",
-    }
-    lines = [f"# {job.event_name}", "", f"{result['message']}.", "", "| | |", "|---|---|"]
-    text = "\n".join([*lines, *(f"| {name} | {value} |" for name, value in rows.items())])
-    publish_page(f"event-{job.event_id}-previews", text, f"Previews of {job.event_name}")
-    failures = (job.earlier.failures + job.tally.failures)[:FAILURES_KEPT]
-    if failures:
-        publish_table(
-            f"event-{job.event_id}-failed-originals",
-            [
-                {"original": key, "reason": str(reason), "what to do": WHAT_TO_DO[reason]}
-                for key, reason in failures
-            ],
-            f"Originals of {job.event_name} of which no preview could be made",
-        )
-
-
-def build_previews_state(job: PreviewJob) -> State[Any]:
-    """The state in which Prefect shows a job that is over; Crashed is never retried by itself."""
-    if job.result is not None:
-        words = {Verdict.STOOD_IN: "unreadable", Verdict.LEFT_OUT: "left out"}
-        rest = [f"{job.result[key]} {word}" for key, word in words.items() if job.result[key]]
-        counts = [f"{job.result[Verdict.MADE]} made", f"{job.result[Verdict.KEPT]} kept", *rest]
-        name = f"Completed: {', '.join(counts)}"
-        return Completed(name=name, message=job.message, data=job.result)
-    if job.ended_as == SKIPPED:
-        return Completed(name=SKIPPED, message=job.message, data=None)
-    return State(type=StateType.CRASHED, name=job.ended_as, message=job.message)
+from tasks.sync.artifacts import (
+    WHAT_TO_DO,
+    build_page,
+    finish_progress,
+    move_progress,
+    publish_page,
+    publish_table,
+)
 
 
 def find_originals(job: PreviewJob) -> Iterator[Sequence[PreviewBatch]]:
@@ -110,8 +41,6 @@ def find_originals(job: PreviewJob) -> Iterator[Sequence[PreviewBatch]]:
     S3 is listed twice: first to count, so that progress can be told, then to work. Nothing is
     held in between. Raises S3DownloadError or S3AccessError.
     """
-    if job.over:
-        return
     count_candidates(job)
     numbers = count()
     with closing(_list(job, job.census)) as candidates:
@@ -138,17 +67,16 @@ def count_outcomes(job: PreviewJob, tallies: Sequence[PreviewTally]) -> None:
     """Add a window's outcomes to the job's, and move its progress."""
     for tally in tallies:
         job.tally.add(tally)
-    move_progress(job.progress_id, job.tally.done, job.total)
+    if job.throttle.is_due():
+        move_progress(job.progress_id, job.tally.done, job.total)
     get_run_logger().info("Made %d previews...", job.tally.counts[Verdict.MADE])
 
 
 def name_syncs(job: PreviewJob) -> dict[str, str]:
-    """The prefixes to sync and what each run is called; none where the job did not get that far.
+    """The prefixes to sync, each with the name of its run.
 
     Raises S3DownloadError while originals are left, for the flow's retries.
     """
-    if job.over:
-        return {}
     if job.tally.unreachable:
         raise S3DownloadError(
             f"S3 unreachable: {job.tally.unreachable} originals could not be read; "
@@ -157,14 +85,69 @@ def name_syncs(job: PreviewJob) -> dict[str, str]:
     return {prefix: build_run_name(job.event_name, prefix) for prefix in job.census.prefixes}
 
 
-def finish_previews(job: PreviewJob) -> None:
-    """End the job with its result."""
-    if job.over:
-        return
+def report_previews(job: PreviewJob, syncs: Sequence[UUID]) -> State[Any]:
+    """Tell what came of the previews, on the run's page and as the run's last state."""
     forbidden = any(reason is PhotoReason.FORBIDDEN for _, reason in job.tally.failures)
     if job.look_at_all and job.census.originals and not forbidden:
         mark_recipe(get_bucket(), job.event_id, job.recipe)
-    job.result = build_result(job, time.monotonic() - job.started_at)
-    job.end(COMPLETED, job.result["message"])
-    move_progress(job.progress_id, 1, 1)
-    publish_result(job, job.result)
+    result = build_result(job, syncs, time.monotonic() - job.started_at)
+    finish_progress(job.progress_id)
+    publish_result(job, result)
+    return Completed(name=name_completion(result), message=result["message"], data=result)
+
+
+def build_result(job: PreviewJob, syncs: Sequence[UUID], seconds: float) -> dict[str, Any]:
+    """Counts: originals = made + kept + stood_in + left_out, of one listing."""
+    found = job.earlier.counts + job.tally.counts
+    counts = {str(verdict): found[verdict] for verdict in Verdict}
+    # What needed no look; what was written by an earlier attempt is now found and kept.
+    counts[Verdict.KEPT] = 0
+    counts[Verdict.KEPT] = max(0, job.census.originals - sum(counts.values()))
+    originals = job.census.originals
+    message = f"Made {counts[Verdict.MADE]} previews" if originals else "No originals found in S3"
+    return {
+        "event_id": job.event_id,
+        "recipe": str(job.recipe),
+        "originals": originals,
+        **counts,
+        "status": "completed",
+        "message": message,
+        "syncs": [str(run) for run in syncs],
+        "seconds": round(seconds, 1),
+    }
+
+
+def publish_result(job: PreviewJob, result: dict[str, Any]) -> None:
+    """Put the summary on the run's page, and a table of originals without a preview."""
+    rows = {
+        "Originals in S3": result["originals"],
+        "Previews made": result[Verdict.MADE],
+        "Kept: up to date, or the photographer's own": result[Verdict.KEPT],
+        "Unreadable: their bytes stand in, and the sync says why": result[Verdict.STOOD_IN],
+        "Left without a preview": result[Verdict.LEFT_OUT],
+        "Recipe (longest side, quality, version)": result["recipe"],
+        "Syncs started": ", ".join(result["syncs"]) or "none",
+    }
+    publish_page(
+        f"event-{job.event_id}-previews",
+        build_page(job.event_name, result["message"], rows),
+        f"Previews of {job.event_name}",
+    )
+    failures = (job.earlier.failures + job.tally.failures)[:FAILURES_KEPT]
+    if failures:
+        publish_table(
+            f"event-{job.event_id}-failed-originals",
+            [
+                {"original": key, "reason": str(reason), "what to do": WHAT_TO_DO[reason].original}
+                for key, reason in failures
+            ],
+            f"Originals of {job.event_name} of which no preview could be made",
+        )
+
+
+def name_completion(result: dict[str, Any]) -> str:
+    """The name of a completed run's state: what is usual always, the rest where there is any."""
+    words = {Verdict.STOOD_IN: "unreadable", Verdict.LEFT_OUT: "left out"}
+    rest = [f"{result[key]} {word}" for key, word in words.items() if result[key]]
+    counts = [f"{result[Verdict.MADE]} made", f"{result[Verdict.KEPT]} kept", *rest]
+    return f"Completed: {', '.join(counts)}"

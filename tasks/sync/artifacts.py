@@ -1,20 +1,14 @@
-"""What an operator sees of a sync in Prefect's UI: a bar that moves, and a summary at the end.
+"""Artifacts and names in Prefect's UI: a progress bar, summaries, tables of failed photos.
 
-Keys of photos and counts only; never a face, a preview or an embedding. Artifacts are for people:
-a sync goes on when one cannot be written.
-
-How often a run tells Prefect how far it is, however fast its batches end.
-
-What Prefect's UI calls a run: the event's name, not a number.
+They hold keys of photos and counts only; never a face, a preview or an embedding. Artifacts are
+for people: a run goes on when one cannot be written.
 """
 
 import logging
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import httpx
@@ -34,56 +28,82 @@ from models.queries.events import read_event
 from models.queries.runs import count_progress
 from models.session import open_session
 from models.tables import Photo, SyncRun
-from tasks.sync.context import Ticket
+from models.vocabulary import PhotoReason
+from tasks.sync.context import SyncContext
 
+logger = logging.getLogger(__name__)
+
+FAILED_PHOTOS_SHOWN = 200
 # One report a second and the last one, which never waits: at most two in any second.
 REPORT_INTERVAL_S = 1.0
 
 
-class Pace:
-    """Says whether a next report is due; threads may ask at the same time, one is told yes."""
+class Advice(NamedTuple):
+    """What to do about a file that cannot be read."""
+
+    preview: str
+    original: str
+
+
+WHAT_TO_DO: dict[PhotoReason, Advice] = {
+    PhotoReason.NOT_AN_IMAGE: Advice(
+        "upload a real JPEG, PNG or WebP under this name",
+        "upload a real JPEG, PNG or WebP under this name",
+    ),
+    PhotoReason.TRUNCATED: Advice(
+        "upload the file again: its end is missing or damaged",
+        "upload the original again: its end is missing or damaged",
+    ),
+    PhotoReason.EMPTY: Advice(
+        "upload the file again: it has no bytes",
+        "upload the original again: it has no bytes",
+    ),
+    PhotoReason.TOO_MANY_PIXELS: Advice(
+        "make a smaller preview (640 pixels are enough)",
+        "upload a smaller original, or a preview of your own",
+    ),
+    PhotoReason.TOO_MANY_BYTES: Advice(
+        "make a smaller preview (JPEG at quality 85)",
+        "upload a smaller original or a preview of your own, or raise FACEPASS_MAX_ORIGINAL_BYTES",
+    ),
+    PhotoReason.UNPROCESSABLE: Advice(
+        "open it in a photo program and save it as an ordinary JPEG",
+        "open it in a photo program and save it as an ordinary JPEG",
+    ),
+    PhotoReason.FORBIDDEN: Advice(
+        "let the sync's credentials read this object",
+        "let the worker's credentials read this object",
+    ),
+    PhotoReason.VANISHED: Advice(
+        "nothing, if it was deleted on purpose; else upload it again",
+        "nothing, if it was deleted or is being replaced; else start this again",
+    ),
+}
+
+
+class Throttle:
+    """A limit on how often something is done: once an interval."""
 
     def __init__(
         self,
         interval_s: float = REPORT_INTERVAL_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """clock: seconds, never going back. The first report is due an interval from now."""
+        """clock: seconds, never going back. The first time is due an interval from now."""
         self._interval_s = interval_s
         self._clock = clock
-        self._lock = threading.Lock()
         self._last = clock()
 
     def is_due(self) -> bool:
-        """Whether to report now; if so, the next report is due an interval later."""
-        with self._lock:
-            now = self._clock()
-            if now - self._last < self._interval_s:
-                return False
-            self._last = now
-            return True
+        """Whether it is time; if so, the next time is an interval later."""
+        now = self._clock()
+        if now - self._last < self._interval_s:
+            return False
+        self._last = now
+        return True
 
 
-@lru_cache(maxsize=64)  # bars of this process's latest attempts
-def get_pace(progress_id: UUID) -> Pace:
-    """The pace of one progress bar; its first call is the bar's own creation."""
-    del progress_id  # what tells one pace from another
-    return Pace()
-
-
-logger = logging.getLogger(__name__)
-
-FAILED_PHOTOS_SHOWN = 200
-WHAT_TO_DO = {
-    "not_an_image": "upload a real JPEG, PNG or WebP under this name",
-    "truncated": "upload the file again: its end is missing or damaged",
-    "empty": "upload the file again: it has no bytes",
-    "too_many_pixels": "make a smaller preview (640 pixels are enough)",
-    "too_many_bytes": "make a smaller preview (JPEG at quality 85)",
-    "unprocessable": "open it in a photo program and save it as an ordinary JPEG",
-    "forbidden": "let the sync's credentials read this object",
-    "vanished": "nothing, if it was deleted on purpose; else upload it again",
-}
+# --- progress ---
 
 
 def start_progress(event_name: str) -> UUID | None:
@@ -92,23 +112,49 @@ def start_progress(event_name: str) -> UUID | None:
         created: Any = create_progress_artifact(
             progress=0.0, description=f"Photos of {event_name} accounted for"
         )
-        progress_id = UUID(str(created))
-        get_pace(progress_id)
-        return progress_id
+        return UUID(str(created))
     return None
 
 
-def report_progress(ticket: Ticket, *, is_last: bool = False) -> None:
-    """Move the bar to where the ledger is: once a second at most, and at the end.
-
-    Between two reports neither the ledger is counted nor Prefect asked.
-    """
-    if ticket.progress_id is None or not (is_last or get_pace(ticket.progress_id).is_due()):
+def report_progress(sync: SyncContext) -> None:
+    """Move the bar to where the ledger is."""
+    if sync.progress_id is None:
         return
     with open_session() as session:
-        done, total = count_progress(session, session.get_one(SyncRun, ticket.flow_run_id))
+        done, total = count_progress(session, session.get_one(SyncRun, sync.flow_run_id))
+    move_progress(sync.progress_id, done, total)
+
+
+def move_progress(progress_id: UUID | None, done: int, total: int) -> None:
+    """Move a bar to its share."""
+    if progress_id is None:
+        return
     with _tolerate_prefect():
-        update_progress_artifact(ticket.progress_id, progress=100.0 * done / max(total, 1))
+        update_progress_artifact(progress_id, progress=100.0 * min(done / max(total, 1), 1.0))
+
+
+def finish_progress(progress_id: UUID | None) -> None:
+    """Move a bar to its end."""
+    move_progress(progress_id, 1, 1)
+
+
+# --- pages and tables ---
+
+
+def publish_summary(event_name: str, result: dict[str, Any], failed: Sequence[Photo]) -> None:
+    """Put the summary on the run's page, and a table of failed photos where there are any."""
+    event_id = result["event_id"]
+    publish_page(
+        f"event-{event_id}-summary",
+        build_summary(event_name, result),
+        f"Last sync of {event_name}",
+    )
+    if failed:
+        publish_table(
+            f"event-{event_id}-failed-photos",
+            build_failure_table(failed),
+            f"Photos of {event_name} that could not be read",
+        )
 
 
 def build_summary(event_name: str, result: dict[str, Any]) -> str:
@@ -130,25 +176,13 @@ def build_summary(event_name: str, result: dict[str, Any]) -> str:
         "Gone from S3": result["gone"],
         "Previews without an original": result["missing_originals"],
     }
-    lines = [f"# {event_name}", "", f"{result['message']}.", "", "| | |", "|---|---|"]
+    return build_page(event_name, result["message"], rows)
+
+
+def build_page(title: str, message: str, rows: Mapping[str, object]) -> str:
+    """A heading, a sentence and a table of two columns, as Markdown."""
+    lines = [f"# {title}", "", f"{message}.", "", "| | |", "|---|---|"]
     return "\n".join([*lines, *(f"| {name} | {value} |" for name, value in rows.items())])
-
-
-def publish_summary(event_name: str, result: dict[str, Any], failed: Sequence[Photo]) -> None:
-    """Put the summary on the run's page, and a table of failed photos where there are any."""
-    event_id = result["event_id"]
-    with _tolerate_prefect():
-        create_markdown_artifact(
-            build_summary(event_name, result),
-            key=f"event-{event_id}-summary",
-            description=f"Last sync of {event_name}",
-        )
-        if failed:
-            create_table_artifact(
-                build_failure_table(failed),
-                key=f"event-{event_id}-failed-photos",
-                description=f"Photos of {event_name} that could not be read",
-            )
 
 
 def build_failure_table(photos: Sequence[Photo]) -> list[dict[str, str]]:
@@ -157,46 +191,20 @@ def build_failure_table(photos: Sequence[Photo]) -> list[dict[str, str]]:
         {
             "photo": photo.s3_key,
             "reason": str(photo.reason),
-            "what to do": WHAT_TO_DO.get(str(photo.reason), "look at the file"),
+            "what to do": (
+                WHAT_TO_DO[photo.reason].preview
+                if photo.reason in WHAT_TO_DO
+                else "look at the file"
+            ),
         }
         for photo in photos
     ]
 
 
-def publish_change(event_name: str, result: dict[str, Any]) -> None:
-    """Put on the run's page what a change of the event's model amounts to."""
-    event_id, left = result["event_id"], result["left"]
-    rows = {
-        "Photos": result["photos"],
-        "Without a face": result["no_face"],
-        "Faces": result["faces_found"],
-        **{f"Left to the next sync ({reason})": count for reason, count in left.items()},
-    }
-    lines = [f"# {event_name}", "", f"{result['message']}.", "", "| | |", "|---|---|"]
-    with _tolerate_prefect():
-        create_markdown_artifact(
-            "\n".join([*lines, *(f"| {name} | {value} |" for name, value in rows.items())]),
-            key=f"event-{event_id}-model",
-            description=f"Last change of the model of {event_name}",
-        )
-
-
-def publish_failure(event_id: int, sentence: str, what: str = "sync") -> None:
+def publish_failure(event_id: int, sentence: str, work: str = "sync") -> None:
     """Say on the run's page why it failed for good."""
-    advice = f"Mend that, then press Retry or start a new {what}."
-    with _tolerate_prefect():
-        create_markdown_artifact(
-            f"# The {what} failed\n\n{sentence}\n\n{advice}",
-            key=f"event-{event_id}-failure",
-        )
-
-
-def move_progress(progress_id: UUID | None, done: int, total: int) -> None:
-    """Move a bar, once a second at most, and to its end."""
-    if progress_id is None or not (done >= total or get_pace(progress_id).is_due()):
-        return
-    with _tolerate_prefect():
-        update_progress_artifact(progress_id, progress=100.0 * min(done / max(total, 1), 1.0))
+    advice = f"Mend that, then press Retry or start a new {work}."
+    publish_page(f"event-{event_id}-failure", f"# The {work} failed\n\n{sentence}\n\n{advice}")
 
 
 def publish_page(key: str, text: str, description: str | None = None) -> None:
@@ -219,25 +227,26 @@ def _tolerate_prefect() -> Iterator[None]:
         logger.warning("An artifact could not be written: %s", type(error).__name__)
 
 
+# --- names and tags ---
+
+
 def name_sync_run() -> str:
     """The name of the flow run under way, whoever started it; also where the database is down."""
     parameters = flow_run.get_parameters()
-    event_id, s3_prefix = parameters["event_id"], parameters["s3_prefix"]
-    try:
-        with open_session() as session:
-            return build_run_name(read_event(session, event_id).name, s3_prefix)
-    except FacePassError:
-        return build_run_name(f"event {event_id}", s3_prefix)
+    return build_run_name(_read_event_name(parameters["event_id"]), parameters["s3_prefix"])
 
 
 def name_previews_run() -> str:
     """The same for a run that makes an event's previews."""
-    event_id = flow_run.get_parameters()["event_id"]
+    return build_previews_name(_read_event_name(flow_run.get_parameters()["event_id"]))
+
+
+def _read_event_name(event_id: int) -> str:
     try:
         with open_session() as session:
-            return build_previews_name(read_event(session, event_id).name)
+            return read_event(session, event_id).name
     except FacePassError:
-        return build_previews_name(f"event {event_id}")
+        return f"event {event_id}"
 
 
 def tag_event(event_id: int) -> AbstractContextManager[object]:

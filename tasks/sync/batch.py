@@ -1,4 +1,7 @@
-"""One batch: embed what is pending, store it. Storing is never cached and never skipped."""
+"""One batch of a sync: what is pending is embedded, then stored.
+
+Embedding is cached; storing never is, and is never skipped.
+"""
 
 import logging
 from collections.abc import Sequence
@@ -8,7 +11,7 @@ from typing import Any
 from prefect import get_run_logger, task
 from prefect.transactions import CommitMode, transaction
 
-from models.errors import SyncIncompleteError
+from models.errors import PhotosUnreachableError, SyncIncompleteError
 from models.queries.erasures import read_last_erasure
 from models.queries.outcomes import (
     FaceRecord,
@@ -23,8 +26,9 @@ from models.queries.runs import remember_prefix
 from models.session import open_session
 from tasks.faces.detected import CHANGED, UNREACHABLE, PhotoFaces, unpack_faces
 from tasks.results.erasure import forget_erased
-from tasks.sync.context import Ticket, check_settings
+from tasks.sync.context import SyncContext
 from tasks.sync.embed import recall_or_embed
+from tasks.sync.runner import check_worker
 
 # Photos a transaction, and photos a line of the log.
 STORE_SLICE = 10
@@ -35,38 +39,38 @@ ROUNDS = 2
 MOST_CHANGES = 5
 
 
-@task(name="sync_batch", task_run_name="batch {number}", persist_result=False)
-def sync_batch(number: int, ticket: Ticket) -> None:
+@task(name="embed_and_store", task_run_name="batch {number}", persist_result=False)
+def embed_and_store(number: int, sync: SyncContext) -> None:
     """Bring one batch of the plan into the database.
 
-    May run any number of times: what is stored is no longer pending. Raises SyncIncompleteError
+    May run any number of times: what is stored is no longer pending. Raises PhotosUnreachableError
     when some photos could not be fetched (the others are stored by then), S3DownloadError when
     none could, ConfigurationError where this process is set up otherwise than the sync's.
     """
-    check_settings(ticket)
+    check_worker(sync)
     for _ in range(ROUNDS):
-        left = sync_pending(number, ticket)
+        left = embed_pending(number, sync)
         if not left[UNREACHABLE]:
             break
     if left[CHANGED]:
-        request_another_look(ticket, left[CHANGED])
+        request_another_look(sync, left[CHANGED])
     if left[UNREACHABLE]:
-        raise SyncIncompleteError(
+        raise PhotosUnreachableError(
             f"S3 unreachable: {len(left[UNREACHABLE])} photos of a batch could not be read."
         )
 
 
-def sync_pending(number: int, ticket: Ticket) -> dict[str, list[PhotoRef]]:
+def embed_pending(number: int, sync: SyncContext) -> dict[str, list[PhotoRef]]:
     """Embed and store what a batch still has to do; returns what is left, by verdict."""
     left: dict[str, list[PhotoRef]] = {UNREACHABLE: [], CHANGED: []}
     with open_session() as session:
-        erasure = read_last_erasure(session, ticket.event_id)  # before the photos, not after
-        photos = list_pending_photos(session, ticket.flow_run_id, number)
+        erasure = read_last_erasure(session, sync.event_id)  # before the photos, not after
+        photos = list_pending_photos(session, sync.flow_run_id, number)
     if not photos:
         return left
-    found = list(zip(photos, find_faces(photos, ticket, erasure), strict=True))
+    found = list(zip(photos, find_faces(photos, sync, erasure), strict=True))
     for i in range(0, len(found), STORE_SLICE):
-        store_slice(ticket, found[i : i + STORE_SLICE], get_run_logger())
+        store_slice(sync, found[i : i + STORE_SLICE], get_run_logger())
     for photo, faces in found:
         if not faces.is_final:
             left[faces.verdict].append(photo)
@@ -74,19 +78,19 @@ def sync_pending(number: int, ticket: Ticket) -> dict[str, list[PhotoRef]]:
 
 
 def find_faces(
-    photos: list[PhotoRef], ticket: Ticket, erasure: datetime | None
+    photos: list[PhotoRef], sync: SyncContext, erasure: datetime | None
 ) -> list[PhotoFaces]:
     """The photos' faces, kept in result storage; `erasure` is the event's last one before them."""
     # EAGER: the embeddings are in result storage before anything is stored, so that a process
     # that dies in between computes nothing again.
     with transaction(commit_mode=CommitMode.EAGER):
-        product = recall_or_embed(photos, ticket.pack, ticket.event_id, ticket.epoch, ticket.choice)
-    forget_erased(ticket.event_id, erasure)
+        product = recall_or_embed(photos, sync.pack, sync.event_id, sync.epoch, sync.choice)
+    forget_erased(sync.event_id, erasure)
     return unpack_faces(product)
 
 
 def store_slice(
-    ticket: Ticket,
+    sync: SyncContext,
     found: Sequence[tuple[PhotoRef, PhotoFaces]],
     logger: "logging.Logger | logging.LoggerAdapter[Any]",
 ) -> None:
@@ -97,21 +101,21 @@ def store_slice(
     outcomes = [build_outcome(photo, faces) for photo, faces in found if faces.is_final]
     waiting = [photo.s3_key for photo, faces in found if not faces.is_final]
     with open_session() as session:
-        check_epoch(session, ticket.event_id, ticket.epoch)
+        check_epoch(session, sync.event_id, sync.epoch)
         before, after = store_outcomes(
             session,
             outcomes,
-            event_id=ticket.event_id,
-            run=ticket.flow_run_id,
-            pack_id=ticket.pack_id,
+            event_id=sync.event_id,
+            run=sync.flow_run_id,
+            pack_id=sync.pack_id,
         )
-        count_attempts(session, waiting, event_id=ticket.event_id, run=ticket.flow_run_id)
+        count_attempts(session, waiting, event_id=sync.event_id, run=sync.flow_run_id)
     for count in range(before + 1, after + 1):
         if count % STORE_SLICE == 0:
             logger.info("Processed %d new photos...", count)
 
 
-def request_another_look(ticket: Ticket, photos: Sequence[PhotoRef]) -> None:
+def request_another_look(sync: SyncContext, photos: Sequence[PhotoRef]) -> None:
     """Have this run list the folders of photos that were replaced after their listing.
 
     Raises SyncIncompleteError for a photo that is never what was listed: its store's ETags
@@ -124,7 +128,7 @@ def request_another_look(ticket: Ticket, photos: Sequence[PhotoRef]) -> None:
     folders = {photo.s3_key.rpartition("/")[0] + "/" for photo in photos}
     with open_session() as session:
         for folder in sorted(folders):
-            remember_prefix(session, ticket.flow_run_id, ticket.event_id, folder)
+            remember_prefix(session, sync.flow_run_id, sync.event_id, folder)
 
 
 def build_outcome(photo: PhotoRef, faces: PhotoFaces) -> PhotoOutcome:

@@ -1,20 +1,19 @@
-"""Embedding a batch: pure and cached. The same photos under the same pack are never computed twice.
+"""The embedding of a batch: pure and cached, so that no photo is computed twice under one pack.
 
-The cache saves inference and nothing else: what it returns is stored by batches.py every time.
-
-An outage of S3, noticed once: a store that hangs must not be waited for photo by photo.
-
-One photo takes minutes to be given up on when S3 accepts connections and answers nothing. After
-some in a row the attempt asks no more; the flow's next attempt begins with a new record.
+The cache saves inference and nothing else: what it returns is stored by batch.py every time. A
+circuit breaker notices once that S3 is away, so that a store that hangs is not waited for photo
+by photo.
 """
 
 import threading
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
+from weakref import WeakValueDictionary
 
 from prefect import task
+from prefect.cache_policies import CachePolicy
 from prefect.context import TaskRunContext
 from prefect.runtime import task_run
 
@@ -38,12 +37,20 @@ from tasks.images.decode import BgrImage, decode_photo
 from tasks.results.storage import CACHE_LIFETIME, build_cache_key, open_result_storage
 from tasks.s3.bucket import Bucket, get_bucket
 
-# More than one batch fetches at a time, so that one hanging connection pool is no outage yet.
+NO_FACE = PhotoReason.NO_FACE_DETECTED.value
+# One photo takes minutes to be given up on when S3 accepts connections and answers nothing. More
+# than one batch fetches at a time, so that one hanging connection pool is no outage yet.
 FAILURES_IN_A_ROW = 12
 
 
-class Outage:
-    """Failures in a row of one attempt; shared by all threads that fetch for it."""
+# --- the circuit breaker ---
+
+
+class CircuitBreaker:
+    """Failures of S3 in a row, of all threads that fetch for one attempt; open after some.
+
+    Once open it stays open: the flow's next attempt begins with a new one.
+    """
 
     def __init__(self, limit: int = FAILURES_IN_A_ROW) -> None:
         self._limit = limit
@@ -51,14 +58,14 @@ class Outage:
         self._lock = threading.Lock()
 
     @property
-    def is_on(self) -> bool:
+    def is_open(self) -> bool:
         """Whether S3 is not asked any more."""
         return self._failures >= self._limit
 
     @contextmanager
     def watch(self) -> Iterator[None]:
-        """Count what the block does. Raises S3DownloadError at once while the outage is on."""
-        if self.is_on:
+        """Count what the block does. Raises S3DownloadError at once where it is open."""
+        if self.is_open:
             raise S3DownloadError("S3 unreachable: it is asked again with the next attempt.")
         try:
             yield
@@ -73,16 +80,25 @@ class Outage:
 
     def _count(self, *, answered: bool) -> None:
         with self._lock:
-            # Once on it stays on: what was under way when S3 went away may still arrive.
-            if not self.is_on:
+            # What was under way when S3 went away may still arrive.
+            if not self.is_open:
                 self._failures = 0 if answered else self._failures + 1
 
 
-@lru_cache(maxsize=64)
-def get_outage(event_id: int, attempt: int) -> Outage:
-    """This process's record of an event's attempt; `attempt` is the event's epoch."""
-    del event_id, attempt  # what tells records apart
-    return Outage()
+_breakers: WeakValueDictionary[tuple[int, int], CircuitBreaker] = WeakValueDictionary()
+_breakers_lock = threading.Lock()
+
+
+def get_circuit_breaker(event_id: int, attempt: int) -> CircuitBreaker:
+    """The breaker that this process's batches of an attempt share while any is under way.
+
+    attempt: the event's epoch.
+    """
+    with _breakers_lock:
+        return _breakers.setdefault((event_id, attempt), CircuitBreaker())
+
+
+# --- the task ---
 
 
 def _key_of_call(_: TaskRunContext, parameters: dict[str, Any]) -> str:
@@ -93,61 +109,13 @@ def _name_call() -> str:
     return f"embed {len(task_run.get_parameters()['photos'])} photos"
 
 
-def embed_photos(
-    photos: Sequence[PhotoRef],
-    bucket: Bucket,
-    engine: FaceEngine,
-    outage: Outage,
-    customer: Hashable = None,
-) -> bytes:
-    """Read, decode, detect, align and embed; the faces as `pack_faces` lays them out.
-
-    Raises S3DownloadError when S3 gave none of the photos (S3OutageError where it is not asked
-    any more), S3AccessError when it denied all, FaceEngineError when the models fail on a plain
-    picture too.
-    """
-    readers = [partial(_read_photo, bucket, photo, outage, engine.budget) for photo in photos]
-    faces = [_judge(found) for found in engine.embed_all(readers, customer)]
-    if faces and all(photo.verdict == UNREACHABLE for photo in faces):
-        kind = S3OutageError if outage.is_on else S3DownloadError
-        raise kind("S3 unreachable: none of a batch's photos could be read.")
-    if len(faces) > 1 and all(photo.verdict == PhotoReason.FORBIDDEN for photo in faces):
-        raise S3AccessError(
-            "S3 lists the photos and denies reading them: allow s3:GetObject on the bucket."
-        )
-    return pack_faces(faces)
-
-
-def _read_photo(bucket: Bucket, photo: PhotoRef, outage: Outage, budget: PixelBudget) -> BgrImage:
-    settings = get_settings()
-    with outage.watch():
-        content = bucket.read_photo(photo.s3_key, photo.etag, settings.max_photo_bytes)
-    return decode_photo(content, settings.max_pixels, budget.reserve)
-
-
-def _judge(found: DetectedFaces | FacePassError) -> PhotoFaces:
-    match found:
-        case DetectedFaces(scores=scores):
-            return PhotoFaces(found) if len(scores) else PhotoFaces(None, NO_FACE)
-        case PhotoUnavailableError(reason=reason):
-            return PhotoFaces(None, reason)
-        case PhotoChangedError():
-            return PhotoFaces(None, CHANGED)
-        case S3DownloadError():
-            return PhotoFaces(None, UNREACHABLE)
-        case _:
-            raise found
-
-
-NO_FACE = PhotoReason.NO_FACE_DETECTED.value
-
-
 @task(
     name="process_face_embedding",
     task_run_name=_name_call,
     persist_result=True,
     cache_result_in_memory=False,
-    cache_key_fn=_key_of_call,
+    # The same photos under the same pack, in any run: see build_cache_key.
+    cache_policy=CachePolicy.from_cache_key_fn(_key_of_call),
     cache_expiration=CACHE_LIFETIME,
 )
 def process_face_embedding(
@@ -159,12 +127,12 @@ def process_face_embedding(
 ) -> bytes:
     """Faces of a batch of previews, from result storage where they are there already.
 
-    `attempt` (the event's epoch) is no part of the key: it tells outages of S3 apart. Nor is
+    `attempt` (the event's epoch) is no part of the key: it tells circuit breakers apart. Nor is
     `choice`, by which this process finds `pack`.
     """
-    outage = get_outage(event_id, attempt)
+    breaker = get_circuit_breaker(event_id, attempt)
     engine = get_engine(pack, choice.model_pack, choice.det_size)
-    return embed_photos(photos, get_bucket(), engine, outage, customer=event_id)
+    return embed_photos(photos, get_bucket(), engine, breaker, customer=event_id)
 
 
 def recall_or_embed(
@@ -185,3 +153,54 @@ def recall_or_embed(
     return process_face_embedding.with_options(result_storage=storage)(
         photos, pack, event_id, attempt, choice
     )
+
+
+# --- the work ---
+
+
+def embed_photos(
+    photos: Sequence[PhotoRef],
+    bucket: Bucket,
+    engine: FaceEngine,
+    breaker: CircuitBreaker,
+    customer: Hashable = None,
+) -> bytes:
+    """Read, decode, detect, align and embed; the faces as `pack_faces` lays them out.
+
+    Raises S3DownloadError when S3 gave none of the photos (S3OutageError where it is not asked
+    any more), S3AccessError when it denied all, FaceEngineError when the models fail on a plain
+    picture too.
+    """
+    readers = [partial(_read_photo, bucket, photo, breaker, engine.budget) for photo in photos]
+    faces = [_judge(found) for found in engine.embed_all(readers, customer)]
+    if faces and all(photo.verdict == UNREACHABLE for photo in faces):
+        kind = S3OutageError if breaker.is_open else S3DownloadError
+        raise kind("S3 unreachable: none of a batch's photos could be read.")
+    if len(faces) > 1 and all(photo.verdict == PhotoReason.FORBIDDEN for photo in faces):
+        raise S3AccessError(
+            "S3 lists the photos and denies reading them: allow s3:GetObject on the bucket."
+        )
+    return pack_faces(faces)
+
+
+def _read_photo(
+    bucket: Bucket, photo: PhotoRef, breaker: CircuitBreaker, budget: PixelBudget
+) -> BgrImage:
+    settings = get_settings()
+    with breaker.watch():
+        content = bucket.read_photo(photo.s3_key, photo.etag, settings.max_photo_bytes)
+    return decode_photo(content, settings.max_pixels, budget.reserve)
+
+
+def _judge(found: DetectedFaces | FacePassError) -> PhotoFaces:
+    match found:
+        case DetectedFaces(scores=scores):
+            return PhotoFaces(found) if len(scores) else PhotoFaces(None, NO_FACE)
+        case PhotoUnavailableError(reason=reason):
+            return PhotoFaces(None, reason)
+        case PhotoChangedError():
+            return PhotoFaces(None, CHANGED)
+        case S3DownloadError():
+            return PhotoFaces(None, UNREACHABLE)
+        case _:
+            raise found

@@ -1,19 +1,8 @@
-"""Holding an event for a sync, or for a change of its model: who may, and how it ends.
+"""The hold on an event: one run has it at a time, and how that run ends is recorded.
 
-The advisory lock keeps two syncs of an event apart; the epoch, raised by every attempt, keeps an
-attempt that only seems dead from storing anything after a newer one has begun.
-
-A run's log lines on its worker's console, when the worker is no longer there.
-
-A flow run's process writes to a pipe that its worker reads. Once the worker has been killed, Rich,
-through which Prefect logs, ends the process at the next line: a sync that could go on would die
-of its own log. Prefect's server has the lines anyway.
-
-A run's heartbeat: says that its process lives, also while it waits for its next attempt.
-
-Task runs that a dead attempt left in Prefect: its UI would show them running for ever.
-
-Whose turn it is: one sync an event, and no request lost between two of them.
+An advisory lock keeps two syncs of an event apart. The epoch, raised by every attempt, keeps an
+attempt that only seems dead from storing anything after a newer one has begun. A heartbeat says
+that the run's process lives, also while it waits for its next attempt.
 """
 
 import logging
@@ -21,8 +10,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -35,7 +26,7 @@ from prefect.client.schemas.filters import (
     TaskRunFilterState,
     TaskRunFilterStateType,
 )
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import State, StateType
 from prefect.exceptions import PrefectException
 from prefect.logging.handlers import PrefectConsoleHandler
 from prefect.runtime import flow_run
@@ -44,20 +35,15 @@ from rich.console import Console
 from sqlmodel import Session
 
 from models.errors import (
-    ConfigurationError,
     DatabaseUnavailableError,
     EventErasedError,
-    EventNotFoundError,
     FacePassError,
-    InvalidPrefixError,
-    S3AccessError,
     SyncIncompleteError,
-    SyncSupersededError,
+    SyncSkippedError,
 )
 from models.keys import check_prefix, event_folder
-from models.packs import PackChoice, register_pack
-from models.queries.events import read_event
-from models.queries.outcomes import check_epoch
+from models.packs import PackChoice, choose_pack, register_pack
+from models.queries.events import lock_event
 from models.queries.runs import (
     HEARTBEAT_INTERVAL_S,
     HEARTBEAT_LIMIT,
@@ -66,39 +52,289 @@ from models.queries.runs import (
     find_active_run,
     mark_retrying,
     measure_silence,
-    raise_epoch,
     remember_prefix,
     start_attempt,
     touch_heartbeat,
 )
 from models.session import EventLock, open_event_lock, open_session
 from models.settings import get_settings
-from models.tables import SyncRun, utc_now
-from models.vocabulary import ProfileName, SyncState
-from tasks.packs.registry import ModelPack, describe_pack, resolve_pack
+from models.tables import Event, SyncRun, utc_now
+from models.vocabulary import ErrorKind, ProfileName, SyncState
+from tasks.packs.registry import describe_pack, resolve_pack
 from tasks.sync.artifacts import publish_failure, start_progress
-from tasks.sync.context import HeldSync, PackChange, Ticket, read_common_settings
-
-
-def outlive_worker() -> None:
-    """Have this process log to nobody, rather than end, once nobody reads its console."""
-    loggers = [logging.getLogger(), *logging.root.manager.loggerDict.values()]
-    for logger in loggers:
-        for handler in getattr(logger, "handlers", ()):
-            if isinstance(handler, PrefectConsoleHandler):
-                keep_alive(handler.console)
-
-
-def keep_alive(console: Console) -> None:
-    """Replace what Rich does for a pipe that nobody reads: it raises SystemExit."""
-    console.on_broken_pipe = partial(_fall_silent, console)  # type: ignore[method-assign]
-
-
-def _fall_silent(console: Console) -> None:
-    console.quiet = True
-
+from tasks.sync.context import SyncContext, SyncRequest
+from tasks.sync.plan import find_request
+from tasks.sync.runner import read_common_settings
+from tasks.sync.states import SYNC_RETRIES, find_end
 
 logger = logging.getLogger(__name__)
+
+TAKEN_OVER = "The process of this sync died; a newer sync has taken the event over."
+LOCK_TRIES, LOCK_PAUSE_S = 60, 1.0
+# A lock that no living run answers for is taken from its holder after so many tries: a run that
+# has ended holds it for a moment, a process that stands still for ever.
+PATIENCE = 20
+
+
+@dataclass(frozen=True)
+class Claimant:
+    """A run that wants an event: for a sync of `s3_prefix`, or to re-embed its photos."""
+
+    flow_run_id: UUID
+    event_id: int
+    s3_prefix: str
+    reembeds: bool = False
+    model_pack: str | None = None  # of a re-embedding; None: as it is
+    profile: ProfileName | None = None  # the same
+
+    @property
+    def work(self) -> str:
+        """The run's work, in a sentence."""
+        return "change of model" if self.reembeds else "sync"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """An event that a run has just got, as its row and the run's record were then."""
+
+    event_name: str
+    epoch: int
+    choice: PackChoice
+    request: SyncRequest
+
+
+@contextmanager
+def hold_event(event_id: int, s3_prefix: str) -> Iterator[SyncContext]:
+    """Hold the event for a sync while the block runs, and record how it ends.
+
+    Raises SyncSkippedError where another run has the event, with which the request is left, and
+    where the event's faces were erased. What the block raises is recorded and raised again.
+    """
+    with _hold(Claimant(_read_run_id(), event_id, s3_prefix)) as sync:
+        yield sync
+
+
+@contextmanager
+def hold_event_to_reembed(
+    event_id: int, model_pack: str | None, profile: str | None
+) -> Iterator[SyncContext]:
+    """Hold the event as a sync does, to find its faces by another pack or profile from now on.
+
+    Syncs that are asked for meanwhile wait until it is over. Raises as `hold_event` does.
+    """
+    # No sync has this prefix, which is above every previews' folder.
+    claimant = Claimant(
+        _read_run_id(),
+        event_id,
+        event_folder(event_id),
+        reembeds=True,
+        model_pack=model_pack,
+        profile=ProfileName(profile) if profile else None,
+    )
+    with _hold(claimant) as sync:
+        yield sync
+
+
+def _read_run_id() -> UUID:
+    return UUID(str(flow_run.get_id()))
+
+
+@contextmanager
+def _hold(claimant: Claimant) -> Iterator[SyncContext]:
+    outlive_worker()
+    # The lock is let go of last: nobody may find the event free and the run's end not recorded.
+    with ExitStack() as held, _record_end(claimant):
+        try:
+            if not claimant.reembeds:
+                s3_prefix = check_prefix(claimant.s3_prefix, claimant.event_id)
+                claimant = replace(claimant, s3_prefix=s3_prefix)
+            lock = held.enter_context(open_event_lock(claimant.event_id))
+            sync = _begin(claimant, claim_event(lock, claimant))
+        except EventErasedError as error:
+            raise SyncSkippedError(str(error)) from error
+        yield sync
+
+
+def _begin(claimant: Claimant, claim: Claim) -> SyncContext:
+    pack = resolve_pack(get_settings(), claim.choice.model_pack, claim.choice.det_size)
+    get_run_logger().info(describe_pack(pack))
+    with open_session() as session:
+        pack_id = register_pack(session, pack.identity, pack.licence)
+    if flow_run.get_run_count() > 1:
+        end_stale_task_runs(claimant.flow_run_id)
+    return SyncContext(
+        flow_run_id=claimant.flow_run_id,
+        event_id=claimant.event_id,
+        event_name=claim.event_name,
+        s3_prefix=claimant.s3_prefix,
+        epoch=claim.epoch,
+        pack_id=pack_id,
+        pack=pack.identity,
+        choice=claim.choice,
+        request=claim.request,
+        progress_id=start_progress(claim.event_name),
+        common_settings=read_common_settings(),
+    )
+
+
+# --- the lock ---
+
+
+def claim_event(lock: EventLock, claimant: Claimant) -> Claim:
+    """Take the event, in one transaction where it is free; else wait for it up to a minute.
+
+    A run that has finished its work holds the lock a moment longer: that moment is waited for,
+    since its listing may be older than this request. Raises SyncSkippedError for an event that
+    another run keeps, EventErasedError, and SyncIncompleteError for a lock that nobody frees.
+    """
+    for attempt in range(LOCK_TRIES):
+        with open_session() as session:
+            answer = _try_to_claim(session, lock, claimant, attempt)
+        if attempt == 0:
+            # From here on somebody answers for this run, however long it waits.
+            start_heartbeat(claimant.flow_run_id)
+        if isinstance(answer, Claim):
+            return answer
+        if answer is not None:
+            raise answer
+        time.sleep(LOCK_PAUSE_S)
+    raise SyncIncompleteError(f"Event {claimant.event_id} is held by a run that does not end.")
+
+
+def _try_to_claim(
+    session: Session, lock: EventLock, claimant: Claimant, attempt: int
+) -> Claim | FacePassError | None:
+    """The claim; the error to raise once this transaction is kept; None: the event is held."""
+    event = lock_event(session, claimant.event_id)
+    if attempt == 0:
+        announce_attempt(
+            session, event, flow_run_id=claimant.flow_run_id, s3_prefix=claimant.s3_prefix
+        )
+    if event.erased_at is not None:
+        return EventErasedError()
+    locked = lock.try_take()
+    rival = find_active_run(session, claimant.event_id, but=claimant.flow_run_id)
+    is_held = rival is not None and _is_alive(session, rival, locked=locked)
+    if claimant.reembeds:
+        # Nothing is left with the rival: what wants the event for itself is no request for a
+        # listing. One that has no lock waits for its next attempt, which needs it.
+        if rival is not None and (attempt == LOCK_TRIES - 1 or (locked and is_held)):
+            return _build_skip(claimant, rival)
+    elif rival is not None and is_held:
+        if remember_prefix(session, rival.flow_run_id, claimant.event_id, claimant.s3_prefix):
+            return _build_skip(claimant, rival)
+        is_held = False  # it has just ended
+    if locked:
+        return _take_over(session, event, claimant, rival)
+    if attempt == PATIENCE and not (claimant.reembeds and is_held):
+        lock.take_from_holder()
+    return None
+
+
+def _build_skip(claimant: Claimant, rival: SyncRun) -> SyncSkippedError:
+    advice = "start this again when that has ended" if claimant.reembeds else "which does this too"
+    return SyncSkippedError(
+        f"Event {claimant.event_id} is being synced by run {rival.flow_run_id}: {advice}.",
+        held_by=rival.flow_run_id,
+    )
+
+
+def _is_alive(session: Session, rival: SyncRun, *, locked: bool) -> bool:
+    """Whether another unfinished run has the event.
+
+    A running one holds the lock. One that waits for its next attempt does not, but its process
+    beats; were it dead, the event would be free.
+    """
+    if rival.state == SyncState.RUNNING:
+        return not locked
+    silence = measure_silence(session, rival.flow_run_id)
+    fresh = silence is not None and silence < HEARTBEAT_LIMIT
+    return rival.state == SyncState.RETRYING and fresh
+
+
+def _take_over(session: Session, event: Event, claimant: Claimant, rival: SyncRun | None) -> Claim:
+    """Begin the attempt; a run that died with the event in its hands is recorded as crashed."""
+    if rival is not None and rival.state != SyncState.PENDING:
+        end_run(session, rival.flow_run_id, SyncState.CRASHED, detail=TAKEN_OVER)
+    run = start_attempt(session, event, claimant.flow_run_id)
+    return Claim(
+        event_name=event.name,
+        epoch=event.sync_epoch,
+        choice=choose_pack(event, claimant.model_pack, claimant.profile),
+        request=SyncRequest(None) if claimant.reembeds else find_request(run, event),
+    )
+
+
+# --- the end ---
+
+
+@contextmanager
+def _record_end(claimant: Claimant) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        end = find_end(error)
+        if end is None:
+            _record_failure(claimant, error)
+        else:
+            _record_for_good(claimant, end, error)
+        raise
+    stop_heartbeat(claimant.flow_run_id)
+
+
+def _record_for_good(claimant: Claimant, end: SyncState, error: Exception) -> None:
+    """Record the end of a run that no later attempt heals; an erasure has done so already."""
+    is_failed = end is SyncState.FAILED
+    with open_session() as session:
+        end_run(
+            session,
+            claimant.flow_run_id,
+            end,
+            detail=str(error),
+            error_kind=_read_kind(error) if is_failed else None,
+            held_by=error.held_by if isinstance(error, SyncSkippedError) else None,
+        )
+    if is_failed:
+        publish_failure(claimant.event_id, str(error), claimant.work)
+    stop_heartbeat(claimant.flow_run_id)
+
+
+def _record_failure(claimant: Claimant, error: Exception) -> None:
+    """Record that an attempt failed: when the next one comes, or that it was the last."""
+    # A foreign error's text may hold anything; its kind is enough, Prefect's log has the rest.
+    known = isinstance(error, FacePassError)
+    sentence = str(error) if known else f"Unexpected {type(error).__name__}; the log says more."
+    is_last = flow_run.get_run_count() > SYNC_RETRIES
+    try:
+        with open_session() as session:
+            if is_last:
+                end_run(
+                    session,
+                    claimant.flow_run_id,
+                    SyncState.FAILED,
+                    detail=sentence,
+                    error_kind=_read_kind(error),
+                )
+                publish_failure(claimant.event_id, sentence, claimant.work)
+            else:
+                mark_retrying(
+                    session,
+                    claimant.flow_run_id,
+                    detail=sentence,
+                    error_kind=_read_kind(error),
+                    next_try_at=utc_now() + timedelta(seconds=get_settings().retry_delay_s),
+                )
+    except DatabaseUnavailableError:
+        get_run_logger().warning("The failure could not be recorded: the database is away.")
+    if is_last:
+        stop_heartbeat(claimant.flow_run_id)
+
+
+def _read_kind(error: Exception) -> ErrorKind:
+    return error.kind if isinstance(error, FacePassError) else ErrorKind.OTHER
+
+
+# --- the heartbeat ---
 
 
 class Heartbeat(threading.Thread):
@@ -111,9 +347,9 @@ class Heartbeat(threading.Thread):
         self._interval_s = interval_s
 
     def run(self) -> None:
-        """Touch, wait, and again; a finished record ends it."""
-        while not self.over.is_set() and _touch(self.flow_run_id):
-            self.over.wait(self._interval_s)
+        """Wait, touch, and again; a finished record ends it."""
+        while not self.over.wait(self._interval_s) and _touch(self.flow_run_id):
+            pass
 
 
 def start_heartbeat(flow_run_id: UUID, interval_s: float = HEARTBEAT_INTERVAL_S) -> None:
@@ -147,240 +383,50 @@ def _touch(flow_run_id: UUID) -> bool:
         return True
 
 
-UNFINISHED = [StateType.PENDING, StateType.RUNNING]
-MESSAGE = "The process died with this; the next attempt does it again."
+# --- what an earlier attempt, or a dead worker, left ---
 
 
-def end_lost_tasks(flow_run_id: UUID) -> None:
-    """Mark what an earlier attempt of this run left unfinished as crashed.
+def end_stale_task_runs(flow_run_id: UUID) -> None:
+    """Mark task runs that an earlier attempt of this run left unfinished as crashed.
 
-    For the beginning of an attempt, before it has task runs of its own. Only people read these
-    states: a sync goes on when they cannot be written.
+    For the beginning of an attempt, before it has task runs of its own: Prefect's UI would show
+    the old ones running for ever. Only people read these states: a sync goes on when they cannot
+    be written.
     """
+    unfinished = TaskRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING])
     try:
         with get_client(sync_client=True) as client:
-            lost = client.read_task_runs(
+            stale = client.read_task_runs(
                 flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id])),
-                task_run_filter=TaskRunFilter(
-                    state=TaskRunFilterState(type=TaskRunFilterStateType(any_=UNFINISHED))
-                ),
+                task_run_filter=TaskRunFilter(state=TaskRunFilterState(type=unfinished)),
             )
-            for task_run in lost:
-                client.set_task_run_state(task_run.id, Crashed(message=MESSAGE), force=True)
+            crashed: State[Any] = Crashed(
+                message="The process died with this; the next attempt does it again."
+            )
+            for task_run in stale:
+                client.set_task_run_state(task_run.id, crashed, force=True)
     except (httpx.HTTPError, PrefectException) as error:
         logger.warning("A dead attempt's tasks could not be ended: %s", type(error).__name__)
 
 
-LOCK_TRIES, LOCK_PAUSE_S = 60, 1.0
-# A lock that no living run answers for is taken from its holder after so many tries: a run that
-# has ended holds it for a moment, a process that stands still for ever.
-PATIENCE = 20
+def outlive_worker() -> None:
+    """Have this process log to nobody, rather than end, once nobody reads its console.
 
-
-def wait_for_turn(lock: EventLock, flow_run_id: UUID, event_id: int, s3_prefix: str) -> UUID | None:
-    """Take the event's lock, or leave the request with the run that has the event; its id then.
-
-    A run that has finished its work holds the lock a moment longer: that moment is waited for,
-    since its listing may be older than this request.
+    A flow run's process writes to a pipe that its worker reads. Once the worker has been killed,
+    Rich, through which Prefect logs, ends the process at the next line: a sync that could go on
+    would die of its own log. Prefect's server has the lines anyway.
     """
-    for attempt in range(LOCK_TRIES):
-        locked = lock.try_take()
-        with open_session() as session:
-            rival = find_active_run(session, event_id, but=flow_run_id)
-            if (
-                rival is not None
-                and _is_alive(session, rival, locked=locked)
-                and remember_prefix(session, rival.flow_run_id, event_id, s3_prefix)
-            ):
-                return rival.flow_run_id
-        if locked:
-            return None
-        if attempt == PATIENCE:
-            lock.take_from_holder()
-        time.sleep(LOCK_PAUSE_S)
-    raise SyncIncompleteError(f"Event {event_id} is held by a run that does not end.")
+    loggers = [logging.getLogger(), *logging.root.manager.loggerDict.values()]
+    for each in loggers:
+        for handler in getattr(each, "handlers", ()):
+            if isinstance(handler, PrefectConsoleHandler):
+                keep_alive(handler.console)
 
 
-def wait_until_free(lock: EventLock, flow_run_id: UUID, event_id: int) -> UUID | None:
-    """Take the event's lock, or tell which run keeps the event for longer than a minute.
-
-    Nothing is left with that run: what wants the event for itself is no request for a listing.
-    """
-    for attempt in range(LOCK_TRIES):
-        locked = lock.try_take()
-        with open_session() as session:
-            rival = find_active_run(session, event_id, but=flow_run_id)
-            has_rival = rival is not None and _is_alive(session, rival, locked=locked)
-        if locked and not has_rival:
-            return None
-        if locked:
-            break  # it waits for its next attempt, which needs the lock
-        if attempt == PATIENCE and not has_rival:
-            lock.take_from_holder()
-        time.sleep(LOCK_PAUSE_S)
-    if rival is None:
-        raise SyncIncompleteError(f"Event {event_id} is held by a run that does not end.")
-    return rival.flow_run_id
+def keep_alive(console: Console) -> None:
+    """Replace what Rich does for a pipe that nobody reads: it raises SystemExit."""
+    console.on_broken_pipe = partial(_fall_silent, console)  # type: ignore[method-assign]
 
 
-def _is_alive(session: Session, rival: SyncRun, *, locked: bool) -> bool:
-    """Whether another unfinished run has the event.
-
-    A running one holds the lock. One that waits for its next attempt does not, but its process
-    beats; were it dead, the event would be free.
-    """
-    if rival.state == SyncState.RUNNING:
-        return not locked
-    silence = measure_silence(session, rival.flow_run_id)
-    fresh = silence is not None and silence < HEARTBEAT_LIMIT
-    return rival.state == SyncState.RETRYING and fresh
-
-
-SYNC_RETRIES = 3
-TAKEN_OVER = "The process of this sync died; a newer sync has taken the event over."
-# What no later attempt heals: retrying would burn fifteen minutes to say the same.
-FINAL_ERRORS = (ConfigurationError, EventNotFoundError, InvalidPrefixError, S3AccessError)
-
-
-@contextmanager
-def hold_event(event_id: int, s3_prefix: str) -> Iterator[HeldSync]:
-    """Hold the event while the block runs, if nobody else does, and record how it ends.
-
-    Errors that no retry heals end the sync quietly as failed; others are recorded and raised, so
-    that Prefect tries again.
-    """
-    with _hold(HeldSync(_read_run_id(), event_id, s3_prefix)) as sync:
-        yield sync
-
-
-@contextmanager
-def hold_for_change(
-    event_id: int, model_pack: str | None, profile: str | None
-) -> Iterator[HeldSync]:
-    """Hold the event as a sync does, to find its faces by another pack or profile from now on.
-
-    Syncs that are asked for meanwhile wait until it is over.
-    """
-    change = PackChange(model_pack, ProfileName(profile) if profile else None)
-    # No sync has this prefix, which is above every previews' folder.
-    prefix = event_folder(event_id)
-    with _hold(HeldSync(_read_run_id(), event_id, prefix, change=change)) as sync:
-        yield sync
-
-
-def _read_run_id() -> UUID:
-    return UUID(str(flow_run.get_id()))
-
-
-@contextmanager
-def _hold(sync: HeldSync) -> Iterator[HeldSync]:
-    outlive_worker()
-    with ExitStack() as stack:
-        with _record_errors(sync):
-            _begin(sync, stack)
-        with _record_errors(sync):
-            yield sync
-        if sync.over:
-            stop_heartbeat(sync.flow_run_id)
-
-
-def _begin(sync: HeldSync, stack: ExitStack) -> None:
-    prefix = sync.s3_prefix if sync.change else check_prefix(sync.s3_prefix, sync.event_id)
-    with open_session() as session:
-        name = read_event(session, sync.event_id).name
-        is_wanted = announce_attempt(
-            session, flow_run_id=sync.flow_run_id, event_id=sync.event_id, s3_prefix=prefix
-        )
-    if not is_wanted:
-        raise EventErasedError
-    # From here on somebody answers for this run, however long the pack takes to arrive.
-    start_heartbeat(sync.flow_run_id)
-    _find_pack(sync)
-    if not _take_turn(sync, stack.enter_context(open_event_lock(sync.event_id)), prefix):
-        return
-    # Again: its model may have been changed until now.
-    choice, pack = _find_pack(sync)
-    get_run_logger().info(describe_pack(pack))
-    epoch, pack_id = _take_over(sync, pack)
-    if flow_run.get_run_count() > 1:
-        end_lost_tasks(sync.flow_run_id)
-    sync.ticket_or_none = Ticket(
-        flow_run_id=sync.flow_run_id,
-        event_id=sync.event_id,
-        event_name=name,
-        s3_prefix=prefix,
-        epoch=epoch,
-        pack_id=pack_id,
-        pack=pack.identity,
-        choice=choice,
-        progress_id=start_progress(name),
-        common_settings=read_common_settings(),
-    )
-
-
-def _find_pack(sync: HeldSync) -> tuple[PackChoice, ModelPack]:
-    with open_session() as session:
-        choice = sync.choose_pack(read_event(session, sync.event_id))
-    return choice, resolve_pack(get_settings(), choice.model_pack, choice.det_size)
-
-
-def _take_turn(sync: HeldSync, lock: EventLock, prefix: str) -> bool:
-    """Whether the event is this run's; if not, the run has ended as skipped."""
-    if sync.change:
-        holder = wait_until_free(lock, sync.flow_run_id, sync.event_id)
-        advice = "start this again when that has ended"
-    else:
-        holder = wait_for_turn(lock, sync.flow_run_id, sync.event_id, prefix)
-        advice = "which does this too"
-    if holder is not None:
-        message = f"Event {sync.event_id} is being synced by run {holder}: {advice}."
-        sync.end(SyncState.SKIPPED, message, holder)
-    return holder is None
-
-
-def _take_over(sync: HeldSync, pack: ModelPack) -> tuple[int, int]:
-    """Begin the attempt; a run that died with the event in its hands is recorded as crashed."""
-    with open_session() as session:
-        epoch = raise_epoch(session, sync.event_id)
-        check_epoch(session, sync.event_id, epoch)  # erased since the attempt was announced?
-        rival = find_active_run(session, sync.event_id, but=sync.flow_run_id)
-        if rival is not None and rival.state != SyncState.PENDING:
-            end_run(session, rival.flow_run_id, SyncState.CRASHED, detail=TAKEN_OVER)
-        start_attempt(session, sync.flow_run_id)
-        return epoch, register_pack(session, pack.identity, pack.licence)
-
-
-@contextmanager
-def _record_errors(sync: HeldSync) -> Iterator[None]:
-    try:
-        yield
-    except EventErasedError as error:
-        # An erasure has ended the record of a sync that was under way: as cancelled.
-        sync.end(SyncState.CANCELLED if sync.began else SyncState.SKIPPED, str(error))
-    except SyncSupersededError as error:
-        sync.end(SyncState.SKIPPED, str(error))
-    except FINAL_ERRORS as error:
-        sync.end(SyncState.FAILED, str(error))
-        publish_failure(sync.event_id, str(error), sync.word)
-    except Exception as error:
-        _record_failure(sync, error)
-        raise
-
-
-def _record_failure(sync: HeldSync, error: Exception) -> None:
-    # A foreign error's text may hold anything; its kind is enough, Prefect's log has the rest.
-    known = isinstance(error, FacePassError)
-    sentence = str(error) if known else f"Unexpected {type(error).__name__}; the log says more."
-    is_last = flow_run.get_run_count() > SYNC_RETRIES
-    next_try_at = utc_now() + timedelta(seconds=get_settings().retry_delay_s)
-    try:
-        with open_session() as session:
-            if is_last:
-                end_run(session, sync.flow_run_id, SyncState.FAILED, detail=sentence)
-                publish_failure(sync.event_id, sentence, sync.word)
-            else:
-                mark_retrying(session, sync.flow_run_id, detail=sentence, next_try_at=next_try_at)
-    except DatabaseUnavailableError:
-        get_run_logger().warning("The failure could not be recorded: the database is away.")
-    if is_last:
-        stop_heartbeat(sync.flow_run_id)
+def _fall_silent(console: Console) -> None:
+    console.quiet = True

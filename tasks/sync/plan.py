@@ -1,8 +1,11 @@
-"""Planning: list S3 once, decide in SQL what is work, write it into the ledger."""
+"""The plan of a sync: S3 is listed once, SQL decides what is new, and the ledger holds the batches.
+
+The run's own prefix is listed once a run, then every prefix that was asked for meanwhile.
+"""
 
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 
 from prefect import get_run_logger, task
 from sqlmodel import Session
@@ -21,99 +24,102 @@ from models.queries.plans import (
 from models.queries.runs import drop_requests
 from models.session import open_session
 from models.settings import get_settings
-from models.tables import SyncRun
+from models.tables import Event, SyncRun
 from tasks.s3.bucket import Bucket, get_bucket, list_s3_keys, list_s3_objects
-from tasks.sync.context import Ticket
+from tasks.sync.context import SyncContext, SyncRequest
+from tasks.sync.report import close_run
 
 
-@task(name="plan_sync", task_run_name="plan {ticket.s3_prefix}", persist_result=False)
-def plan_sync(ticket: Ticket) -> list[list[int]]:
-    """List what has not been listed yet; returns the numbers of the batches to do, in windows.
+def rounds(sync: SyncContext) -> Iterator[SyncRequest]:
+    """What to list: the prefix that was asked for, then what was asked for while it was synced.
 
-    The run's own prefix is listed once a run, however often the run is tried again, and then
-    every prefix that was asked for while the run was under way.
+    Ends with the run's record completed, by the transaction in which no request waits any more.
+    Raises SyncIncompleteError when photos are left, for the flow's retries.
+    """
+    request: SyncRequest | None = sync.request
+    while request is not None:
+        yield request
+        with open_session() as session:
+            # Whoever leaves a request locks this row too: it is seen here, or finds the run ended.
+            event = lock_event(session, sync.event_id)
+            check_epoch(session, sync.event_id, sync.epoch)
+            run = session.get_one(SyncRun, sync.flow_run_id)
+            request = find_request(run, event) if event.pending_prefixes else None
+            if request is None:
+                close_run(session, run)
+
+
+def find_request(run: SyncRun, event: Event) -> SyncRequest:
+    """The next prefix that a run has to list; the asked one once, however often it is tried."""
+    waiting = list(event.pending_prefixes)
+    if not run.planned:
+        return SyncRequest(widen_prefix(run.tallies, run.s3_prefix), waiting)
+    if waiting:
+        return SyncRequest(widen_prefix(run.tallies, waiting[0]), waiting)
+    return SyncRequest(None)
+
+
+@task(name="plan_new_photos", task_run_name="plan {sync.s3_prefix}", persist_result=False)
+def plan_new_photos(sync: SyncContext, request: SyncRequest) -> list[int]:
+    """List what is asked for, decide what is new by `s3_key`, and return the batches to do.
+
+    With it every prefix whose request was waiting when the listing began. Raises S3DownloadError,
+    S3AccessError and InvalidPrefixError.
     """
     logger = get_run_logger()
-    while (request := read_request(ticket)) is not None:
-        logger.info(
-            "Starting S3 sync for event_id=%d, prefix=%s", ticket.event_id, request.s3_prefix
-        )
+    while request.s3_prefix is not None:
+        logger.info("Starting S3 sync for event_id=%d, prefix=%s", sync.event_id, request.s3_prefix)
         ignored: Counter[str] = Counter()
-        tally = plan_prefix(ticket, request, get_bucket(), ignored)
+        tally = plan_prefix(sync, request, get_bucket(), ignored)
         logger.info("Found %d objects in S3", tally.listed)
         if ignored.total():
             logger.info("Ignored %d files that are no photos", ignored.total())
         logger.info("Found %d existing photos in database", tally.existing)
+        request = _read_request(sync) if request.waiting else SyncRequest(None)
     with open_session() as session:
-        batches = list_pending_batches(session, ticket.flow_run_id)
-    return cut_windows(batches)
+        return list_pending_batches(session, sync.flow_run_id)
 
 
-def cut_windows(batches: list[int]) -> list[list[int]]:
-    """Batches that are done side by side; a run's first is done alone.
-
-    Beside a large one its few photos would wait among those, and its faces be seen late.
-    """
-    alone = 1 if batches[:1] == [0] else 0
-    return [window for window in (batches[:alone], batches[alone:]) if window]
-
-
-@dataclass(frozen=True)
-class Request:
-    """A prefix to list, and the requests that were waiting when its listing began."""
-
-    s3_prefix: str
-    waiting: list[str]
-
-
-def read_request(ticket: Ticket) -> Request | None:
-    """The next prefix that this run has to list; None when all are in the plan."""
+def _read_request(sync: SyncContext) -> SyncRequest:
     with open_session() as session:
-        run = session.get_one(SyncRun, ticket.flow_run_id)
-        waiting = read_event(session, ticket.event_id).pending_prefixes
-        if not run.planned:
-            prefix = widen_prefix(run.tallies, run.s3_prefix)
-        elif waiting:
-            prefix = widen_prefix(run.tallies, waiting[0])
-        else:
-            return None
-    return Request(check_prefix(prefix, ticket.event_id), waiting)
+        run = session.get_one(SyncRun, sync.flow_run_id)
+        return find_request(run, read_event(session, sync.event_id))
 
 
 def plan_prefix(
-    ticket: Ticket, request: Request, bucket: Bucket, ignored: Counter[str] | None = None
+    sync: SyncContext, request: SyncRequest, bucket: Bucket, ignored: Counter[str] | None = None
 ) -> Tally:
     """List one prefix and the originals beside it, and write the plan, in one transaction.
 
     Raises S3DownloadError or S3AccessError; then nothing of the plan is kept.
     """
-    s3_prefix = request.s3_prefix
-    originals_prefix = derive_original_key(s3_prefix, ticket.event_id)
+    s3_prefix = check_prefix(request.s3_prefix or "", sync.event_id)
+    originals_prefix = derive_original_key(s3_prefix, sync.event_id)
     with (
         closing(list_s3_objects(bucket, s3_prefix, ignored)) as previews,
         closing(list_s3_keys(bucket, originals_prefix)) as originals,
         open_session() as session,
     ):
-        listing = Listing(ticket.event_id, s3_prefix, previews, originals, bucket.public_url)
+        listing = Listing(sync.event_id, s3_prefix, previews, originals, bucket.public_url)
         copy_listing(session, listing)
         # From here on the transaction is short: the event's row is locked last.
-        return _write(session, ticket, request, listing)
+        return _write(session, sync, request, listing)
 
 
-def _write(session: Session, ticket: Ticket, request: Request, listing: Listing) -> Tally:
-    event = lock_event(session, ticket.event_id)
-    check_epoch(session, ticket.event_id, ticket.epoch)
-    run = session.get_one(SyncRun, ticket.flow_run_id, with_for_update=True)
+def _write(session: Session, sync: SyncContext, request: SyncRequest, listing: Listing) -> Tally:
+    event = lock_event(session, sync.event_id)
+    check_epoch(session, sync.event_id, sync.epoch)
+    run = session.get_one(SyncRun, sync.flow_run_id, with_for_update=True)
     batch_size = get_settings().batch_size
     tally = write_plan(
         session,
         listing,
-        run=ticket.flow_run_id,
-        pack_id=ticket.pack_id,
+        run=sync.flow_run_id,
+        pack_id=sync.pack_id,
         first_batch=run.batches,
         batch_size=batch_size,
     )
-    drop_requests(session, event, request.waiting, request.s3_prefix)
+    drop_requests(session, event, request.waiting, listing.s3_prefix)
     run.planned = True
     # One more than full batches need: the first is a small one. A number may stay unused.
     run.batches += -(-tally.planned // batch_size) + 1

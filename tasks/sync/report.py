@@ -1,24 +1,20 @@
-"""What a sync amounts to: the guide's statistics, and the run's last state in Prefect."""
+"""The guide's statistics of a sync: counted in the ledger, recorded, shown in Prefect's UI."""
 
-from collections.abc import Callable
 from typing import Any
-from uuid import UUID
 
-from prefect import get_run_logger, task
-from prefect.client.schemas.objects import State, StateType
+from prefect import get_run_logger
+from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from sqlmodel import Session
 
 from models.errors import SyncIncompleteError
-from models.queries.events import lock_event
-from models.queries.outcomes import check_epoch
 from models.queries.photos import list_photos
 from models.queries.runs import complete_run, count_run
 from models.session import open_session
 from models.tables import SyncRun, utc_now
-from models.vocabulary import PhotoStatus, SyncState
-from tasks.sync.artifacts import FAILED_PHOTOS_SHOWN, publish_summary, report_progress
-from tasks.sync.context import HeldSync, Ticket
+from models.vocabulary import PhotoStatus
+from tasks.sync.artifacts import FAILED_PHOTOS_SHOWN, finish_progress, publish_summary
+from tasks.sync.context import SyncContext
 
 
 def build_result(run: SyncRun, counts: dict[str, int], seconds: float) -> dict[str, Any]:
@@ -50,45 +46,33 @@ def build_result(run: SyncRun, counts: dict[str, int], seconds: float) -> dict[s
     }
 
 
-@task(name="finish_sync", task_run_name="finish {ticket.s3_prefix}", persist_result=False)
-def finish_sync(ticket: Ticket) -> dict[str, Any] | None:
-    """End the run with its result; None when another look at S3 was asked for meanwhile.
+def close_run(session: Session, run: SyncRun) -> None:
+    """End a run's record with its result; the caller holds the event's row.
 
     Raises SyncIncompleteError when photos are left, for the flow's retries.
     """
-    with open_session() as session:
-        # Whoever leaves a request locks this row too: it is seen here, or finds the run ended.
-        event = lock_event(session, ticket.event_id)
-        check_epoch(session, ticket.event_id, ticket.epoch)
-        if event.pending_prefixes:
-            return None
-        result = _close_run(session, ticket.flow_run_id)
-        failed = list_photos(
-            session,
-            ticket.event_id,
-            status=PhotoStatus.FAILED,
-            after=0,
-            limit=FAILED_PHOTOS_SHOWN,
-        )
-    get_run_logger().info(
-        "S3 sync completed: %d new photos, %d skipped", result["new_photos"], result["skipped"]
-    )
-    report_progress(ticket, is_last=True)
-    publish_summary(ticket.event_name, result, [photo for photo, _ in failed])
-    return result
-
-
-def _close_run(session: Session, flow_run_id: UUID) -> dict[str, Any]:
-    run = session.get_one(SyncRun, flow_run_id)
-    counts = count_run(session, flow_run_id)
+    counts = count_run(session, run.flow_run_id)
     if counts["pending"]:
         raise SyncIncompleteError(
             f"{counts['pending']} photos are still to be read; the next attempt takes them up."
         )
     seconds = (utc_now() - (run.started_at or run.created_at)).total_seconds()
-    result = build_result(run, counts, seconds)
-    complete_run(session, flow_run_id, result)
-    return result
+    complete_run(session, run.flow_run_id, build_result(run, counts, seconds))
+
+
+def report_statistics(sync: SyncContext) -> State[Any]:
+    """Tell what the sync amounts to: in the log, on the run's page, and as the run's last state."""
+    with open_session() as session:
+        result: dict[str, Any] = session.get_one(SyncRun, sync.flow_run_id).result or {}
+        failed = list_photos(
+            session, sync.event_id, status=PhotoStatus.FAILED, after=0, limit=FAILED_PHOTOS_SHOWN
+        )
+    get_run_logger().info(
+        "S3 sync completed: %d new photos, %d skipped", result["new_photos"], result["skipped"]
+    )
+    finish_progress(sync.progress_id)
+    publish_summary(sync.event_name, result, [photo for photo, _ in failed])
+    return Completed(name=name_completion(result), message=result["message"], data=result)
 
 
 def name_completion(result: dict[str, Any]) -> str:
@@ -96,21 +80,3 @@ def name_completion(result: dict[str, Any]) -> str:
     rest = [f"{result[name]} {name}" for name in ("updated", "failed", "gone") if result[name]]
     counts = [f"{result['new_photos']} new", f"{result['skipped']} skipped", *rest]
     return f"Completed: {', '.join(counts)}"
-
-
-def build_final_state(
-    sync: HeldSync, name_result: Callable[[dict[str, Any]], str] = name_completion
-) -> State[Any]:
-    """The state in which Prefect shows a sync that is over; `name_result` names a completed one's.
-
-    A sync that no retry heals must not end as Failed: Prefect retries every Failed flow run that
-    has retries left. Crashed is not retried, and its name says what it is.
-    """
-    if sync.result is not None:
-        name = name_result(sync.result)
-        return Completed(name=name, message=sync.message, data=sync.result)
-    if sync.state is SyncState.SKIPPED:
-        return Completed(name="Skipped", message=sync.message, data=None)
-    if sync.state is SyncState.CANCELLED:
-        return State(type=StateType.CANCELLED, name="Cancelled", message=sync.message)
-    return State(type=StateType.CRASHED, name="Failed", message=sync.message)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -176,15 +177,22 @@ def test_a_sync_that_was_announced_before_the_erasure_does_not_begin_after_it(
     from tasks.sync import hold
 
     fill(event, 1)
-    wait_for_turn = hold.wait_for_turn
+    held, pauses = [True], []
+    try_take = hold.EventLock.try_take
 
-    def be_erased_meanwhile(*args: Any) -> Any:
+    def be_held_at_first(lock: hold.EventLock) -> bool:
+        return not held and try_take(lock)
+
+    def be_erased_meanwhile(pause_s: float) -> None:
         erase_event_faces(event.id)
-        return wait_for_turn(*args)
+        held.clear()
+        pauses.append(pause_s)
 
-    monkeypatch.setattr(hold, "wait_for_turn", be_erased_meanwhile)
+    monkeypatch.setattr(hold.EventLock, "try_take", be_held_at_first)
+    monkeypatch.setattr(hold, "time", SimpleNamespace(sleep=be_erased_meanwhile))
 
     assert ERASED in event.sync().state.message
+    assert len(pauses) == 1
     assert event.photos() == {}
 
 

@@ -232,7 +232,7 @@ def test_a_search_that_runs_across_the_switch_answers_by_the_new_faces_alone(
 DOOMED = """
 import os, signal, sys
 from flows.reembed_event import reembed_event
-from tasks import reembed
+from tasks.sync import reembed
 
 reembed.switch_pack = lambda *args, **named: os.kill(os.getpid(), signal.SIGKILL)
 reembed_event(int(sys.argv[1]), sys.argv[2])

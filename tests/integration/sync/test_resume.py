@@ -23,7 +23,7 @@ DOOMED = """
 import os, signal, sys
 from pathlib import Path
 from flows.sync_event_photos import sync_event_photos
-from tasks import batches, embed
+from tasks.sync import batch, embed
 
 kill_at, notes, event_id, prefix = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 
@@ -35,7 +35,7 @@ def note(name, keys):
         file.writelines(f"{name} {key}\\n" for key in keys)
 
 embed_photos, store_slice, store_outcomes = (
-    embed.embed_photos, batches.store_slice, batches.store_outcomes
+    embed.embed_photos, batch.store_slice, batch.store_outcomes
 )
 
 def embed_and_note(photos, *args, **named):
@@ -43,11 +43,11 @@ def embed_and_note(photos, *args, **named):
     note("computed", [photo.s3_key for photo in photos])
     return product
 
-def store_slice_or_die(ticket, found, logger):
+def store_slice_or_die(sync, found, logger):
     note("safe", [photo.s3_key for photo, _ in found])
     if kill_at == "between embedding and storing":
         die()
-    store_slice(ticket, found, logger)
+    store_slice(sync, found, logger)
     if kill_at == "after the first store":
         die()
 
@@ -59,8 +59,8 @@ def store_or_die(session, outcomes, **values):
     return result
 
 embed.embed_photos = embed_and_note
-batches.store_slice = store_slice_or_die
-batches.store_outcomes = store_or_die
+batch.store_slice = store_slice_or_die
+batch.store_outcomes = store_or_die
 sync_event_photos(event_id, prefix)
 """
 KILL_POINTS = ["between embedding and storing", "inside the transaction", "after the first store"]

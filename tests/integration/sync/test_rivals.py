@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from models.errors import SyncSupersededError
+from models.queries.events import lock_event
 from models.queries.outcomes import check_epoch
 from models.queries.runs import HEARTBEAT_LIMIT, announce_attempt, ensure_run, raise_epoch
 from models.session import open_event_lock, open_session
@@ -115,7 +116,12 @@ def test_a_pending_photo_of_a_dead_run_is_done_by_the_next(event: EventBox) -> N
     event.put("a.jpg", portrait())
     dead = uuid4()
     with open_session() as session:
-        announce_attempt(session, flow_run_id=dead, event_id=event.id, s3_prefix=event.prefix)
+        announce_attempt(
+            session,
+            lock_event(session, event.id),
+            flow_run_id=dead,
+            s3_prefix=event.prefix,
+        )
     event.query(
         "INSERT INTO photo (event_id, s3_key, etag, size, image_url, original_missing, status,"
         f" confidence, attempts, change, sync_run_id, batch, created_at) VALUES (:event,"

@@ -348,17 +348,17 @@ def test_photos_uploaded_during_a_run_are_not_missed(
     from models.queries.runs import remember_prefix
     from models.session import open_session
     from tasks.sync import batch
-    from tasks.sync.context import Ticket
+    from tasks.sync.context import SyncContext
 
     store_slice, calls = batch.store_slice, []
 
-    def upload_and_ask_again(ticket: Ticket, *args: object) -> None:
-        store_slice(ticket, *args)
+    def upload_and_ask_again(sync: SyncContext, *args: object) -> None:
+        store_slice(sync, *args)
         if not calls:
-            calls.append(ticket)
+            calls.append(sync)
             fill(event, 2, start=2)
             with open_session() as session:
-                assert remember_prefix(session, ticket.flow_run_id, event.id, event.prefix)
+                assert remember_prefix(session, sync.flow_run_id, event.id, event.prefix)
 
     monkeypatch.setattr(batch, "store_slice", upload_and_ask_again)
 
@@ -397,19 +397,19 @@ def test_a_photo_replaced_in_another_folder_of_the_run_is_read_anew(
     from models.queries.runs import remember_prefix
     from models.session import open_session
     from tasks.sync import plan
-    from tasks.sync.context import Ticket
+    from tasks.sync.context import SyncContext
 
     event.put("day1/a.jpg", encode_jpeg(read_sample("astronaut.png")))
     event.put("day2/b.jpg", encode_jpeg(read_sample("astronaut.png")))
     plan_prefix, planned = plan.plan_prefix, []
 
-    def plan_and_interfere(ticket: Ticket, request: Any, *args: object) -> object:
-        tally = plan_prefix(ticket, request, *args)
+    def plan_and_interfere(sync: SyncContext, request: Any, *args: object) -> object:
+        tally = plan_prefix(sync, request, *args)
         planned.append(request.s3_prefix)
         if len(planned) == 1:
             with open_session() as session:
                 day2 = f"{event.prefix}day2/"
-                assert remember_prefix(session, ticket.flow_run_id, event.id, day2)
+                assert remember_prefix(session, sync.flow_run_id, event.id, day2)
         if len(planned) == 2:
             event.put("day2/b.jpg", encode_jpeg(read_group()))
         return tally

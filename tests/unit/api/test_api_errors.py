@@ -39,6 +39,8 @@ ANSWERS: dict[type[FacePassError], int] = {
     errors.PhotoUnavailableError: 500,
     errors.PhotoChangedError: 500,
     errors.SyncIncompleteError: 500,
+    errors.PhotosUnreachableError: 500,
+    errors.SyncSkippedError: 500,
     errors.SyncSupersededError: 500,
     errors.StackError: 500,
     # The command-line tools.

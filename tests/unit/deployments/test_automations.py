@@ -11,8 +11,7 @@ from prefect.states import Crashed
 from pydantic import ValidationError
 
 from models.vocabulary import SyncState
-from tasks.sync.context import HeldSync
-from tasks.sync.report import build_final_state
+from tasks.sync.states import build_final_state
 
 ROOT = Path(__file__).parents[3]
 TEMPLATE = (ROOT / "deployments/automations/sync_failures.yaml").read_text("utf-8")
@@ -31,7 +30,7 @@ def test_a_template_without_its_block_is_refused() -> None:
 
 
 def test_it_hears_of_both_ways_in_which_a_sync_ends_badly() -> None:
-    final = build_final_state(HeldSync(uuid4(), 1, "", state=SyncState.FAILED))
+    final = build_final_state(SyncState.FAILED, "")
     names = {f"prefect.flow-run.{state.name}" for state in (final, Crashed())}
     assert read_trigger().expect == names
 

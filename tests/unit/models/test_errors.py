@@ -11,7 +11,11 @@ from models import errors
 from models.errors import FacePassError, PhotoUnavailableError, SelfieError
 from models.vocabulary import PhotoReason, SelfieCode, SelfieFace
 
-CLASSES = [value for _, value in inspect.getmembers(errors, inspect.isclass)]
+CLASSES = [
+    value
+    for _, value in inspect.getmembers(errors, inspect.isclass)
+    if value.__module__ == errors.__name__
+]
 
 
 @pytest.mark.parametrize("error", CLASSES)

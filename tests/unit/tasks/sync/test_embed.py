@@ -25,7 +25,7 @@ from tasks.faces.detected import CHANGED, UNREACHABLE, DetectedFaces, PhotoFaces
 from tasks.faces.engine import PhotoReader
 from tasks.faces.limits import PixelBudget
 from tasks.results.storage import build_cache_key
-from tasks.sync.embed import Outage, embed_photos
+from tasks.sync.embed import CircuitBreaker, embed_photos
 from tests.support.fake_s3 import FakeClient, make_bucket, make_error
 from tests.support.photos import encode_jpeg
 
@@ -136,12 +136,14 @@ def make_photo(faces: int) -> bytes:
     return encode_jpeg(Image.new("RGB", (8, 8), (faces * 50 + 10,) * 3))
 
 
-def embed(objects: dict[str, bytes | Exception], outage: Outage | None = None) -> list[PhotoFaces]:
+def embed(
+    objects: dict[str, bytes | Exception], breaker: CircuitBreaker | None = None
+) -> list[PhotoFaces]:
     """Embed all the objects as one batch."""
     bucket = make_bucket(FakeClient(objects=dict(objects)))
     photos = [PhotoRef(key, "e", 0) for key in objects]
     engine: Any = FakeEngine()
-    return unpack_faces(embed_photos(photos, bucket, engine, outage or Outage()))
+    return unpack_faces(embed_photos(photos, bucket, engine, breaker or CircuitBreaker()))
 
 
 UNREACHABLE_S3 = EndpointConnectionError(endpoint_url="http://127.0.0.1:8333")
@@ -195,10 +197,10 @@ def test_a_batch_of_which_s3_gave_nothing_is_not_a_result_to_keep() -> None:
 def test_a_batch_after_which_s3_is_asked_no_more_says_so_wherever_it_was_done() -> None:
     away: dict[str, bytes | Exception] = dict.fromkeys("abc", UNREACHABLE_S3)
     with pytest.raises(S3DownloadError) as raised:
-        embed(away, Outage(limit=4))
+        embed(away, CircuitBreaker(limit=4))
     assert not isinstance(raised.value, S3OutageError)
     with pytest.raises(S3OutageError):
-        embed(away, Outage(limit=3))
+        embed(away, CircuitBreaker(limit=3))
 
 
 def test_one_photo_that_was_read_makes_the_batch_a_result() -> None:
@@ -228,7 +230,7 @@ def test_models_that_fail_on_everything_fail_the_batch_and_no_photo() -> None:
 
     bucket = make_bucket(FakeClient(objects={"a.jpg": make_photo(1)}))
     with pytest.raises(FaceEngineError):
-        embed_photos([PhotoRef("a.jpg", "e", 0)], bucket, SickEngine(), Outage())  # type: ignore[arg-type]
+        embed_photos([PhotoRef("a.jpg", "e", 0)], bucket, SickEngine(), CircuitBreaker())  # type: ignore[arg-type]
 
 
 def test_files_that_stall_a_decoder_are_each_photos_own_failure_even_if_all_are() -> None:

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from models.packs import PROFILES, PackChoice, choose_pack
 from models.queries.outcomes import PhotoRef
-from models.queries.reembeds import build_change_result
-from models.queries.runs import CHANGE, is_change
+from models.queries.reembeds import build_reembedding_result
+from models.queries.runs import REEMBED, is_reembed
 from models.tables import Event, SyncRun
 from models.vocabulary import PhotoReason, PhotoStatus, ProfileName, SyncState
 from tasks.faces.detected import CHANGED, DetectedFaces, PhotoFaces
-from tasks.sync.reembed import name_change, sort_outcomes
+from tasks.sync.reembed import name_completion, sort_outcomes
 
 FACE = DetectedFaces(
     np.zeros((1, 4), np.float32), np.ones(1, np.float32), np.ones((1, 2), np.float32)
@@ -46,7 +46,7 @@ def test_every_photo_is_stored_or_left_with_its_reason(found: list[PhotoFaces]) 
 
 def make_run(prefix: str, **work: Any) -> SyncRun:
     """A run's record."""
-    tallies = {CHANGE: {"photos": 10, "done": [0], "left": {}, **work}}
+    tallies = {REEMBED: {"photos": 10, "done": [0], "left": {}, **work}}
     return SyncRun(
         flow_run_id=uuid4(), event_id=1, s3_prefix=prefix, state=SyncState.RUNNING, tallies=tallies
     )
@@ -56,19 +56,19 @@ def test_what_is_left_is_told_and_not_counted_as_found() -> None:
     run = make_run("events/1/", left={"vanished": [1, 2], "changed": [3]})
     counts = {"no_face": 1, "faces_found": 9}
 
-    result = build_change_result(run, counts, PackChoice("opencv_zoo", ProfileName.GROUPS))
+    result = build_reembedding_result(run, counts, PackChoice("opencv_zoo", ProfileName.GROUPS))
 
     assert (result["photos"], result["left"]) == (7, {"vanished": 2, "changed": 1})
     assert (result["model_pack"], result["profile"]) == ("opencv_zoo", "groups")
     assert result | counts == result
-    assert name_change(result) == "Completed: 7 photos, 3 left to the sync"
-    assert name_change(result | {"left": {}}) == "Completed: 7 photos"
+    assert name_completion(result) == "Completed: 7 photos, 3 left to the sync"
+    assert name_completion(result | {"left": {}}) == "Completed: 7 photos"
 
 
 def test_no_sync_is_taken_for_a_change() -> None:
-    assert is_change(make_run("events/1/"))
+    assert is_reembed(make_run("events/1/"))
     for prefix in ("events/1/previews/", "events/10/", "events/1/day/previews/"):
-        assert not is_change(make_run(prefix))
+        assert not is_reembed(make_run(prefix))
 
 
 @pytest.mark.parametrize("own", [None, "opencv_zoo"])

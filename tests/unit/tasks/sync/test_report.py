@@ -1,4 +1,4 @@
-"""What a sync amounts to: the guide's statistics to the letter, and Prefect's last state."""
+"""What a sync amounts to: the guide's statistics to the letter, and the name of its last state."""
 
 from typing import Any
 from uuid import UUID
@@ -6,12 +6,10 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prefect.client.schemas.objects import StateType
 
 from models.tables import SyncRun
 from models.vocabulary import SyncState
-from tasks.sync.hold import HeldSync
-from tasks.sync.report import build_final_state, build_result, name_completion
+from tasks.sync.report import build_result, name_completion
 
 RUN = UUID("a1b2c3d4-e5f6-7890-abcd-ef1234567890")
 PREFIX = "events/1/previews/"
@@ -110,26 +108,6 @@ def test_the_total_is_the_sum_of_its_parts_whatever_the_counts(
     assert (result["message"] == "No photos found in S3") == (result["total_found"] == 0)
 
 
-# --- the last state ---
-
-
-def hold(state: SyncState, message: str) -> HeldSync:
-    """A sync that is over without a result."""
-    return HeldSync(RUN, 1, PREFIX, state, message)
-
-
-def test_a_completed_sync_shows_its_counts_and_carries_the_statistics() -> None:
-    sync = HeldSync(RUN, 1, PREFIX)
-    assert not sync.over
-    result = build({PREFIX: count(TALLIED, listed=150, skipped=30)}, new_photos=120)
-    sync.finish(result)
-    assert sync.over
-    state = build_final_state(sync)
-    assert (state.type, state.name) == (StateType.COMPLETED, "Completed: 120 new, 30 skipped")
-    assert state.message == "Successfully synced 120 new photos"
-    assert state.data == result
-
-
 @pytest.mark.parametrize(
     ("counts", "name"),
     [
@@ -146,35 +124,3 @@ def test_the_name_of_a_completed_run_tells_what_needs_an_eye(
 ) -> None:
     nothing = dict.fromkeys(("new_photos", "skipped", "updated", "failed", "gone"), 0)
     assert name_completion(nothing | counts) == name
-
-
-def test_a_request_that_came_meanwhile_keeps_the_sync_going() -> None:
-    sync = HeldSync(RUN, 1, PREFIX)
-    sync.finish(None)
-    assert (sync.over, sync.state, sync.result) == (False, None, None)
-
-
-def test_a_skipped_sync_is_completed_under_its_own_name() -> None:
-    state = build_final_state(hold(SyncState.SKIPPED, "Event 1 is being synced already."))
-    assert (state.type, state.name) == (StateType.COMPLETED, "Skipped")
-    assert (state.message, state.data) == ("Event 1 is being synced already.", None)
-
-
-def test_a_sync_that_an_erasure_stopped_is_called_cancelled_and_not_retried() -> None:
-    state = build_final_state(hold(SyncState.CANCELLED, "The event's faces were erased."))
-    assert (state.type, state.name) == (StateType.CANCELLED, "Cancelled")
-    assert state.is_final()
-    assert not state.is_failed()
-
-
-def test_a_sync_that_no_retry_heals_is_called_failed_and_not_retried() -> None:
-    state = build_final_state(hold(SyncState.FAILED, "There is no bucket x."))
-    assert (state.type, state.name) == (StateType.CRASHED, "Failed")
-    assert state.message == "There is no bucket x."
-    assert state.is_final()
-    assert not state.is_failed()  # Prefect retries what is
-
-
-def test_a_sync_that_ended_before_it_began_has_no_ticket() -> None:
-    with pytest.raises(RuntimeError, match="ended before it began"):
-        _ = hold(SyncState.SKIPPED, "").ticket

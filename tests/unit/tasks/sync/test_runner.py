@@ -1,15 +1,15 @@
 """How batches are handed out, and what their failures mean for the others."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prefect import Task
 from prefect.futures import PrefectConcurrentFuture, PrefectFuture
 
 from models.errors import (
@@ -24,15 +24,15 @@ from models.errors import (
     SyncIncompleteError,
     SyncSupersededError,
 )
-from tasks.sync import runner as in_flight
-from tasks.sync.batch import sync_batch
-from tasks.sync.context import Ticket
-from tasks.sync.runner import BATCHES_A_SLOT, BatchRunner, map_batches, raise_first
+from tasks.sync import runner
+from tasks.sync.batch import embed_and_store
+from tasks.sync.context import SyncContext
+from tasks.sync.runner import BATCHES_A_SLOT, Threads, do_batches, map_batches, raise_first
 
-TICKET = Ticket(uuid4(), 1, "Свадьба", "events/1/previews/", 1, 1, "pack")
+SYNC = SyncContext(uuid4(), 1, "Свадьба", "events/1/previews/", 1, 1, "pack")
 
 
-class FakeRunner(BatchRunner):
+class FakeWorkers(Threads):
     """Does batches in threads: a batch fails with the error that stands at its number."""
 
     def __init__(self, errors: dict[int, Exception], slots: Sequence[int]) -> None:
@@ -45,22 +45,26 @@ class FakeRunner(BatchRunner):
         self.current = self.slots.pop(0) if len(self.slots) > 1 else self.slots[0]
         return self.current
 
-    def map(
-        self, task: Task[..., None], numbers: Sequence[int], ticket: Ticket
-    ) -> list[PrefectFuture[Any]]:
-        self.handed_out += numbers
+    def hand_out(self, number: int, sync: SyncContext) -> PrefectFuture[Any]:
+        assert sync is SYNC
+        self.handed_out.append(number)
         self.crowds.append((len(self.handed_out) - self.ended, self.current))
-        futures = [self.pool.submit(self.errors.get, number) for number in numbers]
-        return [PrefectConcurrentFuture(uuid4(), future) for future in futures]
+        return PrefectConcurrentFuture(uuid4(), self.pool.submit(self.errors.get, number))
 
     def read_error(self, future: PrefectFuture[Any]) -> Exception | None:
         self.ended += 1
         return super().read_error(future)
 
     @contextmanager
-    def start(self) -> Iterator["FakeRunner"]:
+    def start(self) -> Iterator["FakeWorkers"]:
         with ThreadPoolExecutor(3) as self.pool:
             yield self
+
+
+def do(workers: FakeWorkers, batches: Sequence[int]) -> list[Exception]:
+    """All of these batches, by a task that hands each to the workers."""
+    task: Any = SimpleNamespace(submit=workers.hand_out)
+    return do_batches(workers, task, batches, SYNC)
 
 
 @given(
@@ -72,11 +76,11 @@ def test_every_batch_is_handed_out_once_and_never_too_many_at_a_time(
     count: int, slots: list[int], failing: set[int]
 ) -> None:
     errors: dict[int, Exception] = {n: SyncIncompleteError(str(n)) for n in failing if n < count}
-    with FakeRunner(errors, slots).start() as runner:
-        found = map_batches(runner, sync_batch, range(count), TICKET)
-    assert runner.handed_out == list(range(count))
+    with FakeWorkers(errors, slots).start() as workers:
+        found = do(workers, range(count))
+    assert workers.handed_out == list(range(count))
     assert {id(error) for error in found} == {id(error) for error in errors.values()}
-    assert all(crowd <= BATCHES_A_SLOT * slots for crowd, slots in runner.crowds)
+    assert all(crowd <= BATCHES_A_SLOT * slots for crowd, slots in workers.crowds)
 
 
 @pytest.mark.parametrize(
@@ -93,28 +97,28 @@ def test_every_batch_is_handed_out_once_and_never_too_many_at_a_time(
 )
 def test_what_all_batches_would_meet_stops_them(error: FacePassError) -> None:
     with (
-        FakeRunner({3: error}, [1]).start() as runner,
+        FakeWorkers({3: error}, [1]).start() as workers,
         pytest.raises(type(error), match=str(error)),
     ):
-        map_batches(runner, sync_batch, range(100), TICKET)
-    assert len(runner.handed_out) <= 3 + BATCHES_A_SLOT
-    assert runner.ended == len(runner.handed_out)
+        do(workers, range(100))
+    assert len(workers.handed_out) <= 3 + BATCHES_A_SLOT
+    assert workers.ended == len(workers.handed_out)
 
 
 def test_a_window_in_which_s3_gave_nothing_is_an_outage() -> None:
     away: dict[int, Exception] = {n: S3DownloadError("away") for n in range(3)}
-    with FakeRunner(away, [2]).start() as runner:
-        assert map_batches(runner, sync_batch, range(4), TICKET) == list(away.values())
+    with FakeWorkers(away, [2]).start() as workers:
+        assert do(workers, range(4)) == list(away.values())
         with pytest.raises(S3DownloadError):
-            map_batches(runner, sync_batch, range(3), TICKET)
+            do(workers, range(3))
 
 
 def test_a_runner_that_is_lost_is_noticed_though_no_batch_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(in_flight, "SILENCE_S", 0.01)
+    monkeypatch.setattr(runner, "SILENCE_S", 0.01)
 
-    class LostRunner(BatchRunner):
+    class LostWorkers(Threads):
         looks = 0
 
         def __init__(self) -> None:
@@ -126,15 +130,17 @@ def test_a_runner_that_is_lost_is_noticed_though_no_batch_ends(
                 raise ClusterUnavailableError("no workers")
             return 1
 
-        def map(
-            self, task: Task[..., None], numbers: Sequence[int], ticket: Ticket
-        ) -> list[PrefectFuture[Any]]:
-            from concurrent.futures import Future
+    def submit(*_: object) -> PrefectFuture[Any]:
+        return PrefectConcurrentFuture(uuid4(), Future())
 
-            return [PrefectConcurrentFuture(uuid4(), Future()) for _ in numbers]
-
+    task: Any = SimpleNamespace(submit=submit)
     with pytest.raises(ClusterUnavailableError):
-        map_batches(LostRunner(), sync_batch, [0], TICKET)
+        do_batches(LostWorkers(), task, [0], SYNC)
+
+
+def test_batches_are_done_in_a_flow_only() -> None:
+    with pytest.raises(RuntimeError, match="task_runner"):
+        map_batches(embed_and_store, [0], SYNC)
 
 
 def test_an_attempt_fails_with_the_clearest_of_its_errors() -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from models.errors import ClusterUnavailableError, ConfigurationError
 from models.settings import get_settings
-from tasks.sync import runner as dask_runner
-from tasks.sync.runner import BATCHES_A_MACHINE, open_runner
+from tasks.sync import runner
+from tasks.sync.runner import BATCHES_A_MACHINE, open_workers
 
 CLUSTER = {"task_runner": "dask", "dask_scheduler": "tcp://127.0.0.1:9", "result_storage": "a/b"}
 
@@ -28,8 +28,8 @@ def configure(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
 
 def test_threads_are_the_default() -> None:
     get_settings.cache_clear()
-    with open_runner() as runner:
-        assert runner.count_slots() == BATCHES_A_MACHINE
+    with open_workers() as workers:
+        assert workers.count_slots() == BATCHES_A_MACHINE
 
 
 @pytest.mark.parametrize("missing", ["dask_scheduler", "result_storage"])
@@ -37,7 +37,7 @@ def test_a_cluster_needs_an_address_and_a_storage_that_all_share(
     configure: Callable[..., None], missing: str
 ) -> None:
     configure(**{**CLUSTER, missing: ""})
-    with pytest.raises(ConfigurationError, match=f"FACEPASS_{missing.upper()}"), open_runner():
+    with pytest.raises(ConfigurationError, match=f"FACEPASS_{missing.upper()}"), open_workers():
         pass
 
 
@@ -46,7 +46,7 @@ def test_an_address_without_its_parts_is_refused(
     configure: Callable[..., None], address: str
 ) -> None:
     configure(**{**CLUSTER, "dask_scheduler": address})
-    with pytest.raises(ConfigurationError, match="FACEPASS_DASK_SCHEDULER"), open_runner():
+    with pytest.raises(ConfigurationError, match="FACEPASS_DASK_SCHEDULER"), open_workers():
         pass
 
 
@@ -55,16 +55,16 @@ def test_without_the_extra_a_sentence_says_what_to_install(
 ) -> None:
     configure(**CLUSTER)
     monkeypatch.setitem(sys.modules, "prefect_dask.task_runners", None)
-    with pytest.raises(ConfigurationError, match=r"facepass-sync\[dask\]"), open_runner():
+    with pytest.raises(ConfigurationError, match=r"facepass-sync\[dask\]"), open_workers():
         pass
 
 
 def test_a_scheduler_that_is_away_is_told_and_can_be_tried_again(
     configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dask_runner, "CONNECT_LIMIT_S", 0.2)
+    monkeypatch.setattr(runner, "CONNECT_LIMIT_S", 0.2)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and nobody listens
         configure(**{**CLUSTER, "dask_scheduler": f"tcp://127.0.0.1:{taken.getsockname()[1]}"})
-        with pytest.raises(ClusterUnavailableError, match="`dask scheduler`"), open_runner():
+        with pytest.raises(ClusterUnavailableError, match="`dask scheduler`"), open_workers():
             pass

@@ -7,12 +7,14 @@ import pytest
 
 from models.errors import ConfigurationError
 from models.settings import Settings, get_settings
-from tasks.sync.context import COMMON_SETTINGS, Ticket, check_settings, read_common_settings
+from tasks.sync.context import SyncContext
+from tasks.sync.runner import COMMON_SETTINGS, check_worker, read_common_settings
 
 ENVIRONMENT = {
     "FACEPASS_S3_BUCKET": "свадьбы",
     "FACEPASS_S3_ENDPOINT_URL": "http://anna:secret@10.0.0.1:8333",
     "FACEPASS_RESULT_STORAGE": "s3-bucket/facepass-results",
+    "FACEPASS_TASK_RUNNER": "dask",
 }
 
 
@@ -29,10 +31,19 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_another_value_is_refused_by_the_settings_name_alone(name: str) -> None:
     assert name in Settings.model_fields
     common = read_common_settings() | {name: "another"}
-    ticket = Ticket(
+    sync = SyncContext(
         uuid4(), 1, "Свадьба", "events/1/previews/", 1, 1, "pack", common_settings=common
     )
     with pytest.raises(ConfigurationError) as raised:
-        check_settings(ticket)
+        check_worker(sync)
     assert f"FACEPASS_{name.upper()}" in str(raised.value)
-    assert "secret" not in str(raised.value) + repr(ticket)
+    assert "secret" not in str(raised.value) + repr(sync)
+
+
+def test_a_process_that_does_its_batches_itself_has_nothing_to_compare(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FACEPASS_TASK_RUNNER", "threads")
+    get_settings.cache_clear()
+    assert read_common_settings() == {}
+    check_worker(SyncContext(uuid4(), 1, "Свадьба", "events/1/previews/", 1, 1, "pack"))

@@ -1,0 +1,74 @@
+"""The final states of flow runs: one place that turns the product's errors into Prefect's states.
+
+An error that no retry heals ends a run as it says here; every other error is raised, and Prefect
+tries again. Only people read these states: what the REST API tells comes from the run's record.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec
+
+from prefect.client.schemas.objects import State, StateType
+from prefect.states import Completed
+
+from models.errors import (
+    ConfigurationError,
+    EventErasedError,
+    EventNotFoundError,
+    FacePassError,
+    InvalidPrefixError,
+    S3AccessError,
+    SyncSkippedError,
+)
+from models.vocabulary import SyncState
+
+SYNC_RETRIES = 3
+# What no later attempt heals: retrying would burn fifteen minutes to say the same.
+FINAL_ERRORS = (ConfigurationError, EventNotFoundError, InvalidPrefixError, S3AccessError)
+
+Arguments = ParamSpec("Arguments")
+
+
+def find_end(error: Exception) -> SyncState | None:
+    """The state in which an error ends a run for good; None where another attempt may help."""
+    match error:
+        case EventErasedError():
+            return SyncState.CANCELLED
+        case SyncSkippedError():
+            return SyncState.SKIPPED
+        case _:
+            return SyncState.FAILED if isinstance(error, FINAL_ERRORS) else None
+
+
+def build_final_state(end: SyncState, message: str) -> State[Any]:
+    """The state that Prefect's UI shows of a run that ended without a result.
+
+    A run that no retry heals must not end as Failed: Prefect retries every Failed flow run that
+    has retries left. Crashed is not retried, and its name says what it is.
+    """
+    if end is SyncState.CANCELLED:
+        return State(type=StateType.CANCELLED, name="Cancelled", message=message)
+    if end is SyncState.SKIPPED:
+        return Completed(name="Skipped", message=message, data=None)
+    return State(type=StateType.CRASHED, name="Failed", message=message)
+
+
+def end_in_state(
+    run_flow: Callable[Arguments, State[Any]],
+) -> Callable[Arguments, State[Any]]:
+    """A flow's function that returns the final state of errors that no retry heals.
+
+    For the line below `@flow`; other errors are raised as they are.
+    """
+
+    @wraps(run_flow)
+    def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> State[Any]:
+        try:
+            return run_flow(*args, **kwargs)
+        except FacePassError as error:
+            end = find_end(error)
+            if end is None:
+                raise
+            return build_final_state(end, str(error))
+
+    return run
