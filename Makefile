@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up demo-event test test-unit test-distributed test-benchmarks bench bench-scale bench-dask bench-latency bench-search bench-capacity gate preview-study lint format lock faults hostile
+.PHONY: help setup demo up demo-event test test-unit test-distributed test-benchmarks bench bench-scale bench-dask bench-latency bench-search bench-capacity trace gate preview-study lint format lock faults hostile
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ bench-dask: $(READY) ## one event over a Dask cluster, up to 64 workers; about a
 
 bench-capacity: $(READY) ## a million photos in PostgreSQL, a day of a thousand syncs in Prefect; half an hour
 	@python -m benchmarks.capacity
+
+trace: $(READY) ## how many modules, moves and transactions one photo passes; a minute
+	@python -m benchmarks.trace
 
 gate: $(READY) ## what each faster backend changes on real photos; refuses what changes too much
 	@python -m benchmarks.engine.gate

@@ -1,0 +1,1 @@
+"""The size of the product, and one photo's way through its modules (`make trace`)."""
