@@ -12,7 +12,7 @@ from models.packs import USUAL_CHOICE, PackChoice
 
 
 @dataclass(frozen=True)
-class SyncRequest:
+class ListingRequest:
     """A prefix to list, and the requests that were waiting when its listing began.
 
     Without a prefix nothing is listed: what is planned already is still to be done.
@@ -39,6 +39,6 @@ class SyncContext:
     pack_id: int
     pack: str
     choice: PackChoice = USUAL_CHOICE
-    request: SyncRequest = SyncRequest(None)
+    request: ListingRequest = ListingRequest(None)
     progress_id: UUID | None = None
     common_settings: dict[str, Any] = field(default_factory=dict, repr=False)

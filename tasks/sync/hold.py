@@ -63,7 +63,7 @@ from models.tables import Event, SyncRun, utc_now
 from models.vocabulary import ErrorKind, ProfileName, SyncState
 from tasks.packs.registry import describe_pack, resolve_pack
 from tasks.sync.artifacts import publish_failure, start_progress
-from tasks.sync.context import SyncContext, SyncRequest
+from tasks.sync.context import ListingRequest, SyncContext
 from tasks.sync.plan import find_request
 from tasks.sync.runner import read_common_settings
 from tasks.sync.states import SYNC_RETRIES, find_end
@@ -101,7 +101,7 @@ class Claim:
     event_name: str
     epoch: int
     choice: PackChoice
-    request: SyncRequest
+    request: ListingRequest
 
 
 @contextmanager
@@ -262,7 +262,7 @@ def _take_over(session: Session, event: Event, claimant: Claimant, rival: SyncRu
         event_name=event.name,
         epoch=event.sync_epoch,
         choice=choose_pack(event, claimant.model_pack, claimant.profile),
-        request=SyncRequest(None) if claimant.reembeds else find_request(run, event),
+        request=ListingRequest(None) if claimant.reembeds else find_request(run, event),
     )
 
 

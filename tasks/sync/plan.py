@@ -26,17 +26,17 @@ from models.session import open_session
 from models.settings import get_settings
 from models.tables import Event, SyncRun
 from tasks.s3.bucket import Bucket, get_bucket, list_s3_keys, list_s3_objects
-from tasks.sync.context import SyncContext, SyncRequest
+from tasks.sync.context import ListingRequest, SyncContext
 from tasks.sync.report import close_run
 
 
-def rounds(sync: SyncContext) -> Iterator[SyncRequest]:
+def rounds(sync: SyncContext) -> Iterator[ListingRequest]:
     """What to list: the prefix that was asked for, then what was asked for while it was synced.
 
     Ends with the run's record completed, by the transaction in which no request waits any more.
     Raises SyncIncompleteError when photos are left, for the flow's retries.
     """
-    request: SyncRequest | None = sync.request
+    request: ListingRequest | None = sync.request
     while request is not None:
         yield request
         with open_session() as session:
@@ -49,18 +49,18 @@ def rounds(sync: SyncContext) -> Iterator[SyncRequest]:
                 close_run(session, run)
 
 
-def find_request(run: SyncRun, event: Event) -> SyncRequest:
+def find_request(run: SyncRun, event: Event) -> ListingRequest:
     """The next prefix that a run has to list; the asked one once, however often it is tried."""
     waiting = list(event.pending_prefixes)
     if not run.planned:
-        return SyncRequest(widen_prefix(run.tallies, run.s3_prefix), waiting)
+        return ListingRequest(widen_prefix(run.tallies, run.s3_prefix), waiting)
     if waiting:
-        return SyncRequest(widen_prefix(run.tallies, waiting[0]), waiting)
-    return SyncRequest(None)
+        return ListingRequest(widen_prefix(run.tallies, waiting[0]), waiting)
+    return ListingRequest(None)
 
 
 @task(name="plan_new_photos", task_run_name="plan {sync.s3_prefix}", persist_result=False)
-def plan_new_photos(sync: SyncContext, request: SyncRequest) -> list[int]:
+def plan_new_photos(sync: SyncContext, request: ListingRequest) -> list[int]:
     """List what is asked for, decide what is new by `s3_key`, and return the batches to do.
 
     With it every prefix whose request was waiting when the listing began. Raises S3DownloadError,
@@ -75,19 +75,19 @@ def plan_new_photos(sync: SyncContext, request: SyncRequest) -> list[int]:
         if ignored.total():
             logger.info("Ignored %d files that are no photos", ignored.total())
         logger.info("Found %d existing photos in database", tally.existing)
-        request = _read_request(sync) if request.waiting else SyncRequest(None)
+        request = _read_request(sync) if request.waiting else ListingRequest(None)
     with open_session() as session:
         return list_pending_batches(session, sync.flow_run_id)
 
 
-def _read_request(sync: SyncContext) -> SyncRequest:
+def _read_request(sync: SyncContext) -> ListingRequest:
     with open_session() as session:
         run = session.get_one(SyncRun, sync.flow_run_id)
         return find_request(run, read_event(session, sync.event_id))
 
 
 def plan_prefix(
-    sync: SyncContext, request: SyncRequest, bucket: Bucket, ignored: Counter[str] | None = None
+    sync: SyncContext, request: ListingRequest, bucket: Bucket, ignored: Counter[str] | None = None
 ) -> Tally:
     """List one prefix and the originals beside it, and write the plan, in one transaction.
 
@@ -106,7 +106,7 @@ def plan_prefix(
         return _write(session, sync, request, listing)
 
 
-def _write(session: Session, sync: SyncContext, request: SyncRequest, listing: Listing) -> Tally:
+def _write(session: Session, sync: SyncContext, request: ListingRequest, listing: Listing) -> Tally:
     event = lock_event(session, sync.event_id)
     check_epoch(session, sync.event_id, sync.epoch)
     run = session.get_one(SyncRun, sync.flow_run_id, with_for_update=True)

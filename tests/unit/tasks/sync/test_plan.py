@@ -9,7 +9,7 @@ from models.errors import InvalidPrefixError
 from models.queries.plans import Tally, merge_tallies
 from models.tables import Event, SyncRun
 from models.vocabulary import SyncState
-from tasks.sync.context import SyncContext, SyncRequest
+from tasks.sync.context import ListingRequest, SyncContext
 from tasks.sync.plan import find_request, plan_prefix
 from tasks.sync.runner import cut_windows
 
@@ -32,29 +32,29 @@ def run() -> SyncRun:
 
 def test_a_run_lists_its_own_prefix_first(run: SyncRun, event: Event) -> None:
     event.pending_prefixes = [OTHER]
-    assert find_request(run, event) == SyncRequest(DAY, [OTHER])
+    assert find_request(run, event) == ListingRequest(DAY, [OTHER])
 
 
 def test_then_it_lists_what_was_asked_for_and_then_nothing(run: SyncRun, event: Event) -> None:
     run.planned = True
     run.tallies = {DAY: asdict(TALLY)}
     event.pending_prefixes = [OTHER, WHOLE]
-    assert find_request(run, event) == SyncRequest(OTHER, [OTHER, WHOLE])
+    assert find_request(run, event) == ListingRequest(OTHER, [OTHER, WHOLE])
     event.pending_prefixes = []
-    assert find_request(run, event) == SyncRequest(None)
+    assert find_request(run, event) == ListingRequest(None)
 
 
 def test_a_request_inside_a_listed_prefix_lists_that_again(run: SyncRun, event: Event) -> None:
     run.planned = True
     run.tallies = {WHOLE: asdict(TALLY)}
     event.pending_prefixes = [DAY]
-    assert find_request(run, event) == SyncRequest(WHOLE, [DAY])
+    assert find_request(run, event) == ListingRequest(WHOLE, [DAY])
 
 
 def test_another_events_prefix_is_refused_even_from_the_database() -> None:
     sync = SyncContext(RUN, 1, "Свадьба", DAY, epoch=1, pack_id=1, pack="p")
     with pytest.raises(InvalidPrefixError):
-        plan_prefix(sync, SyncRequest("events/10/previews/"), None)  # type: ignore[arg-type]
+        plan_prefix(sync, ListingRequest("events/10/previews/"), None)  # type: ignore[arg-type]
 
 
 def test_a_run_tried_again_after_it_listed_more_counts_no_photo_twice(
