@@ -38,10 +38,10 @@ from tests.support.waiting import wait_until
 # Makes previews in a process of its own that kills itself before the fourth is put.
 DOOMED = """
 import itertools, os, signal, sys, threading
-from tasks import preview_making
+from tasks.previews import make
 from flows.make_previews import make_previews
 
-put_preview, numbers = preview_making.put_preview, itertools.count(1)
+put_preview, numbers = make.put_preview, itertools.count(1)
 one_at_a_time = threading.Lock()
 
 def put_or_die(*args, **named):
@@ -50,7 +50,7 @@ def put_or_die(*args, **named):
             os.kill(os.getpid(), signal.SIGKILL)
         return put_preview(*args, **named)
 
-preview_making.put_preview = put_or_die
+make.put_preview = put_or_die
 make_previews(int(sys.argv[1]))
 """
 
