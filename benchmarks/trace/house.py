@@ -66,14 +66,18 @@ def read_imports(root: Path) -> list[Import]:
 
 
 def list_imports(module: str, tree: ast.Module, *, is_package: bool = False) -> Iterator[Import]:
-    """Every import of one module, also inside its functions."""
+    """Every import of one module, also inside its functions.
+
+    Those for type checkers are left out, and those that are run only where the module is the
+    program (`python -m`, the alias of a subcommand).
+    """
 
     def walk(node: ast.AST, at_once: bool) -> Iterator[Import]:
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.Import | ast.ImportFrom):
                 for name in _list_names(module, child, is_package):
                     yield Import(module, name, child.lineno, at_once)
-            elif not _is_for_type_checkers(child):
+            elif not _is_left_out(child):
                 later = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
                 yield from walk(child, at_once and not later)
 
@@ -91,9 +95,12 @@ def _list_names(module: str, node: ast.Import | ast.ImportFrom, is_package: bool
     return [f"{base}.{alias.name}" for alias in node.names]
 
 
-def _is_for_type_checkers(node: ast.AST) -> bool:
-    """Whether this is `if TYPE_CHECKING:`."""
-    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+def _is_left_out(node: ast.AST) -> bool:
+    """Whether this is `if TYPE_CHECKING:` or `if __name__ == "__main__":`."""
+    if not isinstance(node, ast.If):
+        return False
+    test = ast.unparse(node.test)
+    return "TYPE_CHECKING" in test or "__name__" in test
 
 
 def find_circles(imports: Iterable[Import], modules: Iterable[str]) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""Which events the scheduled resync looks at, and which of them it syncs."""
+"""The scheduled resync: a look at every active event, and a sync of those that have changed."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -54,6 +54,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "tasks.s3",
         "tasks.sync.artifacts",
         "tasks.sync.hold",
+        "tasks.sync.states",
     ),
     "tasks.search": ("models", "tasks.faces", "tasks.packs", "tasks.s3.links"),
     "flows": ("tasks",),
@@ -67,8 +68,8 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "deployments.push": ("models", "tasks"),
     "deployments.demo": ("models", "tasks"),
     "deployments.sample_photos": ("models", "tasks"),
-    "deployments.sample_event": (),
-    "deployments.demo_event": (),
+    # The one place that knows every part a person may start.
+    "deployments.facepass": ("api", "models", "tasks"),
 }
 # What may be imported inside a function as well: loaded only by those who call it.
 LAZY_ARROWS: dict[str, tuple[str, ...]] = {
@@ -90,16 +91,17 @@ OWNERS: dict[str, tuple[str, ...]] = {
     # Credentials may be a block of Prefect's; S3 reads that one.
     "prefect_aws": ("deployments.result_storage", "tasks.results", "tasks.s3.bucket"),
     "prefect_dask": ("tasks.sync.runner",),
-    "distributed": ("tasks.sync.context", "tasks.sync.runner"),
+    "distributed": ("tasks.sync.runner",),
     "boto3": ("deployments", "tasks.s3"),
     "botocore": ("deployments", "tasks.s3"),
     "alembic": ("models",),
-    "sqlalchemy": ("models", "api.routes.health"),  # health asks for SELECT 1
+    "sqlalchemy": ("models",),
     # Session is the type of what the queries take; what it is called with is theirs.
     "sqlmodel": ("models",),
     "sqlmodel.Session": (
         "models",
         "api.reconcile",
+        "api.starts",
         "tasks.sync.hold",
         "tasks.sync.plan",
         "tasks.sync.report",
@@ -214,15 +216,15 @@ def test_the_arrows_point_where_they_should() -> None:
         ("tasks.images.decode", "tasks.faces.engine", False, False),
         ("tasks.images.decode", "models.vocabulary.PhotoReason", True, True),
         ("tasks.s3.bucket", "models.queries.plans.ListedPreview", True, False),
-        ("tasks.previews.job", "tasks.sync.hold.SYNC_RETRIES", True, True),
-        ("tasks.previews.job", "tasks.sync.batch.sync_batch", True, False),
+        ("tasks.previews.job", "tasks.sync.states.SYNC_RETRIES", True, True),
+        ("tasks.previews.job", "tasks.sync.batch.embed_and_store", True, False),
         ("tasks.search", "tasks.s3.links.get_link_signer", True, True),
         ("tasks.search", "tasks.s3.bucket.get_bucket", True, False),
         ("flows.sync_event_photos", "models.settings.get_settings", True, True),
         ("flows.sync_event_photos", "models.session.open_session", True, False),
         ("api.routes.search", "tasks.faces.cache.get_face_engine", True, False),
         ("api.routes.search", "tasks.faces.cache.get_face_engine", False, True),
-        ("api.routes.search", "tasks.sync.batch.sync_batch", False, False),
+        ("api.routes.search", "tasks.sync.batch.embed_and_store", False, False),
         ("api.routes.events", "tasks.s3.bucket.get_bucket", True, True),
         ("api.routes.runs", "flows.sync_event_photos", False, False),
         ("deployments.orchestrator", "models.tables.Event", True, False),
