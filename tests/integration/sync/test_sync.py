@@ -450,3 +450,105 @@ def test_a_replaced_photo_that_goes_and_returns_never_gets_the_old_ones_faces(
 
     assert event.sync().result["updated"] == 1
     assert event.face_counts()["a.jpg"] == PORTRAIT_FACES
+
+
+def test_what_was_read_badly_once_is_looked_at_again_in_the_same_attempt(
+    event: EventBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the first look's answer is kept: the second is a look of its own."""
+    from models.errors import S3DownloadError
+    from tasks.s3.bucket import Bucket
+
+    event.put("a.jpg", encode_jpeg(read_sample("astronaut.png")))
+    event.put("b.jpg", encode_jpeg(read_sample("astronaut.png")))
+    read_photo, looks = Bucket.read_photo, []
+
+    def fail_once(bucket: Bucket, s3_key: str, *args: Any) -> bytes:
+        if s3_key.endswith("b.jpg"):
+            looks.append(s3_key)
+            if len(looks) == 1:
+                raise S3DownloadError("S3 unreachable (ReadTimeoutError).")
+        return read_photo(bucket, s3_key, *args)
+
+    monkeypatch.setattr(Bucket, "read_photo", fail_once)
+
+    assert event.sync().result["new_photos"] == 2
+    assert len(looks) == 2
+    (row,) = event.query("SELECT sync_epoch FROM event WHERE id = :event")
+    assert row.sync_epoch == 1
+
+
+def test_a_listing_that_is_empty_takes_no_photo_away(event: EventBox) -> None:
+    event.put("a.jpg", encode_jpeg(read_sample("astronaut.png")))
+    event.sync()
+    event.remove("a.jpg")
+
+    result = event.sync().result
+
+    assert (result["message"], result["gone"]) == ("No photos found in S3", 0)
+    assert event.photos()["a.jpg"].status == "indexed"
+
+
+def test_a_photo_that_is_stored_and_replaced_within_one_run_counts_as_new(
+    event: EventBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from models.queries.runs import remember_prefix
+    from models.session import open_session
+    from tasks.sync import batch
+    from tasks.sync.context import SyncContext
+
+    event.put("a.jpg", encode_jpeg(read_sample("astronaut.png")))
+    store_slice, calls = batch.store_slice, []
+
+    def store_and_replace(sync: SyncContext, *args: object) -> None:
+        store_slice(sync, *args)
+        if not calls:
+            calls.append(sync)
+            event.put("a.jpg", encode_jpeg(read_group()))
+            with open_session() as session:
+                assert remember_prefix(session, sync.flow_run_id, event.id, event.prefix)
+
+    monkeypatch.setattr(batch, "store_slice", store_and_replace)
+
+    result = event.sync().result
+
+    assert (result["total_found"], result["new_photos"], result["updated"]) == (1, 1, 0)
+    assert event.face_counts() == {"a.jpg": GROUP_FACES}
+    monkeypatch.undo()
+    event.put("a.jpg", encode_jpeg(read_sample("astronaut.png")))
+    again = event.sync().result
+    assert (again["new_photos"], again["updated"]) == (0, 1)
+
+
+def test_no_batch_holds_photos_of_two_listings(
+    event: EventBox, monkeypatch: pytest.MonkeyPatch, configure: Callable[..., None]
+) -> None:
+    """A small first batch makes one more than full ones: its number must be spared."""
+    from models.queries.runs import remember_prefix
+    from models.session import open_session
+    from tasks.sync import plan
+    from tasks.sync.context import ListingRequest, SyncContext
+
+    configure(batch_size=10)
+    for index in range(9):  # a batch of 8, and one of 1
+        event.put(f"day1/{index}.jpg", b"no photo")
+        event.put(f"day2/{index}.jpg", b"no photo")
+    plan_prefix, planned = plan.plan_prefix, []
+
+    def plan_and_ask(sync: SyncContext, request: ListingRequest, *args: object) -> object:
+        tally = plan_prefix(sync, request, *args)  # type: ignore[arg-type]
+        planned.append(request.s3_prefix)
+        if len(planned) == 1:
+            with open_session() as session:
+                day2 = f"{event.prefix}day2/"
+                assert remember_prefix(session, sync.flow_run_id, event.id, day2)
+        return tally
+
+    monkeypatch.setattr(plan, "plan_prefix", plan_and_ask)
+
+    assert event.sync(f"{event.prefix}day1/").result["failed"] == 18
+    mixed = event.query(
+        "SELECT batch FROM photo WHERE event_id = :event GROUP BY batch"
+        " HAVING count(DISTINCT s3_key LIKE '%/day1/%') > 1"
+    )
+    assert mixed == []

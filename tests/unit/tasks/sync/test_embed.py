@@ -208,6 +208,16 @@ def test_one_photo_that_was_read_makes_the_batch_a_result() -> None:
     assert [photo.verdict for photo in photos] == [UNREACHABLE, "no_face_detected", UNREACHABLE]
 
 
+def test_one_forbidden_photo_fails_neither_its_batch_nor_itself_alone() -> None:
+    forbidden = make_error("AccessDenied", 403)
+    photos = embed({"a.jpg": make_photo(1), "b.jpg": forbidden, "c.jpg": make_photo(0)})
+    assert [photo.verdict for photo in photos[1:]] == ["forbidden", "no_face_detected"]
+    assert photos[0].faces is not None
+    assert [photo.verdict for photo in embed({"b.jpg": forbidden})] == ["forbidden"]
+    with pytest.raises(S3AccessError, match="s3:GetObject"):
+        embed({"a.jpg": forbidden, "b.jpg": forbidden})
+
+
 def test_a_batch_of_broken_photos_is_a_result() -> None:
     photos = embed({"a.jpg": b"", "b.jpg": make_error("NoSuchKey", 404)})
     assert [photo.verdict for photo in photos] == ["empty", "vanished"]
