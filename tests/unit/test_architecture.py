@@ -54,6 +54,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "tasks.s3",
         "tasks.sync.artifacts",
         "tasks.sync.hold",
+        "tasks.sync.states",
     ),
     "tasks.search": ("models", "tasks.faces", "tasks.packs", "tasks.s3.links"),
     "flows": ("tasks",),
