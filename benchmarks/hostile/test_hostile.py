@@ -2,16 +2,16 @@
 
 import random
 import sys
-from collections import Counter
+from collections.abc import Container
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from benchmarks.hostile import bombs
 from benchmarks.hostile.alone import look_at_files, write_files
 from benchmarks.hostile.audit import Audit, FileReport, is_explained, match_rows, tell_verdict
-from benchmarks.hostile.bombs import list_large_pictures, list_pixel_bombs, list_scan_bombs
-from benchmarks.hostile.corpus import build_corpus
+from benchmarks.hostile.corpus import FIXED, build_corpus
 from benchmarks.hostile.damage import list_flipped, list_truncated
 from benchmarks.hostile.files import HostileFile
 from benchmarks.hostile.formats import list_formats
@@ -56,26 +56,35 @@ for line in sys.stdin:
 """
 
 
-def test_the_corpus_is_large_and_holds_every_kind_under_names_that_can_be_keys() -> None:
-    kinds = Counter[str]()
-    names = []
-    for file in build_corpus():
-        kinds[file.kind] += 1
-        names.append(file.name)
-    assert kinds.keys() == KINDS
+def list_hashes(leave_out: Container[object] = ()) -> list[tuple[str, str, str]]:
+    """Kind, name and hash of every file; pictures at the pixel limit are small ones here."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, size in (("LARGE", (70, 70)), ("HUGE", (90, 60)), ("FRAMES", 300)):
+            patch.setattr(bombs, name, size)
+        return [
+            (file.kind, file.name, sha256(file.content).hexdigest())
+            for file in build_corpus(leave_out=leave_out)
+        ]
+
+
+@pytest.fixture(scope="module")
+def corpus() -> list[tuple[str, str, str]]:
+    return list_hashes()
+
+
+def test_the_corpus_is_large_and_holds_every_kind_under_names_that_can_be_keys(
+    corpus: list[tuple[str, str, str]],
+) -> None:
+    assert {kind for kind, _, _ in corpus} == KINDS
+    names = [name for _, name, _ in corpus]
     assert len(names) == len(set(names)) >= 200
     assert sum(is_image_key(name) for name in names) >= 200
     assert all(is_storable(name) and len(name.encode()) < 900 for name in names)
 
 
-def hash_files(seed: int) -> dict[str, str]:
-    """Name -> hash; without the pictures that take seconds to write."""
-    files = build_corpus(seed, leave_out=(list_large_pictures, list_pixel_bombs, list_scan_bombs))
-    return {file.name: sha256(file.content).hexdigest() for file in files}
-
-
-def test_the_same_seed_gives_the_same_files() -> None:
-    assert hash_files(7) == hash_files(7)
+def test_the_same_seed_gives_the_same_files(corpus: list[tuple[str, str, str]]) -> None:
+    seeded = list_hashes(leave_out=FIXED)
+    assert corpus[-len(seeded) :] == seeded
 
 
 def test_another_seed_damages_other_places() -> None:
