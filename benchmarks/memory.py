@@ -1,4 +1,4 @@
-"""How much memory a block of code adds to this process."""
+"""The memory that a block of code adds to this process."""
 
 import os
 import threading

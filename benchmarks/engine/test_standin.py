@@ -1,4 +1,4 @@
-"""The stand-in for buffalo_l: real InsightFace loads it, it costs what buffalo_l costs."""
+"""Tests of the stand-in: real InsightFace loads it, and its operations are buffalo_l's."""
 
 import hashlib
 import shutil

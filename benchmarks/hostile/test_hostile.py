@@ -1,4 +1,4 @@
-"""The hostile corpus, and that its audit notices what is planted."""
+"""Tests of the hostile corpus, of the watched worker and of the audit."""
 
 import random
 import sys

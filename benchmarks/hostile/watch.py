@@ -1,4 +1,4 @@
-"""A worker process that is watched: how long each batch takes it, and how much memory."""
+"""A worker process under watch: each batch's duration and memory are measured and bounded."""
 
 import json
 import select

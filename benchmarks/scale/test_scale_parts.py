@@ -1,4 +1,4 @@
-"""What the measurement at scale is made of: its pack, its photos, its watch on memory."""
+"""Tests of the scale benchmark's parts: its pack, its photos, its watch on memory."""
 
 import http.server
 import mmap
