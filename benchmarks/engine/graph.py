@@ -1,4 +1,4 @@
-"""A builder of convolutional networks as ONNX graphs, layer by layer, with seeded random weights."""
+"""A builder of convolutional networks as ONNX graphs, layer by layer; seeded RANDOM weights."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

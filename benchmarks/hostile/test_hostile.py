@@ -2,7 +2,8 @@
 
 import random
 import sys
-from collections.abc import Container
+from collections.abc import Container, Iterator
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 
@@ -104,31 +105,29 @@ def test_every_accepted_format_is_there_under_each_extension() -> None:
 
 
 @pytest.fixture
-def planted() -> WatchedWorker:
-    return WatchedWorker([sys.executable, "-c", PLANTED])
+def planted() -> Iterator[WatchedWorker]:
+    with closing(WatchedWorker([sys.executable, "-c", PLANTED])) as worker:
+        yield worker
 
 
 def test_a_worker_that_dies_is_a_crash_and_the_next_file_gets_a_new_one(
     planted: WatchedWorker,
 ) -> None:
-    with planted as worker:
-        assert worker.look([1], ROOMY).crash == "died"
-        look = worker.look([4], ROOMY)
+    assert planted.look([1], ROOMY).crash == "died"
+    look = planted.look([4], ROOMY)
     assert (look.crash, look.verdicts) == (None, ("not_an_image",))
 
 
 def test_a_worker_that_answers_nothing_is_a_crash(planted: WatchedWorker) -> None:
-    with planted as worker:
-        worker.look([0], ROOMY)  # it has started: what follows is the file's own time
-        assert worker.look([2], Bounds(seconds=0.5, mib=4_096)).crash == "stalled"
-        assert worker.look([0], ROOMY).crash is None
+    planted.look([0], ROOMY)  # it has started: what follows is the file's own time
+    assert planted.look([2], Bounds(seconds=0.5, mib=4_096)).crash == "stalled"
+    assert planted.look([0], ROOMY).crash is None
 
 
 def test_a_worker_that_takes_too_much_memory_is_a_crash(planted: WatchedWorker) -> None:
-    with planted as worker:
-        look = worker.look([3], Bounds(seconds=60, mib=200))
-        assert look.crash == "passed the memory bound"
-        assert look.peak_mib > 200
+    look = planted.look([3], Bounds(seconds=60, mib=200))
+    assert look.crash == "passed the memory bound"
+    assert look.peak_mib > 200
 
 
 def test_what_is_planted_is_counted(tmp_path: Path) -> None:

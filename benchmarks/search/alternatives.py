@@ -1,4 +1,4 @@
-"""Alternatives to the exact search (parallel scans, partitions, HNSW), measured on the same faces."""
+"""Alternatives to the exact search: parallel scans, partitions, HNSW; on the same faces."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
