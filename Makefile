@@ -53,7 +53,7 @@ test-distributed: $(READY) ## a Dask cluster, a few faults, three machines of wh
 	python -m pytest tests/distributed/test_machines.py # alone: the others join a stack, and its settings
 
 test-benchmarks: $(READY) ## the benchmarks' own tests; a minute
-	python -m pytest benchmarks -n 2
+	python -m pytest benchmarks -n 2 --dist loadfile # the large stand-in is built once
 
 bench: $(READY) ## the guide's loop against ours, then the whole job (a quarter of an hour)
 	@python -m benchmarks.engine

@@ -1,4 +1,4 @@
-"""How a benchmark's program ends: measured, interrupted, or with a sentence."""
+"""The end of a benchmark's program: its exit code, and a sentence where it failed."""
 
 from collections.abc import Callable
 

@@ -1,9 +1,9 @@
-"""How much memory a block of code adds to this process."""
+"""The memory that a block of code adds to this process."""
 
 import os
 import threading
-from types import TracebackType
-from typing import Self
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psutil  # type: ignore[import-untyped]  # publishes no types, and its stubs are not locked
 
@@ -12,34 +12,39 @@ MEGABYTE = 1_000_000
 
 
 class MemoryWatch:
-    """Within the block, a thread samples the process's resident memory 50 times a second."""
+    """Resident memory before a block and at its peak, in bytes."""
 
     def __init__(self) -> None:
         self._process = psutil.Process(os.getpid())
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._sample, daemon=True)
-        self.before = self.peak = 0  # bytes
+        self.before = self.peak = self._read()
 
     @property
     def growth_mb(self) -> float:
         """The peak above what there was before, in megabytes."""
         return (self.peak - self.before) / MEGABYTE
 
-    def __enter__(self) -> Self:
-        self.before = self.peak = self._process.memory_info().rss
-        self._thread.start()
-        return self
+    def look(self) -> None:
+        """Take what there is now into account."""
+        self.peak = max(self.peak, self._read())
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._over.set()
-        self._thread.join()
-        self.peak = max(self.peak, self._process.memory_info().rss)
+    def _read(self) -> int:
+        return int(self._process.memory_info().rss)
 
-    def _sample(self) -> None:
-        while not self._over.wait(SAMPLE_S):
-            self.peak = max(self.peak, self._process.memory_info().rss)
+
+@contextmanager
+def watch_memory() -> Iterator[MemoryWatch]:
+    """Within the block, a thread samples the process's resident memory 50 times a second."""
+    watch, over = MemoryWatch(), threading.Event()
+
+    def sample() -> None:
+        while not over.wait(SAMPLE_S):
+            watch.look()
+
+    thread = threading.Thread(target=sample, daemon=True)
+    thread.start()
+    try:
+        yield watch
+    finally:
+        over.set()
+        thread.join()
+        watch.look()

@@ -1,4 +1,4 @@
-"""A client of the bench stack's S3, as a photographer's own program would open it."""
+"""A client of the benchmark stack's S3, as a photographer's own program would open it."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING

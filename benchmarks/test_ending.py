@@ -1,4 +1,4 @@
-"""How a benchmark's program ends."""
+"""Tests of the end of a benchmark's program."""
 
 import os
 import signal

@@ -1,9 +1,9 @@
-"""`python -m benchmarks.capacity`: what a season of weddings costs PostgreSQL and Prefect.
+"""The command of `make bench-capacity`: a season of weddings in PostgreSQL and Prefect.
 
 Four parts, each on a stack of its own, each ending with a table and a line of JSON: `tables`
-(PostgreSQL with a million photos), `rewrites` (what embedding an event anew leaves behind),
-`pooler` (what holds behind PgBouncer, if that is installed) and `day` (who takes how many
-connections, and a day of a thousand syncs against Prefect's server).
+(PostgreSQL with a million photos), `rewrites` (dead rows of embedding an event anew), `pooler`
+(the product through PgBouncer, where that is installed) and `day` (connections, and a day of a
+thousand syncs against Prefect's server).
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Who takes how many connections: the API idle and under a burst, a sync, Prefect's server."""
+"""Connections to PostgreSQL by holder: the API idle and under a burst, a sync, Prefect."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor

@@ -1,9 +1,8 @@
 """A day of a thousand syncs, as quickly as Prefect's server takes them.
 
-Four questions: how long creating a run takes while the queue grows; how many runs a minute a
-worker starts; how long a sync that somebody asks for waits beside a thousand hourly ones; how many
-syncs of the right shape the server records, flat out and waiting as real ones do, and what each
-leaves behind.
+Measured are the time to create a run while the queue grows, the runs that a worker starts in a
+minute, the wait of a requested sync beside a thousand hourly ones, and the syncs an hour that the
+server records, with what each leaves in its tables.
 """
 
 import time

@@ -1,8 +1,8 @@
-"""A sync's shape without its work: the same tasks, artifacts and lines of log.
+"""A flow with a sync's shape and none of its work: the same tasks, artifacts and lines of log.
 
-What is left is what a sync costs Prefect. Run as a program it makes syncs one after the other on
-so many threads for so many seconds, and prints how many, and its own processor time. A batch may
-wait as long as its photos would take, so that many syncs are under way at a time.
+Run as a program, it makes syncs one after the other on so many threads for so many seconds, and
+prints their number and its processor time. A batch may wait as long as its photos would take, so
+that many syncs are under way at a time.
 """
 
 import json

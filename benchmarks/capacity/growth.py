@@ -1,4 +1,4 @@
-"""How Prefect's own tables grow, and who is connected to PostgreSQL."""
+"""The growth of Prefect's own tables, and the list of who is connected to PostgreSQL."""
 
 import threading
 from collections.abc import Iterator, Mapping

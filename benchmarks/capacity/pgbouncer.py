@@ -1,4 +1,4 @@
-"""PgBouncer before the embedded PostgreSQL, for what the product says of poolers."""
+"""A PgBouncer in front of the embedded PostgreSQL."""
 
 import os
 import time

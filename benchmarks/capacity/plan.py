@@ -1,9 +1,9 @@
-"""How long an agency's photos take, and what that costs: arithmetic on measured figures.
+"""A calculator of an agency's time and cost for its photos, from measured figures.
 
     python -m benchmarks.capacity.plan --photos 3000 --events 1000 --cores 64 --price 0.05
 
-Nothing is measured here: docs/scaling.md says where each figure comes from, and on what machine.
-The price is the reader's: of one core for an hour, in whatever money.
+Nothing is measured here: docs/scaling.md names each figure's source and machine. The price is of
+one core for an hour, in any currency.
 """
 
 import argparse

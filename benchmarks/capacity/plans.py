@@ -1,4 +1,4 @@
-"""Which plans PostgreSQL makes for the product's own statements, and what they take.
+"""PostgreSQL's plans for the product's own statements, with the time each takes.
 
 The product's functions run as they are; each statement is explained just before it runs.
 """

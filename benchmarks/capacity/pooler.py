@@ -1,4 +1,4 @@
-"""What of the product works through PgBouncer in transaction mode: tried, not assumed.
+"""A trial of the product's features through PgBouncer in transaction mode.
 
 Needs the program `pgbouncer` on PATH; the project's tests do not.
 """

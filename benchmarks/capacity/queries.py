@@ -1,4 +1,4 @@
-"""What the product's queries take on full tables, and how PostgreSQL plans them."""
+"""Times and plans of the product's queries on full tables."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a sync costs Prefect's server and its database: as many as it takes, without their work."""
+"""The cost of a sync to Prefect's server and its database, measured on syncs without work."""
 
 import json
 import subprocess

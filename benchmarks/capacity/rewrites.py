@@ -1,9 +1,8 @@
-"""What embedding an event anew leaves behind: dead rows, growth, and what helps.
+"""The dead rows and the growth that embedding an event anew leaves, and the remedies tried.
 
-The product's own planning and storing, with random faces in the place of the engine's. Autovacuum
-is off: in a table of many events one event's dead rows stay below its threshold, so it does not
-come either. Where a variant says so, VACUUM runs after each round, as autovacuum would with a
-lower threshold.
+Plans and stores with the product's own code; random faces stand in for the engine's. Autovacuum is
+off, because one event's dead rows stay below its threshold in a table of many events. Where a
+variant says so, VACUUM runs after each round, as autovacuum would with a lower threshold.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""How many bytes a table's row takes, with its indexes; what rewriting an event leaves behind."""
+"""Bytes of a table's row, with its indexes, before and after an event is rewritten."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

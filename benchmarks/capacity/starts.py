@@ -1,4 +1,4 @@
-"""How quickly a worker starts what waits, and how long what somebody asks for waits beside it."""
+"""A worker's rate of starting waiting runs, and the wait of a requested run beside them."""
 
 import time
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What the figures of capacity rest on: the reading of plans, the flow's shape."""
+"""Tests of the capacity benchmark's parts: its reading of plans, the shape of its flow."""
 
 import pytest
 from hypothesis import given

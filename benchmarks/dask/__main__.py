@@ -1,10 +1,9 @@
-"""`make bench-dask`: one event over a Dask cluster; what workers add, and where that ends.
+"""The command of `make bench-dask`: one event over a Dask cluster of growing size.
 
-First on this machine's cores with opencv_zoo: threads, then one and two workers of one core each.
-Then workers that fetch, decode and store as ever and wait instead of computing, so that many fit
-on one machine: what is measured is the scheduler, Prefect's server, PostgreSQL, S3 and the flow,
-all of them, and the workers' own share, on the same cores. Prints tables, draws
-docs/images/dask.svg when asked, and ends with one line of JSON.
+First, opencv_zoo on this machine's cores: threads, then one and two workers of one core each. Then
+workers that fetch, decode and store as ever but wait instead of computing, so that many fit on one
+machine and the scheduler, Prefect's server, PostgreSQL, S3 and the flow are measured. Prints
+tables, draws docs/images/dask.svg when asked, and ends with one line of JSON.
 """
 
 import argparse

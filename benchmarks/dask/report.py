@@ -1,4 +1,4 @@
-"""What `make bench-dask` shows: its tables, and its plot as SVG."""
+"""Tables and the SVG plot of `make bench-dask`."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What the measurement of a Dask cluster is made of: its plot, its tables, its waiting engine."""
+"""Tests of the Dask benchmark's parts: its plot, its tables, its waiting engine."""
 
 from io import StringIO
 from pathlib import Path

@@ -1,8 +1,8 @@
 """Dask workers that wait instead of computing, several in one process.
 
-`python -m benchmarks.dask.worker SCHEDULER COUNT`. Everything else is the product's: they
-fetch, decode, keep results, store and tell Prefect as any worker does. How long a photo takes is
-read from the file WAIT_FILE, in seconds, photo by photo.
+`python -m benchmarks.dask.worker SCHEDULER COUNT` starts them. All else is the product's: they
+fetch, decode, keep results, store and tell Prefect as any worker does. The seconds to wait for a
+photo are read from the file WAIT_FILE, photo by photo.
 """
 
 import asyncio

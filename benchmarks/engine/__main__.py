@@ -1,7 +1,7 @@
-"""`make bench`: the guide's loop, the same tuned, and ours, in one run; then the whole job.
+"""The command of `make bench`: the guide's loop, the same tuned, this engine; then the whole job.
 
-On a stand-in for buffalo_l (published shapes and operation counts, random weights: its speed is
-real, its faces are not) and on opencv_zoo with real photos. Ends with one line of JSON.
+Runs on a stand-in for buffalo_l (published shapes and operation counts, random weights: its speed
+is real, its faces are not) and on opencv_zoo with real photos. Ends with one line of JSON.
 """
 
 import argparse

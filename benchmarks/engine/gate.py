@@ -1,7 +1,7 @@
-"""`make gate`: may a faster backend be used? Its faces on real photos against onnxruntime's fp32.
+"""The command of `make gate`: a faster backend's faces on real photos against onnxruntime's fp32.
 
-Detection recall, and what faces are compared by: similarities of the same person and of others.
-A mode that moves any of them by more than one percent is refused, and the command fails.
+Compares the recall of detection and the similarities of the same person and of others. A mode that
+moves any of them by more than one percent is refused, and the command fails.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Builds ONNX graphs of convolutional networks, layer by layer, with seeded RANDOM weights."""
+"""A builder of convolutional networks as ONNX graphs, layer by layer; seeded RANDOM weights."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""The whole job on the real stack: S3, Prefect, a worker, PostgreSQL; through the REST call."""
+"""The whole job on a real stack (S3, Prefect, a worker, PostgreSQL), started by the REST call."""
 
 import time
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Counts what a model computes, from its graph: for the stand-in and for real packs alike."""
+"""A count of a model's operations and parameters, read from its graph."""
 
 from dataclasses import dataclass
 from math import prod

@@ -1,4 +1,4 @@
-"""The most this machine's cores could compute: what a benchmark's share of the peak is taken of."""
+"""The most that this machine's cores can compute, in GFLOP/s: the peak that shares are taken of."""
 
 import os
 import shutil

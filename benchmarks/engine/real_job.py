@@ -1,4 +1,4 @@
-"""What the whole job takes: the guide's table of photos, beside bare inference, a thousand."""
+"""The whole job's duration on the guide's photos and on a thousand, beside bare inference."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

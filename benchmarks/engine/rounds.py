@@ -1,4 +1,4 @@
-"""Several variants against each other: one process each, in alternation, medians of rounds."""
+"""Rounds of several variants in turn, a process for each, and the medians of the rounds."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""The guide's second table: what a photo takes by the size of its preview."""
+"""The guide's second table: the time a photo takes by the size of its preview."""
 
 import time
 from collections.abc import Sequence

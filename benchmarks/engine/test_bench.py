@@ -1,4 +1,4 @@
-"""The bench's own arithmetic: medians, shares, parity, the last line."""
+"""Tests of the bench's arithmetic: medians, shares, parity, the last line."""
 
 import re
 from html import unescape

@@ -1,4 +1,4 @@
-"""The gate: a mode that misses faces or moves similarities is refused."""
+"""Tests of the gate: a mode that misses faces or moves similarities is refused."""
 
 from dataclasses import replace
 

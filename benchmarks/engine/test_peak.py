@@ -1,4 +1,4 @@
-"""The peak of this machine: how it was measured stands beside it. No figure is asserted."""
+"""Tests of the machine's peak: its source is told beside it; no figure is asserted."""
 
 import shutil
 from pathlib import Path

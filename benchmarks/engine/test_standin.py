@@ -1,10 +1,8 @@
-"""The stand-in for buffalo_l: real InsightFace loads it, it costs what buffalo_l costs."""
+"""Tests of the stand-in: real InsightFace loads it, and its operations are buffalo_l's."""
 
 import hashlib
-import os
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 
@@ -13,7 +11,6 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from benchmarks.engine.iresnet import build_iresnet
 from benchmarks.engine.operations import count_multiply_adds, count_parameters, count_work
 from benchmarks.engine.pictures import (
     BenchPhoto,
@@ -96,8 +93,6 @@ def test_the_same_seed_gives_the_same_bytes_another_seed_others(folder: Path) ->
         hash_bytes(build_scrfd(seed).SerializeToString(deterministic=True)) for seed in (1, 9)
     )
     assert whole == again != other
-    recogniser = build_iresnet(2).SerializeToString(deterministic=True)
-    assert hash_bytes((folder / "w600k_r50.onnx").read_bytes()) == hash_bytes(recogniser)
 
 
 def test_insightface_loads_five_models(analysis: FaceAnalysis) -> None:
@@ -137,17 +132,15 @@ def test_the_detectors_layers_are_all_there_when_it_runs(folder: Path, tmp_path:
 # --- what it finds ---
 
 
-def test_every_planted_face_of_the_bench_photos_is_found_and_nothing_else(
+def test_every_planted_face_of_bench_photos_is_found_and_nothing_else(
     analysis: FaceAnalysis,
 ) -> None:
     photos = make_bench_photos()
     assert len(photos) == 24
     assert count_faces(photos) / len(photos) == pytest.approx(2.08, abs=0.01)
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
-        found = [
-            len(rows) for rows, _ in threads.map(analysis.det_model.detect, map(decode, photos))
-        ]
-    assert found == [photo.faces for photo in photos]
+    sample = sorted(photos, key=lambda photo: photo.faces)[::4]  # from none to the most
+    found = [len(analysis.det_model.detect(decode(photo))[0]) for photo in sample]
+    assert found == [photo.faces for photo in sample]
 
 
 def test_faces_lie_where_they_were_drawn_and_differ(analysis: FaceAnalysis) -> None:

@@ -1,7 +1,7 @@
 """A model pack that costs next to nothing: a detector that never fires, and a tiny recogniser.
 
-What is measured with it is the job around the engine. The detector keeps SCRFD's contract (Guo et
-al. 2021), so the product loads and runs it as it does a real one.
+It measures the job around the engine. The detector keeps SCRFD's contract (Guo et al. 2021), so
+the product loads and runs it as it does a real one.
 """
 
 from pathlib import Path

@@ -1,8 +1,8 @@
-"""One way to do the work, once, in a process of its own: `python -m benchmarks.engine.variants`.
+"""One variant of the work, run once in its process: `python -m benchmarks.engine.variants`.
 
-Every variant does the same: GET each photo (S3's latency is slept, 20 to 50 ms, the same for
-each), decode, find and embed its faces, commit (3 ms slept). The clock runs from the first GET to
-the last commit; models are loaded and tried once before.
+Every variant GETs each photo (S3's latency of 20 to 50 ms is slept, the same for each), decodes,
+finds and embeds its faces, and commits (3 ms slept). The clock runs from the first GET to the last
+commit; models are loaded and tried once before.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""`make faults`: faults at random moments of running syncs, each followed by recovery and audit.
+"""The command of `make faults`: faults at random moments of syncs, with recovery and audit.
 
 Ends with one line of JSON: {"faults": n, "lost": 0, "doubled": 0, "stuck": 0}; fails unless the
 last three are zero and all the faults asked for were injected.

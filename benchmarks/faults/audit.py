@@ -1,4 +1,4 @@
-"""The audit: what an event holds against what an undisturbed sync of the same bytes gave."""
+"""The audit of an event against an undisturbed sync of the same bytes."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

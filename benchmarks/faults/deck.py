@@ -1,4 +1,4 @@
-"""Which faults come together in a round, drawn from the seed."""
+"""The choice of faults for each round, drawn from the seed."""
 
 import random
 from collections.abc import Sequence

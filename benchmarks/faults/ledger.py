@@ -1,4 +1,4 @@
-"""What is there of an event: its keys in S3, its rows in PostgreSQL, its runs in Prefect."""
+"""An event's traces: its keys in S3, its rows in PostgreSQL, its runs in Prefect."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

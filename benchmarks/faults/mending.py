@@ -1,4 +1,4 @@
-"""Everything plugged in again after a round's faults."""
+"""The repair of everything that a round's faults broke."""
 
 from benchmarks.faults.scene import Scene, wait_ready
 from deployments.stack import postgres, prefect, s3

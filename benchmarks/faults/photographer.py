@@ -1,4 +1,4 @@
-"""A photographer: makes an event, uploads, asks for syncs and looks how they go. Tries again."""
+"""A photographer who makes an event, uploads, asks for syncs and follows them, with retries."""
 
 import time
 from collections.abc import Sequence

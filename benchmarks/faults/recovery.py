@@ -1,4 +1,4 @@
-"""After a round's faults: syncs asked for until one completes, one more, and the audit."""
+"""The recovery after a round's faults: syncs until one completes, one more, and the audit."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""What a campaign came to: a table of faults and outcomes, and the last line."""
+"""The campaign's table of faults and outcomes, and its last line."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""An HTTP proxy in front of the real S3 that answers a share of the requests as a sick one does."""
+"""An HTTP proxy before the real S3 that answers a share of requests with an injected failure."""
 
 import http.client
 import random

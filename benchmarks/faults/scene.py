@@ -1,4 +1,4 @@
-"""The scene: a stack of the campaign's own, a sick line to S3, and a second API process."""
+"""The campaign's stack, its faulty line to S3, and a second API process."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The campaign's audit finds what is planted: a check that cannot fail is worthless."""
+"""Tests of the campaign's audit: it finds every error that is planted."""
 
 from dataclasses import replace
 from typing import Any

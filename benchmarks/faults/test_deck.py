@@ -1,4 +1,4 @@
-"""Which faults come together: from the seed alone, every kind in its turn, none forgotten."""
+"""Tests of the deck: drawn from the seed alone, every kind in its turn, none forgotten."""
 
 import random
 from collections import Counter

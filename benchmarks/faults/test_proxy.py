@@ -1,4 +1,4 @@
-"""What can heal is tried again inside the task, a bounded number of times; through the proxy."""
+"""Tests of the product's retries through the proxy: bounded, and only for what can heal."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""`make hostile`: the corpus through a watched worker, and once through a real sync."""
+"""The command of `make hostile`: the corpus through a watched worker, then through a real sync."""
 
 import os
 import sys

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from benchmarks.hostile.audit import Audit, FileReport, tell_verdict
@@ -35,13 +36,13 @@ def look_at_files(
 ) -> Audit:
     """Have the worker look at each file alone, then at all of them a hundred at a time."""
     audit = Audit(reports)
-    with WatchedWorker([*command, str(folder)]) as worker:
+    with closing(WatchedWorker([*command, str(folder)])) as worker:
         for number, file in enumerate(reports):
             look = worker.look([number], file_bounds)
             file.seconds, file.peak_mib, file.crash = look.seconds, look.peak_mib, look.crash
             file.found = tell_verdict(look.verdicts[0]) if look.verdicts else ""
     peak = 0
-    with WatchedWorker([*command, str(folder)]) as worker:
+    with closing(WatchedWorker([*command, str(folder)])) as worker:
         for start in range(0, len(reports), BATCH):
             numbers = range(start, min(start + BATCH, len(reports)))
             look = worker.look(numbers, batch_bounds)

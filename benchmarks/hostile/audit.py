@@ -1,4 +1,4 @@
-"""What each file came to, and whether that is explained."""
+"""Each file's outcome, and the judgement whether it is explained."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping

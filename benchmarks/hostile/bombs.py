@@ -1,4 +1,4 @@
-"""Small files that claim much, or are much once they are decoded."""
+"""Files that claim huge dimensions, or become huge when decoded."""
 
 import struct
 import zlib

@@ -1,4 +1,4 @@
-"""Photos cut off, flipped bit by bit, and with holes: what half an upload or a bad disk leaves."""
+"""Photos truncated, with flipped bits and with holes, as broken uploads and disks leave them."""
 
 import random
 from collections.abc import Iterator

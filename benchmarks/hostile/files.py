@@ -1,4 +1,4 @@
-"""What the corpus is made with: pictures as files, and the parts of such files."""
+"""Builders of pictures as files, and of the parts of such files."""
 
 import random
 import struct

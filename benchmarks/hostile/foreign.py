@@ -1,4 +1,4 @@
-"""What is no photo under a photo's name, and photos under names that nobody should give."""
+"""Other files under a photo's name, and photos under names that nobody should give."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""Mad notes: EXIF that circles, counts to four thousand millions or is noise; broken profiles."""
+"""Malformed EXIF (circular, oversized, noise) and broken colour profiles."""
 
 import random
 import struct

@@ -1,4 +1,4 @@
-"""The table and the last line."""
+"""The table and the last line of `make hostile`."""
 
 import json
 from collections import Counter

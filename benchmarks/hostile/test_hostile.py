@@ -1,17 +1,18 @@
-"""The hostile corpus, and that its audit notices what is planted."""
+"""Tests of the hostile corpus, of the watched worker and of the audit."""
 
 import random
 import sys
-from collections import Counter
+from collections.abc import Container, Iterator
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from benchmarks.hostile import bombs
 from benchmarks.hostile.alone import look_at_files, write_files
 from benchmarks.hostile.audit import Audit, FileReport, is_explained, match_rows, tell_verdict
-from benchmarks.hostile.bombs import list_large_pictures, list_pixel_bombs, list_scan_bombs
-from benchmarks.hostile.corpus import build_corpus
+from benchmarks.hostile.corpus import FIXED, build_corpus
 from benchmarks.hostile.damage import list_flipped, list_truncated
 from benchmarks.hostile.files import HostileFile
 from benchmarks.hostile.formats import list_formats
@@ -56,26 +57,35 @@ for line in sys.stdin:
 """
 
 
-def test_the_corpus_is_large_and_holds_every_kind_under_names_that_can_be_keys() -> None:
-    kinds = Counter[str]()
-    names = []
-    for file in build_corpus():
-        kinds[file.kind] += 1
-        names.append(file.name)
-    assert kinds.keys() == KINDS
+def list_hashes(leave_out: Container[object] = ()) -> list[tuple[str, str, str]]:
+    """Kind, name and hash of every file; pictures at the pixel limit are small ones here."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, size in (("LARGE", (70, 70)), ("HUGE", (90, 60)), ("FRAMES", 300)):
+            patch.setattr(bombs, name, size)
+        return [
+            (file.kind, file.name, sha256(file.content).hexdigest())
+            for file in build_corpus(leave_out=leave_out)
+        ]
+
+
+@pytest.fixture(scope="module")
+def corpus() -> list[tuple[str, str, str]]:
+    return list_hashes()
+
+
+def test_the_corpus_is_large_and_holds_every_kind_under_names_that_can_be_keys(
+    corpus: list[tuple[str, str, str]],
+) -> None:
+    assert {kind for kind, _, _ in corpus} == KINDS
+    names = [name for _, name, _ in corpus]
     assert len(names) == len(set(names)) >= 200
     assert sum(is_image_key(name) for name in names) >= 200
     assert all(is_storable(name) and len(name.encode()) < 900 for name in names)
 
 
-def hash_files(seed: int) -> dict[str, str]:
-    """Name -> hash; without the pictures that take seconds to write."""
-    files = build_corpus(seed, leave_out=(list_large_pictures, list_pixel_bombs, list_scan_bombs))
-    return {file.name: sha256(file.content).hexdigest() for file in files}
-
-
-def test_the_same_seed_gives_the_same_files() -> None:
-    assert hash_files(7) == hash_files(7)
+def test_the_same_seed_gives_the_same_files(corpus: list[tuple[str, str, str]]) -> None:
+    seeded = list_hashes(leave_out=FIXED)
+    assert corpus[-len(seeded) :] == seeded
 
 
 def test_another_seed_damages_other_places() -> None:
@@ -95,31 +105,29 @@ def test_every_accepted_format_is_there_under_each_extension() -> None:
 
 
 @pytest.fixture
-def planted() -> WatchedWorker:
-    return WatchedWorker([sys.executable, "-c", PLANTED])
+def planted() -> Iterator[WatchedWorker]:
+    with closing(WatchedWorker([sys.executable, "-c", PLANTED])) as worker:
+        yield worker
 
 
 def test_a_worker_that_dies_is_a_crash_and_the_next_file_gets_a_new_one(
     planted: WatchedWorker,
 ) -> None:
-    with planted as worker:
-        assert worker.look([1], ROOMY).crash == "died"
-        look = worker.look([4], ROOMY)
+    assert planted.look([1], ROOMY).crash == "died"
+    look = planted.look([4], ROOMY)
     assert (look.crash, look.verdicts) == (None, ("not_an_image",))
 
 
 def test_a_worker_that_answers_nothing_is_a_crash(planted: WatchedWorker) -> None:
-    with planted as worker:
-        worker.look([0], ROOMY)  # it has started: what follows is the file's own time
-        assert worker.look([2], Bounds(seconds=0.5, mib=4_096)).crash == "stalled"
-        assert worker.look([0], ROOMY).crash is None
+    planted.look([0], ROOMY)  # it has started: what follows is the file's own time
+    assert planted.look([2], Bounds(seconds=0.5, mib=4_096)).crash == "stalled"
+    assert planted.look([0], ROOMY).crash is None
 
 
 def test_a_worker_that_takes_too_much_memory_is_a_crash(planted: WatchedWorker) -> None:
-    with planted as worker:
-        look = worker.look([3], Bounds(seconds=60, mib=200))
-        assert look.crash == "passed the memory bound"
-        assert look.peak_mib > 200
+    look = planted.look([3], Bounds(seconds=60, mib=200))
+    assert look.crash == "passed the memory bound"
+    assert look.peak_mib > 200
 
 
 def test_what_is_planted_is_counted(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A worker process that is watched: how long each batch takes it, and how much memory."""
+"""A worker process under watch: each batch's duration and memory are measured and bounded."""
 
 import json
 import select
@@ -6,8 +6,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import IO, Any, Self, cast
+from typing import IO, Any, cast
 
 import psutil  # type: ignore[import-untyped]  # publishes no types, and its stubs are not locked
 
@@ -41,17 +40,6 @@ class WatchedWorker:
         self._command = command
         self._process: subprocess.Popen[str] | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._stop()
-
     def look(self, numbers: Sequence[int], bounds: Bounds) -> Look:
         """Have the worker look at these files as one batch."""
         process = self._process or self._start()
@@ -61,7 +49,7 @@ class WatchedWorker:
         began = time.monotonic()
         answer, crash, peak = self._wait(process, bounds)
         if crash:
-            self._stop()
+            self.close()
         return Look(tuple(answer or ()), crash, time.monotonic() - began, peak)
 
     def _start(self) -> "subprocess.Popen[str]":
@@ -70,7 +58,7 @@ class WatchedWorker:
         self._process = process
         _, crash, _ = self._wait(process, Bounds(START_S, 1_000_000))
         if crash:
-            self._stop()
+            self.close()
             raise RuntimeError(f"The worker did not start: it {crash}.")
         return process
 
@@ -94,7 +82,8 @@ class WatchedWorker:
                 line = answers.readline()
                 return (json.loads(line), None, peak) if line else (None, "died", peak)
 
-    def _stop(self) -> None:
+    def close(self) -> None:
+        """Kill the process, if there is one."""
         if self._process is None:
             return
         self._process.kill()

@@ -1,7 +1,7 @@
-"""`make bench-latency`: how soon a sync answers, and how soon its first face can be found.
+"""The command of `make bench-latency`: the time to a sync's answer and to its first face.
 
 Ends with one line of JSON: {"trigger_p95_ms": ..., "trigger_20_p95_ms": ..., "first_face_s": ...}.
-What the figures mean, and what they could be: docs/latency.md.
+docs/latency.md says what the figures mean.
 """
 
 import json

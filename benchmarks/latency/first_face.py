@@ -1,4 +1,4 @@
-"""From `POST sync-s3` to the first face in PostgreSQL, and where the time in between goes."""
+"""The steps from `POST sync-s3` to the first face in PostgreSQL, each with its moment."""
 
 import os
 import subprocess

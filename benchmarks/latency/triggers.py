@@ -1,7 +1,7 @@
-"""How long `POST sync-s3` takes: alone, and twenty at once.
+"""The duration of `POST sync-s3`: alone, and twenty at once.
 
-Each POST is another event's, so that each creates a run. The pool is paused meanwhile: what is
-measured is the trigger, not two cores busy with syncs.
+Each POST is another event's, so that each creates a run. The pool is paused meanwhile, so that the
+trigger is measured and not two cores busy with syncs.
 """
 
 import math

@@ -1,1 +1,1 @@
-"""What each size of previews finds and costs (`make preview-study`)."""
+"""The faces found and the cost at each size of preview (`make preview-study`)."""

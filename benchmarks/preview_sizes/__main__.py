@@ -1,8 +1,8 @@
-"""`make preview-study`: what each size of preview and of detection finds, and what it costs.
+"""The command of `make preview-study`: faces found and costs by size of preview and detection.
 
 Scenes of 6000x4000 pixels with real faces of known heights become previews of several sizes, and
-the engine looks for the faces at several sizes. Ends with one line of JSON. docs/previews.md says
-what the figures mean; with --docs its tables and its plot are made anew.
+the engine looks for the faces at several sizes. Ends with one line of JSON. With --docs the tables
+and the plot of docs/previews.md are made anew; that page says what the figures mean.
 """
 
 import argparse

@@ -1,7 +1,8 @@
-"""What a preview of a size costs: bytes, and time on one thread and on all cores.
+"""The cost of a size of preview: bytes, and time on one thread and on all cores.
 
-Times are the processor's, so that what else the machine does hardly counts. With opencv_zoo, whose
-detector is light; and detection alone with buffalo_l's stand-in, whose detector is not.
+Times are the processor's, so that other work on the machine hardly counts. Measured with
+opencv_zoo, whose detector is light, and for detection alone with buffalo_l's stand-in, whose
+detector is not.
 """
 
 from collections.abc import Sequence

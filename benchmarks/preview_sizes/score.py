@@ -1,4 +1,4 @@
-"""What the engine found in a preview against what is known to be there."""
+"""The comparison of the engine's faces in a preview with those known to be there."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The study of preview sizes: faces are where they are said to be, and are judged rightly."""
+"""Tests of the preview study: faces are where they are said to be, and are judged rightly."""
 
 from io import BytesIO
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`make bench-scale`: what the job around the engine costs when an event is large.
+"""The command of `make bench-scale`: the cost of the job around the engine for a large event.
 
 Measures a resync of known photos against the bare listing of its folders, and a sync of new ones
 with a model pack that costs nothing, on a stack of its own; every run in a process of its own.

@@ -1,4 +1,4 @@
-"""What the measurement at scale is made of: its pack, its photos, its watch on memory."""
+"""Tests of the scale benchmark's parts: its pack, its photos, its watch on memory."""
 
 import http.server
 import mmap
@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.engine.small_photos import SmallPhotos
 from benchmarks.engine.trivial_pack import STRIDES, VECTOR_LENGTH, write_trivial_pack
-from benchmarks.memory import MEGABYTE, MemoryWatch
+from benchmarks.memory import MEGABYTE, watch_memory
 from benchmarks.scale.__main__ import read_run_variables
 from deployments.stack.plan import find_root
 from models.settings import Settings
@@ -57,7 +57,7 @@ def test_small_photos_are_photos_each_with_its_own_bytes() -> None:
 
 def test_memory_counts_also_when_it_is_freed_within_the_block() -> None:
     size = 64 * MEGABYTE
-    with MemoryWatch() as memory:
+    with watch_memory() as memory:
         # Straight from the system: a heap might have had that much lying about.
         with mmap.mmap(-1, size) as block:
             block.write(bytes([1]) * size)

@@ -15,7 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 import boto3
 from botocore.config import Config
 
-from benchmarks.memory import MemoryWatch
+from benchmarks.memory import watch_memory
 from models.errors import FacePassError, StackError
 from models.keys import default_prefix, derive_original_key
 from models.settings import get_settings
@@ -51,7 +51,7 @@ def measure_listing(event_id: int) -> dict[str, Any]:
     )
     previews = default_prefix(event_id)
     keys = 0
-    with MemoryWatch() as memory:
+    with watch_memory() as memory:
         began = time.perf_counter()
         for prefix in (previews, derive_original_key(previews, event_id)):
             paginator = client.get_paginator("list_objects_v2")
@@ -75,7 +75,7 @@ def measure_sync(event_id: int) -> dict[str, Any]:
     get_bucket()
     body = Stopwatch()
     sync_event_photos.fn = body.time(sync_event_photos.fn)
-    with MemoryWatch() as memory:
+    with watch_memory() as memory:
         began, cpu_began = time.perf_counter(), time.process_time()
         state: Any = sync_event_photos(event_id, default_prefix(event_id), return_state=True)
         run_seconds = time.perf_counter() - began

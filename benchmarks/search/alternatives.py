@@ -1,4 +1,4 @@
-"""What else a search could rest on: measured, so that the simplest that holds can be kept."""
+"""Alternatives to the exact search: parallel scans, partitions, HNSW; on the same faces."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence

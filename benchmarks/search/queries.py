@@ -1,4 +1,4 @@
-"""One search after another: how long each took, and what share of the true best it brought."""
+"""A series of searches: the time of each, and the share of the true best it found."""
 
 import time
 from collections.abc import Callable, Sequence

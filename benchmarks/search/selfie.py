@@ -1,4 +1,4 @@
-"""A guest's wait: the selfie leaves the phone, the answer is there."""
+"""A guest's wait from sending a selfie to the answer, over the real API."""
 
 import time
 from io import BytesIO
