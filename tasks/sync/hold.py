@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -104,36 +104,33 @@ class Claim:
     request: ListingRequest
 
 
-@contextmanager
-def hold_event(event_id: int, s3_prefix: str) -> Iterator[SyncContext]:
+def hold_event(event_id: int, s3_prefix: str) -> AbstractContextManager[SyncContext]:
     """Hold the event for a sync while the block runs, and record how it ends.
 
     Raises SyncSkippedError where another run has the event, with which the request is left, and
     where the event's faces were erased. What the block raises is recorded and raised again.
     """
-    with _hold(Claimant(_read_run_id(), event_id, s3_prefix)) as sync:
-        yield sync
+    return _hold(Claimant(_read_run_id(), event_id, s3_prefix))
 
 
-@contextmanager
 def hold_event_to_reembed(
     event_id: int, model_pack: str | None, profile: str | None
-) -> Iterator[SyncContext]:
+) -> AbstractContextManager[SyncContext]:
     """Hold the event as a sync does, to find its faces by another pack or profile from now on.
 
     Syncs that are asked for meanwhile wait until it is over. Raises as `hold_event` does.
     """
     # No sync has this prefix, which is above every previews' folder.
-    claimant = Claimant(
-        _read_run_id(),
-        event_id,
-        event_folder(event_id),
-        reembeds=True,
-        model_pack=model_pack,
-        profile=ProfileName(profile) if profile else None,
+    return _hold(
+        Claimant(
+            _read_run_id(),
+            event_id,
+            event_folder(event_id),
+            reembeds=True,
+            model_pack=model_pack,
+            profile=ProfileName(profile) if profile else None,
+        )
     )
-    with _hold(claimant) as sync:
-        yield sync
 
 
 def _read_run_id() -> UUID:
