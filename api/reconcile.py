@@ -22,6 +22,7 @@ from models.queries.events import lock_event
 from models.queries.runs import (
     HEARTBEAT_LIMIT,
     end_run,
+    find_run,
     list_silent_runs,
     measure_silence,
     raise_epoch,
@@ -65,11 +66,6 @@ class SyncView:
     def is_alive(self) -> bool:
         """Whether it still has the event, or will."""
         return self.state in {SyncState.PENDING, SyncState.RUNNING, SyncState.RETRYING}
-
-
-def find_run(session: Session, flow_run_id: UUID) -> SyncRun | None:
-    """A run's record; None where there is none."""
-    return session.get(SyncRun, flow_run_id)
 
 
 def reconcile_run(session: Session, run: SyncRun, orchestrator: Orchestrator) -> SyncView:
@@ -159,9 +155,7 @@ def free_pool_slots(orchestrator: Orchestrator, still_for: timedelta = HEARTBEAT
 def _close_if_dead(flow_run_id: UUID, orchestrator: Orchestrator) -> None:
     with open_session() as session:
         run = find_run(session, flow_run_id)
-        if run is None:
-            return
-        if close_dead_run(session, run, orchestrator) is None:
+        if run is not None and close_dead_run(session, run, orchestrator) is None:
             logger.info("Sync run %s of event %d: %s", flow_run_id, run.event_id, run.detail)
 
 

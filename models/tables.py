@@ -110,9 +110,7 @@ class Photo(SQLModel, table=True):
     )
 
     id: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True))
-    event_id: int = Field(
-        sa_column=Column(ForeignKey("event.id", ondelete="CASCADE"), nullable=False)
-    )
+    event_id: int = Field(foreign_key="event.id", ondelete="CASCADE")
     s3_key: str = Field(sa_column=Column(Text(collation="C"), nullable=False))
     etag: str = Field(sa_column=Column(Text, nullable=False))
     size: int = Field(sa_column=Column(BigInteger, nullable=False))
@@ -151,9 +149,7 @@ class Face(SQLModel, table=True):
             BigInteger, ForeignKey("photo.id", ondelete="CASCADE"), nullable=False, index=True
         )
     )
-    event_id: int = Field(
-        sa_column=Column(ForeignKey("event.id", ondelete="CASCADE"), nullable=False)
-    )
+    event_id: int = Field(foreign_key="event.id", ondelete="CASCADE")
     pack_id: int = Field(sa_column=Column(SmallInteger, ForeignKey("pack.id"), nullable=False))
     # Corners as shares of the upright photo's width and height, 0..1.
     x1: float
@@ -170,19 +166,15 @@ class WebhookDelivery(SQLModel, table=True):
     __tablename__ = "webhook_delivery"
 
     id: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True))
-    event_id: int = Field(
-        sa_column=Column(ForeignKey("event.id", ondelete="CASCADE"), nullable=False)
-    )
+    event_id: int = Field(foreign_key="event.id", ondelete="CASCADE")
     flow_run_id: UUID
     payload: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
     attempts: int = 0
     last_error: str | None = Field(default=None, sa_column=Column(Text))
-    created_at: datetime = Field(
-        default_factory=utc_now, sa_column=Column(DateTime(timezone=True), nullable=False)
-    )
+    created_at: datetime = Field(default_factory=utc_now, sa_column=_timestamp(nullable=False))
     # Null once it is delivered or given up.
-    next_try_at: datetime | None = Field(default=None, sa_column=Column(DateTime(timezone=True)))
-    delivered_at: datetime | None = Field(default=None, sa_column=Column(DateTime(timezone=True)))
+    next_try_at: datetime | None = Field(default=None, sa_column=_timestamp())
+    delivered_at: datetime | None = Field(default=None, sa_column=_timestamp())
 
     @property
     def message_id(self) -> str:
