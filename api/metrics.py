@@ -48,13 +48,6 @@ def read_metrics(request: Request) -> PlainTextResponse:
     return PlainTextResponse(text, media_type=CONTENT_TYPE_LATEST)
 
 
-def build_registry() -> CollectorRegistry:
-    """A registry of one application: two applications in one process do not share counts."""
-    registry = CollectorRegistry()
-    registry.register(TablesCollector())
-    return registry
-
-
 class HttpMetrics:
     """This process's calls, and how long they took."""
 

@@ -166,11 +166,6 @@ class PhotoAnswer(Shape):
     original_missing: bool
     erased_alone: bool
 
-    @classmethod
-    def from_row(cls, photo: Photo, faces: int) -> Self:
-        """The answer about a photo with so many faces."""
-        return cls.model_validate({**photo.model_dump(), "photo_id": photo.id, "faces": faces})
-
 
 class PhotoPage(Shape):
     """Some of an event's photos; ask again with `next_cursor` for more."""
@@ -181,7 +176,10 @@ class PhotoPage(Shape):
     @classmethod
     def from_rows(cls, rows: Sequence[tuple[Photo, int]], limit: int) -> Self:
         """The page of these photos and their numbers of faces; `limit` is what was asked for."""
-        photos = [PhotoAnswer.from_row(photo, faces) for photo, faces in rows]
+        photos = [
+            PhotoAnswer.model_validate({**row.model_dump(), "photo_id": row.id, "faces": faces})
+            for row, faces in rows
+        ]
         more = len(photos) == limit
         return cls(photos=photos, next_cursor=photos[-1].photo_id if more else None)
 

@@ -9,10 +9,8 @@ from sqlalchemy import (
     ARRAY,
     JSON,
     BigInteger,
-    Boolean,
     Column,
     DateTime,
-    ForeignKey,
     Index,
     SmallInteger,
     Text,
@@ -120,18 +118,14 @@ class Photo(SQLModel, table=True):
     status: PhotoStatus = Field(sa_column=Column(Text, nullable=False))
     reason: PhotoReason | None = Field(default=None, sa_column=Column(Text))
     # Erased by itself: no sync reads it, whatever its ETag, until it is restored.
-    erased_alone: bool = Field(
-        default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false"))
-    )
+    erased_alone: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     # Best detection's score, 0..1; 0.0 where there is no face.
     confidence: float = 0.0
     # Looks at it so far: part of the cache key, so that a second look is a real one.
     attempts: int = 0
     # `new` or `updated`: what the run that worked on it last counts it as.
     change: str = Field(sa_column=Column(Text, nullable=False))
-    pack_id: int | None = Field(
-        default=None, sa_column=Column(SmallInteger, ForeignKey("pack.id"), nullable=True)
-    )
+    pack_id: int | None = Field(default=None, foreign_key="pack.id", sa_type=SmallInteger)
     sync_run_id: UUID | None = None
     batch: int | None = None
     created_at: datetime = Field(default_factory=utc_now, sa_column=_timestamp(nullable=False))
@@ -145,12 +139,10 @@ class Face(SQLModel, table=True):
 
     id: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True))
     photo_id: int = Field(
-        sa_column=Column(
-            BigInteger, ForeignKey("photo.id", ondelete="CASCADE"), nullable=False, index=True
-        )
+        foreign_key="photo.id", ondelete="CASCADE", index=True, sa_type=BigInteger
     )
     event_id: int = Field(foreign_key="event.id", ondelete="CASCADE")
-    pack_id: int = Field(sa_column=Column(SmallInteger, ForeignKey("pack.id"), nullable=False))
+    pack_id: int = Field(foreign_key="pack.id", sa_type=SmallInteger)
     # Corners as shares of the upright photo's width and height, 0..1.
     x1: float
     y1: float
