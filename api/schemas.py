@@ -6,7 +6,6 @@ table.
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -30,7 +29,7 @@ from models.tables import Event, Photo, SyncRun
 from models.vocabulary import PhotoReason, PhotoStatus, ProfileName, SelfieCode, SyncState
 
 if TYPE_CHECKING:
-    from tasks.search import Match, SearchResult
+    from tasks.search import SearchResult
 
 PAGE_LIMIT = 500
 
@@ -322,19 +321,6 @@ class MatchAnswer(Shape):
     box: Box
     band: Literal["surely", "maybe"]
 
-    @classmethod
-    def from_match(cls, match: "Match") -> Self:
-        """The answer about one match of a search."""
-        return cls.model_validate(
-            {
-                **asdict(match.photo),
-                "original_url": match.original_url,
-                "preview_url": match.preview_url,
-                "similarity": match.photo.similarity,
-                "band": match.band,
-            }
-        )
-
 
 class FaceAnswer(Shape):
     """A face in the selfie."""
@@ -362,7 +348,12 @@ class SearchAnswer(Shape):
     def from_result(cls, result: "SearchResult") -> Self:
         """The answer that a search's result makes."""
         return cls(
-            matches=[MatchAnswer.from_match(match) for match in result.matches],
+            matches=[
+                MatchAnswer.model_validate(
+                    vars(match) | vars(match.photo) | {"similarity": match.photo.similarity}
+                )
+                for match in result.matches
+            ],
             selfie=FaceAnswer(box=result.face.box, confidence=result.face.confidence),
             thresholds=ThresholdsAnswer(min_similarity=result.min_similarity, surely=result.surely),
             next_cursor=result.next_cursor and result.next_cursor.encode(),
