@@ -8,12 +8,13 @@ from contextlib import asynccontextmanager
 
 import anyio
 from fastapi import Depends, FastAPI
+from prometheus_client import CollectorRegistry
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from api import gallery, metrics
 from api.errors import describe_errors, install_error_handlers
-from api.metrics import HttpMetrics, build_registry
+from api.metrics import HttpMetrics, TablesCollector
 from api.middleware import AccessLog, BodyLimits, LastResort, SecurityHeaders, silence_servers
 from api.reconcile import reconcile_runs
 from api.routes import erasure, events, health, runs, search
@@ -43,7 +44,9 @@ def create_app() -> FastAPI:
     settings = get_settings()
     has_keys = bool(read_api_keys(settings))
     read_receiver(settings)
-    registry = build_registry()
+    # The application's own: two of them in one process do not share counts.
+    registry = CollectorRegistry()
+    registry.register(TablesCollector())
     app = FastAPI(
         title="FacePass Sync",
         description="An event's photos from S3 to findable faces.",

@@ -48,13 +48,6 @@ def read_metrics(request: Request) -> PlainTextResponse:
     return PlainTextResponse(text, media_type=CONTENT_TYPE_LATEST)
 
 
-def build_registry() -> CollectorRegistry:
-    """A registry of one application: two applications in one process do not share counts."""
-    registry = CollectorRegistry()
-    registry.register(TablesCollector())
-    return registry
-
-
 class HttpMetrics:
     """This process's calls, and how long they took."""
 
@@ -112,15 +105,21 @@ class TablesCollector(Collector):
 
 
 def _build_metrics(counts: Statistics) -> Iterable[Metric]:
-    yield _count_by("syncs", "Syncs by outcome (or state, while they last)", "state", counts.syncs)
-    yield _count_by(
-        "syncs_stopped_by_s3",
-        "Syncs that wait or failed because of S3",
-        "state",
-        counts.stopped_by_s3,
-    )
-    yield _count_by("photos", "Photos by status", "status", counts.photos)
-    yield _count_by("photos_failed", "Failed photos by reason", "reason", counts.failed)
+    for name, help_text, label, values in (
+        ("syncs", "Syncs by outcome (or state, while they last)", "state", counts.syncs),
+        (
+            "syncs_stopped_by_s3",
+            "Syncs that wait or failed because of S3",
+            "state",
+            counts.stopped_by_s3,
+        ),
+        ("photos", "Photos by status", "status", counts.photos),
+        ("photos_failed", "Failed photos by reason", "reason", counts.failed),
+    ):
+        family = GaugeMetricFamily(f"facepass_{name}", help_text, labels=[label])
+        for word, count in values.items():
+            family.add_metric([str(word)], count)
+        yield family
     for name, help_text, value in (
         ("faces", "Faces stored", counts.faces),
         ("photos_processed", "Photos processed by all syncs (guide's metric 1)", counts.processed),
@@ -135,10 +134,3 @@ def _build_metrics(counts: Statistics) -> Iterable[Metric]:
         count_value=counts.timed,
         sum_value=counts.seconds,
     )
-
-
-def _count_by(name: str, help_text: str, label: str, counts: dict[str, int]) -> Metric:
-    family = GaugeMetricFamily(f"facepass_{name}", help_text, labels=[label])
-    for value, count in counts.items():
-        family.add_metric([str(value)], count)
-    return family

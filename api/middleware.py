@@ -49,18 +49,31 @@ _DOCS_POLICY = (
 )
 
 
-class AccessLog:
+class HttpMiddleware:
+    """The base of the middleware below, which handles HTTP calls and lets all else pass."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a call over HTTP."""
+        handle = self.handle if scope["type"] == "http" else self._app
+        await handle(scope, receive, send)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the call on, or answer it here."""
+        raise NotImplementedError
+
+
+class AccessLog(HttpMiddleware):
     """Middleware, the outermost: logs each call by its route's template, and counts it."""
 
     def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:
-        self._app = app
+        super().__init__(app)
         self._metrics = metrics
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the call on, and record its status and its time."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         status = CLOSED_BY_CALLER
 
         async def watch(message: Message) -> None:
@@ -84,17 +97,11 @@ class AccessLog:
         )
 
 
-class SecurityHeaders:
+class SecurityHeaders(HttpMiddleware):
     """Middleware: adds the headers that an answer has not set itself, as a page may."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the call on; its answer gets the headers."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -108,17 +115,11 @@ class SecurityHeaders:
         await self._app(scope, receive, send_with_headers)
 
 
-class BodyLimits:
+class BodyLimits(HttpMiddleware):
     """Middleware: 413 for a body that is too large, before it is read into memory."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the call on, its body counted while it arrives."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         is_upload = scope["path"] in UPLOAD_PATHS
         # A form is more than its file; one that is a little too large is told by the search itself.
         upload_limit = get_settings().max_upload_bytes + MAX_BODY_BYTES
@@ -134,17 +135,11 @@ class BodyLimits:
             await self._app(scope, _count_body(receive, limit), send)
 
 
-class LastResort:
+class LastResort(HttpMiddleware):
     """Middleware: an unexpected exception becomes a 500 whose number stands in the log."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the call on; nothing of an exception reaches the caller."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         started = False
 
         async def watch(message: Message) -> None:

@@ -9,7 +9,6 @@ import logging
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
-from uuid import UUID
 
 import anyio
 import anyio.from_thread
@@ -22,6 +21,7 @@ from models.queries.events import lock_event
 from models.queries.runs import (
     HEARTBEAT_LIMIT,
     end_run,
+    find_run,
     list_silent_runs,
     measure_silence,
     raise_epoch,
@@ -65,11 +65,6 @@ class SyncView:
     def is_alive(self) -> bool:
         """Whether it still has the event, or will."""
         return self.state in {SyncState.PENDING, SyncState.RUNNING, SyncState.RETRYING}
-
-
-def find_run(session: Session, flow_run_id: UUID) -> SyncRun | None:
-    """A run's record; None where there is none."""
-    return session.get(SyncRun, flow_run_id)
 
 
 def reconcile_run(session: Session, run: SyncRun, orchestrator: Orchestrator) -> SyncView:
@@ -131,7 +126,10 @@ def close_silent_runs(orchestrator: Orchestrator) -> None:
     with open_session() as session:
         silent = list_silent_runs(session, RUNS_A_ROUND)
     for flow_run_id in silent:
-        _close_if_dead(flow_run_id, orchestrator)
+        with open_session() as session:
+            run = find_run(session, flow_run_id)
+            if run is not None and close_dead_run(session, run, orchestrator) is None:
+                logger.info("Sync run %s of event %d: %s", flow_run_id, run.event_id, run.detail)
 
 
 def free_pool_slots(orchestrator: Orchestrator, still_for: timedelta = HEARTBEAT_LIMIT) -> None:
@@ -154,15 +152,6 @@ def free_pool_slots(orchestrator: Orchestrator, still_for: timedelta = HEARTBEAT
         elif ended_as is not None or (run.flow_run_id not in ends and run.since < oldest):
             end = orchestrator.cancel_run if run.is_cancelling else orchestrator.crash_run
             anyio.from_thread.run(end, run.flow_run_id, _DEAD)
-
-
-def _close_if_dead(flow_run_id: UUID, orchestrator: Orchestrator) -> None:
-    with open_session() as session:
-        run = find_run(session, flow_run_id)
-        if run is None:
-            return
-        if close_dead_run(session, run, orchestrator) is None:
-            logger.info("Sync run %s of event %d: %s", flow_run_id, run.event_id, run.detail)
 
 
 def _is_lost(run: SyncRun, report: RunReport, silence: timedelta | None) -> bool:

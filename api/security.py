@@ -154,9 +154,11 @@ def limit_rate(caller: Caller) -> Callable[[Request], Awaitable[None]]:
 def count_call(caller: Caller, request: Request) -> None:
     """Count one call; HTTPException 429 with Retry-After when it is one too many."""
     key_name = getattr(request.state, "key_name", None)
-    if caller in {"photographer", "open"} and not get_settings().api_keys:
+    settings = get_settings()
+    if caller in {"photographer", "open"} and not settings.api_keys:
         return
-    item = _parse_limit(_choose_limit(caller))
+    limit = settings.rate_limit if caller == "photographer" else settings.guest_rate_limit
+    item = _parse_limit(limit)
     who = key_name or name_address(request)
     limiter, storage = _get_rate_limiter()
     known = storage.get(item.key_for(caller, who)) > 0
@@ -183,21 +185,11 @@ def name_address(request: Request) -> str:
     return host
 
 
-def forget_calls() -> None:
-    """Start counting anew."""
-    _get_rate_limiter.cache_clear()
-
-
 def _read_host_name(address: str) -> str:
     try:
         return urlsplit(address).hostname or ""
     except ValueError:
         return ""
-
-
-def _choose_limit(caller: Caller) -> str:
-    settings = get_settings()
-    return settings.rate_limit if caller == "photographer" else settings.guest_rate_limit
 
 
 @lru_cache(maxsize=8)

@@ -10,8 +10,6 @@ import binascii
 import json
 import logging
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -136,21 +134,19 @@ async def deliver_due(
     return len(deliveries)
 
 
-@asynccontextmanager
-async def open_receiver_client(receiver: Receiver) -> AsyncIterator[httpx.AsyncClient]:
+def open_receiver_client(receiver: Receiver) -> httpx.AsyncClient:
     """The client that sends to the receiver.
 
     No redirect is followed: a signed body belongs to the receiver that was named. No proxy is
     taken from the environment: what is set there for other programs must not read webhooks. An
     authority of one's own (SSL_CERT_FILE) is.
     """
-    async with httpx.AsyncClient(
+    return httpx.AsyncClient(
         timeout=receiver.limit_s,
         follow_redirects=False,
         trust_env=False,
         verify=httpx.create_ssl_context(),
-    ) as client:
-        yield client
+    )
 
 
 async def send_message(

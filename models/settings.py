@@ -27,8 +27,7 @@ class Settings(BaseSettings):
         None, description="address of S3 in links for guests; unset means the endpoint above"
     )
     aws_credentials_block: str | None = Field(
-        None,
-        description="prefect-aws AwsCredentials block; unset means AWS's usual chain",
+        None, description="prefect-aws AwsCredentials block; unset means AWS's usual chain"
     )
     s3_timeout_s: int = Field(
         30, ge=1, le=600, description="seconds without a byte before S3 is asked again"
@@ -66,8 +65,7 @@ class Settings(BaseSettings):
         20_000_000, ge=1, description="largest upload that is read, bytes"
     )
     privacy_contact: str | None = Field(
-        None,
-        description="who is responsible and how to be erased; shown in the gallery",
+        None, description="who is responsible and how to be erased; shown in the gallery"
     )
     webhook_url: str | None = Field(
         None,

@@ -9,10 +9,8 @@ from sqlalchemy import (
     ARRAY,
     JSON,
     BigInteger,
-    Boolean,
     Column,
     DateTime,
-    ForeignKey,
     Index,
     SmallInteger,
     Text,
@@ -110,9 +108,7 @@ class Photo(SQLModel, table=True):
     )
 
     id: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True))
-    event_id: int = Field(
-        sa_column=Column(ForeignKey("event.id", ondelete="CASCADE"), nullable=False)
-    )
+    event_id: int = Field(foreign_key="event.id", ondelete="CASCADE")
     s3_key: str = Field(sa_column=Column(Text(collation="C"), nullable=False))
     etag: str = Field(sa_column=Column(Text, nullable=False))
     size: int = Field(sa_column=Column(BigInteger, nullable=False))
@@ -122,18 +118,14 @@ class Photo(SQLModel, table=True):
     status: PhotoStatus = Field(sa_column=Column(Text, nullable=False))
     reason: PhotoReason | None = Field(default=None, sa_column=Column(Text))
     # Erased by itself: no sync reads it, whatever its ETag, until it is restored.
-    erased_alone: bool = Field(
-        default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false"))
-    )
+    erased_alone: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     # Best detection's score, 0..1; 0.0 where there is no face.
     confidence: float = 0.0
     # Looks at it so far: part of the cache key, so that a second look is a real one.
     attempts: int = 0
     # `new` or `updated`: what the run that worked on it last counts it as.
     change: str = Field(sa_column=Column(Text, nullable=False))
-    pack_id: int | None = Field(
-        default=None, sa_column=Column(SmallInteger, ForeignKey("pack.id"), nullable=True)
-    )
+    pack_id: int | None = Field(default=None, foreign_key="pack.id", sa_type=SmallInteger)
     sync_run_id: UUID | None = None
     batch: int | None = None
     created_at: datetime = Field(default_factory=utc_now, sa_column=_timestamp(nullable=False))
@@ -147,14 +139,10 @@ class Face(SQLModel, table=True):
 
     id: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True))
     photo_id: int = Field(
-        sa_column=Column(
-            BigInteger, ForeignKey("photo.id", ondelete="CASCADE"), nullable=False, index=True
-        )
+        foreign_key="photo.id", ondelete="CASCADE", index=True, sa_type=BigInteger
     )
-    event_id: int = Field(
-        sa_column=Column(ForeignKey("event.id", ondelete="CASCADE"), nullable=False)
-    )
-    pack_id: int = Field(sa_column=Column(SmallInteger, ForeignKey("pack.id"), nullable=False))
+    event_id: int = Field(foreign_key="event.id", ondelete="CASCADE")
+    pack_id: int = Field(foreign_key="pack.id", sa_type=SmallInteger)
     # Corners as shares of the upright photo's width and height, 0..1.
     x1: float
     y1: float
@@ -170,19 +158,15 @@ class WebhookDelivery(SQLModel, table=True):
     __tablename__ = "webhook_delivery"
 
     id: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True))
-    event_id: int = Field(
-        sa_column=Column(ForeignKey("event.id", ondelete="CASCADE"), nullable=False)
-    )
+    event_id: int = Field(foreign_key="event.id", ondelete="CASCADE")
     flow_run_id: UUID
     payload: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
     attempts: int = 0
     last_error: str | None = Field(default=None, sa_column=Column(Text))
-    created_at: datetime = Field(
-        default_factory=utc_now, sa_column=Column(DateTime(timezone=True), nullable=False)
-    )
+    created_at: datetime = Field(default_factory=utc_now, sa_column=_timestamp(nullable=False))
     # Null once it is delivered or given up.
-    next_try_at: datetime | None = Field(default=None, sa_column=Column(DateTime(timezone=True)))
-    delivered_at: datetime | None = Field(default=None, sa_column=Column(DateTime(timezone=True)))
+    next_try_at: datetime | None = Field(default=None, sa_column=_timestamp())
+    delivered_at: datetime | None = Field(default=None, sa_column=_timestamp())
 
     @property
     def message_id(self) -> str:

@@ -5,7 +5,7 @@ signed for a short time, except in a zip.
 
 Where do I go to…?
     change a route, or a page's headers  pages.py
-    change a word, or a plural           texts.py
+    change a word, or a plural           languages/
     change how it looks                  templates/, static/
     change what is in a zip              archive.py
 """

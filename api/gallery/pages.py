@@ -4,8 +4,8 @@ A page loads nothing inline and nothing from elsewhere but photos. A token that 
 gets the same page, whatever was asked.
 """
 
-from collections.abc import Callable, Coroutine, Iterator
-from functools import lru_cache
+from collections.abc import Callable, Coroutine
+from functools import lru_cache, partial
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
@@ -24,7 +24,7 @@ from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from api.gallery.archive import MAX_ZIP_PHOTOS, clean_file_name, stream_zip
-from api.gallery.texts import Language, choose_language, list_script_texts, tell
+from api.gallery.texts import Language, choose_language, read_texts, tell
 from models.errors import EventNotFoundError, FacePassError, PhotoNotFoundError
 from models.keys import derive_original_key
 from models.queries.events import find_gallery
@@ -70,13 +70,13 @@ router = APIRouter(prefix="/gallery", route_class=GalleryRoute, include_in_schem
 @router.get("/static/{name}")
 def read_static_file(name: str) -> FileResponse:
     """The stylesheet and the script."""
-    file = find_static_file(name)
-    if file is None:
+    if name not in STATIC_FILES:
         raise HTTPException(404, "Not found")
     headers = {
         "Cache-Control": "public, max-age=31536000, immutable",
         "X-Content-Type-Options": "nosniff",
     }
+    file = _FOLDER / "static" / name
     return FileResponse(file, media_type=STATIC_FILES[name], headers=headers)
 
 
@@ -99,10 +99,11 @@ def read_gallery(gallery_token: str, request: Request, after: str = "0") -> HTML
         token=gallery_token,
         total=total,
         syncing=syncing,
-        photos=[_describe_photo(photo) for photo in photos],
+        photos=photos,
+        sign_view=get_link_signer().sign_view,
         next_after=photos[-1].id if more else None,
         contact=get_settings().privacy_contact,
-        script_texts=read_script_texts(language),
+        script_texts=read_texts(language).script,
         zip_limit=MAX_ZIP_PHOTOS,
     )
     return HTMLResponse(page, headers=build_page_headers(get_link_signer().sign_view("any")))
@@ -155,18 +156,14 @@ def download_zip(
         missing_text=tell(language, "zip_missing"),
     )
     return StreamingResponse(
-        _read_first(pieces),
+        # The first piece is read here: where S3 is away, the answer can still say so.
+        chain([next(pieces)], pieces),
         media_type="application/zip",
         headers={
             **PRIVATE,
             "Content-Disposition": build_disposition(f"{clean_file_name(event.name)}.zip"),
         },
     )
-
-
-def _read_first(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The same pieces, the first one read: where S3 is away, the answer can still say so."""
-    return chain([next(pieces)], pieces)
 
 
 def _find_gallery_photo(gallery_token: str, photo_id: int) -> GalleryPhoto:
@@ -179,33 +176,21 @@ def _find_gallery_photo(gallery_token: str, photo_id: int) -> GalleryPhoto:
     return photos[0]
 
 
-def _describe_photo(photo: GalleryPhoto) -> dict[str, object]:
-    return {
-        "id": photo.id,
-        "name": photo.name,
-        "preview": get_link_signer().sign_view(photo.s3_key),
-        "original_missing": photo.original_missing,
-    }
-
-
 def explain_failure(request: Request, error: FacePassError) -> Response:
     """404 for what is not there, 503 for what is away; never the operator's sentence."""
     kind, status = ("lost", 404) if isinstance(error, _LOST) else ("away", 503)
     if "text/html" not in request.headers.get("accept", ""):
         return JSONResponse({"detail": kind}, status, headers={"Cache-Control": "no-store"})
     language = read_language(request)
-    page = render_page("failure.html", language, kind=kind, languages=_order_languages(language))
+    # The reader's first: somebody who is lost may read only the other one.
+    languages = ["ru", "en"] if language == "ru" else ["en", "ru"]
+    page = render_page("failure.html", language, kind=kind, languages=languages)
     return HTMLResponse(page, status, headers=build_page_headers(""))
 
 
 def read_language(request: Request) -> Language:
     """The language of the one who asks."""
     return choose_language(request.query_params.get("lang"), request.headers.get("accept-language"))
-
-
-def _order_languages(language: Language) -> list[Language]:
-    """Both languages, the reader's first: somebody who is lost may read only the other one."""
-    return ["ru", "en"] if language == "ru" else ["en", "ru"]
 
 
 def build_page_headers(photo_link: str) -> dict[str, str]:
@@ -243,25 +228,17 @@ def read_origin(link: str) -> str:
 
 def render_page(template: str, language: Language, **values: object) -> str:
     """A page in one language; everything filled in is escaped."""
-
-    def tell_here(key: str, count: int | None = None, **words: object) -> str:
-        return tell(language, key, count, **words)
-
     return (
         _open_templates()
         .get_template(template)
-        .render(language=language, tell=tell_here, tell_in=tell, link_static=link_static, **values)
+        .render(
+            language=language,
+            tell=partial(tell, language),
+            tell_in=tell,
+            link_static=link_static,
+            **values,
+        )
     )
-
-
-def read_script_texts(language: Language) -> dict[str, object]:
-    """What the script says, for the page to carry."""
-    return {**list_script_texts(language)}
-
-
-def find_static_file(name: str) -> Path | None:
-    """The stylesheet or the script; None for any other name."""
-    return _FOLDER / "static" / name if name in STATIC_FILES else None
 
 
 @lru_cache(maxsize=len(STATIC_FILES))

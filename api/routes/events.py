@@ -76,8 +76,6 @@ def read_event_details(event_uuid: EventUuid, request: Request) -> EventDetails:
             _build_gallery_url(event.gallery_token, request),
             photos=count_photos(session, event_id),
             faces=count_faces(session, event_id),
-            active_until=event.active_until,
-            erased_at=event.erased_at,
             last_sync=run and LastSync.from_row(run),
         )
 

@@ -32,8 +32,8 @@ class ReadinessProbe:
 
     def __init__(self, orchestrator: Orchestrator) -> None:
         self._checks: dict[str, Callable[[], Awaitable[None]]] = {
-            "PostgreSQL": partial(_run_blocking, _check_database, _build_limiter()),
-            "S3": partial(_run_blocking, _check_bucket, _build_limiter()),
+            "PostgreSQL": _build_check(partial(check_tables, PATIENCE_S)),
+            "S3": _build_check(_check_bucket),
             "Prefect": orchestrator.check_deployment,
         }
 
@@ -83,10 +83,6 @@ async def read_readiness(request: Request) -> Health:
     return Health()
 
 
-def _check_database() -> None:
-    check_tables(PATIENCE_S)
-
-
 def _check_bucket() -> None:
     """Raise S3AccessError or S3DownloadError unless the bucket can be listed."""
     from tasks.s3.bucket import get_bucket  # boto3 is slow to import: not at the API's start
@@ -94,9 +90,10 @@ def _check_bucket() -> None:
     get_bucket().check()
 
 
-def _build_limiter() -> anyio.CapacityLimiter:
-    return anyio.CapacityLimiter(_THREADS_A_PART)
-
-
-async def _run_blocking(check: Callable[[], None], limiter: anyio.CapacityLimiter) -> None:
-    await anyio.to_thread.run_sync(check, abandon_on_cancel=True, limiter=limiter)
+def _build_check(check: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+    return partial(
+        anyio.to_thread.run_sync,
+        check,
+        abandon_on_cancel=True,
+        limiter=anyio.CapacityLimiter(_THREADS_A_PART),
+    )

@@ -9,7 +9,7 @@ from fastapi import APIRouter, HTTPException, Path
 
 from api.deps import EventUuid, OrchestratorDep, parse_uuid
 from api.errors import describe_errors
-from api.reconcile import find_run, reconcile_run
+from api.reconcile import reconcile_run
 from api.schemas import (
     PreviewsAnswer,
     ReembedAnswer,
@@ -22,7 +22,7 @@ from api.starts import begin_run
 from models.errors import EventBusyError, UnknownPackError
 from models.keys import build_previews_name, build_run_name, check_prefix, event_folder
 from models.queries.erasures import find_syncable_event
-from models.queries.runs import count_progress, is_reembed, remember_prefix
+from models.queries.runs import count_progress, find_run, is_reembed, remember_prefix
 from models.session import open_session
 from models.settings import get_settings
 

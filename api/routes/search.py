@@ -58,11 +58,11 @@ async def search_photos(
     selfie = await file.read()
     await form.close()
     event_id, choice, is_ready = await anyio.to_thread.run_sync(_find_event, fields)
+    waits = get_engine_waits(request.app.state)
     if not is_ready:
-        await get_engine_waits(request.app.state).wait(choice.model_pack)
-    limiter = _get_search_limiter(request)
+        await waits.wait(choice.model_pack)
     return await anyio.to_thread.run_sync(
-        _search, fields, selfie, event_id, choice, limiter=limiter
+        _search, fields, selfie, event_id, choice, limiter=waits.searches
     )
 
 
@@ -97,22 +97,16 @@ def _search(fields: SearchForm, selfie: bytes, event_id: int, choice: PackChoice
     )
 
 
-def _get_search_limiter(request: Request) -> anyio.CapacityLimiter:
-    """The limit of searches at a time, one a core; the rest wait, and other calls do not."""
-    state = request.app.state
-    if not hasattr(state, "searches"):
-        from tasks.faces.limits import count_cores
-
-        cores = get_settings().engine_threads or count_cores()
-        state.searches = anyio.CapacityLimiter(cores)
-    limiter: anyio.CapacityLimiter = state.searches
-    return limiter
-
-
 class EngineWaits:
-    """One load a pack at a time, however many searches ask for it."""
+    """One load a pack at a time, however many searches ask for it, and one search a core.
+
+    The rest wait, and other calls do not.
+    """
 
     def __init__(self) -> None:
+        from tasks.faces.limits import count_cores
+
+        self.searches = anyio.CapacityLimiter(get_settings().engine_threads or count_cores())
         self._locks: defaultdict[str | None, anyio.Lock] = defaultdict(anyio.Lock)
         self._loads = anyio.CapacityLimiter(LOADS_AT_ONCE)
 

@@ -1,4 +1,4 @@
-"""Queries about events."""
+"""Events: added, found by what names them, locked, and kept in the scheduled resync."""
 
 import secrets
 from collections.abc import Sequence

@@ -1,8 +1,7 @@
-"""Outcomes: what a batch found, written photo by photo."""
+"""The outcomes of a batch, written photo by photo under the event's epoch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete, insert, text, update
@@ -116,19 +115,45 @@ def store_outcomes(
     Delete-then-insert, and only for photos that are still pending: delivering a slice twice
     changes nothing. Returns how many photos the run had processed before and has processed now.
     """
-    ids = _settle_photos(session, outcomes, event_id=event_id, run=run, pack_id=pack_id)
+    settled = session.execute(
+        _SETTLE,
+        {
+            "keys": [outcome.s3_key for outcome in outcomes],
+            "statuses": [outcome.status.value for outcome in outcomes],
+            "reasons": [outcome.reason and outcome.reason.value for outcome in outcomes],
+            "confidences": [
+                max((face.confidence for face in outcome.faces), default=0.0)
+                for outcome in outcomes
+            ],
+            "event_id": event_id,
+            "run": run,
+            "pack_id": pack_id,
+        },
+    )
+    ids = {s3_key: photo_id for photo_id, s3_key in settled}
     session.execute(delete(Face).where(col(Face.photo_id).in_(ids.values())))
-    rows = build_face_rows(outcomes, ids, event_id=event_id, pack_id=pack_id)
-    if rows:
-        session.execute(insert(Face), rows)
-    return _advance_run(session, run, len(ids))
+    insert_faces(session, outcomes, ids, event_id=event_id, pack_id=pack_id)
+    # In one statement: every slice of every batch counts.
+    advanced = session.execute(
+        update(SyncRun)
+        .where(col(SyncRun.flow_run_id) == run)
+        .values(processed=SyncRun.processed + len(ids))
+        .returning(col(SyncRun.processed))
+    )
+    processed = int(advanced.scalar_one())
+    return processed - len(ids), processed
 
 
-def build_face_rows(
-    outcomes: Sequence[PhotoOutcome], ids: dict[str, int], *, event_id: int, pack_id: int
-) -> list[dict[str, Any]]:
-    """The rows of the outcomes' faces; `ids` by key: photos that are not in it get none."""
-    return [
+def insert_faces(
+    session: Session,
+    outcomes: Sequence[PhotoOutcome],
+    ids: dict[str, int],
+    *,
+    event_id: int,
+    pack_id: int,
+) -> None:
+    """Write the outcomes' faces; `ids` by key: photos that are not in it get none."""
+    rows = [
         {
             "photo_id": ids[outcome.s3_key],
             "event_id": event_id,
@@ -141,6 +166,8 @@ def build_face_rows(
         if outcome.s3_key in ids
         for face in outcome.faces
     ]
+    if rows:
+        session.execute(insert(Face), rows)
 
 
 def count_attempts(session: Session, s3_keys: Sequence[str], *, event_id: int, run: UUID) -> None:
@@ -156,39 +183,3 @@ def count_attempts(session: Session, s3_keys: Sequence[str], *, event_id: int, r
         )
         .values(attempts=Photo.attempts + 1)
     )
-
-
-def _settle_photos(
-    session: Session,
-    outcomes: Sequence[PhotoOutcome],
-    *,
-    event_id: int,
-    run: UUID,
-    pack_id: int,
-) -> dict[str, int]:
-    best = [max((face.confidence for face in outcome.faces), default=0.0) for outcome in outcomes]
-    settled = session.execute(
-        _SETTLE,
-        {
-            "keys": [outcome.s3_key for outcome in outcomes],
-            "statuses": [outcome.status.value for outcome in outcomes],
-            "reasons": [outcome.reason and outcome.reason.value for outcome in outcomes],
-            "confidences": best,
-            "event_id": event_id,
-            "run": run,
-            "pack_id": pack_id,
-        },
-    )
-    return {s3_key: photo_id for photo_id, s3_key in settled}
-
-
-def _advance_run(session: Session, run: UUID, count: int) -> tuple[int, int]:
-    """Count photos the run has processed, in one statement: every slice of every batch does."""
-    advanced = session.execute(
-        update(SyncRun)
-        .where(col(SyncRun.flow_run_id) == run)
-        .values(processed=SyncRun.processed + count)
-        .returning(col(SyncRun.processed))
-    )
-    after = int(advanced.scalar_one())
-    return after - count, after

@@ -22,24 +22,6 @@ from models.session import IDLE_LIMIT_MS
 
 FIRST_BATCH_SIZE = 8  # photos: about a second's work on two cores
 
-# What a dead run left is cut as it was: what that run had embedded is found in the cache.
-_MEASURE = """
-SELECT count(*) FROM classified JOIN photo ON photo.id = classified.photo_id
-WHERE verdict = 'work' AND photo.status = 'pending'
-GROUP BY photo.batch ORDER BY photo.batch LIMIT 1
-"""
-
-
-def choose_first_size(session: Session, *, first_batch: int, batch_size: int) -> int:
-    """Photos of the first batch of the work in this transaction's table `classified`.
-
-    first_batch: its number; only number 0, a run's very first, is a small one.
-    """
-    if first_batch > 0:
-        return batch_size
-    left = session.execute(text(_MEASURE)).scalar_one_or_none()
-    return min(batch_size, FIRST_BATCH_SIZE if left is None else int(left))
-
 
 @dataclass(frozen=True)
 class Listing:
@@ -155,6 +137,13 @@ SELECT count(*) AS listed,
 FROM classified
 """
 
+# What a dead run left is cut as it was: what that run had embedded is found in the cache.
+_MEASURE = """
+SELECT count(*) FROM classified JOIN photo ON photo.id = classified.photo_id
+WHERE verdict = 'work' AND photo.status = 'pending'
+GROUP BY photo.batch ORDER BY photo.batch LIMIT 1
+"""
+
 _WRITE_WORK = """
 INSERT INTO photo (event_id, s3_key, etag, size, image_url, original_missing, status, confidence,
                    attempts, change, sync_run_id, batch, created_at)
@@ -230,7 +219,8 @@ def write_plan(
 ) -> Tally:
     """Classify the copied listing and write its work into the ledger.
 
-    Batches are numbered from `first_batch`: one more than full ones at most, the first is small.
+    Batches are numbered from `first_batch`: one more than full ones at most. Only number 0, a
+    run's very first, is a small one.
     """
     values: dict[str, Any] = {
         "event_id": listing.event_id,
@@ -242,9 +232,10 @@ def write_plan(
     }
     session.execute(text(_CLASSIFY), values)
     counts = session.execute(text(_COUNT)).mappings().one()
-    values["first_size"] = choose_first_size(
-        session, first_batch=first_batch, batch_size=batch_size
-    )
+    values["first_size"] = batch_size
+    if first_batch == 0:
+        left = session.execute(text(_MEASURE)).scalar_one_or_none()
+        values["first_size"] = min(batch_size, FIRST_BATCH_SIZE if left is None else left)
     session.execute(text(_RESTORE_RETURNED))
     session.execute(text(_MARK_ORIGINALS))
     gone = session.execute(text(_MARK_GONE), values).rowcount  # type: ignore[attr-defined]

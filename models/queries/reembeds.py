@@ -1,9 +1,7 @@
-"""Changing an event's model pack: faces by another pack, beside the old ones until all are there.
+"""The change of an event's model: another pack's faces beside the old ones, then one switch.
 
 The new faces carry their own `pack_id`. A photo is known by the pack that its row names, so until
-`switch_pack` (pack_switch.py) nothing reads them: not the search, not the counts.
-
-The end of a change of model: new faces in service, old ones away, in one transaction.
+`switch_pack` puts them in service nothing reads them: not the search, not the counts.
 """
 
 from collections import Counter
@@ -13,13 +11,13 @@ from itertools import chain
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, insert, text
+from sqlalchemy import delete, text
 from sqlmodel import Session, col, select
 
 from models.keys import default_prefix, event_folder
 from models.packs import PackChoice
 from models.queries.events import lock_event
-from models.queries.outcomes import PhotoOutcome, PhotoRef, build_face_rows, check_epoch
+from models.queries.outcomes import PhotoOutcome, PhotoRef, check_epoch, insert_faces
 from models.queries.runs import REEMBED, complete_run
 from models.tables import Face, Photo, SyncRun, utc_now
 from models.vocabulary import PhotoStatus
@@ -116,9 +114,7 @@ def store_beside(
     session.execute(
         delete(Face).where(col(Face.photo_id).in_(ids.values()), col(Face.pack_id) == pack_id)
     )
-    rows = build_face_rows(outcomes, ids, event_id=event_id, pack_id=pack_id)
-    if rows:
-        session.execute(insert(Face), rows)
+    insert_faces(session, outcomes, ids, event_id=event_id, pack_id=pack_id)
     record = session.get_one(SyncRun, run, with_for_update=True, populate_existing=True)
     work = record.tallies[REEMBED]
     all_left = {name: list(some) for name, some in work["left"].items()}

@@ -77,6 +77,11 @@ def raise_epoch(session: Session, event_id: int) -> int:
     return event.sync_epoch
 
 
+def find_run(session: Session, flow_run_id: UUID) -> SyncRun | None:
+    """A run's record; None where there is none."""
+    return session.get(SyncRun, flow_run_id)
+
+
 def find_active_run(session: Session, event_id: int, *, but: UUID | None = None) -> SyncRun | None:
     """The event's unfinished run, other than `but`: one that has begun, or else the newest."""
     has_begun = col(SyncRun.state).in_((SyncState.RUNNING, SyncState.RETRYING))
@@ -123,19 +128,16 @@ def end_run(
 ) -> bool:
     """Finish a run's record, once: False when it was finished already."""
     prepare_delivery(session, flow_run_id)
-    changed = session.execute(
-        update(SyncRun)
-        .where(col(SyncRun.flow_run_id) == flow_run_id, col(SyncRun.finished_at).is_(None))
-        .values(
-            state=state,
-            detail=detail,
-            error_kind=error_kind,
-            held_by=held_by,
-            next_try_at=None,
-            finished_at=func.now(),
-        )
+    has_ended = _change_unfinished(
+        session,
+        flow_run_id,
+        state=state,
+        detail=detail,
+        error_kind=error_kind,
+        held_by=held_by,
+        next_try_at=None,
+        finished_at=func.now(),
     )
-    has_ended = bool(changed.rowcount)  # type: ignore[attr-defined]
     add_deliveries(session, [flow_run_id] if has_ended else [])
     return has_ended
 
@@ -149,16 +151,23 @@ def mark_retrying(
     next_try_at: datetime,
 ) -> None:
     """Record that an attempt failed and when the next one starts."""
-    session.execute(
+    _change_unfinished(
+        session,
+        flow_run_id,
+        state=SyncState.RETRYING,
+        detail=detail,
+        error_kind=error_kind,
+        next_try_at=next_try_at,
+    )
+
+
+def _change_unfinished(session: Session, flow_run_id: UUID, **values: object) -> bool:
+    changed = session.execute(
         update(SyncRun)
         .where(col(SyncRun.flow_run_id) == flow_run_id, col(SyncRun.finished_at).is_(None))
-        .values(
-            state=SyncState.RETRYING,
-            detail=detail,
-            error_kind=error_kind,
-            next_try_at=next_try_at,
-        )
+        .values(**values)
     )
+    return bool(changed.rowcount)  # type: ignore[attr-defined]
 
 
 def remember_prefix(session: Session, flow_run_id: UUID, event_id: int, s3_prefix: str) -> bool:
@@ -246,12 +255,7 @@ HEARTBEAT_LIMIT = timedelta(seconds=50)
 
 def touch_heartbeat(session: Session, flow_run_id: UUID) -> bool:
     """Say that the run's process lives; False once the run is finished."""
-    changed = session.execute(
-        update(SyncRun)
-        .where(col(SyncRun.flow_run_id) == flow_run_id, col(SyncRun.finished_at).is_(None))
-        .values(heartbeat_at=func.now())
-    )
-    return bool(changed.rowcount)  # type: ignore[attr-defined]
+    return _change_unfinished(session, flow_run_id, heartbeat_at=func.now())
 
 
 def measure_silence(session: Session, flow_run_id: UUID) -> timedelta | None:

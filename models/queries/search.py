@@ -137,15 +137,8 @@ def find_photos(
         },
     )
     return [
-        FoundPhoto(
-            photo_id=row.photo_id,
-            s3_key=row.s3_key,
-            image_url=row.image_url,
-            original_missing=row.original_missing,
-            distance=row.distance,
-            box=(row.x1, row.y1, row.x2, row.y2),
-        )
-        for row in rows
+        FoundPhoto(photo_id, s3_key, image_url, original_missing, distance, (x1, y1, x2, y2))
+        for photo_id, s3_key, image_url, original_missing, distance, x1, y1, x2, y2 in rows
     ]
 
 

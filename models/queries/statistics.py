@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from sqlalchemy import Row, text
+from sqlalchemy import text
 from sqlmodel import Session
 
 from models.queries.webhooks import count_waiting_deliveries
@@ -49,11 +49,17 @@ class Statistics:
 
 
 def read_statistics(session: Session) -> Statistics:
-    """Four aggregates, each over one table."""
+    """The statistics as they are now: four aggregates, each over one table."""
     session.execute(text(f"SET LOCAL statement_timeout = {PATIENCE_MS}"))
     counts = Statistics()
     for row in session.execute(_SYNCS, {"s3": ErrorKind.S3}):
-        _add_syncs(counts, row)
+        counts.syncs[row.state] = row.runs
+        if row.state in counts.stopped_by_s3:
+            counts.stopped_by_s3[row.state] = row.s3
+        counts.processed += int(row.processed)
+        counts.timed += int(row.timed)
+        counts.seconds += row.seconds
+        counts.skipped += int(row.skipped)
     for status, reason, photos in session.execute(_PHOTOS):
         counts.photos[status] += photos
         if status == PhotoStatus.FAILED:
@@ -61,13 +67,3 @@ def read_statistics(session: Session) -> Statistics:
     counts.faces = session.execute(_FACES).scalar_one()
     counts.deliveries_waiting = count_waiting_deliveries(session)
     return counts
-
-
-def _add_syncs(counts: Statistics, row: Row[tuple[object, ...]]) -> None:
-    counts.syncs[row.state] = row.runs
-    if row.state in counts.stopped_by_s3:
-        counts.stopped_by_s3[row.state] = row.s3
-    counts.processed += int(row.processed)
-    counts.timed += int(row.timed)
-    counts.seconds += row.seconds
-    counts.skipped += int(row.skipped)

@@ -83,26 +83,21 @@ def claim_deliveries(
 
     Those of a process that dies are due again after the lease.
     """
-    query = (
-        select(WebhookDelivery)
+    due = (
+        select(WebhookDelivery.id)
         .where(col(WebhookDelivery.next_try_at) <= func.now())
         .order_by(col(WebhookDelivery.next_try_at))
         .limit(limit)
         .with_for_update(skip_locked=True)
+        .cte()
     )
-    deliveries = session.exec(query).all()
-    if not deliveries:
-        return deliveries
-    for delivery in deliveries:
-        delivery.attempts += 1
-    session.flush()
-    session.execute(
+    claimed = (
         update(WebhookDelivery)
-        .where(col(WebhookDelivery.id).in_([delivery.id for delivery in deliveries]))
-        .values(next_try_at=func.now() + lease)
-        .execution_options(synchronize_session=False)
+        .where(col(WebhookDelivery.id).in_(select(due.c.id)))
+        .values(attempts=WebhookDelivery.attempts + 1, next_try_at=func.now() + lease)
+        .returning(WebhookDelivery)
     )
-    return deliveries
+    return session.scalars(claimed).all()
 
 
 def mark_delivered(session: Session, delivery: WebhookDelivery) -> None:
@@ -111,7 +106,6 @@ def mark_delivered(session: Session, delivery: WebhookDelivery) -> None:
         update(WebhookDelivery)
         .where(col(WebhookDelivery.id) == delivery.id)
         .values(delivered_at=func.now(), next_try_at=None, last_error=None)
-        .execution_options(synchronize_session=False)
     )
 
 
@@ -130,7 +124,6 @@ def mark_failed(
             col(WebhookDelivery.next_try_at).is_not(None),
         )
         .values(last_error=error, next_try_at=None if delay is None else func.now() + delay)
-        .execution_options(synchronize_session=False)
     )
 
 

@@ -133,7 +133,9 @@ def test_examples_are_the_guides(description: dict[str, Any]) -> None:
 
 def test_the_results_example_has_the_fields_of_a_real_result() -> None:
     run = SyncRun(flow_run_id=uuid4(), event_id=1, s3_prefix="x", state=SyncState.RUNNING)
-    assert list(schemas.RESULT_EXAMPLE) == list(build_result(run, Counter(), 0))
+    assert list(schemas.read_examples()["SyncStatus"]["result"]) == list(
+        build_result(run, Counter(), 0)
+    )
 
 
 def test_states_are_the_products_words(description: dict[str, Any]) -> None:

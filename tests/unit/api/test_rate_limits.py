@@ -8,7 +8,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.testclient import TestClient
 
 from api import security
-from api.security import forget_calls, limit_rate, name_address, require_api_key
+from api.security import _get_rate_limiter, limit_rate, name_address, require_api_key
 from models.settings import Settings
 
 KEYS = ",".join(f"{name}:{sha256(name.encode()).hexdigest()}" for name in ("anna", "boris"))
@@ -17,9 +17,9 @@ KEYS = ",".join(f"{name}:{sha256(name.encode()).hexdigest()}" for name in ("anna
 @pytest.fixture(autouse=True)
 def limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     configure(monkeypatch, KEYS)
-    forget_calls()
+    _get_rate_limiter.cache_clear()
     yield
-    forget_calls()
+    _get_rate_limiter.cache_clear()
 
 
 def configure(monkeypatch: pytest.MonkeyPatch, keys: str | None) -> None:

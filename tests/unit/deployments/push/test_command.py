@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from typer.main import get_command
 
-from api.schemas import RESULT_EXAMPLE
+from api.schemas import read_examples
 from deployments.facepass import app
 from deployments.push import command
 from deployments.push.command import ExitCode, judge_report, name_exit_code, push_folder
@@ -110,7 +110,7 @@ def test_the_summary_names_the_files_that_need_a_look() -> None:
         photos=23,
         skipped=Counter(raw=3, unnameable=1),
         results=[*many, make_result("Кофе/\x1b[31m.jpg", not_sent="it changed")],
-        sync={"result": {**RESULT_EXAMPLE, "failed": 22}},
+        sync={"result": {**read_examples()["SyncStatus"]["result"], "failed": 22}},
     )
     text = "\n".join(report.tell())
     assert "Photos    23: 0 sent (0.0 MB), 22 unchanged, 0 deleted" in text
