@@ -8,9 +8,10 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import lru_cache
 
 from models.errors import ModelPackError
-from models.settings import Settings, get_settings
+from models.settings import get_settings
 from tasks.faces.engine import FaceEngine, SharedLimits
 from tasks.faces.limits import count_cores
 from tasks.packs.registry import USUAL_DET_SIZE, resolve_pack
@@ -65,27 +66,23 @@ class ModelCache:
 
 
 _lock = threading.Lock()
-_model_cache: ModelCache | None = None  # this process's; read and set while the lock is held
 
 
 def get_model_cache() -> ModelCache:
     """This process's engines, as the settings say when they are first asked for."""
-    global _model_cache
-    with _lock:
-        if _model_cache is None:
-            _model_cache = build_model_cache(get_settings())
-        return _model_cache
+    with _lock:  # else two threads that ask at once would build one each
+        return _build_model_cache()
 
 
 def reset_model_cache() -> None:
     """Have the next who asks build the cache anew, for tests that change the settings."""
-    global _model_cache
-    with _lock:
-        _model_cache = None
+    _build_model_cache.cache_clear()
 
 
-def build_model_cache(settings: Settings) -> ModelCache:
-    """An empty cache, whose engines share this process's cores, however many of them compute."""
+@lru_cache(maxsize=1)
+def _build_model_cache() -> ModelCache:
+    settings = get_settings()
+    # Shared by all its engines, however many of them compute.
     limits = SharedLimits(settings.engine_threads or count_cores())
 
     def load(key: EngineKey) -> FaceEngine:

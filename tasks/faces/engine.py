@@ -5,9 +5,8 @@ It knows neither Prefect nor SQL; a photo is read by a function that the caller 
 
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
@@ -63,10 +62,9 @@ class FairQueue(Generic[Item]):
     def take(self) -> Item:
         """The first item of the customer who has waited longest. Raises IndexError when empty."""
         with self._lock:
-            try:
-                customer, line = next(iter(self._lines.items()))
-            except StopIteration:
-                raise IndexError("nobody waits") from None
+            if not self._lines:
+                raise IndexError("nobody waits")
+            customer, line = next(iter(self._lines.items()))
             item = line.popleft()
             if line:
                 self._lines.move_to_end(customer)
@@ -115,7 +113,8 @@ class FaceEngine:
         self.pack = pack
         self._detector = analysis.models["detection"]
         self._recogniser = analysis.models["recognition"]
-        self._computing = limits.computing
+        # A core for a block: as many at a time as there are, batches and selfies together.
+        self.computing = limits.computing
         self.budget = limits.budget
         fetching = max(FETCH_THREADS, FETCH_THREADS_A_CORE * cores)
         self._threads = ThreadPoolExecutor(cores + fetching, thread_name_prefix="engine")
@@ -167,12 +166,6 @@ class FaceEngine:
         units: Floats = (vectors / np.maximum(lengths, SHORTEST_VECTOR)).astype(np.float32)
         return units
 
-    @contextmanager
-    def compute(self) -> Iterator[None]:
-        """A core for the block: as many at a time as there are, batches and selfies together."""
-        with self._computing:
-            yield
-
     def embed_all(
         self, readers: Sequence[PhotoReader], customer: Hashable = None
     ) -> list[FacesOrError]:
@@ -212,9 +205,9 @@ class FaceEngine:
 
     def _embed_or_refuse(self, photo: BgrImage) -> DetectedFaces:
         try:
-            with self.compute():
+            with self.computing:
                 return self.embed(photo)
         except Exception as error:  # noqa: BLE001 (cv2 and the runtimes share no base class)
-            with self.compute():
+            with self.computing:
                 refusal = judge_failure(error, self)
         raise refusal

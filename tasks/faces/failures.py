@@ -1,14 +1,15 @@
 """Failures of the models: told apart into a photo's own, the models', and memory's."""
 
 import logging
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from models.errors import FaceEngineError, FacePassError, PhotoUnavailableError
 from models.vocabulary import PhotoReason
-from tasks.images.decode import BgrImage
+
+if TYPE_CHECKING:
+    from tasks.faces.engine import FaceEngine
 
 logger = logging.getLogger(__name__)
 
@@ -20,11 +21,6 @@ _PLAIN_SIDE = 256
 _OUT_OF_MEMORY = ("insufficient memory", "bad_alloc", "bad allocation", "allocate", "out of memory")
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether a library's own error means that memory ran out: never the photo's fault."""
-    return any(sign in str(error).lower() for sign in _OUT_OF_MEMORY)
-
-
 def forget_frames(error: FacePassError) -> FacePassError:
     """The error without its traceback, whose frames hold the photo's bytes.
 
@@ -34,45 +30,22 @@ def forget_frames(error: FacePassError) -> FacePassError:
     return error.with_traceback(None)
 
 
-class Models(Protocol):
-    """The part of the engine that is tried on a plain picture."""
-
-    def embed(self, photo: BgrImage) -> object:
-        """Every face of a photo."""
-
-    def align(self, photo: BgrImage, landmarks: npt.NDArray[np.float32]) -> BgrImage:
-        """A face turned upright."""
-        ...
-
-    def embed_crops(self, crops: list[BgrImage]) -> object:
-        """Vectors of aligned faces."""
-
-
-def judge_failure(error: Exception, models: Models) -> PhotoUnavailableError:
+def judge_failure(error: Exception, engine: "FaceEngine") -> PhotoUnavailableError:
     """The error to raise for one photo on which the models failed.
 
-    The photo is to blame only while the models still work on a plain picture. Raises MemoryError,
-    or FaceEngineError where they do not.
+    The photo is to blame only while every step still works on a plain grey picture. Raises
+    MemoryError, or FaceEngineError where one does not.
     """
-    if isinstance(error, MemoryError) or is_out_of_memory(error):
+    if isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in _OUT_OF_MEMORY):
         raise MemoryError("The models ran out of memory.") from error
-    check_models(models)
+    plain = np.full((_PLAIN_SIDE, _PLAIN_SIDE, 3), 128, np.uint8)
+    try:
+        engine.embed(plain)
+        engine.embed_crops([engine.align(plain, np.array(PLAIN_LANDMARKS, np.float32))])
+    except Exception as failure:
+        raise FaceEngineError(
+            f"The models fail on every picture ({type(failure).__name__}): look at the worker's "
+            "memory and at FACEPASS_INFERENCE, then start the sync again."
+        ) from failure
     logger.warning("The models failed on one photo: %s", type(error).__name__)
     return PhotoUnavailableError(PhotoReason.UNPROCESSABLE)
-
-
-def check_models(models: Models) -> None:
-    """Every step once, on a plain picture. Raises FaceEngineError."""
-    try:
-        models.embed(plain := make_plain_picture())
-        models.embed_crops([models.align(plain, np.array(PLAIN_LANDMARKS, np.float32))])
-    except Exception as error:
-        raise FaceEngineError(
-            f"The models fail on every picture ({type(error).__name__}): look at the worker's "
-            "memory and at FACEPASS_INFERENCE, then start the sync again."
-        ) from error
-
-
-def make_plain_picture() -> BgrImage:
-    """A picture on which sound models never fail: BGR uint8 (256, 256, 3), grey."""
-    return np.full((_PLAIN_SIDE, _PLAIN_SIDE, 3), 128, np.uint8)

@@ -65,7 +65,7 @@ def read_selfie(content: bytes, engine: FaceEngine, max_pixels: int, chosen: int
     Raises SelfieError.
     """
     photo = _decode(content, max_pixels)
-    with engine.compute():
+    with engine.computing:
         detections, landmarks = detect_selfie_faces(engine, photo)
         faces = _describe_faces(detections, photo)
         index = _choose(faces, detections, chosen)

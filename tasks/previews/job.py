@@ -168,7 +168,10 @@ def hold_previews(event_id: int) -> Iterator[PreviewJob]:
     except FacePassError as error:
         if find_end(error) is not None or flow_run.get_run_count() > SYNC_RETRIES:
             _written.pop(flow_run_id, None)
-            _publish_failure(event_id, str(error))
+            publish_page(
+                f"event-{event_id}-previews-failure",
+                f"# No previews\n\n{error}\n\nMend that, then press Retry or start it again.",
+            )
         raise
 
 
@@ -186,11 +189,4 @@ def _begin(event_id: int, earlier: PreviewTally) -> PreviewJob:
         look_at_all=not is_marked(get_bucket(), event_id, recipe),
         progress_id=start_progress(event.name),
         earlier=earlier,
-    )
-
-
-def _publish_failure(event_id: int, sentence: str) -> None:
-    publish_page(
-        f"event-{event_id}-previews-failure",
-        f"# No previews\n\n{sentence}\n\nMend that, then press Retry or start it again.",
     )

@@ -41,15 +41,6 @@ def find_originals(job: PreviewJob) -> Iterator[Sequence[PreviewBatch]]:
     S3 is listed twice: first to count, so that progress can be told, then to work. Nothing is
     held in between. Raises S3DownloadError or S3AccessError.
     """
-    count_candidates(job)
-    numbers = count()
-    with closing(_list(job, job.census)) as candidates:
-        for window in cut(cut(candidates, choose_batch_size(job.total)), WINDOW):
-            yield [PreviewBatch(next(numbers), originals) for originals in window]
-
-
-def count_candidates(job: PreviewJob) -> None:
-    """List once, for the counts alone."""
     census, logger = Census(), get_run_logger()
     for _ in _list(job, census):
         pass
@@ -57,6 +48,10 @@ def count_candidates(job: PreviewJob) -> None:
     logger.info("Found %d originals in S3, %d of them to look at", census.originals, job.total)
     if census.ignored:
         logger.info("Ignored %d files that are no photos", census.ignored)
+    numbers = count()
+    with closing(_list(job, job.census)) as candidates:
+        for window in cut(cut(candidates, choose_batch_size(job.total)), WINDOW):
+            yield [PreviewBatch(next(numbers), originals) for originals in window]
 
 
 def _list(job: PreviewJob, census: Census) -> Generator[OriginalRef, None, None]:
@@ -90,13 +85,13 @@ def report_previews(job: PreviewJob, syncs: Sequence[UUID]) -> State[Any]:
     forbidden = any(reason is PhotoReason.FORBIDDEN for _, reason in job.tally.failures)
     if job.look_at_all and job.census.originals and not forbidden:
         mark_recipe(get_bucket(), job.event_id, job.recipe)
-    result = build_result(job, syncs, time.monotonic() - job.started_at)
+    result = build_previews_result(job, syncs, time.monotonic() - job.started_at)
     finish_progress(job.progress_id)
-    publish_result(job, result)
-    return Completed(name=name_completion(result), message=result["message"], data=result)
+    publish_previews_result(job, result)
+    return Completed(name=name_previews_completion(result), message=result["message"], data=result)
 
 
-def build_result(job: PreviewJob, syncs: Sequence[UUID], seconds: float) -> dict[str, Any]:
+def build_previews_result(job: PreviewJob, syncs: Sequence[UUID], seconds: float) -> dict[str, Any]:
     """Counts: originals = made + kept + stood_in + left_out, of one listing."""
     found = job.earlier.counts + job.tally.counts
     counts = {str(verdict): found[verdict] for verdict in Verdict}
@@ -117,7 +112,7 @@ def build_result(job: PreviewJob, syncs: Sequence[UUID], seconds: float) -> dict
     }
 
 
-def publish_result(job: PreviewJob, result: dict[str, Any]) -> None:
+def publish_previews_result(job: PreviewJob, result: dict[str, Any]) -> None:
     """Put the summary on the run's page, and a table of originals without a preview."""
     rows = {
         "Originals in S3": result["originals"],
@@ -145,7 +140,7 @@ def publish_result(job: PreviewJob, result: dict[str, Any]) -> None:
         )
 
 
-def name_completion(result: dict[str, Any]) -> str:
+def name_previews_completion(result: dict[str, Any]) -> str:
     """The name of a completed run's state: what is usual always, the rest where there is any."""
     words = {Verdict.STOOD_IN: "unreadable", Verdict.LEFT_OUT: "left out"}
     rest = [f"{result[key]} {word}" for key, word in words.items() if result[key]]

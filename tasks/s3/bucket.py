@@ -26,7 +26,7 @@ from models.errors import ConfigurationError, PhotoUnavailableError, S3AccessErr
 from models.keys import ListedPreview, is_image_key, is_storable
 from models.settings import Settings, get_settings
 from models.vocabulary import PhotoReason
-from tasks.s3.errors import NOT_S3, explain_s3_error, map_object_errors, map_s3_errors
+from tasks.s3.errors import NOT_S3, explain_object_error, explain_s3_error, map_s3_errors
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -62,6 +62,7 @@ class Bucket:
             for page in paginator.paginate(Bucket=self.name, Prefix=s3_prefix):
                 if not {"KeyCount", "Name"} & page.keys():
                     raise S3AccessError(NOT_S3)  # a page of something else, read as no keys
+                items = page.get("Contents", [])
                 kept = [
                     ListedPreview(
                         s3_key=item["Key"],
@@ -69,10 +70,10 @@ class Bucket:
                         size=item["Size"],
                         modified=item.get("LastModified"),
                     )
-                    for item in page.get("Contents", [])
+                    for item in items
                     if is_storable(item["Key"])
                 ]
-                if left_out := len(page.get("Contents", [])) - len(kept):
+                if left_out := len(items) - len(kept):
                     logger.warning("Left out %d keys: PostgreSQL takes no zero bytes.", left_out)
                 yield kept
 
@@ -82,28 +83,22 @@ class Bucket:
         Raises PhotoUnavailableError or PhotoChangedError about this photo, S3DownloadError or
         S3AccessError about S3 itself.
         """
-        attempt = 1
-        with map_object_errors(self.name):
+        attempt = 0
+        with map_s3_errors(self.name, explain_object_error):
             while True:
-                found = self._read_once(s3_key, etag, max_bytes)
-                if isinstance(found, bytes):
-                    return found
-                if attempt == BODY_TRIES:
-                    raise found
-                time.sleep(draw_wait(attempt))
                 attempt += 1
-
-    def _read_once(self, s3_key: str, etag: str, max_bytes: int) -> bytes | BotoCoreError:
-        """The bytes, or why they broke off. Raises boto3's errors about the request itself."""
-        answer = self.client.get_object(Bucket=self.name, Key=s3_key, IfMatch=f'"{etag}"')
-        # Not `with body`: that hands out the raw stream, whose errors and length nobody checks.
-        with closing(answer["Body"]) as body:
-            if answer.get("ContentLength", 0) > max_bytes:
-                raise PhotoUnavailableError(PhotoReason.TOO_MANY_BYTES)
-            try:
-                return _read_body(body, max_bytes)
-            except BotoCoreError as error:
-                return error
+                answer = self.client.get_object(Bucket=self.name, Key=s3_key, IfMatch=f'"{etag}"')
+                # Not `with body`: that hands out the raw stream, whose errors and length nobody
+                # checks.
+                with closing(answer["Body"]) as body:
+                    if answer.get("ContentLength", 0) > max_bytes:
+                        raise PhotoUnavailableError(PhotoReason.TOO_MANY_BYTES)
+                    try:
+                        return _read_body(body, max_bytes)
+                    except BotoCoreError:
+                        if attempt == BODY_TRIES:
+                            raise
+                time.sleep(draw_wait(attempt))
 
 
 def open_bucket(settings: Settings) -> Bucket:
@@ -201,7 +196,7 @@ def open_original_stream(bucket: Bucket, key: str) -> tuple[int, Iterator[bytes]
     Raises PhotoUnavailableError where it is not there, S3DownloadError or S3AccessError about S3
     itself; while its bytes are read, too.
     """
-    with map_object_errors(bucket.name):
+    with map_s3_errors(bucket.name, explain_object_error):
         answer = bucket.client.get_object(Bucket=bucket.name, Key=key)
     return answer["ContentLength"], _read_pieces(bucket, answer["Body"])
 

@@ -28,18 +28,14 @@ class LinkSigner:
     bucket: str
     lifetime_s: int
 
-    def sign_view(self, key: str) -> str:
-        """A link that shows the object."""
-        return self._sign({"Bucket": self.bucket, "Key": key})
-
     def sign_download(self, key: str) -> str:
         """A link that saves the object under its own file name."""
         disposition = build_disposition(key.rpartition("/")[2])
-        return self._sign(
-            {"Bucket": self.bucket, "Key": key, "ResponseContentDisposition": disposition}
-        )
+        return self.sign_view(key, ResponseContentDisposition=disposition)
 
-    def _sign(self, parameters: dict[str, str]) -> str:
+    def sign_view(self, key: str, **answer: str) -> str:
+        """A link that shows the object; `answer`: headers that S3's answer is to have."""
+        parameters = {"Bucket": self.bucket, "Key": key, **answer}
         with map_s3_errors(self.bucket):
             return self.client.generate_presigned_url(
                 "get_object", Params=parameters, ExpiresIn=self.lifetime_s
@@ -56,10 +52,7 @@ def open_link_signer(settings: Settings) -> LinkSigner:
     """A signer for the configured bucket. Raises ConfigurationError or S3AccessError."""
     bucket = settings.require_s3_bucket()
     endpoint = settings.s3_public_endpoint_url or settings.s3_endpoint_url
-    config = Config(
-        signature_version="s3v4",
-        s3={"addressing_style": "path"} if endpoint else {},
-    )
+    config = Config(signature_version="s3v4", s3={"addressing_style": "path"} if endpoint else {})
     try:
         with map_s3_errors(bucket):
             session = open_aws_session(settings)
