@@ -123,11 +123,8 @@ def _decode(content: bytes, max_pixels: int) -> BgrImage:
     try:
         photo = decode_photo(content, max_pixels, enough_pixels=LONGEST_SIDE)
     except PhotoUnavailableError as error:
-        code = (
-            SelfieCode.TOO_MANY_PIXELS
-            if error.reason == PhotoReason.TOO_MANY_PIXELS
-            else SelfieCode.NOT_AN_IMAGE
-        )
+        too_large = error.reason == PhotoReason.TOO_MANY_PIXELS
+        code = SelfieCode.TOO_MANY_PIXELS if too_large else SelfieCode.NOT_AN_IMAGE
         raise _refuse(code) from error
     return _resize(photo, min(1.0, LONGEST_SIDE / max(photo.shape[:2])))
 

@@ -75,18 +75,15 @@ def erase_photo_faces(event_id: int, photo_id: int) -> ErasureReceipt:
     return _sweep_and_report(event_id, rows)
 
 
-def sweep_results(event_id: int) -> tuple[Counter[str], list[str]]:
-    """Delete an event's cached results; counts, and the storages that were swept.
-
-    Raises ErasureIncompleteError for results that could not be deleted.
-    """
+def sweep_results(event_id: int) -> Counter[str]:
+    """Delete an event's cached results; ErasureIncompleteError for those that could not be."""
     counts = delete_event_results(event_id)
     if counts["failed"]:
         raise ErasureIncompleteError(
             f"The faces are erased from the database, but {counts['failed']} cached results could "
             "not be deleted: the log says why; mend that, then send the same call again."
         )
-    return counts, name_result_storages()
+    return counts
 
 
 def forget_erased(event_id: int, erasure_before: datetime | None) -> None:
@@ -150,9 +147,10 @@ def prune_erased() -> int:
     """
     with open_session() as session:
         erasures = list_erasures(session, utc_now() - CACHE_LIFETIME - STRAGGLER_TIME)
-    deleted = 0
-    for event_id, erased_at in erasures:
-        deleted += delete_event_results(event_id, erased_at + STRAGGLER_TIME)["deleted"]
+    deleted = sum(
+        delete_event_results(event_id, erased_at + STRAGGLER_TIME)["deleted"]
+        for event_id, erased_at in erasures
+    )
     get_run_logger().info("Pruned %d results of erased faces", deleted)
     return deleted
 
@@ -168,7 +166,7 @@ def prune_deliveries() -> int:
 
 def _sweep_and_report(event_id: int, rows: ErasedRows) -> ErasureReceipt:
     try:
-        counts, storages = sweep_results(event_id)
+        counts = sweep_results(event_id)
     except ErasureIncompleteError:
         raise
     except FacePassError as error:
@@ -183,7 +181,7 @@ def _sweep_and_report(event_id: int, rows: ErasedRows) -> ErasureReceipt:
         cached_results_erased=counts["deleted"],
         cached_bytes=counts["bytes"],
         syncs_stopped=rows.syncs,
-        result_storages=storages,
+        result_storages=name_result_storages(),
         erased_at=rows.erased_at,
     )
     logger.info(

@@ -23,12 +23,14 @@ from tasks.previews.job import (
     PreviewBatch,
     PreviewJob,
     PreviewTally,
+    build_previews_result,
     choose_batch_size,
     make_preview_batch,
+    name_previews_completion,
+    name_syncs,
     wait_for_previews,
 )
 from tasks.previews.make import KEPT, Outcome, Verdict
-from tasks.previews.steps import build_previews_result, name_previews_completion, name_syncs
 
 RECIPE = PreviewRecipe(640)
 MADE = Outcome(Verdict.MADE)
