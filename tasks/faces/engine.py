@@ -5,7 +5,7 @@ It knows neither Prefect nor SQL; a photo is read by a function that the caller 
 
 import logging
 import threading
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -61,7 +61,7 @@ class FairQueue(Generic[Item]):
     """
 
     def __init__(self) -> None:
-        self._lines: OrderedDict[Hashable, deque[Item]] = OrderedDict()
+        self._lines: dict[Hashable, deque[Item]] = {}  # who has waited longest first
         self._lock = threading.Lock()
 
     def put(self, customer: Hashable, item: Item) -> None:
@@ -74,12 +74,11 @@ class FairQueue(Generic[Item]):
         with self._lock:
             if not self._lines:
                 raise IndexError("nobody waits")
-            customer, line = next(iter(self._lines.items()))
+            customer = next(iter(self._lines))
+            line = self._lines.pop(customer)
             item = line.popleft()
             if line:
-                self._lines.move_to_end(customer)
-            else:
-                del self._lines[customer]
+                self._lines[customer] = line  # now behind the others
             return item
 
 

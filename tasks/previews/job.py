@@ -6,9 +6,10 @@ takes the first of two that are put for the same key.
 
 import time
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from typing import Any
 from uuid import UUID
@@ -154,14 +155,17 @@ def find_originals(job: PreviewJob) -> Iterator[Sequence[PreviewBatch]]:
     held in between. Raises S3DownloadError or S3AccessError.
     """
     census, logger = Census(), get_run_logger()
-    for _ in _list(job, census):
+    list_originals = partial(
+        list_candidates, get_bucket(), job.event_id, look_at_all=job.look_at_all
+    )
+    for _ in list_originals(census=census):
         pass
     job.total = census.candidates
     logger.info("Found %d originals in S3, %d of them to look at", census.originals, job.total)
     if census.ignored:
         logger.info("Ignored %d files that are no photos", census.ignored)
     numbers = count()
-    with closing(_list(job, job.census)) as candidates:
+    with closing(list_originals(census=job.census)) as candidates:
         for window in cut(cut(candidates, choose_batch_size(job.total)), WINDOW):
             yield [PreviewBatch(next(numbers), originals) for originals in window]
 
@@ -295,10 +299,6 @@ def name_previews_completion(result: dict[str, Any]) -> str:
 def choose_batch_size(originals: int) -> int:
     """Originals a batch."""
     return max(1, min(LARGEST_BATCH, -(-originals // FEWEST_BATCHES)))
-
-
-def _list(job: PreviewJob, census: Census) -> Generator[OriginalRef, None, None]:
-    return list_candidates(get_bucket(), job.event_id, look_at_all=job.look_at_all, census=census)
 
 
 def _begin(event_id: int, earlier: PreviewTally) -> PreviewJob:

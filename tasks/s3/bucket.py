@@ -26,7 +26,7 @@ from models.errors import ConfigurationError, PhotoUnavailableError, S3AccessErr
 from models.keys import ListedPreview, is_image_key, is_storable
 from models.settings import Settings, get_settings
 from models.vocabulary import PhotoReason
-from tasks.s3.errors import NOT_S3, explain_object_error, explain_s3_error, map_s3_errors
+from tasks.s3.errors import NOT_S3, explain_object_error, map_s3_errors
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -102,10 +102,7 @@ class Bucket:
 
 
 def open_bucket(settings: Settings) -> Bucket:
-    """The configured bucket. Path-style addresses: every S3 server understands them.
-
-    Raises ConfigurationError or S3AccessError.
-    """
+    """The configured bucket. Raises ConfigurationError or S3AccessError."""
     name = settings.require_s3_bucket()
     config = Config(
         connect_timeout=5,
@@ -115,17 +112,9 @@ def open_bucket(settings: Settings) -> Bucket:
         # Uploads bring their Content-MD5, which every S3 server checks; boto3's own checksum comes
         # after the body, which many refuse.
         request_checksum_calculation="when_required",
-        s3={"addressing_style": "path"} if settings.s3_endpoint_url else {},
     )
-    try:
-        session = open_aws_session(settings)
-        client = session.client("s3", endpoint_url=settings.s3_endpoint_url, config=config)
-    except ValueError as error:
-        raise ConfigurationError(
-            "FACEPASS_S3_ENDPOINT_URL must be an address such as https://s3.example.com."
-        ) from error
-    except BotoCoreError as error:
-        raise explain_s3_error(error, name) from error
+    variable = "FACEPASS_S3_ENDPOINT_URL"
+    client = open_s3_client(settings, settings.s3_endpoint_url, variable, config)
     endpoint = settings.s3_public_endpoint_url or client.meta.endpoint_url
     return Bucket(client, name, f"{endpoint.rstrip('/')}/{name}")
 
@@ -134,6 +123,25 @@ def open_bucket(settings: Settings) -> Bucket:
 def get_bucket() -> Bucket:
     """This process's bucket; the client is thread-safe and its connections are shared."""
     return open_bucket(get_settings())
+
+
+def open_s3_client(
+    settings: Settings, endpoint: str | None, variable: str, config: Config
+) -> "S3Client":
+    """A client of an S3 server, or of AWS; `variable` is the setting that names the endpoint.
+
+    Path-style addresses: every S3 server understands them. Raises ConfigurationError or
+    S3AccessError.
+    """
+    config = config.merge(Config(s3={"addressing_style": "path"} if endpoint else {}))
+    try:
+        with map_s3_errors(settings.require_s3_bucket()):
+            session = open_aws_session(settings)
+            return session.client("s3", endpoint_url=endpoint, config=config)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{variable} must be an address such as https://s3.example.com."
+        ) from error
 
 
 def open_aws_session(settings: Settings) -> boto3.session.Session:

@@ -7,9 +7,8 @@ from urllib.parse import quote
 
 from botocore.config import Config
 
-from models.errors import ConfigurationError
 from models.settings import Settings, get_settings
-from tasks.s3.bucket import open_aws_session
+from tasks.s3.bucket import open_s3_client
 from tasks.s3.errors import map_s3_errors
 
 if TYPE_CHECKING:
@@ -52,15 +51,8 @@ def open_link_signer(settings: Settings) -> LinkSigner:
     """A signer for the configured bucket. Raises ConfigurationError or S3AccessError."""
     bucket = settings.require_s3_bucket()
     endpoint = settings.s3_public_endpoint_url or settings.s3_endpoint_url
-    config = Config(signature_version="s3v4", s3={"addressing_style": "path"} if endpoint else {})
-    try:
-        with map_s3_errors(bucket):
-            session = open_aws_session(settings)
-            client = session.client("s3", endpoint_url=endpoint, config=config)
-    except ValueError as error:
-        raise ConfigurationError(
-            "FACEPASS_S3_PUBLIC_ENDPOINT_URL must be an address such as https://s3.example.com."
-        ) from error
+    variable = "FACEPASS_S3_PUBLIC_ENDPOINT_URL"
+    client = open_s3_client(settings, endpoint, variable, Config(signature_version="s3v4"))
     return LinkSigner(client, bucket, settings.link_lifetime_s)
 
 
