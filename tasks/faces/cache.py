@@ -46,7 +46,13 @@ class ModelCache:
                 engine = self._engines[key] = Future()
             self._engines.move_to_end(key)
         if is_first:
-            self._fill(key, engine)
+            try:
+                engine.set_result(self._load(key))
+            except BaseException as error:  # noqa: BLE001 (raised where the engine is asked for)
+                with self._lock:
+                    if self._engines.get(key) is engine:
+                        del self._engines[key]
+                engine.set_exception(error)
         return engine.result()
 
     def holds(self, key: EngineKey) -> bool:
@@ -54,15 +60,6 @@ class ModelCache:
         with self._lock:
             engine = self._engines.get(key)
         return engine is not None and engine.done()
-
-    def _fill(self, key: EngineKey, place: Future[FaceEngine]) -> None:
-        try:
-            place.set_result(self._load(key))
-        except BaseException as error:  # noqa: BLE001 (raised where the engine is asked for)
-            with self._lock:
-                if self._engines.get(key) is place:
-                    del self._engines[key]
-            place.set_exception(error)
 
 
 _lock = threading.Lock()

@@ -165,12 +165,9 @@ class FaceEngine:
         """Embed aligned faces: float32 (F, dim), each of length 1."""
         if not crops:
             return np.zeros((0, 0), dtype=np.float32)
-        vectors: Floats = np.concatenate(
-            [
-                self._recogniser.get_feat(crops[i : i + FACES_PER_CALL])
-                for i in range(0, len(crops), FACES_PER_CALL)
-            ]
-        )
+        starts = range(0, len(crops), FACES_PER_CALL)
+        calls = [self._recogniser.get_feat(crops[i : i + FACES_PER_CALL]) for i in starts]
+        vectors: Floats = np.concatenate(calls)
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         units: Floats = (vectors / np.maximum(lengths, SHORTEST_VECTOR)).astype(np.float32)
         return units

@@ -11,7 +11,7 @@ import numpy as np
 
 from models.errors import PhotoUnavailableError, SelfieError
 from models.vocabulary import PhotoReason, SelfieCode, SelfieFace
-from tasks.faces.engine import NO_DETECTIONS, SHORTEST_VECTOR, FaceEngine, Floats
+from tasks.faces.engine import SHORTEST_VECTOR, FaceEngine, Floats
 from tasks.images.decode import BgrImage, decode_photo
 
 # Phones' cameras have twelve million pixels and more; the detector and the recogniser see 640 and
@@ -93,7 +93,13 @@ def detect_selfie_faces(engine: FaceEngine, photo: BgrImage) -> tuple[Floats, Fl
     for share in SMALLER:
         if len(detections):
             break
-        detections, landmarks = _detect_smaller(engine, photo, share)
+        scale = CANVAS_SIDE * share / max(photo.shape[:2])
+        offset = CANVAS_SIDE * (1 - share) / 2
+        canvas = np.full((CANVAS_SIDE, CANVAS_SIDE, 3), GREY, np.uint8)
+        _paste(canvas, photo, scale, (offset, offset))
+        detections, landmarks = engine.detect(canvas)
+        detections[:, :4] = (detections[:, :4] - offset) / scale
+        landmarks = (landmarks - np.float32(offset)) / np.float32(scale)
     sides = detections[:, 2:4] - detections[:, :2]
     order = np.argsort(-sides[:, 0] * sides[:, 1], kind="stable")
     return detections[order], landmarks[order]
@@ -154,18 +160,6 @@ def _choose(faces: list[SelfieFace], detections: Floats, chosen: int | None) -> 
 
 def _refuse(code: SelfieCode, faces: list[SelfieFace] | None = None) -> SelfieError:
     return SelfieError(_SENTENCES[code], code, tuple(faces or ()))
-
-
-def _detect_smaller(engine: FaceEngine, photo: BgrImage, share: float) -> tuple[Floats, Floats]:
-    scale = CANVAS_SIDE * share / max(photo.shape[:2])
-    offset = CANVAS_SIDE * (1 - share) / 2
-    canvas = np.full((CANVAS_SIDE, CANVAS_SIDE, 3), GREY, np.uint8)
-    _paste(canvas, photo, scale, (offset, offset))
-    detections, landmarks = engine.detect(canvas)
-    if not len(detections):
-        return NO_DETECTIONS
-    detections[:, :4] = (detections[:, :4] - offset) / scale
-    return detections, (landmarks - np.float32(offset)) / np.float32(scale)
 
 
 def _find_again(engine: FaceEngine, photo: BgrImage, box: Floats) -> list[Floats]:

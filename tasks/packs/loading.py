@@ -81,9 +81,8 @@ def _open_analysis(pack: ModelPack, providers: list[str], det_size: int) -> "Fac
         providers=providers,
         sess_options=options,
     )
-    on_cpu = providers[0] == "CPUExecutionProvider"
     analysis.prepare(
-        ctx_id=-1 if on_cpu else 0,
+        ctx_id=-1 if providers[0] == "CPUExecutionProvider" else 0,
         det_size=(det_size, det_size),
         det_thresh=pack.detection_threshold,
     )

@@ -127,20 +127,19 @@ def hold_previews(event_id: int) -> Iterator[PreviewJob]:
     """
     outlive_worker()
     flow_run_id = UUID(str(flow_run.get_id()))
+    earlier = _written.pop(flow_run_id, PreviewTally())
+    job: PreviewJob | None = None
     try:
-        job = _begin(event_id, _written.get(flow_run_id, PreviewTally()))
-        try:
-            yield job
-        except FacePassError:
-            job.earlier.add(job.tally.keep_written())
-            _written[flow_run_id] = job.earlier
-            raise
-        _written.pop(flow_run_id, None)
+        job = _begin(event_id, earlier)
+        yield job
     except EventErasedError as error:
         raise SyncSkippedError(str(error)) from error
     except FacePassError as error:
-        if find_end(error) is not None or flow_run.get_run_count() > SYNC_RETRIES:
-            _written.pop(flow_run_id, None)
+        if find_end(error) is None and flow_run.get_run_count() <= SYNC_RETRIES:
+            if job is not None:
+                earlier.add(job.tally.keep_written())
+            _written[flow_run_id] = earlier
+        else:
             publish_page(
                 f"event-{event_id}-previews-failure",
                 f"# No previews\n\n{error}\n\nMend that, then press Retry or start it again.",

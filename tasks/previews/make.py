@@ -1,8 +1,7 @@
 """One original's preview: made, put beside it in S3, or stood in for by the original's bytes.
 
-A preview of ours carries two notes in its object's metadata: `facepass-original`, the ETag of the
-original it was made from, and `facepass-recipe`, how. Without them it is the photographer's own,
-and is never replaced.
+Ours carries notes in its metadata (tasks/s3/objects.py): the original's ETag, and how it was made.
+A preview without them is the photographer's own, and is never replaced.
 """
 
 import logging

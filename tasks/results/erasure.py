@@ -6,7 +6,7 @@ erasure was committed, and deleted by the batch that wrote it (`forget_erased`).
 
 import logging
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from prefect import get_run_logger, task
@@ -115,12 +115,9 @@ def run_erasure(event_id: int, inactive_since: datetime | None = None) -> Erasur
     receipt = erase_event_faces(event_id, inactive_since=inactive_since)
     if receipt is not None:
         get_run_logger().info(
-            "Erased event %d: %d faces of %d photos, %d cached results, %d syncs stopped",
-            event_id,
-            receipt.faces_erased,
-            receipt.photos_affected,
-            receipt.cached_results_erased,
-            receipt.syncs_stopped,
+            "Erased event %(event_id)d: %(faces_erased)d faces of %(photos_affected)d photos, "
+            "%(cached_results_erased)d cached results, %(syncs_stopped)d syncs stopped",
+            asdict(receipt),
         )
     return receipt
 
@@ -174,7 +171,10 @@ def _sweep_and_report(event_id: int, rows: ErasedRows) -> ErasureReceipt:
             f"The faces are erased from the database, but cached results could not be swept: "
             f"{error} Then send the same call again."
         ) from error
-    receipt = ErasureReceipt(
+    logger.info(
+        "Erased %d faces of event %d, %d cached results", rows.faces, event_id, counts["deleted"]
+    )
+    return ErasureReceipt(
         event_id=event_id,
         faces_erased=rows.faces,
         photos_affected=rows.photos,
@@ -184,7 +184,3 @@ def _sweep_and_report(event_id: int, rows: ErasedRows) -> ErasureReceipt:
         result_storages=name_result_storages(),
         erased_at=rows.erased_at,
     )
-    logger.info(
-        "Erased %d faces of event %d, %d cached results", rows.faces, event_id, counts["deleted"]
-    )
-    return receipt

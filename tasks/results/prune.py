@@ -33,11 +33,9 @@ def prune_expired() -> dict[str, int]:
     for storage in list_result_storages():
         counts.update(prune_storage(storage, written_before) or {})
     get_run_logger().info(
-        "Pruned results: %d deleted (%d bytes), %d kept, %d could not be deleted",
-        counts["deleted"],
-        counts["bytes"],
-        counts["kept"],
-        counts["failed"],
+        "Pruned results: %(deleted)d deleted (%(bytes)d bytes), %(kept)d kept, "
+        "%(failed)d could not be deleted",
+        counts,
     )
     return dict(counts)
 
