@@ -9,8 +9,15 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from deployments.orchestrator import start_syncs
 from models.settings import get_settings
 from tasks.faces.limits import count_cores
-from tasks.previews.job import hold_previews, make_preview_batch, wait_for_previews
-from tasks.previews.steps import count_outcomes, find_originals, name_syncs, report_previews
+from tasks.previews.job import (
+    count_outcomes,
+    find_originals,
+    hold_previews,
+    make_preview_batch,
+    name_syncs,
+    report_previews,
+    wait_for_previews,
+)
 from tasks.sync.artifacts import name_previews_run, tag_event
 from tasks.sync.states import SYNC_RETRIES, end_in_state
 

@@ -26,7 +26,7 @@ from models.vocabulary import SelfieCode, SelfieFace
 from tasks.faces.cache import get_face_engine
 from tasks.faces.selfie import Selfie, read_selfie
 from tasks.packs.registry import USUAL_DET_SIZE, resolve_pack
-from tasks.s3.links import LinkSigner, get_link_signer
+from tasks.s3.links import get_link_signer
 
 
 @dataclass(frozen=True)
@@ -144,11 +144,10 @@ def _search_by(choice: PackChoice, request: SearchRequest) -> SearchResult | Non
         return None
     photos, pack_id = found
     page = photos[: request.limit]
-    signer = get_link_signer()
     more = len(photos) > request.limit
     surely = thresholds.surely
     return SearchResult(
-        matches=[_build_match(photo, request.event_id, surely, signer) for photo in page],
+        matches=[_build_match(photo, request.event_id, surely) for photo in page],
         face=selfie.face,
         min_similarity=lowest,
         surely=surely,
@@ -179,7 +178,8 @@ def _find(
     return photos, pack_id
 
 
-def _build_match(photo: FoundPhoto, event_id: int, surely: float, signer: LinkSigner) -> Match:
+def _build_match(photo: FoundPhoto, event_id: int, surely: float) -> Match:
+    signer = get_link_signer()
     original = derive_original_key(photo.s3_key, event_id)
     return Match(
         photo=photo,

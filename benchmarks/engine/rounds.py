@@ -16,7 +16,7 @@ from scipy.optimize import linear_sum_assignment
 
 from benchmarks.engine.variants import EXACT, GUIDE, TUNED
 from models.errors import ModelPackError
-from tasks.packs.openvino import PRECISIONS, require_precision
+from tasks.packs.openvino import PRECISIONS, open_openvino
 
 ROUNDS = 3
 # A round begins when the rest of the machine has come to rest, or after this long.
@@ -45,7 +45,7 @@ def list_modes() -> list[str]:
     found = [EXACT]
     for mode in PRECISIONS:
         try:
-            require_precision(mode)
+            open_openvino(mode)
         except ModelPackError:
             continue
         found.append(mode)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from insightface.app import FaceAnalysis
 from PIL import Image
 
 from benchmarks.engine.operations import count_multiply_adds, count_parameters, count_work
@@ -21,7 +22,6 @@ from benchmarks.engine.pictures import (
 )
 from benchmarks.engine.scrfd import build_scrfd
 from benchmarks.engine.standin import write_standin_buffalo
-from tasks.packs.loading import FaceAnalysis
 
 # As published: multiply-adds and parameters, in millions.
 PUBLISHED = {"det_10g.onnx": (640, 13_340, 4.23), "w600k_r50.onnx": (112, 6_310, 43.6)}

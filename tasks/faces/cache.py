@@ -8,9 +8,10 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import lru_cache
 
 from models.errors import ModelPackError
-from models.settings import Settings, get_settings
+from models.settings import get_settings
 from tasks.faces.engine import FaceEngine, SharedLimits
 from tasks.faces.limits import count_cores
 from tasks.packs.registry import USUAL_DET_SIZE, resolve_pack
@@ -45,7 +46,13 @@ class ModelCache:
                 engine = self._engines[key] = Future()
             self._engines.move_to_end(key)
         if is_first:
-            self._fill(key, engine)
+            try:
+                engine.set_result(self._load(key))
+            except BaseException as error:  # noqa: BLE001 (raised where the engine is asked for)
+                with self._lock:
+                    if self._engines.get(key) is engine:
+                        del self._engines[key]
+                engine.set_exception(error)
         return engine.result()
 
     def holds(self, key: EngineKey) -> bool:
@@ -54,38 +61,25 @@ class ModelCache:
             engine = self._engines.get(key)
         return engine is not None and engine.done()
 
-    def _fill(self, key: EngineKey, place: Future[FaceEngine]) -> None:
-        try:
-            place.set_result(self._load(key))
-        except BaseException as error:  # noqa: BLE001 (raised where the engine is asked for)
-            with self._lock:
-                if self._engines.get(key) is place:
-                    del self._engines[key]
-            place.set_exception(error)
-
 
 _lock = threading.Lock()
-_model_cache: ModelCache | None = None  # this process's; read and set while the lock is held
 
 
 def get_model_cache() -> ModelCache:
     """This process's engines, as the settings say when they are first asked for."""
-    global _model_cache
-    with _lock:
-        if _model_cache is None:
-            _model_cache = build_model_cache(get_settings())
-        return _model_cache
+    with _lock:  # else two threads that ask at once would build one each
+        return _build_model_cache()
 
 
 def reset_model_cache() -> None:
     """Have the next who asks build the cache anew, for tests that change the settings."""
-    global _model_cache
-    with _lock:
-        _model_cache = None
+    _build_model_cache.cache_clear()
 
 
-def build_model_cache(settings: Settings) -> ModelCache:
-    """An empty cache, whose engines share this process's cores, however many of them compute."""
+@lru_cache(maxsize=1)
+def _build_model_cache() -> ModelCache:
+    settings = get_settings()
+    # Shared by all its engines, however many of them compute.
     limits = SharedLimits(settings.engine_threads or count_cores())
 
     def load(key: EngineKey) -> FaceEngine:

@@ -70,11 +70,10 @@ def unpack_faces(product: bytes) -> list[PhotoFaces]:
     with np.load(BytesIO(product), allow_pickle=False) as arrays:
         boxes, scores, embeddings = arrays["boxes"], arrays["scores"], arrays["embeddings"]
         ends = np.cumsum(arrays["counts"])
+        parts = zip(ends - arrays["counts"], ends, arrays["verdicts"], strict=True)
         return [
             PhotoFaces(DetectedFaces(boxes[i:end], scores[i:end], embeddings[i:end]))
             if end > i
             else PhotoFaces(None, str(verdict))
-            for i, end, verdict in zip(
-                ends - arrays["counts"], ends, arrays["verdicts"], strict=True
-            )
+            for i, end, verdict in parts
         ]

@@ -3,23 +3,25 @@
 It knows neither Prefect nor SQL; a photo is read by a function that the caller hands over.
 """
 
+import logging
 import threading
-from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from models.errors import FacePassError
+from models.errors import FaceEngineError, FacePassError, PhotoUnavailableError
+from models.vocabulary import PhotoReason
 from tasks.faces.detected import DetectedFaces
-from tasks.faces.failures import forget_frames, judge_failure
 from tasks.faces.limits import PixelBudget, count_cores, return_large_blocks
 from tasks.images.decode import BgrImage
 from tasks.packs.loading import load_analysis
 from tasks.packs.registry import ModelPack
+
+logger = logging.getLogger(__name__)
 
 # Threads that wait for S3 beside those that compute. What they hide is their number times a photo's
 # computing, divided by the cores: 8 hide 120 ms of S3 behind 30 ms of work on two cores, and on a
@@ -35,6 +37,13 @@ PIXELS_AT_A_TIME = 50_000_000
 SHORTEST_VECTOR = 1e-12  # a vector of zeros stays one, instead of becoming not-a-number
 # A strip longer than this is letterboxed to less than one pixel, which the detector cannot read.
 LONGEST_STRIP = 640
+
+# The five points of a face in the plain picture.
+PLAIN_LANDMARKS = ((96, 104), (160, 104), (128, 140), (102, 176), (154, 176))
+_PLAIN_SIDE = 256
+
+# How cv2, onnxruntime and OpenVINO say that memory ran out.
+_OUT_OF_MEMORY = ("insufficient memory", "bad_alloc", "bad allocation", "allocate", "out of memory")
 
 PhotoReader: TypeAlias = Callable[[], BgrImage]
 FacesOrError: TypeAlias = DetectedFaces | FacePassError
@@ -52,7 +61,7 @@ class FairQueue(Generic[Item]):
     """
 
     def __init__(self) -> None:
-        self._lines: OrderedDict[Hashable, deque[Item]] = OrderedDict()
+        self._lines: dict[Hashable, deque[Item]] = {}  # who has waited longest first
         self._lock = threading.Lock()
 
     def put(self, customer: Hashable, item: Item) -> None:
@@ -63,15 +72,13 @@ class FairQueue(Generic[Item]):
     def take(self) -> Item:
         """The first item of the customer who has waited longest. Raises IndexError when empty."""
         with self._lock:
-            try:
-                customer, line = next(iter(self._lines.items()))
-            except StopIteration:
-                raise IndexError("nobody waits") from None
+            if not self._lines:
+                raise IndexError("nobody waits")
+            customer = next(iter(self._lines))
+            line = self._lines.pop(customer)
             item = line.popleft()
             if line:
-                self._lines.move_to_end(customer)
-            else:
-                del self._lines[customer]
+                self._lines[customer] = line  # now behind the others
             return item
 
 
@@ -115,7 +122,8 @@ class FaceEngine:
         self.pack = pack
         self._detector = analysis.models["detection"]
         self._recogniser = analysis.models["recognition"]
-        self._computing = limits.computing
+        # A core for a block: as many at a time as there are, batches and selfies together.
+        self.computing = limits.computing
         self.budget = limits.budget
         fetching = max(FETCH_THREADS, FETCH_THREADS_A_CORE * cores)
         self._threads = ThreadPoolExecutor(cores + fetching, thread_name_prefix="engine")
@@ -157,21 +165,12 @@ class FaceEngine:
         """Embed aligned faces: float32 (F, dim), each of length 1."""
         if not crops:
             return np.zeros((0, 0), dtype=np.float32)
-        vectors: Floats = np.concatenate(
-            [
-                self._recogniser.get_feat(crops[i : i + FACES_PER_CALL])
-                for i in range(0, len(crops), FACES_PER_CALL)
-            ]
-        )
+        starts = range(0, len(crops), FACES_PER_CALL)
+        calls = [self._recogniser.get_feat(crops[i : i + FACES_PER_CALL]) for i in starts]
+        vectors: Floats = np.concatenate(calls)
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         units: Floats = (vectors / np.maximum(lengths, SHORTEST_VECTOR)).astype(np.float32)
         return units
-
-    @contextmanager
-    def compute(self) -> Iterator[None]:
-        """A core for the block: as many at a time as there are, batches and selfies together."""
-        with self._computing:
-            yield
 
     def embed_all(
         self, readers: Sequence[PhotoReader], customer: Hashable = None
@@ -212,9 +211,39 @@ class FaceEngine:
 
     def _embed_or_refuse(self, photo: BgrImage) -> DetectedFaces:
         try:
-            with self.compute():
+            with self.computing:
                 return self.embed(photo)
         except Exception as error:  # noqa: BLE001 (cv2 and the runtimes share no base class)
-            with self.compute():
+            with self.computing:
                 refusal = judge_failure(error, self)
         raise refusal
+
+
+def judge_failure(error: Exception, engine: "FaceEngine") -> PhotoUnavailableError:
+    """The error to raise for one photo on which the models failed.
+
+    The photo is to blame only while every step still works on a plain grey picture. Raises
+    MemoryError, or FaceEngineError where one does not.
+    """
+    if isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in _OUT_OF_MEMORY):
+        raise MemoryError("The models ran out of memory.") from error
+    plain = np.full((_PLAIN_SIDE, _PLAIN_SIDE, 3), 128, np.uint8)
+    try:
+        engine.embed(plain)
+        engine.embed_crops([engine.align(plain, np.array(PLAIN_LANDMARKS, np.float32))])
+    except Exception as failure:
+        raise FaceEngineError(
+            f"The models fail on every picture ({type(failure).__name__}): look at the worker's "
+            "memory and at FACEPASS_INFERENCE, then start the sync again."
+        ) from failure
+    logger.warning("The models failed on one photo: %s", type(error).__name__)
+    return PhotoUnavailableError(PhotoReason.UNPROCESSABLE)
+
+
+def forget_frames(error: FacePassError) -> FacePassError:
+    """The error without its traceback, whose frames hold the photo's bytes.
+
+    A batch keeps its errors until it ends: a hundred broken files of 50 MB would stay in memory.
+    """
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)

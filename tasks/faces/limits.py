@@ -67,16 +67,14 @@ def read_quota(root: Path = ROOT) -> float:
         _, controllers, group = line.split(":", 2)
         if not controllers:
             folders = _list_up(root / "sys/fs/cgroup", group)
-            limits = [_parse(*_split(_read(folder / "cpu.max"))) for folder in folders]
+            limits = [_read(folder / "cpu.max").partition(" ")[::2] for folder in folders]
         elif "cpu" in controllers.split(","):
             folders = _list_up(root / "sys/fs/cgroup/cpu", group)
-            limits = [
-                _parse(_read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us"))
-                for folder in folders
-            ]
+            files = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+            limits = [(_read(folder / files[0]), _read(folder / files[1])) for folder in folders]
         else:
             continue
-        quota = min([quota, *limits])
+        quota = min([quota, *(_parse(*limit) for limit in limits)])
     return quota
 
 
@@ -97,11 +95,6 @@ def _list_up(base: Path, group: str) -> list[Path]:
     """The group's folder and those above it. Inside a container the group's own may not show."""
     folder = base / group.strip("/")
     return [folder, *(above for above in folder.parents if above.is_relative_to(base))]
-
-
-def _split(text: str) -> tuple[str, str]:
-    quota, _, period = text.partition(" ")
-    return quota, period
 
 
 def _parse(quota: str, period: str) -> float:

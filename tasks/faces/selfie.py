@@ -11,7 +11,7 @@ import numpy as np
 
 from models.errors import PhotoUnavailableError, SelfieError
 from models.vocabulary import PhotoReason, SelfieCode, SelfieFace
-from tasks.faces.engine import NO_DETECTIONS, SHORTEST_VECTOR, FaceEngine, Floats
+from tasks.faces.engine import SHORTEST_VECTOR, FaceEngine, Floats
 from tasks.images.decode import BgrImage, decode_photo
 
 # Phones' cameras have twelve million pixels and more; the detector and the recogniser see 640 and
@@ -65,7 +65,7 @@ def read_selfie(content: bytes, engine: FaceEngine, max_pixels: int, chosen: int
     Raises SelfieError.
     """
     photo = _decode(content, max_pixels)
-    with engine.compute():
+    with engine.computing:
         detections, landmarks = detect_selfie_faces(engine, photo)
         faces = _describe_faces(detections, photo)
         index = _choose(faces, detections, chosen)
@@ -93,7 +93,13 @@ def detect_selfie_faces(engine: FaceEngine, photo: BgrImage) -> tuple[Floats, Fl
     for share in SMALLER:
         if len(detections):
             break
-        detections, landmarks = _detect_smaller(engine, photo, share)
+        scale = CANVAS_SIDE * share / max(photo.shape[:2])
+        offset = CANVAS_SIDE * (1 - share) / 2
+        canvas = np.full((CANVAS_SIDE, CANVAS_SIDE, 3), GREY, np.uint8)
+        _paste(canvas, photo, scale, (offset, offset))
+        detections, landmarks = engine.detect(canvas)
+        detections[:, :4] = (detections[:, :4] - offset) / scale
+        landmarks = (landmarks - np.float32(offset)) / np.float32(scale)
     sides = detections[:, 2:4] - detections[:, :2]
     order = np.argsort(-sides[:, 0] * sides[:, 1], kind="stable")
     return detections[order], landmarks[order]
@@ -123,11 +129,8 @@ def _decode(content: bytes, max_pixels: int) -> BgrImage:
     try:
         photo = decode_photo(content, max_pixels, enough_pixels=LONGEST_SIDE)
     except PhotoUnavailableError as error:
-        code = (
-            SelfieCode.TOO_MANY_PIXELS
-            if error.reason == PhotoReason.TOO_MANY_PIXELS
-            else SelfieCode.NOT_AN_IMAGE
-        )
+        too_large = error.reason == PhotoReason.TOO_MANY_PIXELS
+        code = SelfieCode.TOO_MANY_PIXELS if too_large else SelfieCode.NOT_AN_IMAGE
         raise _refuse(code) from error
     return _resize(photo, min(1.0, LONGEST_SIDE / max(photo.shape[:2])))
 
@@ -157,18 +160,6 @@ def _choose(faces: list[SelfieFace], detections: Floats, chosen: int | None) -> 
 
 def _refuse(code: SelfieCode, faces: list[SelfieFace] | None = None) -> SelfieError:
     return SelfieError(_SENTENCES[code], code, tuple(faces or ()))
-
-
-def _detect_smaller(engine: FaceEngine, photo: BgrImage, share: float) -> tuple[Floats, Floats]:
-    scale = CANVAS_SIDE * share / max(photo.shape[:2])
-    offset = CANVAS_SIDE * (1 - share) / 2
-    canvas = np.full((CANVAS_SIDE, CANVAS_SIDE, 3), GREY, np.uint8)
-    _paste(canvas, photo, scale, (offset, offset))
-    detections, landmarks = engine.detect(canvas)
-    if not len(detections):
-        return NO_DETECTIONS
-    detections[:, :4] = (detections[:, :4] - offset) / scale
-    return detections, (landmarks - np.float32(offset)) / np.float32(scale)
 
 
 def _find_again(engine: FaceEngine, photo: BgrImage, box: Floats) -> list[Floats]:

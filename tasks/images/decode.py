@@ -65,7 +65,7 @@ def _decode_upright(
 ) -> Image.Image:
     """The picture as RGB. What its decoder held, up to 16 bytes a pixel, is free on return."""
     # The first bytes are a photo's: what fails from here on is missing or damaged.
-    with _refuse_truncated():
+    with refuse_damaged(PhotoReason.TRUNCATED):
         picture, notes = split_picture(content, kind)
         image = Image.open(BytesIO(picture), formats=[kind])
     with image:
@@ -77,9 +77,11 @@ def _decode_upright(
             image.draft(None, (enough_pixels, enough_pixels))
         if reserve is not None:
             reserve(image.width * image.height)
-        with _refuse_truncated():
+        with refuse_damaged(PhotoReason.TRUNCATED):
             image.load()
-            return _turn_upright(_make_rgb(image), notes.orientation)
+            upright = _make_rgb(image)
+            turn = _TURNS.get(notes.orientation)
+            return upright if turn is None else upright.transpose(turn)
 
 
 def _copy_as_bgr(image: Image.Image) -> BgrImage:
@@ -93,11 +95,6 @@ def _copy_as_bgr(image: Image.Image) -> BgrImage:
     return pixels
 
 
-def _turn_upright(image: Image.Image, orientation: int) -> Image.Image:
-    turn = _TURNS.get(orientation)
-    return image if turn is None else image.transpose(turn)
-
-
 def _make_rgb(image: Image.Image) -> Image.Image:
     """Eight bits a channel. Every step is a copy, so none is made that changes nothing."""
     if image.mode.startswith("I"):  # Pillow's own conversion would clip 16 bits to white
@@ -107,7 +104,7 @@ def _make_rgb(image: Image.Image) -> Image.Image:
 
 
 @contextmanager
-def _refuse_truncated() -> Iterator[None]:
+def refuse_damaged(reason: PhotoReason) -> Iterator[None]:
     """Turn a decoder's error into the photo's reason, whatever it is.
 
     A damaged file makes Pillow's plugins raise anything from struct.error to KeyError; one photo
@@ -118,5 +115,5 @@ def _refuse_truncated() -> Iterator[None]:
     except (MemoryError, PhotoUnavailableError):
         raise
     except Exception as error:
-        logger.debug("A photo was refused as truncated: %s", type(error).__name__)
-        raise PhotoUnavailableError(PhotoReason.TRUNCATED) from error
+        logger.debug("A photo was refused as %s: %s", reason, type(error).__name__)
+        raise PhotoUnavailableError(reason) from error

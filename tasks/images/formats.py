@@ -66,13 +66,9 @@ def split_picture(content: bytes, kind: str) -> tuple[bytes, PhotoNotes]:
 
     Raises PhotoUnavailableError.
     """
-    match kind:
-        case "JPEG":
-            return split_jpeg(content)
-        case "PNG":
-            return split_png(content)
-        case _:
-            return content, PhotoNotes()
+    if kind == "JPEG":
+        return split_jpeg(content)
+    return split_png(content) if kind == "PNG" else (content, PhotoNotes())
 
 
 def count_claimed_pixels(content: bytes, kind: str) -> int:

@@ -9,9 +9,8 @@ from io import BytesIO
 
 from PIL import Image
 
-from models.errors import PhotoUnavailableError
 from models.vocabulary import PhotoReason
-from tasks.images.decode import decode_photo
+from tasks.images.decode import decode_photo, refuse_damaged
 from tasks.images.formats import recognise_format
 
 PREVIEW_QUALITY = 85
@@ -44,29 +43,19 @@ def make_preview(
     `reserve` is told the number of pixels before they are decoded. The same bytes give the same
     preview. Raises PhotoUnavailableError, whatever a damaged file makes the decoder raise.
     """
-    try:
-        return _make_preview(original, recipe, reserve)
-    except (MemoryError, PhotoUnavailableError):
-        raise
-    except Exception as error:
-        raise PhotoUnavailableError(PhotoReason.UNPROCESSABLE) from error
-
-
-def _make_preview(
-    original: bytes, recipe: PreviewRecipe, reserve: Callable[[int], None] | None
-) -> bytes:
-    pixels = decode_photo(original, MAX_ORIGINAL_PIXELS, reserve, enough_pixels=recipe.side)
-    image = Image.fromarray(pixels[:, :, ::-1])
-    image.thumbnail((recipe.side, recipe.side), Image.Resampling.LANCZOS)
     preview = BytesIO()
-    image.save(
-        preview,
-        "JPEG",
-        quality=recipe.quality,
-        optimize=True,
-        progressive=True,
-        icc_profile=_read_colour_profile(original),
-    )
+    with refuse_damaged(PhotoReason.UNPROCESSABLE):
+        pixels = decode_photo(original, MAX_ORIGINAL_PIXELS, reserve, enough_pixels=recipe.side)
+        image = Image.fromarray(pixels[:, :, ::-1])
+        image.thumbnail((recipe.side, recipe.side), Image.Resampling.LANCZOS)
+        image.save(
+            preview,
+            "JPEG",
+            quality=recipe.quality,
+            optimize=True,
+            progressive=True,
+            icc_profile=_read_colour_profile(original),
+        )
     return preview.getvalue()
 
 

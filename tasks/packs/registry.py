@@ -12,7 +12,7 @@ from pathlib import Path
 from models.errors import ModelPackError
 from models.settings import Settings
 from tasks.packs.folder import find_models, hash_models, read_licence, read_manifest, shorten_error
-from tasks.packs.install import build_zoo, download_pack, install_pack, is_downloaded, is_zoo_built
+from tasks.packs.install import download_pack, install_pack, is_downloaded
 
 OPENCV_ZOO = "opencv_zoo"
 # What InsightFace 2.1 itself offers for faces (insightface/gui/core/model_packages.py). All come
@@ -86,9 +86,11 @@ def _locate_pack(wanted: str, root: Path, det_size: int) -> ModelPack:
     if "/" in wanted or os.sep in wanted or Path(wanted).is_dir():
         return _read_pack(Path(wanted).expanduser().resolve())
     if wanted == OPENCV_ZOO:
+        from tasks.packs.opencv_zoo import build_opencv_zoo, is_zoo_built  # with onnx, if needed
+
         # Its detector's file is made for one size.
         folder = wanted if det_size == USUAL_DET_SIZE else f"{wanted}-{det_size}"
-        fill = partial(build_zoo, det_size=det_size)
+        fill = partial(build_opencv_zoo, det_size=det_size)
         return _read_pack(install_pack(folder, root, is_zoo_built, fill))
     if wanted in INSIGHTFACE_PACKS:
         return _read_pack(install_pack(wanted, root, is_downloaded, download_pack))
@@ -122,12 +124,7 @@ def _read_pack(folder: Path) -> ModelPack:
             f"Model pack folder {found} cannot be read ({shorten_error(error)}): "
             "make its files readable, or set FACEPASS_MODEL_PACK to another pack."
         ) from error
+    if licence is None and name in INSIGHTFACE_PACKS:
+        licence = "non-commercial research only (InsightFace)"
     threshold = DETECTION_THRESHOLDS.get(name, DEFAULT_DETECTION_THRESHOLD)
-    return ModelPack(name, found, digest, licence or _guess_licence(name, found), threshold)
-
-
-def _guess_licence(name: str, folder: Path) -> str:
-    """The licence of a pack whose folder does not say: what is known of InsightFace's packs."""
-    if name in INSIGHTFACE_PACKS:
-        return "non-commercial research only (InsightFace)"
-    return f"unknown: see {folder}"
+    return ModelPack(name, found, digest, licence or f"unknown: see {found}", threshold)

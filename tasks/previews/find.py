@@ -1,9 +1,8 @@
-"""Which of an event's originals lack a preview: two listings, merged as they stream.
+"""An event's originals without a preview, from two listings merged as they stream.
 
-Neither listing is held: memory stays flat at 100,000 keys. S3 lists in the order of the keys'
-UTF-8 bytes, and /originals/ becoming /previews/ keeps that order below one folder. Some stores
-list folder by folder instead; then a preview may be overlooked here, never invented: whoever
-makes one looks for it first.
+Neither listing is held: memory stays flat at 100,000 keys, since S3 lists in the order of the keys'
+UTF-8 bytes and /originals/ becoming /previews/ keeps that order below one folder. Where a store
+lists folder by folder a preview may be overlooked, never invented: `bring_preview` looks first.
 """
 
 from collections.abc import Generator, Iterable, Iterator
@@ -55,8 +54,7 @@ def list_candidates(
     """The originals whose preview is missing or may be older than they are, in listed order.
 
     `look_at_all`: every original, whatever the listings' dates say. The census grows as the
-    originals are asked for. Raises S3DownloadError or
-    S3AccessError.
+    originals are asked for. Raises S3DownloadError or S3AccessError.
     """
     with closing(_flatten(bucket, event_folder(event_id))) as listed:
         originals = _keep_originals(listed, event_id, census)
@@ -112,7 +110,8 @@ def _keep_originals(
         key = derive_preview_key(item.s3_key, event_id)
         if key is None:
             continue
-        if is_image_key(key) and _has_plain_folders(key):
+        # Where something on the way resolves dots, a key with them would lead out of the event.
+        if is_image_key(key) and not {".", ".."} & set(key.split("/")):
             yield key, item
         else:
             census.ignored += 1
@@ -122,8 +121,3 @@ def _find_prefix(preview_key: str, event_id: int) -> str:
     head = len(event_folder(event_id)) - 1
     before, found, _ = preview_key[head:].partition(PREVIEWS_FOLDER)
     return preview_key[:head] + before + found
-
-
-def _has_plain_folders(key: str) -> bool:
-    """Where something on the way resolves dots, such a key would lead out of the event."""
-    return not {".", ".."} & set(key.split("/"))

@@ -1,4 +1,4 @@
-"""The making of an event's previews: how it begins, its batches, and how it ends.
+"""The making of an event's previews: how it begins, its steps in order, and how it ends.
 
 Two such runs of one event need no lock: each looks for a preview before it makes one, and S3
 takes the first of two that are put for the same key.
@@ -7,14 +7,18 @@ takes the first of two that are put for the same key.
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
 from typing import Any
 from uuid import UUID
 
 from prefect import get_run_logger, task
+from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture, wait
 from prefect.runtime import flow_run
+from prefect.states import Completed
 
 from models.errors import (
     EventErasedError,
@@ -23,16 +27,26 @@ from models.errors import (
     S3DownloadError,
     SyncSkippedError,
 )
+from models.keys import build_run_name
 from models.packs import PROFILES
 from models.queries.erasures import require_syncable
 from models.queries.events import read_event
 from models.session import open_session
 from models.vocabulary import PhotoReason
 from tasks.images.preview import PreviewRecipe
-from tasks.previews.find import Census, OriginalRef
-from tasks.previews.make import Outcome, Verdict, bring_preview, is_marked
+from tasks.previews.find import Census, OriginalRef, cut, list_candidates
+from tasks.previews.make import Outcome, Verdict, bring_preview, is_marked, mark_recipe
 from tasks.s3.bucket import get_bucket
-from tasks.sync.artifacts import Throttle, publish_page, start_progress
+from tasks.sync.artifacts import (
+    WHAT_TO_DO,
+    Throttle,
+    build_page,
+    finish_progress,
+    move_progress,
+    publish_page,
+    publish_table,
+    start_progress,
+)
 from tasks.sync.hold import outlive_worker
 from tasks.sync.states import SYNC_RETRIES, find_end
 
@@ -84,47 +98,6 @@ class PreviewTally:
         return self.counts.total()
 
 
-@task(name="make_preview_batch", task_run_name="batch {batch.number}", persist_result=False)
-def make_preview_batch(batch: PreviewBatch, recipe: PreviewRecipe) -> PreviewTally:
-    """Bring the previews of a batch; may run any number of times.
-
-    One broken original is counted, and the others are made. When S3 is away the rest of the
-    batch is left, and counted as unreachable. Raises S3AccessError.
-    """
-    tally, bucket = PreviewTally(), get_bucket()
-    for original in batch.originals:
-        try:
-            tally.note(original, bring_preview(bucket, original, recipe))
-        except S3DownloadError as error:
-            tally.unreachable = len(batch.originals) - tally.done
-            get_run_logger().warning("%s", error)
-            break
-    return tally
-
-
-def choose_batch_size(originals: int) -> int:
-    """Originals a batch."""
-    return max(1, min(LARGEST_BATCH, -(-originals // FEWEST_BATCHES)))
-
-
-def wait_for_previews(futures: Sequence[PrefectFuture[Any]]) -> list[PreviewTally]:
-    """Wait until every batch of a window has ended; then raise the first error, if there is any.
-
-    Raises S3DownloadError where S3 gave none of the window: the next ones would not fare better;
-    S3AccessError where it denies all of them.
-    """
-    wait(list(futures))
-    tallies: list[PreviewTally] = [future.result() for future in futures]
-    if tallies and not any(tally.done for tally in tallies):
-        raise S3DownloadError("S3 unreachable: none of a window's originals could be read.")
-    reasons = [reason for tally in tallies for _, reason in tally.failures]
-    if reasons.count(PhotoReason.FORBIDDEN) == sum(tally.done for tally in tallies) > 1:
-        raise S3AccessError(
-            "S3 lists the originals and denies reading them: allow s3:GetObject on the bucket."
-        )
-    return tallies
-
-
 @dataclass
 class PreviewJob:
     """One attempt at an event's previews: how they are made, and what came of them so far."""
@@ -154,22 +127,177 @@ def hold_previews(event_id: int) -> Iterator[PreviewJob]:
     """
     outlive_worker()
     flow_run_id = UUID(str(flow_run.get_id()))
+    earlier = _written.pop(flow_run_id, PreviewTally())
+    job: PreviewJob | None = None
     try:
-        job = _begin(event_id, _written.get(flow_run_id, PreviewTally()))
-        try:
-            yield job
-        except FacePassError:
-            job.earlier.add(job.tally.keep_written())
-            _written[flow_run_id] = job.earlier
-            raise
-        _written.pop(flow_run_id, None)
+        job = _begin(event_id, earlier)
+        yield job
     except EventErasedError as error:
         raise SyncSkippedError(str(error)) from error
     except FacePassError as error:
-        if find_end(error) is not None or flow_run.get_run_count() > SYNC_RETRIES:
-            _written.pop(flow_run_id, None)
-            _publish_failure(event_id, str(error))
+        if find_end(error) is None and flow_run.get_run_count() <= SYNC_RETRIES:
+            if job is not None:
+                earlier.add(job.tally.keep_written())
+            _written[flow_run_id] = earlier
+        else:
+            publish_page(
+                f"event-{event_id}-previews-failure",
+                f"# No previews\n\n{error}\n\nMend that, then press Retry or start it again.",
+            )
         raise
+
+
+def find_originals(job: PreviewJob) -> Iterator[Sequence[PreviewBatch]]:
+    """The originals whose preview is to be looked at, in batches, a window of them at a time.
+
+    S3 is listed twice: first to count, so that progress can be told, then to work. Nothing is
+    held in between. Raises S3DownloadError or S3AccessError.
+    """
+    census, logger = Census(), get_run_logger()
+    list_originals = partial(
+        list_candidates, get_bucket(), job.event_id, look_at_all=job.look_at_all
+    )
+    for _ in list_originals(census=census):
+        pass
+    job.total = census.candidates
+    logger.info("Found %d originals in S3, %d of them to look at", census.originals, job.total)
+    if census.ignored:
+        logger.info("Ignored %d files that are no photos", census.ignored)
+    numbers = count()
+    with closing(list_originals(census=job.census)) as candidates:
+        for window in cut(cut(candidates, choose_batch_size(job.total)), WINDOW):
+            yield [PreviewBatch(next(numbers), originals) for originals in window]
+
+
+@task(name="make_preview_batch", task_run_name="batch {batch.number}", persist_result=False)
+def make_preview_batch(batch: PreviewBatch, recipe: PreviewRecipe) -> PreviewTally:
+    """Bring the previews of a batch; may run any number of times.
+
+    One broken original is counted, and the others are made. When S3 is away the rest of the
+    batch is left, and counted as unreachable. Raises S3AccessError.
+    """
+    tally, bucket = PreviewTally(), get_bucket()
+    for original in batch.originals:
+        try:
+            tally.note(original, bring_preview(bucket, original, recipe))
+        except S3DownloadError as error:
+            tally.unreachable = len(batch.originals) - tally.done
+            get_run_logger().warning("%s", error)
+            break
+    return tally
+
+
+def wait_for_previews(futures: Sequence[PrefectFuture[Any]]) -> list[PreviewTally]:
+    """Wait until every batch of a window has ended; then raise the first error, if there is any.
+
+    Raises S3DownloadError where S3 gave none of the window: the next ones would not fare better;
+    S3AccessError where it denies all of them.
+    """
+    wait(list(futures))
+    tallies: list[PreviewTally] = [future.result() for future in futures]
+    if tallies and not any(tally.done for tally in tallies):
+        raise S3DownloadError("S3 unreachable: none of a window's originals could be read.")
+    reasons = [reason for tally in tallies for _, reason in tally.failures]
+    if reasons.count(PhotoReason.FORBIDDEN) == sum(tally.done for tally in tallies) > 1:
+        raise S3AccessError(
+            "S3 lists the originals and denies reading them: allow s3:GetObject on the bucket."
+        )
+    return tallies
+
+
+def count_outcomes(job: PreviewJob, tallies: Sequence[PreviewTally]) -> None:
+    """Add a window's outcomes to the job's, and move its progress."""
+    for tally in tallies:
+        job.tally.add(tally)
+    if job.throttle.is_due():
+        move_progress(job.progress_id, job.tally.done, job.total)
+    get_run_logger().info("Made %d previews...", job.tally.counts[Verdict.MADE])
+
+
+def name_syncs(job: PreviewJob) -> dict[str, str]:
+    """The prefixes to sync, each with the name of its run.
+
+    Raises S3DownloadError while originals are left, for the flow's retries.
+    """
+    if job.tally.unreachable:
+        raise S3DownloadError(
+            f"S3 unreachable: {job.tally.unreachable} originals could not be read; "
+            "the next attempt takes them up."
+        )
+    return {prefix: build_run_name(job.event_name, prefix) for prefix in job.census.prefixes}
+
+
+def report_previews(job: PreviewJob, syncs: Sequence[UUID]) -> State[Any]:
+    """Tell what came of the previews, on the run's page and as the run's last state."""
+    forbidden = any(reason is PhotoReason.FORBIDDEN for _, reason in job.tally.failures)
+    if job.look_at_all and job.census.originals and not forbidden:
+        mark_recipe(get_bucket(), job.event_id, job.recipe)
+    result = build_previews_result(job, syncs, time.monotonic() - job.started_at)
+    finish_progress(job.progress_id)
+    publish_previews_result(job, result)
+    return Completed(name=name_previews_completion(result), message=result["message"], data=result)
+
+
+def build_previews_result(job: PreviewJob, syncs: Sequence[UUID], seconds: float) -> dict[str, Any]:
+    """Counts: originals = made + kept + stood_in + left_out, of one listing."""
+    found = job.earlier.counts + job.tally.counts
+    counts = {str(verdict): found[verdict] for verdict in Verdict}
+    # What needed no look; what was written by an earlier attempt is now found and kept.
+    counts[Verdict.KEPT] = 0
+    counts[Verdict.KEPT] = max(0, job.census.originals - sum(counts.values()))
+    originals = job.census.originals
+    message = f"Made {counts[Verdict.MADE]} previews" if originals else "No originals found in S3"
+    return {
+        "event_id": job.event_id,
+        "recipe": str(job.recipe),
+        "originals": originals,
+        **counts,
+        "status": "completed",
+        "message": message,
+        "syncs": [str(run) for run in syncs],
+        "seconds": round(seconds, 1),
+    }
+
+
+def publish_previews_result(job: PreviewJob, result: dict[str, Any]) -> None:
+    """Put the summary on the run's page, and a table of originals without a preview."""
+    rows = {
+        "Originals in S3": result["originals"],
+        "Previews made": result[Verdict.MADE],
+        "Kept: up to date, or the photographer's own": result[Verdict.KEPT],
+        "Unreadable: their bytes stand in, and the sync says why": result[Verdict.STOOD_IN],
+        "Left without a preview": result[Verdict.LEFT_OUT],
+        "Recipe (longest side, quality, version)": result["recipe"],
+        "Syncs started": ", ".join(result["syncs"]) or "none",
+    }
+    publish_page(
+        f"event-{job.event_id}-previews",
+        build_page(job.event_name, result["message"], rows),
+        f"Previews of {job.event_name}",
+    )
+    failures = (job.earlier.failures + job.tally.failures)[:FAILURES_KEPT]
+    if failures:
+        publish_table(
+            f"event-{job.event_id}-failed-originals",
+            [
+                {"original": key, "reason": str(reason), "what to do": WHAT_TO_DO[reason].original}
+                for key, reason in failures
+            ],
+            f"Originals of {job.event_name} of which no preview could be made",
+        )
+
+
+def name_previews_completion(result: dict[str, Any]) -> str:
+    """The name of a completed run's state: what is usual always, the rest where there is any."""
+    words = {Verdict.STOOD_IN: "unreadable", Verdict.LEFT_OUT: "left out"}
+    rest = [f"{result[key]} {word}" for key, word in words.items() if result[key]]
+    counts = [f"{result[Verdict.MADE]} made", f"{result[Verdict.KEPT]} kept", *rest]
+    return f"Completed: {', '.join(counts)}"
+
+
+def choose_batch_size(originals: int) -> int:
+    """Originals a batch."""
+    return max(1, min(LARGEST_BATCH, -(-originals // FEWEST_BATCHES)))
 
 
 def _begin(event_id: int, earlier: PreviewTally) -> PreviewJob:
@@ -186,11 +314,4 @@ def _begin(event_id: int, earlier: PreviewTally) -> PreviewJob:
         look_at_all=not is_marked(get_bucket(), event_id, recipe),
         progress_id=start_progress(event.name),
         earlier=earlier,
-    )
-
-
-def _publish_failure(event_id: int, sentence: str) -> None:
-    publish_page(
-        f"event-{event_id}-previews-failure",
-        f"# No previews\n\n{sentence}\n\nMend that, then press Retry or start it again.",
     )

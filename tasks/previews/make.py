@@ -1,39 +1,42 @@
-"""One original's preview: read, made small, put beside it; and what stands in where that fails.
+"""One original's preview: made, put beside it in S3, or stood in for by the original's bytes.
 
-Previews in S3: what their notes say, and putting one there without touching another's.
-
-A preview of ours carries two notes in its object's metadata: `facepass-original`, the ETag of the
-original it was made from, and `facepass-recipe`, how. Without them it is the photographer's own.
+Ours carries notes in its metadata (tasks/s3/objects.py): the original's ETag, and how it was made.
+A preview without them is the photographer's own, and is never replaced.
 """
 
+import logging
 from base64 import b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import lru_cache
 from hashlib import md5
 from typing import TYPE_CHECKING
 
 from models.errors import PhotoChangedError, PhotoUnavailableError
 from models.keys import default_prefix
+from models.settings import get_settings
 from models.vocabulary import PhotoReason
+from tasks.faces.limits import PixelBudget
+from tasks.images.preview import PreviewRecipe, make_preview
+from tasks.previews.find import OriginalRef
 from tasks.s3.bucket import Bucket
-from tasks.s3.errors import map_object_errors, map_write_errors
+from tasks.s3.errors import explain_object_error, explain_write_error, map_s3_errors
 from tasks.s3.objects import ORIGINAL, RECIPE
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import PutObjectRequestTypeDef
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
-from enum import StrEnum
-from functools import lru_cache
 
-from models.settings import get_settings
-from tasks.faces.limits import PixelBudget
-from tasks.images.preview import PreviewRecipe, make_preview
-from tasks.previews.find import OriginalRef
+logger = logging.getLogger(__name__)
 
 # An object beside the previews, no photo: the recipe by which all of ours were last found made.
 RECIPE_MARK = ".facepass-recipe"
+# In memory at a time, by all threads together: ten usual originals, or one at the usual limit.
+BYTES_AT_A_TIME = 200_000_000
+PIXELS_AT_A_TIME = 50_000_000
+# Looks at an original that is replaced while it is read.
+MOST_CHANGES = 3
+# Of an unreadable original too large to be a preview: its beginning says as well what is wrong.
+HEAD_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ def read_preview(bucket: Bucket, key: str) -> StoredPreview | None:
     about S3 itself.
     """
     try:
-        with map_object_errors(bucket.name):
+        with map_s3_errors(bucket.name, explain_object_error):
             head = bucket.client.head_object(Bucket=bucket.name, Key=key)
     except PhotoUnavailableError as error:
         if error.reason == PhotoReason.VANISHED:
@@ -69,13 +72,6 @@ def read_preview(bucket: Bucket, key: str) -> StoredPreview | None:
         raise
     notes = head.get("Metadata", {})
     return StoredPreview(head["ETag"].strip('"'), notes.get(ORIGINAL), notes.get(RECIPE))
-
-
-def read_version(bucket: Bucket, key: str) -> tuple[str, int]:
-    """An object's ETag and size now. Raises as `read_preview` does, also where it is gone."""
-    with map_object_errors(bucket.name):
-        head = bucket.client.head_object(Bucket=bucket.name, Key=key)
-    return head["ETag"].strip('"'), head["ContentLength"]
 
 
 def put_preview(
@@ -105,7 +101,7 @@ def put_preview(
     else:
         request["IfMatch"] = f'"{replaces.etag}"'
     try:
-        with map_write_errors(bucket.name):
+        with map_s3_errors(bucket.name, explain_write_error):
             bucket.client.put_object(**request)
     except PhotoChangedError:
         # Also after an answer that was lost on its way: then the one that is there is ours.
@@ -122,7 +118,7 @@ def is_marked(bucket: Bucket, event_id: int, recipe: PreviewRecipe) -> bool:
 
 def mark_recipe(bucket: Bucket, event_id: int, recipe: PreviewRecipe) -> None:
     """Remember that every preview of ours is made by this recipe."""
-    with map_write_errors(bucket.name):
+    with map_s3_errors(bucket.name, explain_write_error):
         bucket.client.put_object(
             Bucket=bucket.name,
             Key=default_prefix(event_id) + RECIPE_MARK,
@@ -130,17 +126,6 @@ def mark_recipe(bucket: Bucket, event_id: int, recipe: PreviewRecipe) -> None:
             ContentType="text/plain",
             Metadata={RECIPE: str(recipe)},
         )
-
-
-logger = logging.getLogger(__name__)
-
-# In memory at a time, by all threads together: ten usual originals, or one at the usual limit.
-BYTES_AT_A_TIME = 200_000_000
-PIXELS_AT_A_TIME = 50_000_000
-# Looks at an original that is replaced while it is read.
-MOST_CHANGES = 3
-# Of an unreadable original too large to be a preview: its beginning says as well what is wrong.
-HEAD_BYTES = 1_000_000
 
 
 class Verdict(StrEnum):
@@ -173,8 +158,10 @@ def bring_preview(bucket: Bucket, original: OriginalRef, recipe: PreviewRecipe) 
             try:
                 return _bring(bucket, original, recipe)
             except PhotoChangedError:
-                etag, size = read_version(bucket, original.s3_key)
-                original = replace(original, etag=etag, size=size)
+                with map_s3_errors(bucket.name, explain_object_error):
+                    head = bucket.client.head_object(Bucket=bucket.name, Key=original.s3_key)
+                etag = head["ETag"].strip('"')
+                original = replace(original, etag=etag, size=head["ContentLength"])
     except PhotoUnavailableError as error:
         return Outcome(Verdict.LEFT_OUT, PhotoReason(error.reason))
     return Outcome(Verdict.LEFT_OUT, PhotoReason.VANISHED)
@@ -187,10 +174,24 @@ def _bring(bucket: Bucket, original: OriginalRef, recipe: PreviewRecipe) -> Outc
     limit = get_settings().max_original_bytes
     if original.size > limit:
         raise PhotoUnavailableError(PhotoReason.TOO_MANY_BYTES)
-    with _hold_bytes(original.size):
+    in_memory = get_byte_budget()
+    in_memory.reserve(original.size)
+    try:
         content = bucket.read_photo(original.s3_key, original.etag, limit)
         preview, reason = _shrink(content, recipe)
-        return _put(bucket, original, recipe, preview, reason, stored)
+        is_put = put_preview(
+            bucket,
+            original.preview_key,
+            preview,
+            original_etag=original.etag,
+            recipe=recipe,
+            replaces=stored,
+        )
+    finally:
+        in_memory.release()
+    if not is_put:
+        return KEPT
+    return Outcome(Verdict.MADE if reason is None else Verdict.STOOD_IN, reason)
 
 
 def _shrink(content: bytes, recipe: PreviewRecipe) -> tuple[bytes, PhotoReason | None]:
@@ -209,27 +210,6 @@ def _shrink(content: bytes, recipe: PreviewRecipe) -> tuple[bytes, PhotoReason |
     return content[: limit if len(content) <= limit else min(limit, HEAD_BYTES)], reason
 
 
-def _put(
-    bucket: Bucket,
-    original: OriginalRef,
-    recipe: PreviewRecipe,
-    preview: bytes,
-    reason: PhotoReason | None,
-    stored: StoredPreview | None,
-) -> Outcome:
-    is_put = put_preview(
-        bucket,
-        original.preview_key,
-        preview,
-        original_etag=original.etag,
-        recipe=recipe,
-        replaces=stored,
-    )
-    if not is_put:
-        return KEPT
-    return Outcome(Verdict.MADE if reason is None else Verdict.STOOD_IN, reason)
-
-
 @lru_cache(maxsize=1)
 def get_pixel_budget() -> PixelBudget:
     """What all threads of this process may hold decoded."""
@@ -240,13 +220,3 @@ def get_pixel_budget() -> PixelBudget:
 def get_byte_budget() -> PixelBudget:
     """The same for originals as they were read, in bytes."""
     return PixelBudget(BYTES_AT_A_TIME)
-
-
-@contextmanager
-def _hold_bytes(size: int) -> Iterator[None]:
-    budget = get_byte_budget()
-    budget.reserve(size)
-    try:
-        yield
-    finally:
-        budget.release()

@@ -6,7 +6,7 @@ erasure was committed, and deleted by the batch that wrote it (`forget_erased`).
 
 import logging
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from prefect import get_run_logger, task
@@ -75,18 +75,15 @@ def erase_photo_faces(event_id: int, photo_id: int) -> ErasureReceipt:
     return _sweep_and_report(event_id, rows)
 
 
-def sweep_results(event_id: int) -> tuple[Counter[str], list[str]]:
-    """Delete an event's cached results; counts, and the storages that were swept.
-
-    Raises ErasureIncompleteError for results that could not be deleted.
-    """
+def sweep_results(event_id: int) -> Counter[str]:
+    """Delete an event's cached results; ErasureIncompleteError for those that could not be."""
     counts = delete_event_results(event_id)
     if counts["failed"]:
         raise ErasureIncompleteError(
             f"The faces are erased from the database, but {counts['failed']} cached results could "
             "not be deleted: the log says why; mend that, then send the same call again."
         )
-    return counts, name_result_storages()
+    return counts
 
 
 def forget_erased(event_id: int, erasure_before: datetime | None) -> None:
@@ -118,12 +115,9 @@ def run_erasure(event_id: int, inactive_since: datetime | None = None) -> Erasur
     receipt = erase_event_faces(event_id, inactive_since=inactive_since)
     if receipt is not None:
         get_run_logger().info(
-            "Erased event %d: %d faces of %d photos, %d cached results, %d syncs stopped",
-            event_id,
-            receipt.faces_erased,
-            receipt.photos_affected,
-            receipt.cached_results_erased,
-            receipt.syncs_stopped,
+            "Erased event %(event_id)d: %(faces_erased)d faces of %(photos_affected)d photos, "
+            "%(cached_results_erased)d cached results, %(syncs_stopped)d syncs stopped",
+            asdict(receipt),
         )
     return receipt
 
@@ -150,9 +144,10 @@ def prune_erased() -> int:
     """
     with open_session() as session:
         erasures = list_erasures(session, utc_now() - CACHE_LIFETIME - STRAGGLER_TIME)
-    deleted = 0
-    for event_id, erased_at in erasures:
-        deleted += delete_event_results(event_id, erased_at + STRAGGLER_TIME)["deleted"]
+    deleted = sum(
+        delete_event_results(event_id, erased_at + STRAGGLER_TIME)["deleted"]
+        for event_id, erased_at in erasures
+    )
     get_run_logger().info("Pruned %d results of erased faces", deleted)
     return deleted
 
@@ -168,7 +163,7 @@ def prune_deliveries() -> int:
 
 def _sweep_and_report(event_id: int, rows: ErasedRows) -> ErasureReceipt:
     try:
-        counts, storages = sweep_results(event_id)
+        counts = sweep_results(event_id)
     except ErasureIncompleteError:
         raise
     except FacePassError as error:
@@ -176,17 +171,16 @@ def _sweep_and_report(event_id: int, rows: ErasedRows) -> ErasureReceipt:
             f"The faces are erased from the database, but cached results could not be swept: "
             f"{error} Then send the same call again."
         ) from error
-    receipt = ErasureReceipt(
+    logger.info(
+        "Erased %d faces of event %d, %d cached results", rows.faces, event_id, counts["deleted"]
+    )
+    return ErasureReceipt(
         event_id=event_id,
         faces_erased=rows.faces,
         photos_affected=rows.photos,
         cached_results_erased=counts["deleted"],
         cached_bytes=counts["bytes"],
         syncs_stopped=rows.syncs,
-        result_storages=storages,
+        result_storages=name_result_storages(),
         erased_at=rows.erased_at,
     )
-    logger.info(
-        "Erased %d faces of event %d, %d cached results", rows.faces, event_id, counts["deleted"]
-    )
-    return receipt

@@ -7,7 +7,6 @@ import logging
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -34,11 +33,9 @@ def prune_expired() -> dict[str, int]:
     for storage in list_result_storages():
         counts.update(prune_storage(storage, written_before) or {})
     get_run_logger().info(
-        "Pruned results: %d deleted (%d bytes), %d kept, %d could not be deleted",
-        counts["deleted"],
-        counts["bytes"],
-        counts["kept"],
-        counts["failed"],
+        "Pruned results: %(deleted)d deleted (%(bytes)d bytes), %(kept)d kept, "
+        "%(failed)d could not be deleted",
+        counts,
     )
     return dict(counts)
 
@@ -83,7 +80,8 @@ def prune_folder(folder: Path, written_before: datetime) -> Counter[str]:
     Emptied folders stay: a sync may be about to write into one.
     """
     counts: Counter[str] = Counter()
-    for file in _walk_files(folder):
+    files = (Path(parent) / name for parent, _, names in os.walk(folder) for name in names)
+    for file in files:
         try:
             found = file.lstat()
             expired = found.st_mtime < written_before.timestamp()
@@ -114,25 +112,13 @@ def prune_bucket(
         objects = page.get("Contents", [])
         sizes = {o["Key"]: o["Size"] for o in objects if o["LastModified"] < written_before}
         counts["kept"] += len(objects) - len(sizes)
-        refused = set(_delete_objects(client, bucket, list(sizes)))
+        refused = set()
+        if sizes:
+            wanted: Any = {"Objects": [{"Key": key} for key in sizes], "Quiet": True}
+            for error in client.delete_objects(Bucket=bucket, Delete=wanted).get("Errors", []):
+                logger.warning("A result could not be deleted: %s", error.get("Code"))
+                refused.add(error["Key"])
         counts["failed"] += len(refused)
         counts["deleted"] += len(sizes) - len(refused)
         counts["bytes"] += sum(size for key, size in sizes.items() if key not in refused)
     return counts
-
-
-def _delete_objects(client: "S3Client", bucket: str, keys: list[str]) -> Iterator[str]:
-    """Delete, and yield the keys that could not be deleted."""
-    if not keys:
-        return
-    answer: Any = client.delete_objects(
-        Bucket=bucket, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True}
-    )
-    for error in answer.get("Errors", []):
-        logger.warning("A result could not be deleted: %s", error.get("Code"))
-        yield error["Key"]
-
-
-def _walk_files(folder: Path) -> Iterator[Path]:
-    for parent, _, names in os.walk(folder):
-        yield from (Path(parent) / name for name in names)

@@ -26,7 +26,7 @@ from models.errors import ConfigurationError, PhotoUnavailableError, S3AccessErr
 from models.keys import ListedPreview, is_image_key, is_storable
 from models.settings import Settings, get_settings
 from models.vocabulary import PhotoReason
-from tasks.s3.errors import NOT_S3, explain_s3_error, map_object_errors, map_s3_errors
+from tasks.s3.errors import NOT_S3, explain_object_error, map_s3_errors
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -62,6 +62,7 @@ class Bucket:
             for page in paginator.paginate(Bucket=self.name, Prefix=s3_prefix):
                 if not {"KeyCount", "Name"} & page.keys():
                     raise S3AccessError(NOT_S3)  # a page of something else, read as no keys
+                items = page.get("Contents", [])
                 kept = [
                     ListedPreview(
                         s3_key=item["Key"],
@@ -69,10 +70,10 @@ class Bucket:
                         size=item["Size"],
                         modified=item.get("LastModified"),
                     )
-                    for item in page.get("Contents", [])
+                    for item in items
                     if is_storable(item["Key"])
                 ]
-                if left_out := len(page.get("Contents", [])) - len(kept):
+                if left_out := len(items) - len(kept):
                     logger.warning("Left out %d keys: PostgreSQL takes no zero bytes.", left_out)
                 yield kept
 
@@ -82,35 +83,26 @@ class Bucket:
         Raises PhotoUnavailableError or PhotoChangedError about this photo, S3DownloadError or
         S3AccessError about S3 itself.
         """
-        attempt = 1
-        with map_object_errors(self.name):
+        attempt = 0
+        with map_s3_errors(self.name, explain_object_error):
             while True:
-                found = self._read_once(s3_key, etag, max_bytes)
-                if isinstance(found, bytes):
-                    return found
-                if attempt == BODY_TRIES:
-                    raise found
-                time.sleep(draw_wait(attempt))
                 attempt += 1
-
-    def _read_once(self, s3_key: str, etag: str, max_bytes: int) -> bytes | BotoCoreError:
-        """The bytes, or why they broke off. Raises boto3's errors about the request itself."""
-        answer = self.client.get_object(Bucket=self.name, Key=s3_key, IfMatch=f'"{etag}"')
-        # Not `with body`: that hands out the raw stream, whose errors and length nobody checks.
-        with closing(answer["Body"]) as body:
-            if answer.get("ContentLength", 0) > max_bytes:
-                raise PhotoUnavailableError(PhotoReason.TOO_MANY_BYTES)
-            try:
-                return _read_body(body, max_bytes)
-            except BotoCoreError as error:
-                return error
+                answer = self.client.get_object(Bucket=self.name, Key=s3_key, IfMatch=f'"{etag}"')
+                # Not `with body`: that hands out the raw stream, whose errors and length nobody
+                # checks.
+                with closing(answer["Body"]) as body:
+                    if answer.get("ContentLength", 0) > max_bytes:
+                        raise PhotoUnavailableError(PhotoReason.TOO_MANY_BYTES)
+                    try:
+                        return _read_body(body, max_bytes)
+                    except BotoCoreError:
+                        if attempt == BODY_TRIES:
+                            raise
+                time.sleep(draw_wait(attempt))
 
 
 def open_bucket(settings: Settings) -> Bucket:
-    """The configured bucket. Path-style addresses: every S3 server understands them.
-
-    Raises ConfigurationError or S3AccessError.
-    """
+    """The configured bucket. Raises ConfigurationError or S3AccessError."""
     name = settings.require_s3_bucket()
     config = Config(
         connect_timeout=5,
@@ -120,17 +112,9 @@ def open_bucket(settings: Settings) -> Bucket:
         # Uploads bring their Content-MD5, which every S3 server checks; boto3's own checksum comes
         # after the body, which many refuse.
         request_checksum_calculation="when_required",
-        s3={"addressing_style": "path"} if settings.s3_endpoint_url else {},
     )
-    try:
-        session = open_aws_session(settings)
-        client = session.client("s3", endpoint_url=settings.s3_endpoint_url, config=config)
-    except ValueError as error:
-        raise ConfigurationError(
-            "FACEPASS_S3_ENDPOINT_URL must be an address such as https://s3.example.com."
-        ) from error
-    except BotoCoreError as error:
-        raise explain_s3_error(error, name) from error
+    variable = "FACEPASS_S3_ENDPOINT_URL"
+    client = open_s3_client(settings, settings.s3_endpoint_url, variable, config)
     endpoint = settings.s3_public_endpoint_url or client.meta.endpoint_url
     return Bucket(client, name, f"{endpoint.rstrip('/')}/{name}")
 
@@ -139,6 +123,25 @@ def open_bucket(settings: Settings) -> Bucket:
 def get_bucket() -> Bucket:
     """This process's bucket; the client is thread-safe and its connections are shared."""
     return open_bucket(get_settings())
+
+
+def open_s3_client(
+    settings: Settings, endpoint: str | None, variable: str, config: Config
+) -> "S3Client":
+    """A client of an S3 server, or of AWS; `variable` is the setting that names the endpoint.
+
+    Path-style addresses: every S3 server understands them. Raises ConfigurationError or
+    S3AccessError.
+    """
+    config = config.merge(Config(s3={"addressing_style": "path"} if endpoint else {}))
+    try:
+        with map_s3_errors(settings.require_s3_bucket()):
+            session = open_aws_session(settings)
+            return session.client("s3", endpoint_url=endpoint, config=config)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{variable} must be an address such as https://s3.example.com."
+        ) from error
 
 
 def open_aws_session(settings: Settings) -> boto3.session.Session:
@@ -201,7 +204,7 @@ def open_original_stream(bucket: Bucket, key: str) -> tuple[int, Iterator[bytes]
     Raises PhotoUnavailableError where it is not there, S3DownloadError or S3AccessError about S3
     itself; while its bytes are read, too.
     """
-    with map_object_errors(bucket.name):
+    with map_s3_errors(bucket.name, explain_object_error):
         answer = bucket.client.get_object(Bucket=bucket.name, Key=key)
     return answer["ContentLength"], _read_pieces(bucket, answer["Body"])
 

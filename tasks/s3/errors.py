@@ -1,6 +1,6 @@
 """Errors of boto3 and the product's own they become: about one object, S3 itself, or a write."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from botocore.exceptions import (
@@ -37,8 +37,6 @@ _NO_CREDENTIALS = (
     "No AWS credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
     "or FACEPASS_AWS_CREDENTIALS_BLOCK."
 )
-KEY_REASONS = {404: PhotoReason.VANISHED, 403: PhotoReason.FORBIDDEN}
-UNREADABLE = PhotoReason.FORBIDDEN  # archived, encrypted with a key of its own, ...
 PRECONDITION_FAILED = 412
 _WORTH_ANOTHER_TRY = {408, 429}
 
@@ -67,53 +65,49 @@ def explain_s3_error(error: BotoCoreError | ClientError, bucket: str) -> FacePas
     return S3DownloadError(f"S3 unreachable ({type(error).__name__}).")
 
 
-@contextmanager
-def map_s3_errors(bucket: str) -> Iterator[None]:
-    """Raise boto3's errors of the block as S3AccessError or S3DownloadError."""
-    try:
-        yield
-    except (BotoCoreError, ClientError) as error:
-        raise explain_s3_error(error, bucket) from error
-
-
-@contextmanager
-def map_object_errors(bucket: str) -> Iterator[None]:
-    """Raise boto3's errors about one object as PhotoUnavailableError, all others as S3's own.
+def explain_object_error(error: BotoCoreError | ClientError, bucket: str) -> FacePassError:
+    """PhotoUnavailableError for what is about one object; for all others, S3's own error.
 
     PhotoChangedError where the request named an ETag that the object has no more.
     """
-    try:
-        yield
-    except ClientError as error:
+    if isinstance(error, ClientError):
         status, code = _read_answer(error)
         if status == PRECONDITION_FAILED:
-            raise PhotoChangedError("The photo was replaced during the sync.") from error
+            return PhotoChangedError("The photo was replaced during the sync.")
         if is_about_key(status, code):
-            raise PhotoUnavailableError(KEY_REASONS.get(status, UNREADABLE)) from error
-        raise explain_s3_error(error, bucket) from error
-    except BotoCoreError as error:
-        raise explain_s3_error(error, bucket) from error
+            # Otherwise it is archived, encrypted with a key of its own, ...
+            is_gone = status == 404
+            return PhotoUnavailableError(PhotoReason.VANISHED if is_gone else PhotoReason.FORBIDDEN)
+    return explain_s3_error(error, bucket)
 
 
-@contextmanager
-def map_write_errors(bucket: str) -> Iterator[None]:
-    """Raise boto3's errors about a write as S3's own; PhotoChangedError where its condition fails.
+def explain_write_error(error: BotoCoreError | ClientError, bucket: str) -> FacePassError:
+    """S3's own error for one about a write; PhotoChangedError where the write's condition fails.
 
     412: the condition; 409: another write at the same time; 404: what was to be replaced is gone.
     """
-    try:
-        yield
-    except ClientError as error:
+    if isinstance(error, ClientError):
         status, code = _read_answer(error)
         if status in {PRECONDITION_FAILED, 409} or (status == 404 and code != "NoSuchBucket"):
-            raise PhotoChangedError("The object was written by somebody else.") from error
+            return PhotoChangedError("The object was written by somebody else.")
         if code in {"AccessDenied", "403"}:
-            raise S3AccessError(
-                f"S3 denies writing: allow s3:PutObject on the bucket {bucket}."
-            ) from error
-        raise explain_s3_error(error, bucket) from error
-    except BotoCoreError as error:
-        raise explain_s3_error(error, bucket) from error
+            return S3AccessError(f"S3 denies writing: allow s3:PutObject on the bucket {bucket}.")
+    return explain_s3_error(error, bucket)
+
+
+@contextmanager
+def map_s3_errors(
+    bucket: str,
+    explain: Callable[[BotoCoreError | ClientError, str], FacePassError] = explain_s3_error,
+) -> Iterator[None]:
+    """Raise boto3's errors of the block as the product's, S3AccessError and S3DownloadError.
+
+    explain: another function of this module where the block is about one object, or writes.
+    """
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise explain(error, bucket) from error
 
 
 def _read_answer(error: ClientError) -> tuple[int, str]:

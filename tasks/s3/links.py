@@ -7,9 +7,8 @@ from urllib.parse import quote
 
 from botocore.config import Config
 
-from models.errors import ConfigurationError
 from models.settings import Settings, get_settings
-from tasks.s3.bucket import open_aws_session
+from tasks.s3.bucket import open_s3_client
 from tasks.s3.errors import map_s3_errors
 
 if TYPE_CHECKING:
@@ -28,18 +27,14 @@ class LinkSigner:
     bucket: str
     lifetime_s: int
 
-    def sign_view(self, key: str) -> str:
-        """A link that shows the object."""
-        return self._sign({"Bucket": self.bucket, "Key": key})
-
     def sign_download(self, key: str) -> str:
         """A link that saves the object under its own file name."""
         disposition = build_disposition(key.rpartition("/")[2])
-        return self._sign(
-            {"Bucket": self.bucket, "Key": key, "ResponseContentDisposition": disposition}
-        )
+        return self.sign_view(key, ResponseContentDisposition=disposition)
 
-    def _sign(self, parameters: dict[str, str]) -> str:
+    def sign_view(self, key: str, **answer: str) -> str:
+        """A link that shows the object; `answer`: headers that S3's answer is to have."""
+        parameters = {"Bucket": self.bucket, "Key": key, **answer}
         with map_s3_errors(self.bucket):
             return self.client.generate_presigned_url(
                 "get_object", Params=parameters, ExpiresIn=self.lifetime_s
@@ -56,18 +51,8 @@ def open_link_signer(settings: Settings) -> LinkSigner:
     """A signer for the configured bucket. Raises ConfigurationError or S3AccessError."""
     bucket = settings.require_s3_bucket()
     endpoint = settings.s3_public_endpoint_url or settings.s3_endpoint_url
-    config = Config(
-        signature_version="s3v4",
-        s3={"addressing_style": "path"} if endpoint else {},
-    )
-    try:
-        with map_s3_errors(bucket):
-            session = open_aws_session(settings)
-            client = session.client("s3", endpoint_url=endpoint, config=config)
-    except ValueError as error:
-        raise ConfigurationError(
-            "FACEPASS_S3_PUBLIC_ENDPOINT_URL must be an address such as https://s3.example.com."
-        ) from error
+    variable = "FACEPASS_S3_PUBLIC_ENDPOINT_URL"
+    client = open_s3_client(settings, endpoint, variable, Config(signature_version="s3v4"))
     return LinkSigner(client, bucket, settings.link_lifetime_s)
 
 

@@ -9,14 +9,14 @@ The metadata, so that nothing is sent or made twice:
 
 from base64 import b64encode
 from collections.abc import Mapping
-from hashlib import md5
+from hashlib import file_digest, md5
 from pathlib import Path
 from typing import IO
 
 from models.errors import PhotoUnavailableError, S3AccessError
 from models.vocabulary import PhotoReason
-from tasks.s3.bucket import READ_BYTES, Bucket
-from tasks.s3.errors import map_object_errors, map_s3_errors
+from tasks.s3.bucket import Bucket
+from tasks.s3.errors import explain_object_error, map_s3_errors
 
 MD5 = "facepass-md5"
 ORIGINAL = "facepass-original"
@@ -26,11 +26,8 @@ REASON = "facepass-reason"
 
 def hash_file_md5(path: Path) -> str:
     """A file's MD5 as hex digits, as S3 has it. Raises OSError."""
-    digest = md5(usedforsecurity=False)
     with path.open("rb") as file:
-        while piece := file.read(READ_BYTES):
-            digest.update(piece)
-    return digest.hexdigest()
+        return file_digest(file, lambda: md5(usedforsecurity=False)).hexdigest()
 
 
 def hash_md5(content: bytes) -> str:
@@ -70,7 +67,7 @@ def read_metadata(bucket: Bucket, key: str) -> Mapping[str, str] | None:
     Raises S3AccessError or S3DownloadError.
     """
     try:
-        with map_object_errors(bucket.name):
+        with map_s3_errors(bucket.name, explain_object_error):
             return bucket.client.head_object(Bucket=bucket.name, Key=key)["Metadata"]
     except PhotoUnavailableError as error:
         if error.reason == PhotoReason.VANISHED:

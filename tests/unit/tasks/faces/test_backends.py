@@ -14,7 +14,7 @@ from models.settings import Settings
 from tasks.faces.engine import FaceEngine
 from tasks.packs.loading import NEEDED_MODULES, load_analysis
 from tasks.packs.opencv_zoo import DETECTOR, RECOGNISER
-from tasks.packs.openvino import OpenVinoSession, require_precision
+from tasks.packs.openvino import OpenVinoSession, open_openvino
 from tasks.packs.registry import ModelPack, resolve_pack
 from tests.support.photos import read_group, read_sample
 from tests.support.standin_pack import EMBEDDING_DIMENSION, draw_markers, write_standin_pack
@@ -60,7 +60,7 @@ def plain(pack: ModelPack, pictures: list[Picture]) -> list[list[Any]]:
 
 def has_bf16() -> bool:
     try:
-        require_precision("openvino-bf16")
+        open_openvino("openvino-bf16")
     except ModelPackError:
         return False
     return True
@@ -157,7 +157,7 @@ def test_bf16_is_refused_where_the_cpu_has_none(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(openvino.Core, "get_property", lambda *_: ["FP32", "INT8"])
     with pytest.raises(ModelPackError, match="does not compute in bf16"):
-        require_precision("openvino-bf16")
+        open_openvino("openvino-bf16")
 
 
 def test_a_session_names_its_tensors_as_onnxruntime_does(pack: ModelPack) -> None:

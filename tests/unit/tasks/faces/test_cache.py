@@ -137,7 +137,7 @@ def test_engines_beside_each_other_share_cores_and_pixels_and_leave_nothing(
     assert get_face_engine(packs[0]) is first
     second = get_face_engine(packs[1])
     assert (first.pack.name, second.pack.name) == (packs[0], packs[1])
-    assert first._computing is second._computing
+    assert first.computing is second.computing
     assert first.budget is second.budget
     photo = draw_markers(640, 640, [(200, 200)])
     (found,) = first.embed_all([lambda: photo])

@@ -1,4 +1,4 @@
-"""The pack opencv_zoo: weights turned back to float32, built the same each time, and right."""
+"""The pack opencv_zoo: built the same each time, and right."""
 
 import hashlib
 import json
@@ -12,13 +12,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from insightface.app import FaceAnalysis
 
 from models.errors import ModelPackError
 from models.settings import Settings
-from tasks.packs.loading import FaceAnalysis, load_analysis
-from tasks.packs.opencv_zoo import DETECTOR, RECOGNISER, SOURCES, build_opencv_zoo, dequantize
+from tasks.packs.loading import load_analysis
+from tasks.packs.opencv_zoo import DETECTOR, RECOGNISER, SOURCES, build_opencv_zoo
 from tasks.packs.registry import ModelPack, describe_pack, resolve_pack
 
 Picture = npt.NDArray[np.uint8]
@@ -56,47 +55,6 @@ def source(name: str) -> Path:
     assert spec is not None
     assert spec.submodule_search_locations
     return Path(spec.submodule_search_locations[0]) / "models" / SOURCES[name][0]
-
-
-# --- dequantisation ---
-
-
-@given(data=st.data())
-def test_dequantize_is_the_definition_element_by_element(data: st.DataObject) -> None:
-    shape = tuple(data.draw(st.lists(st.integers(1, 7), min_size=1, max_size=3), label="shape"))
-    axis = data.draw(st.integers(-len(shape), len(shape) - 1), label="axis")
-    kind = data.draw(st.sampled_from(["tensor", "axis", "block"]), label="kind")
-    block = data.draw(st.integers(1, 8), label="block") if kind == "block" else 0
-    noise = np.random.default_rng(data.draw(st.integers(0, 99), label="seed"))
-    blocks = list(shape)
-    blocks[axis] = -(-shape[axis] // block) if block else shape[axis]
-    scales = {"tensor": (), "axis": (shape[axis],), "block": tuple(blocks)}[kind]
-    quantized = noise.integers(-128, 128, shape, dtype=np.int8)
-    scale = noise.uniform(0.001, 2, scales).astype(np.float32)
-    zero_point = noise.integers(-128, 128, scales, dtype=np.int8)
-
-    found = dequantize(quantized, scale, zero_point, axis=axis, block_size=block)
-
-    assert found.dtype == np.float32
-    assert found.shape == shape
-    for index in np.ndindex(shape):
-        place = list(index)
-        place[axis] //= block or 1
-        at = {"tensor": (), "axis": (index[axis],), "block": tuple(place)}[kind]
-        expected = np.float32(int(quantized[index]) - int(zero_point[at])) * scale[at]
-        assert found[index] == expected
-
-
-def test_dequantize_without_a_zero_point() -> None:
-    weights, scale = np.array([[2, -4]], np.int8), np.array([0.5], np.float32)
-    assert dequantize(weights, scale).tolist() == [[1.0, -2.0]]
-    assert dequantize(weights[0], scale, axis=0, block_size=64).tolist() == [1.0, -2.0]
-
-
-@pytest.mark.parametrize(("scales", "block"), [((3,), 0), ((2, 2), 2), ((2, 9), 1)])
-def test_dequantize_refuses_scales_that_do_not_fit(scales: tuple[int, ...], block: int) -> None:
-    with pytest.raises(ValueError, match="do not fit"):
-        dequantize(np.zeros((2, 5), np.int8), np.ones(scales, np.float32), block_size=block)
 
 
 # --- the folder ---

@@ -10,10 +10,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from insightface.app import FaceAnalysis
 
 from models.errors import ModelPackError
 from models.settings import Settings
-from tasks.packs.loading import FaceAnalysis, load_analysis
+from tasks.packs.loading import load_analysis
 from tasks.packs.registry import describe_pack, is_pack_known, resolve_pack
 from tests.support.standin_pack import draw_markers, write_standin_pack
 

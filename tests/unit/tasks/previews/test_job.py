@@ -23,12 +23,14 @@ from tasks.previews.job import (
     PreviewBatch,
     PreviewJob,
     PreviewTally,
+    build_previews_result,
     choose_batch_size,
     make_preview_batch,
+    name_previews_completion,
+    name_syncs,
     wait_for_previews,
 )
 from tasks.previews.make import KEPT, Outcome, Verdict
-from tasks.previews.steps import build_result, name_completion, name_syncs
 
 RECIPE = PreviewRecipe(640)
 MADE = Outcome(Verdict.MADE)
@@ -125,11 +127,11 @@ def test_the_counts_are_those_of_all_originals() -> None:
     job = PreviewJob(1, "Свадьба", RECIPE, census=Census(originals=10, candidates=4))
     for outcome in (MADE, BROKEN, KEPT, FORBIDDEN):
         job.tally.note(OriginalRef("o", "e", 1, "p"), outcome)
-    result = build_result(job, [], 1.0)
+    result = build_previews_result(job, [], 1.0)
     counts = {name: result[name] for name in ("made", "kept", "stood_in", "left_out")}
     assert counts == {"made": 1, "kept": 7, "stood_in": 1, "left_out": 1}
     assert sum(counts.values()) == result["originals"]
-    assert name_completion(result) == "Completed: 1 made, 7 kept, 1 unreadable, 1 left out"
+    assert name_previews_completion(result) == "Completed: 1 made, 7 kept, 1 unreadable, 1 left out"
 
 
 def test_what_an_earlier_attempt_wrote_is_counted_once() -> None:
@@ -143,12 +145,12 @@ def test_what_an_earlier_attempt_wrote_is_counted_once() -> None:
     job = PreviewJob(
         1, "Свадьба", RECIPE, census=Census(originals=5), tally=second, earlier=earlier
     )
-    result = build_result(job, [], 1.0)
+    result = build_previews_result(job, [], 1.0)
     counts = {name: result[name] for name in ("made", "kept", "stood_in", "left_out")}
     assert counts == {"made": 2, "kept": 1, "stood_in": 1, "left_out": 1}
 
 
 def test_an_event_without_originals_says_so() -> None:
-    assert build_result(PreviewJob(1, "Свадьба", RECIPE), [], 0.0)["message"] == (
+    assert build_previews_result(PreviewJob(1, "Свадьба", RECIPE), [], 0.0)["message"] == (
         "No originals found in S3"
     )
