@@ -23,14 +23,12 @@ from deployments.push.folder import (
 from deployments.push.mirror import SourceKeys, choose_deletions, list_stored, require_kept
 from deployments.push.report import Report, Screen
 from deployments.push.upload import Destination, NamedPhoto, delete_names, send_photos
-from deployments.stack.home import read_stack
+from deployments.stack.home import read_stack, spare_loopback
 from models.errors import ConfigurationError, DeletionRefusedError, PushRefusedError, StackError
 from models.keys import MAX_KEY_BYTES
 from models.settings import Settings, get_settings
 from models.vocabulary import ProfileName
 from tasks.s3.bucket import Bucket, open_bucket
-
-LOOPBACK_NAMES = "127.0.0.1,localhost"
 
 
 @dataclass(frozen=True)
@@ -73,9 +71,7 @@ def join_environment(environment: Mapping[str, str], home: Path) -> dict[str, st
     kept = dict(environment)
     if "AWS_ACCESS_KEY_ID" in stack:  # a profile or session token beside these keys breaks them
         kept = {name: value for name, value in kept.items() if not name.startswith("AWS_")}
-    around = environment.get("NO_PROXY") or environment.get("no_proxy")
-    no_proxy = ",".join(filter(None, [around, LOOPBACK_NAMES]))
-    return {**kept, **stack, "NO_PROXY": no_proxy, "no_proxy": no_proxy}
+    return {**kept, **stack, **spare_loopback(environment)}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,21 +46,19 @@ ADMIN_PORTS = range(12_000, 20_000)
 class Keys:
     """The one identity of the embedded S3."""
 
-    access: str
-    secret: str
+    access_key: str
+    secret_key: str
 
 
 def load_keys(path: Path) -> Keys:
     """The home's keys, made at its first start."""
     try:
-        stored = json.loads(path.read_text())
-        return Keys(str(stored["access_key"]), str(stored["secret_key"]))
+        return Keys(**json.loads(path.read_text()))
     except FileNotFoundError:
         keys = Keys(f"FP{secrets.token_hex(9).upper()}", secrets.token_urlsafe(30))
-        text = json.dumps({"access_key": keys.access, "secret_key": keys.secret})
-        write_private(path, text + "\n")
+        write_private(path, json.dumps(asdict(keys)) + "\n")
         return keys
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise StackError(f"{path} cannot be read: remove it, and new keys are made.") from error
 
 
@@ -103,19 +101,15 @@ def build_s3(
         "admin.ui": "false",
         "master.telemetry": "false",
     }
+    words = [f"-{name}={value}" for name, value in options.items()]
     return Part(
         name=NAME,
-        argv=[
-            _find_program(),
-            "-logtostderr=true",
-            "mini",
-            *(f"-{name}={value}" for name, value in options.items()),
-        ],
+        argv=[_find_program(), "-logtostderr=true", "mini", *words],
         env={
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(data),  # it reads configuration from there
-            "AWS_ACCESS_KEY_ID": keys.access,
-            "AWS_SECRET_ACCESS_KEY": keys.secret,
+            "AWS_ACCESS_KEY_ID": keys.access_key,
+            "AWS_SECRET_ACCESS_KEY": keys.secret_key,
             MARK: mark,
         },
         log=log,
@@ -165,8 +159,8 @@ def connect(endpoint_url: str, keys: Keys) -> "S3Client":
     return boto3.Session(botocore_session=bare).client(
         "s3",
         endpoint_url=endpoint_url,
-        aws_access_key_id=keys.access,
-        aws_secret_access_key=keys.secret,
+        aws_access_key_id=keys.access_key,
+        aws_secret_access_key=keys.secret_key,
         region_name=REGION,
         config=Config(
             s3={"addressing_style": "path"},
