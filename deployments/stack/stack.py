@@ -145,8 +145,8 @@ class EmbeddedStack:
             self._parts.clear()
             if self._plan is not None and self._plan.cluster is not None:
                 postgres.remove_socket_folder(self._plan.cluster)
-            if self._plan is not None and self._plan.s3_port is not None:
-                s3.remove_sockets(self._plan.s3_internal, self._plan.s3_port)
+            if self._plan is not None and self._plan.s3 is not None:
+                s3.remove_sockets(self._plan.s3)
             self.home.clear()
             self.home.release()
 
@@ -199,19 +199,11 @@ class EmbeddedStack:
         await self._run(part, lambda: postgres.create_databases(cluster), began)
 
     async def _start_s3(self) -> None:
-        plan = self.plan
-        if (keys := plan.keys) is None or plan.s3_port is None:
+        if (server := self.plan.s3) is None:
             return
-        part = s3.build_s3(
-            data=plan.home / "s3",
-            port=plan.s3_port,
-            internal=plan.s3_internal,
-            keys=keys,
-            log=self._log("s3"),
-            mark=self.home.mark,
-        )
-        endpoint_url = plan.environment["FACEPASS_S3_ENDPOINT_URL"]
-        await self._run(part, lambda: s3.create_bucket(endpoint_url, keys))
+        data, log = self.home.path / "s3", self._log("s3")
+        part = s3.build_s3(server, data=data, log=log, mark=self.home.mark)
+        await self._run(part, lambda: s3.create_bucket(server))
 
     async def _start_prefect(self, database: asyncio.Task[None]) -> None:
         plan = self.plan
@@ -245,7 +237,7 @@ class EmbeddedStack:
         plan, name = self.plan, self.plan.worker_name
         # The last start's heartbeat may still count as online.
         before = await run_in_thread(lambda: prefect.read_heartbeat(client, name))
-        scratch = plan.home / "tmp"
+        scratch = self.home.path / "tmp"
         scratch.mkdir(exist_ok=True)
         # The worker keeps `runner_storage` in the temporary folder, under one name for all users:
         # whoever comes second may not write there.
