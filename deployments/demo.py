@@ -8,6 +8,8 @@ import json
 import os
 import sys
 import tempfile
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,13 @@ from botocore.config import Config
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from deployments.push.client import RestApi
 from deployments.push.event import wait_for_sync
 from deployments.sample_photos import SamplePhoto, make_sample_photos
 from deployments.stack.home import read_stack
 from deployments.stack.process import interrupt_on_signals
 from deployments.stack.stack import EmbeddedStack
-from models.errors import FacePassError, StackError
+from models.errors import FacePassError, PushRefusedError, StackError
 from models.settings import Settings, get_settings
 
 EVENT_NAME = "Свадьба"
@@ -39,14 +42,16 @@ def show_demo() -> int:
 
     Ends with one line of JSON on standard output: {"first": {...}, "second": {...}}.
     """
-    _forget_outside_servers()
+    for name in list(os.environ):
+        if name.startswith(("FACEPASS_", "PREFECT_", "AWS_")) and name not in KEPT_SETTINGS:
+            del os.environ[name]
     with interrupt_on_signals(), tempfile.TemporaryDirectory(prefix="facepass-demo-") as folder:
         try:
             runs = run_demo(Path(folder))
         except KeyboardInterrupt:
             console.print("Interrupted; everything is stopped.")
             return 130
-        except (FacePassError, httpx.HTTPError) as error:
+        except FacePassError as error:
             console.print(str(error), style="red", markup=False)
             return 1
     console.print("Everything is stopped; nothing is left behind.")
@@ -58,7 +63,7 @@ def show_demo_event() -> int:
     """Add the event to the stack that runs: 0 with its gallery's address on standard output."""
     try:
         gallery_url = add_demo_event(read_stack(get_settings().home))
-    except (FacePassError, httpx.HTTPError) as error:
+    except FacePassError as error:
         console.print(str(error), style="red", markup=False)
         return 1
     console.print("Open the gallery; a crop of any face in it will do as a selfie:")
@@ -90,21 +95,19 @@ def run_demo(home: Path) -> dict[str, Any]:
 
 
 def add_demo_event(stack: dict[str, str]) -> str:
-    """Create, upload, sync; the gallery's address. Raises StackError or httpx.HTTPError.
+    """Create, upload, sync; the gallery's address. Raises FacePassError.
 
     `stack`: the variables of stack.env.
     """
     # Where photographers have keys the stack's API wants one.
-    key = os.environ.get("FACEPASS_API_KEY", "")
+    key = os.environ.get("FACEPASS_API_KEY") or None
     with open_api(stack["FACEPASS_API_URL"], key) as api:
         try:
             event = make_event(api)
-        except httpx.HTTPStatusError as error:
-            if error.response.status_code == httpx.codes.UNAUTHORIZED:
-                raise StackError(
-                    "The stack's API asks for a key: FACEPASS_API_KEY=yours make demo-event."
-                ) from error
-            raise
+        except PushRefusedError as error:  # a new event is refused for want of a key alone
+            raise StackError(
+                "The stack's API asks for a key: FACEPASS_API_KEY=yours make demo-event."
+            ) from error
         upload_photos(stack, event["s3_prefix"], list(make_sample_photos()))
         sync_photos(api, event, "Sync", stack["PREFECT_API_URL"].removesuffix("/api"))
     return str(event["gallery_url"])
@@ -132,21 +135,15 @@ def check_runs(photos: list[SamplePhoto], first: dict[str, Any], second: dict[st
             )
 
 
-def open_api(url: str, key: str = "") -> httpx.Client:
+def open_api(url: str, key: str | None = None) -> closing[RestApi]:
     """A client of the stack's API."""
-    return httpx.Client(
-        base_url=url,
-        headers={b"X-API-Key": key.encode()} if key else None,
-        timeout=30,
-        trust_env=False,  # the environment's proxy is for the world, not for this machine
-    )
+    # Without the environment's proxy: it is for the world, not for this machine.
+    return closing(RestApi(url, key, httpx.HTTPTransport()))
 
 
-def make_event(api: httpx.Client) -> dict[str, Any]:
-    """A new event through the REST call. Raises httpx.HTTPStatusError."""
-    event: dict[str, Any] = (
-        api.post("/api/v1/events", json={"name": EVENT_NAME}).raise_for_status().json()
-    )
+def make_event(api: RestApi) -> dict[str, Any]:
+    """A new event through the REST call. Raises FacePassError."""
+    event: dict[str, Any] = api.post("events", {"name": EVENT_NAME})
     console.print(f"\nEvent {event['name']}: its previews go to {event['s3_prefix']}")
     return event
 
@@ -170,12 +167,10 @@ def upload_photos(environment: dict[str, str], s3_prefix: str, photos: list[Samp
     console.print(f"Uploaded {len(photos)} previews and their originals to S3.\n")
 
 
-def sync_photos(
-    api: httpx.Client, event: dict[str, Any], title: str, prefect_ui: str
-) -> dict[str, Any]:
-    """One sync through the REST call, with a progress bar; its result. Raises StackError."""
+def sync_photos(api: RestApi, event: dict[str, Any], title: str, prefect_ui: str) -> dict[str, Any]:
+    """One sync through the REST call, with a progress bar; its result. Raises FacePassError."""
     body = {"event_uuid": event["event_uuid"], "s3_prefix": event["s3_prefix"]}
-    started = api.post("/api/v1/faces/sync-s3", json=body).raise_for_status().json()
+    started = api.post("faces/sync-s3", body)
     task_id = started["task_id"]
     console.print(f"{title}: {started['message']}")
     console.print(f"  watch it in Prefect: {prefect_ui}/runs/flow-run/{task_id}")
@@ -191,7 +186,7 @@ def sync_photos(
     return result
 
 
-def _follow_with_bar(api: httpx.Client, task_id: str) -> dict[str, Any]:
+def _follow_with_bar(api: RestApi, task_id: str) -> dict[str, Any]:
     columns = (
         TextColumn("  {task.description:<9}"),
         BarColumn(),
@@ -200,12 +195,6 @@ def _follow_with_bar(api: httpx.Client, task_id: str) -> dict[str, Any]:
     )
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("pending", total=None)
-
-        def read_status() -> dict[str, Any]:
-            status: dict[str, Any] = (
-                api.get(f"/api/v1/faces/sync-s3/{task_id}").raise_for_status().json()
-            )
-            return status
 
         def show_status(status: dict[str, Any]) -> None:
             done = status["progress"]
@@ -216,13 +205,8 @@ def _follow_with_bar(api: httpx.Client, task_id: str) -> dict[str, Any]:
                 total=done["total"] or None,
             )
 
+        read_status = partial(api.get, f"faces/sync-s3/{task_id}")
         return wait_for_sync(read_status, show_status, pause_s=POLL_S, limit_s=SYNC_LIMIT_S)
-
-
-def _forget_outside_servers() -> None:
-    for name in list(os.environ):
-        if name.startswith(("FACEPASS_", "PREFECT_", "AWS_")) and name not in KEPT_SETTINGS:
-            del os.environ[name]
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -161,7 +160,7 @@ class Orchestrator:
         parameters = {"event_id": event_id, "s3_prefix": s3_prefix}
         return await self._start(SYNC_DEPLOYMENT, event_id, parameters, run_name)
 
-    async def start_change(
+    async def start_reembed(
         self, *, event_id: int, model_pack: str | None, profile: str | None, run_name: str
     ) -> UUID:
         """Create a flow run that changes an event's model. Raises OrchestratorUnavailableError."""
@@ -229,11 +228,10 @@ class Orchestrator:
         pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[WORK_POOL]))
         with map_prefect_errors():
             runs = await self._client.read_flow_runs(flow_run_filter=running, work_pool_filter=pool)
-        states = {run.id: run.state for run in runs if run.state is not None}
         return [
-            RunningRun(flow_run_id, state.timestamp, state.type is StateType.CANCELLING)
-            for flow_run_id, state in states.items()
-            if now - state.timestamp > still_for
+            RunningRun(run.id, state.timestamp, state.type is StateType.CANCELLING)
+            for run in runs
+            if (state := run.state) is not None and now - state.timestamp > still_for
         ]
 
     async def explain_wait(self) -> str:
@@ -255,24 +253,21 @@ class Orchestrator:
     async def _start(
         self, deployment: str, event_id: int, parameters: dict[str, Any], run_name: str
     ) -> UUID:
+        async def create(deployment_id: UUID) -> UUID:
+            # Not through arun_deployment, which reads the whole deployment anew for every run.
+            async with self._starting:
+                run = await self._client.create_flow_run_from_deployment(
+                    deployment_id, parameters=parameters, tags=_tag_event(event_id), name=run_name
+                )
+            return run.id
+
         with map_prefect_errors(deployment):
-            known = self._deployment_ids.get(deployment)
-            if known is not None:
-                # Not through arun_deployment, which reads the whole deployment anew for every run.
+            if (known := self._deployment_ids.get(deployment)) is not None:
                 with suppress(ObjectNotFound):  # deleted and deployed again: it has a new id
-                    return await self._create_run(known, event_id, parameters, run_name)
+                    return await create(known)
             found = await self._client.read_deployment_by_name(deployment)
             self._deployment_ids[deployment] = found.id
-            return await self._create_run(found.id, event_id, parameters, run_name)
-
-    async def _create_run(
-        self, deployment_id: UUID, event_id: int, parameters: dict[str, Any], run_name: str
-    ) -> UUID:
-        async with self._starting:
-            run = await self._client.create_flow_run_from_deployment(
-                deployment_id, parameters=parameters, tags=_tag_event(event_id), name=run_name
-            )
-        return run.id
+            return await create(found.id)
 
     async def _list_runs(
         self, flow: str, event_id: int, state: FlowRunFilterState
@@ -303,15 +298,15 @@ def start_syncs(event_id: int, run_names: Mapping[str, str]) -> list[UUID]:
     Each is a run like any other: while a sync of the event is under way, its request is left
     with that one. Not for callers inside an event loop. Raises OrchestratorUnavailableError.
     """
-    return anyio.run(partial(_start_syncs, event_id, run_names)) if run_names else []
 
+    async def start_each() -> list[UUID]:
+        async with open_orchestrator() as orchestrator:
+            return [
+                await orchestrator.start_sync(event_id=event_id, s3_prefix=prefix, run_name=name)
+                for prefix, name in run_names.items()
+            ]
 
-async def _start_syncs(event_id: int, run_names: Mapping[str, str]) -> list[UUID]:
-    async with open_orchestrator() as orchestrator:
-        return [
-            await orchestrator.start_sync(event_id=event_id, s3_prefix=prefix, run_name=run_name)
-            for prefix, run_name in run_names.items()
-        ]
+    return anyio.run(start_each) if run_names else []
 
 
 def _tag_event(event_id: int) -> list[str]:

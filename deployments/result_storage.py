@@ -77,17 +77,13 @@ def _check_access(block: "S3Bucket") -> None:
         client.put_object(Bucket=block.bucket_name, Key=CHECK_KEY, Body=b"")
         client.delete_object(Bucket=block.bucket_name, Key=CHECK_KEY)
     except (BotoCoreError, ClientError) as error:
+        # Not its text: S3's answers repeat the access key.
+        answer = error.response.get("Error", {}) if isinstance(error, ClientError) else {}
         raise ConfigurationError(
-            f"{block.bucket_name}/{FOLDER} cannot be written ({_name_error(error)}): check "
-            "FACEPASS_S3_BUCKET, FACEPASS_S3_ENDPOINT_URL and the AWS credentials."
+            f"{block.bucket_name}/{FOLDER} cannot be written "
+            f"({answer.get('Code', type(error).__name__)}): check FACEPASS_S3_BUCKET, "
+            "FACEPASS_S3_ENDPOINT_URL and the AWS credentials."
         ) from error
-
-
-def _name_error(error: BotoCoreError | ClientError) -> str:
-    # Not its text: S3's answers repeat the access key.
-    if isinstance(error, ClientError):
-        return error.response.get("Error", {}).get("Code", "unknown")
-    return type(error).__name__
 
 
 def main() -> int:

@@ -138,7 +138,7 @@ def start_reembedding(
             session,
             event,
             partial(
-                orchestrator.start_change,
+                orchestrator.start_reembed,
                 event_id=event_id,
                 model_pack=body.model_pack,
                 profile=body.profile and body.profile.value,

@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy import Engine, create_engine
 
 from deployments.stack import postgres
-from deployments.stack.postgres import Cluster, locate_cluster
+from deployments.stack.postgres import PostgresCluster, locate_cluster
 from deployments.stack.process import PAUSE_S, Part, wait_until
 from models.migrate import upgrade_database
 
@@ -23,7 +23,7 @@ class Database:
     """A running cluster: where it is, what runs its programs, and the product's database in it."""
 
     engine: Engine
-    cluster: Cluster
+    cluster: PostgresCluster
     folder: Path
 
 

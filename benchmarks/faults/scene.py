@@ -64,8 +64,8 @@ class Scene:
         plan = self.stack.plan
         if name == postgres.NAME and plan.cluster is not None:
             postgres.create_databases(plan.cluster)
-        elif name == s3.NAME and plan.keys is not None:
-            s3.create_bucket(self.stack.environment["FACEPASS_S3_ENDPOINT_URL"], plan.keys)
+        elif name == s3.NAME and plan.s3 is not None:
+            s3.create_bucket(plan.s3)
         elif name == SERVER:
             require_health(self.prefect)
         elif name == API:

@@ -1,4 +1,4 @@
-"""A client of FacePass's API for the push tool; what goes wrong there becomes a sentence here."""
+"""A client of FacePass's API for the tools beside it; what goes wrong becomes a sentence."""
 
 import time
 from http import HTTPStatus
@@ -83,18 +83,17 @@ class RestApi:
         if answer.is_success:
             return content
         if answer.status_code == HTTPStatus.UNAUTHORIZED:
-            raise PushRefusedError(self._ask_for_key())
+            raise PushRefusedError(
+                "The API does not know this key: correct FACEPASS_API_KEY."
+                if self._has_key
+                else "The API asks for a key: set FACEPASS_API_KEY to yours."
+            )
         if answer.is_server_error or answer.status_code == HTTPStatus.TOO_MANY_REQUESTS:
             raise ApiUnavailableError(
                 f"FacePass's API is in trouble ({detail.rstrip('.')}): run this again later, and "
                 "it goes on where it is now."
             )
         raise PushRefusedError(detail)
-
-    def _ask_for_key(self) -> str:
-        if self._has_key:
-            return "The API does not know this key: correct FACEPASS_API_KEY."
-        return "The API asks for a key: set FACEPASS_API_KEY to yours."
 
     def _explain_address(self) -> ConfigurationError:
         return ConfigurationError(

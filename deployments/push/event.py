@@ -6,15 +6,17 @@ The sync is started by the REST call and followed to its end.
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid5
+
+from pydantic import BaseModel
 
 from deployments.push.client import RestApi
 from deployments.push.folder import compose
 from models.errors import ApiUnavailableError, PushRefusedError, StackError
-from models.packs import PROFILES, Profile
+from models.packs import PROFILES
 from models.vocabulary import ProfileName
+from tasks.images.preview import PreviewRecipe
 
 # An event that is added under a UUID made of its name is one event, also when two pushes add it at
 # the same time or the answer to the first call is lost.
@@ -28,8 +30,7 @@ STARTS = 5  # where a resync holds the event at that moment
 SYNC_ENDS = frozenset({"completed", "failed", "crashed", "cancelled", "skipped"})
 
 
-@dataclass(frozen=True)
-class PushedEvent:
+class PushedEvent(BaseModel):
     """What the push needs to know of an event."""
 
     event_id: int
@@ -37,13 +38,13 @@ class PushedEvent:
     name: str
     s3_prefix: str
     gallery_url: str
-    profile_name: ProfileName
+    profile: ProfileName
     is_new: bool
 
     @property
-    def profile(self) -> Profile:
-        """How large its previews are."""
-        return PROFILES[self.profile_name]
+    def recipe(self) -> PreviewRecipe:
+        """How its previews are made."""
+        return PreviewRecipe(PROFILES[self.profile].preview_side)
 
 
 def resolve_event(api: RestApi, wanted: str, profile: ProfileName | None) -> PushedEvent:
@@ -51,8 +52,9 @@ def resolve_event(api: RestApi, wanted: str, profile: ProfileName | None) -> Pus
 
     Raises PushRefusedError, and what the API's calls raise.
     """
-    event_uuid, is_new = _read_uuid(wanted), False
-    if event_uuid is None:
+    try:
+        event_uuid, is_new = UUID(wanted.strip()), False
+    except ValueError:
         event_uuid, is_new = _find_or_add(api, wanted, profile or ProfileName.STANDARD)
     details: dict[str, Any] = api.get(f"events/{event_uuid}")
     if details.get("erased_at"):
@@ -65,15 +67,7 @@ def resolve_event(api: RestApi, wanted: str, profile: ProfileName | None) -> Pus
             f"Event {details['name']} has the profile {details['profile']}, chosen when it was "
             "added: leave --profile out."
         )
-    return PushedEvent(
-        event_id=details["event_id"],
-        event_uuid=details["event_uuid"],
-        name=details["name"],
-        s3_prefix=details["s3_prefix"],
-        gallery_url=details["gallery_url"],
-        profile_name=ProfileName(details["profile"]),
-        is_new=is_new,
-    )
+    return PushedEvent(**details, is_new=is_new)
 
 
 def _find_or_add(api: RestApi, name: str, profile: ProfileName) -> tuple[UUID, bool]:
@@ -92,34 +86,15 @@ def _find_or_add(api: RestApi, name: str, profile: ProfileName) -> tuple[UUID, b
     return event_uuid, api.post_new("events", body)
 
 
-def _read_uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text.strip())
-    except ValueError:
-        return None
-
-
-Show = Callable[[dict[str, Any], int], None]
-
-
-def sync_event(api: RestApi, event: PushedEvent, show: Show) -> dict[str, Any]:
+def sync_event(
+    api: RestApi, event: PushedEvent, show: Callable[[dict[str, Any], int], None]
+) -> dict[str, Any]:
     """Sync the event's previews and wait: the last status, as the API gives it.
 
     `show` is told each status and how many faces the event has. Raises what the API's calls
     raise; ApiUnavailableError only after a minute without an answer.
     """
-    body = {"event_uuid": event.event_uuid, "s3_prefix": event.s3_prefix}
-    for _ in range(STARTS):
-        started = api.post("faces/sync-s3", body)
-        status = _follow_sync(api, event, started["task_id"], show)
-        if status["state"] != "skipped":
-            break
-        time.sleep(POLL_S)  # another sync held the event, and can be asked to wait
-    return status
-
-
-def _follow_sync(api: RestApi, event: PushedEvent, task_id: str, show: Show) -> dict[str, Any]:
-    faces, counted = 0, time.monotonic()
+    task_id, faces, counted = "", 0, time.monotonic()
 
     def read_status() -> dict[str, Any]:
         nonlocal faces, counted
@@ -129,7 +104,14 @@ def _follow_sync(api: RestApi, event: PushedEvent, task_id: str, show: Show) -> 
             faces, counted = api.get(f"events/{event.event_uuid}")["faces"], now
         return status
 
-    return wait_for_sync(read_status, lambda status: show(status, faces), pause_s=POLL_S)
+    body = {"event_uuid": event.event_uuid, "s3_prefix": event.s3_prefix}
+    for _ in range(STARTS):
+        task_id = api.post("faces/sync-s3", body)["task_id"]
+        status = wait_for_sync(read_status, lambda status: show(status, faces), pause_s=POLL_S)
+        if status["state"] != "skipped":
+            break
+        time.sleep(POLL_S)  # another sync held the event, and can be asked to wait
+    return status
 
 
 def wait_for_sync(

@@ -38,13 +38,9 @@ _VIDEO = (
 )
 _OTHER_PICTURES = ".avif .bmp .gif .heic .heif .hif .jp2 .jxl .psb .psd .tif .tiff"
 KINDS = {
-    suffix: kind
-    for kind, suffixes in (
-        ("raw", _RAW),
-        ("video", _VIDEO),
-        ("other_picture", _OTHER_PICTURES),
-    )
-    for suffix in suffixes.split()
+    **dict.fromkeys(_RAW.split(), "raw"),
+    **dict.fromkeys(_VIDEO.split(), "video"),
+    **dict.fromkeys(_OTHER_PICTURES.split(), "other_picture"),
 }
 # What systems keep on a card beside its photos: deleted ones, thumbnails, resource forks.
 SYSTEM_FOLDERS = frozenset(
@@ -93,18 +89,21 @@ def scan_folder(folder: Path) -> Scan:
     Raises PushRefusedError where a folder cannot be read: what is in it would count as deleted.
     """
     scan = Scan()
-    for entry in _walk(folder, scan.skipped):
-        relative = Path(entry.path).relative_to(folder).as_posix()
-        if not is_image_key(entry.name):
-            scan.skipped[KINDS.get(Path(entry.name).suffix.lower(), "other")] += 1
-        elif not is_storable(relative):
-            scan.skipped["unnameable"] += 1
-        else:
-            try:
+    try:
+        for entry in _walk(folder, scan.skipped):
+            relative = Path(entry.path).relative_to(folder).as_posix()
+            if not is_image_key(entry.name):
+                scan.skipped[KINDS.get(Path(entry.name).suffix.lower(), "other")] += 1
+            elif not is_storable(relative):
+                scan.skipped["unnameable"] += 1
+            else:
                 size = entry.stat(follow_symlinks=False).st_size
-            except OSError as error:
-                raise _explain_unreadable(Path(entry.path), error) from error
-            scan.photos.append(LocalFile(Path(entry.path), relative, size))
+                scan.photos.append(LocalFile(Path(entry.path), relative, size))
+    except OSError as error:
+        raise PushRefusedError(
+            f"{error.filename} cannot be read ({error.strerror}): make it readable or move it "
+            "elsewhere; nothing was sent."
+        ) from error
     scan.photos.sort(key=lambda photo: photo.relative)
     return scan
 
@@ -113,12 +112,8 @@ def _walk(folder: Path, skipped: Counter[str]) -> Iterator["os.DirEntry[str]"]:
     """The regular files that somebody put there."""
     waiting = [folder]
     while waiting:
-        current = waiting.pop()
-        try:
-            with os.scandir(current) as found:
-                entries = list(found)
-        except OSError as error:
-            raise _explain_unreadable(current, error) from error
+        with os.scandir(waiting.pop()) as found:
+            entries = list(found)
         for entry in entries:
             if entry.name.startswith("."):
                 skipped.update(["hidden"] if entry.name != MARKER else [])
@@ -133,13 +128,6 @@ def _walk(folder: Path, skipped: Counter[str]) -> Iterator["os.DirEntry[str]"]:
                 yield entry
             else:
                 skipped["other"] += 1
-
-
-def _explain_unreadable(place: Path, error: OSError) -> PushRefusedError:
-    return PushRefusedError(
-        f"{place} cannot be read ({error.strerror}): make it readable or move it elsewhere; "
-        "nothing was sent."
-    )
 
 
 def compose(text: str) -> str:
@@ -173,7 +161,8 @@ def assign_names(relatives: Iterable[str], max_bytes: int) -> dict[str, str]:
         others += [relative for relative in claimants if relative not in names]
     taken = set(names.values())
     for relative in sorted(others):
-        names[relative] = _make_name(relative, max_bytes, taken)
+        tries = _try_names(relative, max_bytes)
+        names[relative] = next(name for name in tries if name not in taken)
         taken.add(names[relative])
     return names
 
@@ -181,10 +170,6 @@ def assign_names(relatives: Iterable[str], max_bytes: int) -> dict[str, str]:
 def shorten(text: str, max_bytes: int) -> str:
     """So much of a text as fits, without half a character at its end."""
     return text.encode()[:max_bytes].decode("utf-8", "ignore")
-
-
-def _make_name(relative: str, max_bytes: int, taken: set[str]) -> str:
-    return next(name for name in _try_names(relative, max_bytes) if name not in taken)
 
 
 def _try_names(relative: str, max_bytes: int) -> Iterator[str]:
@@ -239,18 +224,14 @@ def _read_marker(folder: Path) -> dict[str, str]:
     try:
         found: Any = json.loads((folder / MARKER).read_text("utf-8"))
         marker = {"id": str(found["id"]), "label": str(found["label"])}
+        if re.fullmatch(r"[0-9a-f]{4,32}", marker["id"]) and "/" not in marker["label"]:
+            return marker
+        raise ValueError("These are no source's.")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _explain_damage(folder) from error
-    if not re.fullmatch(r"[0-9a-f]{4,32}", marker["id"]) or "/" in marker["label"]:
-        raise _explain_damage(folder)
-    return marker
-
-
-def _explain_damage(folder: Path) -> PushRefusedError:
-    return PushRefusedError(
-        f"{folder / MARKER} is damaged: give the folder's name in the event as --source NAME, "
-        "or delete that file to push the folder as a new one, beside what it sent before."
-    )
+        raise PushRefusedError(
+            f"{folder / MARKER} is damaged: give the folder's name in the event as --source NAME, "
+            "or delete that file to push the folder as a new one, beside what it sent before."
+        ) from error
 
 
 def _write_marker(folder: Path, marker: dict[str, str]) -> None:

@@ -22,15 +22,13 @@ from deployments.push.folder import (
 )
 from deployments.push.mirror import SourceKeys, choose_deletions, list_stored, require_kept
 from deployments.push.report import Report, Screen
-from deployments.push.upload import Destination, NamedPhoto, delete_names, send_photos
-from deployments.stack.home import read_stack
+from deployments.push.upload import NamedPhoto, PhotoSender, delete_names, send_photos
+from deployments.stack.home import read_stack, spare_loopback
 from models.errors import ConfigurationError, DeletionRefusedError, PushRefusedError, StackError
 from models.keys import MAX_KEY_BYTES
 from models.settings import Settings, get_settings
 from models.vocabulary import ProfileName
 from tasks.s3.bucket import Bucket, open_bucket
-
-LOOPBACK_NAMES = "127.0.0.1,localhost"
 
 
 @dataclass(frozen=True)
@@ -73,9 +71,7 @@ def join_environment(environment: Mapping[str, str], home: Path) -> dict[str, st
     kept = dict(environment)
     if "AWS_ACCESS_KEY_ID" in stack:  # a profile or session token beside these keys breaks them
         kept = {name: value for name, value in kept.items() if not name.startswith("AWS_")}
-    around = environment.get("NO_PROXY") or environment.get("no_proxy")
-    no_proxy = ",".join(filter(None, [around, LOOPBACK_NAMES]))
-    return {**kept, **stack, "NO_PROXY": no_proxy, "no_proxy": no_proxy}
+    return {**kept, **stack, **spare_loopback(environment)}
 
 
 @dataclass(frozen=True)
@@ -113,7 +109,9 @@ class Push:
         with closing(RestApi(self.target.api_url, self.target.api_key)) as api:
             event = resolve_event(api, self.options.event, self.options.profile)
             source = find_source(folder, self.options.source)
-            self._introduce(event, source)
+            self.report.event, self.report.source = event, source.name
+            self.screen.say(f"Event     {event.name}{' (new)' if event.is_new else ''}")
+            self.screen.say(f"Source    {source.name}")
             self._mirror(folder, scan, event, source, bucket)
             if self.options.sync:
                 with self.screen.show_sync() as show:
@@ -135,11 +133,6 @@ class Push:
             )
         raise PushRefusedError(sentence)
 
-    def _introduce(self, event: PushedEvent, source: Source) -> None:
-        self.report.event, self.report.source = event, source.name
-        self.screen.say(f"Event     {event.name}{' (new)' if event.is_new else ''}")
-        self.screen.say(f"Source    {source.name}")
-
     def _mirror(
         self, folder: Path, scan: Scan, event: PushedEvent, source: Source, bucket: Bucket
     ) -> None:
@@ -154,22 +147,22 @@ class Push:
             allowed=self.options.delete,
             called_before=source.called_before,
         )
-        destination = Destination(
-            bucket=bucket,
-            keys=keys,
-            stored=stored,
-            preview_side=event.profile.preview_side,
+        sender = PhotoSender(
+            bucket,
+            keys,
+            stored,
+            event.recipe,
             max_photo_bytes=self.target.settings.max_photo_bytes,
             max_original_bytes=self.target.settings.max_original_bytes,
         )
         with self.screen.show_transfer(photos) as advance:
-            self.report.results = send_photos(destination, photos, advance)
+            self.report.results = send_photos(sender, photos, advance)
         if doomed:
             sent = [result.photo.name for result in self.report.results if not result.not_sent]
             require_kept(list_stored(bucket, keys), sent)
             # What came into the folder meanwhile may have been sent by another push of it.
             back = set(_name_photos(scan_folder(folder), keys).values())
-            self.report.deleted = delete_names(destination, [n for n in doomed if n not in back])
+            self.report.deleted = delete_names(bucket, keys, [n for n in doomed if n not in back])
 
 
 def _name_photos(scan: Scan, keys: SourceKeys) -> dict[str, str]:

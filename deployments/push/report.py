@@ -55,6 +55,11 @@ class Report:
         return [result for result in self.results if result.not_sent]
 
     @property
+    def unchanged(self) -> int:
+        """How many photos S3 had already."""
+        return sum(not (r.original_sent or r.preview_sent or r.not_sent) for r in self.results)
+
+    @property
     def unreadable(self) -> list[UploadResult]:
         """Files that are no photos, whatever their names say."""
         return [result for result in self.results if result.reason and not result.not_sent]
@@ -65,29 +70,20 @@ class Report:
         return {
             "exit_code": self.exit_code,
             "error": self.error,
-            "event": event
-            and {
-                "event_id": event.event_id,
-                "event_uuid": event.event_uuid,
-                "name": event.name,
-                "profile": event.profile_name,
-                "is_new": event.is_new,
-            },
+            "event": event and event.model_dump(exclude={"s3_prefix", "gallery_url"}),
             "source": self.source,
             "photos": self.photos,
             "originals_sent": sum(result.original_sent for result in self.results),
             "previews_sent": sum(result.preview_sent for result in self.results),
             "bytes_sent": sum(result.bytes_sent for result in self.results),
-            "unchanged": self._count_unchanged(),
+            "unchanged": self.unchanged,
             "deleted": self.deleted,
             "skipped": dict(self.skipped),
             "unreadable": [
-                {"name": show_name(result.photo.file.relative), "reason": result.reason}
-                for result in self.unreadable
+                {"name": result.shown_name, "reason": result.reason} for result in self.unreadable
             ],
             "not_sent": [
-                {"name": show_name(result.photo.file.relative), "reason": result.not_sent}
-                for result in self.not_sent
+                {"name": result.shown_name, "reason": result.not_sent} for result in self.not_sent
             ],
             "sync": self.sync,
             "gallery_url": event and event.gallery_url,
@@ -99,8 +95,8 @@ class Report:
         sent = sum(result.original_sent for result in self.results)
         size = sum(result.bytes_sent for result in self.results)
         yield (
-            f"Photos    {self.photos}: {sent} sent ({show_size(size)}), "
-            f"{self._count_unchanged()} unchanged, {self.deleted} deleted"
+            f"Photos    {self.photos}: {sent} sent ({size / 1_000_000:,.1f} MB), "
+            f"{self.unchanged} unchanged, {self.deleted} deleted"
         )
         if left_out := [f"{n} {_KINDS[kind]}" for kind, n in sorted(self.skipped.items())]:
             yield f"Left out  {', '.join(left_out)}"
@@ -123,27 +119,11 @@ class Report:
                 f"{result['faces_found']} faces found"
             )
 
-    def _count_unchanged(self) -> int:
-        return sum(
-            not (result.original_sent or result.preview_sent or result.not_sent)
-            for result in self.results
-        )
-
-
-def show_name(name: str) -> str:
-    """A file's name, without what could steer a terminal or is no text."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in name)
-
-
-def show_size(count: int) -> str:
-    """Bytes for people."""
-    return f"{count / 1_000_000:,.1f} MB"
-
 
 def _name_files(title: str, files: list[tuple[UploadResult, str | None]]) -> Iterator[str]:
     if not files:
         return
-    named = [f"{show_name(result.photo.file.relative)} ({why})" for result, why in files]
+    named = [f"{result.shown_name} ({why})" for result, why in files]
     more = f" and {len(named) - NAMED_AT_MOST} more" if len(named) > NAMED_AT_MOST else ""
     yield f"{title} {', '.join(named[:NAMED_AT_MOST])}{more}"
 
@@ -167,21 +147,24 @@ class Screen:
         self, photos: Sequence[NamedPhoto]
     ) -> Iterator[Callable[[UploadResult], None]]:
         """Bars of files and bytes; the callable moves them by one photo."""
-        with self._open_bars() as (files, sizes):
-            file_bar = files.add_task("Files", total=len(photos))
-            size_bar = sizes.add_task("Bytes", total=sum(photo.file.size for photo in photos))
+        files = self._open_bars(MofNCompleteColumn())
+        sizes = self._open_bars(DownloadColumn(), TransferSpeedColumn())
+        file_bar = files.add_task("Files", total=len(photos))
+        size_bar = sizes.add_task("Bytes", total=sum(photo.file.size for photo in photos))
 
-            def advance(result: UploadResult) -> None:
-                files.advance(file_bar)
-                sizes.advance(size_bar, result.photo.file.size)
+        def advance(result: UploadResult) -> None:
+            files.advance(file_bar)
+            sizes.advance(size_bar, result.photo.file.size)
 
+        with Live(Group(files, sizes), console=self._console):
             yield advance
+        if not self._console.is_interactive:
+            self._console.print()  # where it draws once, it ends no line
 
     @contextmanager
     def show_sync(self) -> Iterator[Callable[[dict[str, Any], int], None]]:
         """A bar of photos; the callable takes the sync's status and the event's faces."""
-        columns = _make_columns(MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
-        with Progress(*columns, console=self._console) as progress:
+        with self._open_bars(MofNCompleteColumn(), TextColumn("{task.fields[note]}")) as progress:
             bar = progress.add_task("Faces", total=None, note="")
 
             def show(status: dict[str, Any], faces: int) -> None:
@@ -195,22 +178,7 @@ class Screen:
 
             yield show
 
-    @contextmanager
-    def _open_bars(self) -> Iterator[tuple[Progress, Progress]]:
-        files = Progress(*_make_columns(MofNCompleteColumn()), console=self._console)
-        sizes = Progress(
-            *_make_columns(DownloadColumn(), TransferSpeedColumn()), console=self._console
-        )
-        with Live(Group(files, sizes), console=self._console):
-            yield files, sizes
-        if not self._console.is_interactive:
-            self._console.print()  # where it draws once, it ends no line
-
-
-def _make_columns(*own: ProgressColumn) -> list[ProgressColumn]:
-    return [
-        TextColumn("{task.description:<9}"),
-        BarColumn(),
-        *own,
-        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-    ]
+    def _open_bars(self, *columns: ProgressColumn) -> Progress:
+        title = TextColumn("{task.description:<9}")
+        time_left = TimeRemainingColumn(compact=True, elapsed_when_finished=True)
+        return Progress(title, BarColumn(), *columns, time_left, console=self._console)

@@ -1,15 +1,15 @@
-"""The upload: each photo's original goes up, then its preview; what S3 has is not sent again.
+"""The upload of photos: each one's original, then its preview; what S3 has is not sent again.
 
 Several photos are sent at a time; one that changes on the way gets another turn.
 """
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from threading import Semaphore
 from typing import TypeVar
 
 from deployments.push.folder import LocalFile
@@ -68,21 +68,14 @@ class UploadResult:
         """Bytes of the file when it was read."""
         return self.stamp[0] if self.stamp else 0
 
+    @property
+    def shown_name(self) -> str:
+        """The file's path, without what could steer a terminal or is no text."""
+        return "".join(c if c.isprintable() else "\ufffd" for c in self.photo.file.relative)
+
     def is_current(self) -> bool:
         """Whether the file is still the one that was sent."""
         return self.not_sent is None and self.stamp == read_stamp(self.photo.file.path)
-
-
-@dataclass(frozen=True)
-class Destination:
-    """Where the photos go, and what is there already."""
-
-    bucket: Bucket
-    keys: SourceKeys
-    stored: Stored
-    preview_side: int
-    max_photo_bytes: int
-    max_original_bytes: int  # a larger file is sent, but no preview is made of it
 
 
 def read_stamp(path: Path) -> tuple[int, int] | None:
@@ -94,14 +87,19 @@ def read_stamp(path: Path) -> tuple[int, int] | None:
     return stat.st_size, stat.st_mtime_ns
 
 
+@dataclass(frozen=True)
 class PhotoSender:
-    """Sends photos, from any number of threads; what S3 has stays."""
+    """Sends photos to one source, from any number of threads; what S3 has stays."""
 
-    def __init__(self, destination: Destination) -> None:
-        self._destination = destination
-        self._recipe = PreviewRecipe(destination.preview_side)
-        self._turn = threading.Semaphore(count_cores())  # few are decoded at a time
-        self._pixels = PixelBudget(PIXELS_AT_A_TIME)
+    bucket: Bucket
+    keys: SourceKeys
+    stored: Stored
+    recipe: PreviewRecipe
+    max_photo_bytes: int
+    max_original_bytes: int  # a larger file is sent, but no preview is made of it
+    # Few are decoded at a time.
+    _turn: Semaphore = field(default_factory=lambda: Semaphore(count_cores()))
+    _pixels: PixelBudget = field(default_factory=lambda: PixelBudget(PIXELS_AT_A_TIME))
 
     def send(self, photo: NamedPhoto) -> UploadResult:
         """Bring S3 up to date with one file. Raises S3AccessError or S3DownloadError."""
@@ -128,103 +126,90 @@ class PhotoSender:
 
     def _send_original(self, result: UploadResult, digest: str) -> str:
         """The original's ETag in S3, sent or found there."""
-        destination, name = self._destination, result.photo.name
-        key, listed = destination.keys.originals + name, destination.stored.originals.get(name)
+        name = result.photo.name
+        key, listed = self.keys.originals + name, self.stored.originals.get(name)
         if listed is not None and listed.size == result.size:
             # An ETag is the MD5, except with some encryptions: then the metadata has it.
             if listed.etag == digest:
                 return listed.etag
-            if (read_metadata(destination.bucket, key) or {}).get(MD5) == digest:
+            if (read_metadata(self.bucket, key) or {}).get(MD5) == digest:
                 return listed.etag
         etag = self._put_file(result, key, digest, {})
         result.original_sent = True
         return etag
 
     def _send_preview(self, result: UploadResult, digest: str, etag: str) -> None:
-        destination, name = self._destination, result.photo.name
-        key = destination.keys.previews + name
-        tags = {ORIGINAL: etag, RECIPE: str(self._recipe)}
-        if name in destination.stored.previews:
-            found = read_metadata(destination.bucket, key) or {}
+        key = self.keys.previews + result.photo.name
+        tags = {ORIGINAL: etag, RECIPE: str(self.recipe)}
+        if result.photo.name in self.stored.previews:
+            found = read_metadata(self.bucket, key) or {}
             if tags.items() <= found.items():
                 result.reason = found.get(REASON)
                 return
-        preview = None
         try:
             preview = self._make_preview(result, digest)
+            put_object(
+                self.bucket,
+                key,
+                preview,
+                hash_md5(preview),
+                content_type="image/jpeg",
+                metadata=tags,
+            )
+            result.bytes_sent += len(preview)
         except PhotoUnavailableError as error:
             result.reason = str(error.reason)
-        if preview is not None:
-            self._put_preview(result, key, preview, tags)
-        elif result.size <= destination.max_photo_bytes:
+            if result.size > self.max_photo_bytes:
+                delete_object(self.bucket, key)  # one of an earlier file
+                return
             # Its own bytes stand in, so that the sync says of it why it cannot be read.
-            self._put_file(result, key, digest, {**tags, REASON: str(result.reason)})
-        else:
-            delete_object(destination.bucket, key)  # one of an earlier file
-            return
+            self._put_file(result, key, digest, {**tags, REASON: result.reason})
         result.preview_sent = True
 
     def _make_preview(self, result: UploadResult, digest: str) -> bytes:
         """Raises PhotoUnavailableError, PhotoChangedError or OSError."""
-        if result.size > self._destination.max_original_bytes:
+        if result.size > self.max_original_bytes:
             raise PhotoUnavailableError(PhotoReason.TOO_MANY_BYTES)
         with self._turn:
             content = result.photo.file.path.read_bytes()
             if hash_md5(content) != digest:
                 raise PhotoChangedError
             try:
-                return make_preview(content, self._recipe, self._pixels.reserve)
+                return make_preview(content, self.recipe, self._pixels.reserve)
             finally:
                 self._pixels.release()
-
-    def _put_preview(
-        self, result: UploadResult, key: str, content: bytes, tags: dict[str, str]
-    ) -> None:
-        put_object(
-            self._destination.bucket,
-            key,
-            content,
-            hash_md5(content),
-            content_type="image/jpeg",
-            metadata=tags,
-        )
-        result.bytes_sent += len(content)
 
     def _put_file(
         self, result: UploadResult, key: str, digest: str, metadata: dict[str, str]
     ) -> str:
         path = result.photo.file.path
         with path.open("rb") as body:
-            etag = put_object(
-                self._destination.bucket,
-                key,
-                body,
-                digest,
-                content_type=_TYPES[path.suffix.lower()],
-                metadata=metadata,
-            )
+            kind = _TYPES[path.suffix.lower()]
+            etag = put_object(self.bucket, key, body, digest, content_type=kind, metadata=metadata)
         result.bytes_sent += result.size
         return etag
 
 
 def send_photos(
-    destination: Destination, photos: Sequence[NamedPhoto], report: Callable[[UploadResult], None]
+    sender: PhotoSender, photos: Sequence[NamedPhoto], report: Callable[[UploadResult], None]
 ) -> list[UploadResult]:
     """Send every photo; one result each, by name. `report` hears of each file as it is done.
 
     Raises S3AccessError or S3DownloadError: the photos sent so far stay, and are known next time.
     """
-    sender = PhotoSender(destination)
     results: dict[str, UploadResult] = {}
     todo = list(photos)
     for round_number in range(ROUNDS):
         if round_number:
             time.sleep(PAUSE_S)
         for result in _run(sender.send, todo):
-            earlier = results.get(result.photo.name)
-            results[result.photo.name] = _add(result, earlier) if earlier else result
-            if earlier is None:
+            if earlier := results.get(result.photo.name):
+                result.original_sent |= earlier.original_sent
+                result.preview_sent |= earlier.preview_sent
+                result.bytes_sent += earlier.bytes_sent
+            else:
                 report(result)
+            results[result.photo.name] = result
         todo = [result.photo for result in results.values() if not result.is_current()]
         if not todo:
             break
@@ -233,24 +218,17 @@ def send_photos(
     return sorted(results.values(), key=lambda result: result.photo.name)
 
 
-def delete_names(destination: Destination, names: Iterable[str]) -> int:
+def delete_names(bucket: Bucket, keys: SourceKeys, names: Iterable[str]) -> int:
     """Delete photos from S3, each one's preview first; how many there were.
 
     A photo whose original is left by a kill in between is found and deleted by the next push.
     """
 
     def delete(name: str) -> None:
-        for folder in (destination.keys.previews, destination.keys.originals):
-            delete_object(destination.bucket, folder + name)
+        for folder in (keys.previews, keys.originals):
+            delete_object(bucket, folder + name)
 
     return sum(1 for _ in _run(delete, names))
-
-
-def _add(result: UploadResult, earlier: UploadResult) -> UploadResult:
-    result.original_sent |= earlier.original_sent
-    result.preview_sent |= earlier.preview_sent
-    result.bytes_sent += earlier.bytes_sent
-    return result
 
 
 def _run(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

@@ -40,6 +40,7 @@ S3_RESERVE = 0.01
 LOOK_EVERY_S = 2.0
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 ENV_FILE = "stack.env"
+LOOPBACK = "127.0.0.1"
 OTHER_HOME = "set FACEPASS_HOME to a folder on another disk"
 
 
@@ -224,9 +225,8 @@ class StackHome:
             for part in parts
             if part.process is not None
         ]
-        write_private(
-            self.process_file, json.dumps({"mark": self.mark, "processes": processes}) + "\n"
-        )
+        text = json.dumps({"mark": self.mark, "processes": processes})
+        write_private(self.process_file, f"{text}\n")
 
     def sweep(self) -> list[str]:
         """Kill what a stack killed with -9 left running here; gives back the names, one each."""
@@ -236,18 +236,16 @@ class StackHome:
             entries = [(str(p["name"]), int(p["pid"]), p["created"]) for p in recorded["processes"]]
         except (OSError, ValueError, KeyError, TypeError):
             entries, mark = [], ""  # nothing left, or a file that was being written at the kill
-        processes: list[Process] = []
-        names: dict[int, str] = {}
+        left: dict[Process, str] = {}
         for name, pid, created in entries:
             if (process := find_started(pid, created)) is not None:
-                processes.append(process)
-                names[pid] = name
-        if mark:
-            processes += [p for p in find_marked(mark) if p.pid not in names]
-        kill_processes(processes)
+                left[process] = name
+        for process in find_marked(mark) if mark else []:
+            left.setdefault(process, "a flow run or helper")
+        kill_processes(list(left))
         self.process_file.unlink(missing_ok=True)
         self.env_file.unlink(missing_ok=True)
-        return [f"{names.get(p.pid, 'a flow run or helper')} (pid {p.pid})" for p in processes]
+        return [f"{name} (pid {process.pid})" for process, name in left.items()]
 
     def write_environment(self, environment: Mapping[str, str]) -> None:
         """Write stack.env, readable by `set -a; . stack.env` and by this user alone."""
@@ -259,6 +257,14 @@ class StackHome:
         self.env_file.unlink(missing_ok=True)
         kill_processes(find_marked(self.mark))
         self.process_file.unlink(missing_ok=True)
+
+
+def spare_loopback(environment: Mapping[str, str]) -> dict[str, str]:
+    """Both spellings of the variable that keeps the proxy away from this machine's servers."""
+    around = environment.get("NO_PROXY") or environment.get("no_proxy")
+    return dict.fromkeys(
+        ("NO_PROXY", "no_proxy"), ",".join(filter(None, [around, LOOPBACK, "localhost"]))
+    )
 
 
 def read_stack(home: Path) -> dict[str, str]:

@@ -10,16 +10,15 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from deployments.stack.home import StackHome
+from deployments.stack.home import LOOPBACK, StackHome, spare_loopback
 from deployments.stack.ports import PublicPort, settle_ports
-from deployments.stack.postgres import Cluster, locate_cluster
+from deployments.stack.postgres import PostgresCluster, locate_cluster
 from deployments.stack.prefect import CLIENT_SETTINGS
 from deployments.stack.process import MARK
-from deployments.stack.s3 import BUCKET, REGION, Keys, load_keys, settle_internal_ports
+from deployments.stack.s3 import BUCKET, REGION, S3Server, load_keys, settle_internal_ports
 from models.errors import StackError
 from models.settings import Settings
 
-LOOPBACK = "127.0.0.1"
 # How the embedded Prefect works, not which server it is or who may use it.
 HARMLESS = ("PREFECT_LOGGING_", "PREFECT_SERVER_SERVICES_", "PREFECT_SERVER_EVENTS_")
 OFFLINE_PACK = "opencv_zoo"  # comes with the installed packages: nothing to download at a start
@@ -40,9 +39,7 @@ def build_base_environment(*, embeds_s3: bool, embeds_prefect: bool) -> dict[str
     # The worker starts `python` by name: it must be this one.
     programs = str(Path(sys.executable).parent)
     environment["PATH"] = os.pathsep.join([programs, os.environ.get("PATH", os.defpath)])
-    around = environment.get("NO_PROXY") or environment.get("no_proxy")
-    no_proxy = ",".join(filter(None, [around, LOOPBACK, "localhost"]))
-    return {**environment, "NO_PROXY": no_proxy, "no_proxy": no_proxy, "PYTHONUNBUFFERED": "1"}
+    return {**environment, **spare_loopback(environment), "PYTHONUNBUFFERED": "1"}
 
 
 def keep_bytecode(home: Path) -> dict[str, str]:
@@ -56,19 +53,19 @@ def keep_bytecode(home: Path) -> dict[str, str]:
     return {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(home / "pycache")}
 
 
-def describe_s3(settings: Settings, port: int | None, keys: Keys | None) -> dict[str, str]:
-    """Where the photos are; `keys` only if the store is the embedded one."""
-    if keys is None:
+def describe_s3(settings: Settings, server: S3Server | None) -> dict[str, str]:
+    """Where the photos are; keys only if the store is the embedded one."""
+    if server is None:
         # The keys stay where the user has them: AWS's usual chain finds them there.
         outside = {"FACEPASS_S3_BUCKET": settings.require_s3_bucket()}
         if settings.s3_endpoint_url:
             outside["FACEPASS_S3_ENDPOINT_URL"] = settings.s3_endpoint_url
         return outside
     return {
-        "FACEPASS_S3_ENDPOINT_URL": f"http://{LOOPBACK}:{port}",
+        "FACEPASS_S3_ENDPOINT_URL": server.endpoint_url,
         "FACEPASS_S3_BUCKET": BUCKET,
-        "AWS_ACCESS_KEY_ID": keys.access,
-        "AWS_SECRET_ACCESS_KEY": keys.secret,
+        "AWS_ACCESS_KEY_ID": server.keys.access_key,
+        "AWS_SECRET_ACCESS_KEY": server.keys.secret_key,
         "AWS_DEFAULT_REGION": REGION,
     }
 
@@ -94,16 +91,13 @@ class StackPlan:
     """Every address, key and variable of one start."""
 
     settings: Settings  # the caller's, with this stack's home and model
-    home: Path
     root: Path
     worker_name: str
     api_url: str
     prefect_api_url: str
     prefect_port: int | None  # None: the server is somebody else's
-    s3_port: int | None  # None: the store is somebody else's
-    s3_internal: dict[str, int]
-    keys: Keys | None
-    cluster: Cluster | None
+    s3: S3Server | None  # None: the store is somebody else's
+    cluster: PostgresCluster | None
     environment: dict[str, str]  # what others need to join: stack.env
     child_environment: dict[str, str]
 
@@ -114,27 +108,25 @@ def plan_stack(settings: Settings, home: StackHome) -> StackPlan:
     embeds_s3 = not settings.s3_bucket
     wanted = [PublicPort("API", "FACEPASS_API_PORT", settings.api_host, settings.api_port)]
     if not external_prefect:
-        name = "FACEPASS_PREFECT_PORT"
-        wanted.append(PublicPort("Prefect", name, LOOPBACK, settings.prefect_port))
+        port = settings.prefect_port
+        wanted.append(PublicPort("Prefect", "FACEPASS_PREFECT_PORT", LOOPBACK, port))
     if embeds_s3:
         wanted.append(PublicPort("S3", "FACEPASS_S3_PORT", LOOPBACK, settings.s3_port))
     ports = settle_ports(wanted)
-    prefect_port, s3_port = ports.get("FACEPASS_PREFECT_PORT"), ports.get("FACEPASS_S3_PORT")
+    prefect_port = ports.get("FACEPASS_PREFECT_PORT")
     needs_postgres = not settings.database_url or not external_prefect
     cluster = locate_cluster(home.path) if needs_postgres else None
-    keys = load_keys(home.path / "s3-keys.json") if embeds_s3 else None
-    internal = (
-        settle_internal_ports(home.path / "s3-ports.json", list(ports.values()))
-        if embeds_s3
-        else {}
-    )
+    s3 = None
+    if embeds_s3:
+        internal = settle_internal_ports(home.path / "s3-ports.json", list(ports.values()))
+        s3 = S3Server(ports["FACEPASS_S3_PORT"], internal, load_keys(home.path / "s3-keys.json"))
     api_url = f"http://{_name_local_host(settings.api_host)}:{ports['FACEPASS_API_PORT']}"
     prefect_api_url = external_prefect or f"http://{LOOPBACK}:{prefect_port}/api"
     environment = {
         "FACEPASS_HOME": str(home.path),
         "FACEPASS_API_URL": api_url,
-        "FACEPASS_DATABASE_URL": _choose_database_url(settings, cluster),
-        **describe_s3(settings, s3_port, keys),
+        "FACEPASS_DATABASE_URL": settings.database_url or (cluster.database_url if cluster else ""),
+        **describe_s3(settings, s3),
         "PREFECT_API_URL": prefect_api_url,
         "PREFECT_LOCAL_STORAGE_PATH": str(home.path / "results"),
         **describe_model(settings, home.path),
@@ -147,15 +139,12 @@ def plan_stack(settings: Settings, home: StackHome) -> StackPlan:
                 "model_root": Path(environment["FACEPASS_MODEL_ROOT"]),
             }
         ),
-        home=home.path,
         root=find_root(),
         worker_name=f"facepass-{hashlib.sha256(os.fsencode(home.path)).hexdigest()[:8]}",
         api_url=api_url,
         prefect_api_url=prefect_api_url,
         prefect_port=prefect_port,
-        s3_port=s3_port,
-        s3_internal=internal,
-        keys=keys,
+        s3=s3,
         cluster=cluster,
         environment=environment,
         child_environment={
@@ -186,9 +175,3 @@ def _name_local_host(host: str) -> str:
     if host in {"0.0.0.0", "::", ""}:  # noqa: S104 - compared, not bound
         return LOOPBACK
     return f"[{host}]" if ":" in host else host
-
-
-def _choose_database_url(settings: Settings, cluster: Cluster | None) -> str:
-    if settings.database_url or cluster is None:
-        return settings.database_url or ""
-    return cluster.database_url

@@ -14,7 +14,7 @@ import stat
 import subprocess
 import tempfile
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psycopg2
@@ -24,8 +24,9 @@ from deployments.stack.process import (
     Identity,
     NotReadyError,
     Part,
-    find_working_in,
+    find_processes,
     kill_processes,
+    run_as,
     send_signal,
     wait_for_end,
 )
@@ -41,7 +42,7 @@ MAX_SOCKET_PATH = 100
 
 
 @dataclass(frozen=True)
-class Cluster:
+class PostgresCluster:
     """Where one home's PostgreSQL lives and as whom it runs."""
 
     data: Path
@@ -60,17 +61,19 @@ class Cluster:
         return f"postgresql+asyncpg://{SUPERUSER}@/prefect?host={self.sockets}"
 
 
-def locate_cluster(home: Path) -> Cluster:
+def locate_cluster(home: Path) -> PostgresCluster:
     """Find programs, user and socket folder for this home; creates nothing."""
     identity = choose_identity(home)
-    return Cluster(home / "postgres", name_socket_folder(home, identity), find_programs(), identity)
+    return PostgresCluster(
+        home / "postgres", name_socket_folder(home, identity), find_programs(), identity
+    )
 
 
 def find_programs() -> Path:
     """The folder of postgres and initdb, found without importing the wheel's package."""
     spec = importlib.util.find_spec("pgserver")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        programs = Path(folder) / "pginstall" / "bin"
+    if spec is not None and spec.origin is not None:
+        programs = Path(spec.origin).parent / "pginstall" / "bin"
         if (programs / "postgres").exists():
             return programs
     raise StackError(
@@ -110,7 +113,7 @@ def name_socket_folder(home: Path, identity: Identity | None) -> Path:
     return folder
 
 
-def build_initdb(cluster: Cluster, log: Path) -> Part:
+def build_initdb(cluster: PostgresCluster, log: Path) -> Part:
     """The program that makes the data folder, under another name until it is complete."""
     new = name_new_data(cluster)
     shutil.rmtree(new, ignore_errors=True)
@@ -126,28 +129,17 @@ def build_initdb(cluster: Cluster, log: Path) -> Part:
         "locale-provider": "builtin",
         "builtin-locale": "C.UTF-8",
     }
-    return Part(
-        name="initdb",
-        argv=[
-            str(cluster.programs / "initdb"),
-            f"--pgdata={new}",
-            *(f"--{name}={value}" for name, value in options.items()),
-            "--no-instructions",
-        ],
-        env=_build_environment(cluster),
-        log=log,
-        cwd=Path("/"),
-        identity=cluster.identity,
-        ends=True,
-    )
+    words = [f"--{name}={value}" for name, value in options.items()]
+    program = [str(cluster.programs / "initdb"), f"--pgdata={new}", *words, "--no-instructions"]
+    return replace(_build_part("initdb", program, cluster, log), ends=True)
 
 
-def name_new_data(cluster: Cluster) -> Path:
+def name_new_data(cluster: PostgresCluster) -> Path:
     """Where initdb works: a kill in the middle leaves no half data folder behind."""
     return cluster.data.with_name("postgres.new")
 
 
-def build_postgres(cluster: Cluster, log: Path) -> Part:
+def build_postgres(cluster: PostgresCluster, log: Path) -> Part:
     """The server; reachable through its socket alone."""
     options = {
         "listen_addresses": "",
@@ -158,24 +150,19 @@ def build_postgres(cluster: Cluster, log: Path) -> Part:
         "shared_buffers": "256MB",
     }
     settings = [word for key, value in options.items() for word in ("-c", f"{key}={value}")]
-    return Part(
-        name=NAME,
-        argv=[str(cluster.programs / "postgres"), "-D", str(cluster.data), *settings],
-        env=_build_environment(cluster),
-        log=log,
-        cwd=Path("/"),
-        identity=cluster.identity,
-        stop_signal=signal.SIGINT,  # fast shutdown; SIGTERM would wait for clients
-        stop_timeout_s=30.0,
-    )
+    program = [str(cluster.programs / "postgres"), "-D", str(cluster.data), *settings]
+    # SIGINT is the fast shutdown; SIGTERM would wait for clients.
+    part = _build_part(NAME, program, cluster, log)
+    return replace(part, stop_signal=signal.SIGINT, stop_timeout_s=30.0)
 
 
-def _build_environment(cluster: Cluster) -> dict[str, str]:
-    """Nothing of the caller's: it may be another user's, and PG* would change the server."""
-    return {"PATH": f"{cluster.programs}:/usr/bin:/bin", "LC_ALL": "C"}
+def _build_part(name: str, argv: list[str], cluster: PostgresCluster, log: Path) -> Part:
+    # Nothing of the caller's: it may be another user's, and PG* would change the server.
+    env = {"PATH": f"{cluster.programs}:/usr/bin:/bin", "LC_ALL": "C"}
+    return Part(name, argv, env, log, cwd=Path("/"), identity=cluster.identity)
 
 
-def create_databases(cluster: Cluster) -> None:
+def create_databases(cluster: PostgresCluster) -> None:
     """Create what is missing. Raises NotReadyError until the server answers."""
     try:
         rows = _execute(cluster, SUPERUSER, sql.SQL("SELECT datname FROM pg_database"))
@@ -191,23 +178,21 @@ def create_databases(cluster: Cluster) -> None:
 
 
 def _execute(
-    cluster: Cluster, database: str, statement: sql.Composable
+    cluster: PostgresCluster, database: str, statement: sql.Composable
 ) -> list[tuple[object, ...]]:
-    with closing(
-        psycopg2.connect(host=str(cluster.sockets), port=PORT, user=SUPERUSER, dbname=database)
-    ) as connection:
+    place = {"host": str(cluster.sockets), "port": PORT, "user": SUPERUSER, "dbname": database}
+    with closing(psycopg2.connect(**place)) as connection, connection.cursor() as cursor:
         connection.autocommit = True  # CREATE DATABASE refuses a transaction
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
-            return list(cursor.fetchall()) if cursor.description else []
+        cursor.execute(statement)
+        return list(cursor.fetchall()) if cursor.description else []
 
 
-def remove_socket_folder(cluster: Cluster) -> None:
+def remove_socket_folder(cluster: PostgresCluster) -> None:
     """Leave nothing in the temporary folder; the server took its socket away when it stopped."""
     shutil.rmtree(cluster.sockets, ignore_errors=True)
 
 
-def prepare_cluster(cluster: Cluster) -> list[str]:
+def prepare_cluster(cluster: PostgresCluster) -> list[str]:
     """Folders, permissions and leftovers, so that initdb and postgres can run.
 
     Gives back what it changed outside the home or ended, a sentence each. Safe only while the
@@ -233,7 +218,7 @@ def prepare_cluster(cluster: Cluster) -> list[str]:
     return said
 
 
-def _require_runnable(cluster: Cluster) -> None:
+def _require_runnable(cluster: PostgresCluster) -> None:
     """Try the program as its user: shows unreadable folders and libraries at once."""
     user = cluster.identity
     try:
@@ -242,9 +227,7 @@ def _require_runnable(cluster: Cluster) -> None:
             check=True,
             capture_output=True,
             cwd="/",
-            user=user.uid if user else None,
-            group=user.gid if user else None,
-            extra_groups=[] if user else None,
+            **run_as(user),
         )
     except (OSError, subprocess.CalledProcessError) as error:
         who = f"the user {user.name}" if user else "this user"
@@ -315,7 +298,9 @@ def end_orphans(data: Path) -> list[str]:
     Every process of PostgreSQL has the data folder as its working folder, whatever pid a file
     names; the lock on the home says that no stack owns them.
     """
-    orphans = find_working_in(data, "postgres")
+    orphans = find_processes(
+        lambda one: one.cwd() == str(data) and one.name().startswith("postgres")
+    )
     if not orphans:
         return []
     parents = {process.pid for process in orphans}

@@ -1,6 +1,6 @@
-"""Prefect's part of the stack: its server, `prefect deploy` and the worker as programs.
+"""Prefect's server, `prefect deploy` and the worker as programs of the stack.
 
-The stack talks to Prefect's API here while it comes up: health, the work pool, heartbeats.
+While these come up the stack asks Prefect's API here: health, the work pool, heartbeats.
 """
 
 import base64
@@ -74,31 +74,15 @@ def build_server(
 
 def build_deploy(*, root: Path, env: Mapping[str, str], log: Path) -> Part:
     """Bring the server up to date with prefect.yaml; ends by itself."""
-    return Part(
-        name="prefect deploy",
-        argv=[*PREFECT, "--no-prompt", "deploy", "--all"],
-        env=env,
-        log=log,
-        cwd=root,
-        ends=True,
-    )
+    argv = [*PREFECT, "--no-prompt", "deploy", "--all"]
+    return Part("prefect deploy", argv, env, log, cwd=root, ends=True)
 
 
 def build_worker(*, name: str, root: Path, env: Mapping[str, str], log: Path) -> Part:
     """The process worker; each flow run is a process below it, in its environment."""
     return Part(
         name=WORKER,
-        argv=[
-            *PREFECT,
-            "worker",
-            "start",
-            "--pool",
-            WORK_POOL,
-            "--type",
-            "process",
-            "--name",
-            name,
-        ],
+        argv=[*PREFECT, "worker", "start", "--name", name, "--pool", WORK_POOL, "--type=process"],
         env={**env, **WORKER_SETTINGS},
         log=log,
         cwd=root,
@@ -150,29 +134,25 @@ def settle_pool(client: httpx.Client, *, embedded: bool) -> None:
     while its last process is still ending ("this borrower is already holding one of this
     CapacityLimiter's tokens", PrefectHQ/prefect#10632 and #16806). Raises StackError.
     """
+    pool = f"work_pools/{WORK_POOL}"
+    limit = {"concurrency_limit": RUN_LIMIT}
     try:
-        response = _settle_pool(client, embedded=embedded)
+        response = client.get(pool)
+        if response.status_code == httpx.codes.NOT_FOUND:
+            body = {"name": WORK_POOL, "type": "process", **limit}
+            response = client.post("work_pools/", json=body)
+        elif embedded and response.is_success and response.json()["concurrency_limit"] is None:
+            response = client.patch(pool, json=limit)
     except httpx.TransportError as error:
         raise StackError(
             f"The Prefect server at {client.base_url} stopped answering ({error}): start again."
         ) from error
+    # A conflict: another stack on the same server was faster.
     if response.is_error and response.status_code != httpx.codes.CONFLICT:
         raise StackError(
             f"The work pool {WORK_POOL} cannot be set up at {client.base_url}: "
             f"{response.status_code} {response.text[:200]}"
         )
-
-
-def _settle_pool(client: httpx.Client, *, embedded: bool) -> httpx.Response:
-    """The server's last word; a conflict where another stack on the same server was faster."""
-    response = client.get(f"work_pools/{WORK_POOL}")
-    if response.status_code == httpx.codes.NOT_FOUND:
-        pool = {"name": WORK_POOL, "type": "process", "concurrency_limit": RUN_LIMIT}
-        return client.post("work_pools/", json=pool)
-    if embedded and response.is_success and response.json()["concurrency_limit"] is None:
-        change = {"concurrency_limit": RUN_LIMIT}
-        return client.patch(f"work_pools/{WORK_POOL}", json=change)
-    return response
 
 
 def read_heartbeat(client: httpx.Client, worker: str) -> str | None:

@@ -13,12 +13,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import psutil  # type: ignore[import-untyped]  # publishes no types, and its stubs are not locked
 
@@ -69,6 +70,13 @@ class Identity:
     name: str
 
 
+def run_as(identity: Identity | None) -> dict[str, Any]:
+    """What Popen must be told to run a program as this user."""
+    if identity is None:
+        return {}
+    return {"user": identity.uid, "group": identity.gid, "extra_groups": []}
+
+
 @dataclass
 class Part:
     """A program of the stack, run as a direct child in a session of its own."""
@@ -95,7 +103,6 @@ class Part:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         if self.log.exists():
             self.log.replace(self.log.with_suffix(".log.old"))
-        identity = self.identity
         parent = os.getpid()
 
         def prepare() -> None:
@@ -104,7 +111,7 @@ class Part:
             if os.getppid() != parent:
                 os._exit(1)
             # A background shell starts its jobs with SIGINT ignored, and exec hands that down.
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            for number in STOP_SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
 
         with self.log.open("wb") as log:
@@ -117,17 +124,15 @@ class Part:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    user=identity.uid if identity else None,
-                    group=identity.gid if identity else None,
-                    extra_groups=[] if identity else None,
                     preexec_fn=prepare,
+                    **run_as(self.identity),
                 )
             except OSError as error:
                 raise StackError(f"{self.name} cannot be started: {error}.") from error
 
     @property
     def exit_code(self) -> int | None:
-        """The exit code, None while it runs (or was never started)."""
+        """None while it runs, or was never started."""
         return self.process.poll() if self.process else None
 
     @property
@@ -139,7 +144,7 @@ class Part:
         """Send the stop signal; the tree is noted first, orphans could not be found later."""
         if self.process is None:
             return
-        self._tree = merge_processes(self._tree, collect_descendants(self.process.pid))
+        self._note_tree(self.process.pid)
         if self.is_running:
             self.process.send_signal(self.stop_signal)
         if self.ask_descendants:
@@ -153,11 +158,13 @@ class Part:
         try:
             self.process.wait(self.stop_timeout_s)
         except subprocess.TimeoutExpired:
-            # It may have started more meanwhile.
-            self._tree = merge_processes(self._tree, collect_descendants(self.process.pid))
+            self._note_tree(self.process.pid)  # it may have started more meanwhile
             self.process.kill()
             self.process.wait()
         kill_processes(self._tree)
+
+    def _note_tree(self, pid: int) -> None:
+        self._tree += [one for one in collect_descendants(pid) if one not in self._tree]
 
     def stop(self) -> None:
         """Ask, wait, kill. Does nothing for a part that was never started."""
@@ -168,22 +175,21 @@ class Part:
         """The last lines of its log."""
         return read_tail(self.log, lines)
 
-    def describe_failure(self, what: str) -> StackError:
-        """An error that names this part and shows the end of its log."""
-        return self._describe(what, self.tail())
-
-    def _describe(self, what: str, tail: str) -> StackError:
+    def describe_failure(self, what: str, told: str | None = None) -> StackError:
+        """An error that names this part and shows the end of its log, or what its log told."""
+        tail = self.tail() if told is None else told
         shown = f" Its last lines ({self.log}):\n{tail}" if tail else f" Its log: {self.log}"
         return StackError(f"{self.name} {what}.{shown}")
 
     def describe_death(self) -> StackError:
         """The error for a part that ended by itself; the last line names the cause."""
         code = self.exit_code
-        if code == -signal.SIGKILL:
-            how = "by signal 9 (killed by somebody, or by the system when memory ran out)"
-            return self._describe(f"ended {how}", self.tail())  # its log does not know why
+        if code == -signal.SIGKILL:  # its log does not know why
+            return self.describe_failure(
+                "ended by signal 9 (killed by somebody, or by the system when memory ran out)"
+            )
         how = f"by signal {-code}" if code is not None and code < 0 else f"with code {code}"
-        return self._describe(f"ended {how}", read_death(self.log))
+        return self.describe_failure(f"ended {how}", read_death(self.log))
 
 
 def collect_descendants(pid: int) -> list[Process]:
@@ -194,33 +200,20 @@ def collect_descendants(pid: int) -> list[Process]:
         return []
 
 
-def merge_processes(known: list[Process], found: list[Process]) -> list[Process]:
-    """Both lists, each process once."""
-    return known + [process for process in found if process not in known]
+def find_processes(matches: Callable[[Process], bool]) -> list[Process]:
+    """Processes for which this holds, without those that nobody lets us read."""
+    found = []
+    for process in psutil.process_iter():
+        # It ended meanwhile, or is another user's.
+        with suppress(psutil.Error, OSError):
+            if matches(process):
+                found.append(process)
+    return found
 
 
 def find_marked(mark: str) -> list[Process]:
-    """Processes that carry this mark in their environment, this one and other users' apart."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.pid != os.getpid() and process.environ().get(MARK) == mark:
-                found.append(process)
-        except (psutil.Error, OSError):
-            continue  # ended meanwhile, or not ours to read
-    return found
-
-
-def find_working_in(folder: Path, name: str) -> list[Process]:
-    """Processes whose working folder is this one and whose name begins so."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.cwd() == str(folder) and process.name().startswith(name):
-                found.append(process)
-        except (psutil.Error, OSError):
-            continue  # ended meanwhile, or not ours to read
-    return found
+    """Processes that carry this mark in their environment, this one apart."""
+    return find_processes(lambda one: one.pid != os.getpid() and one.environ().get(MARK) == mark)
 
 
 def read_start(pid: int) -> float | None:
@@ -233,37 +226,31 @@ def read_start(pid: int) -> float | None:
 
 def find_started(pid: int, created: float | None) -> Process | None:
     """The process that had this pid then, if it still runs: pids are used again."""
-    now = read_start(pid)
-    # A clock that was set moves the time a little.
-    if now is None or created is None or abs(now - created) >= 2.0:
-        return None
-    try:
+    with suppress(psutil.Error):
         process = Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else process  # dead, not yet reaped
-    except psutil.Error:
-        return None
+        # A clock that was set moves the time a little.
+        is_same = created is not None and abs(process.create_time() - created) < 2.0
+        if is_same and process.status() != psutil.STATUS_ZOMBIE:  # dead, not yet reaped
+            return process
+    return None
 
 
 def send_signal(process: Process, number: int) -> None:
     """Send it, unless the process is gone (psutil never signals a reused pid)."""
-    try:
+    with suppress(psutil.Error):
         process.send_signal(number)
-    except psutil.Error:
-        return  # it is gone, which is what was wanted
 
 
-def wait_for_end(processes: Iterable[Process], timeout_s: float) -> list[Process]:
+def wait_for_end(processes: Sequence[Process], timeout_s: float) -> list[Process]:
     """Wait; gives back those that are still there."""
-    _gone, alive = psutil.wait_procs(list(processes), timeout=timeout_s)
-    return list(alive)
+    return list(psutil.wait_procs(processes, timeout=timeout_s)[1])
 
 
-def kill_processes(processes: Iterable[Process], timeout_s: float = 5.0) -> None:
+def kill_processes(processes: Sequence[Process], timeout_s: float = 5.0) -> None:
     """Kill these and wait until they are gone."""
-    left = list(processes)
-    for process in left:
+    for process in processes:
         send_signal(process, signal.SIGKILL)
-    wait_for_end(left, timeout_s)
+    wait_for_end(processes, timeout_s)
 
 
 def read_tail(log: Path, lines: int = 20) -> str:
@@ -305,10 +292,6 @@ class SignalNote:
 
     number: int | None = None
 
-    def keep(self, number: int, _frame: FrameType | None) -> None:
-        """The handler."""
-        self.number = number
-
 
 @contextmanager
 def note_signals() -> Iterator[SignalNote]:
@@ -317,29 +300,29 @@ def note_signals() -> Iterator[SignalNote]:
     An exception out of a handler could fall between a child's fork and its entry in the books.
     """
     note = SignalNote()
-    with _handle_with(note.keep):
+    with _handle_with(partial(setattr, note, "number")):
         yield note
 
 
 @contextmanager
 def interrupt_on_signals() -> Iterator[None]:
     """Within the block every stop signal is a KeyboardInterrupt, so that `with` blocks end well."""
-    with _handle_with(_raise_interrupt):
+
+    def interrupt(number: int) -> None:
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    with _handle_with(interrupt):
         yield
 
 
-def _raise_interrupt(number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt(signal.Signals(number).name)
-
-
 @contextmanager
-def _handle_with(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+def _handle_with(handler: Callable[[int], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # Python lets only the main thread set handlers
         return
     # What the caller ignores stays ignored: a script's `make up &` must survive its Ctrl-C.
     numbers = [n for n in STOP_SIGNALS if signal.getsignal(n) is not signal.SIG_IGN]
-    previous = {number: signal.signal(number, handler) for number in numbers}
+    previous = {n: signal.signal(n, lambda number, _frame: handler(number)) for n in numbers}
     try:
         yield
     finally:
@@ -356,28 +339,17 @@ async def run_in_thread(work: Callable[[], Result]) -> Result:
 
     A daemon thread, not the loop's executor: that one is joined at exit, however long it hangs.
     """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Result] = loop.create_future()
-
-    def deliver(result: Result | None, error: Exception | None) -> None:
-        if future.cancelled():
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(result)  # type: ignore[arg-type]  # a Result, None only if that is one
+    future: Future[Result] = Future()
+    future.set_running_or_notify_cancel()  # who awaits may be cancelled, the work cannot
 
     def run() -> None:
-        result, failure = None, None
         try:
-            result = work()
+            future.set_result(work())
         except Exception as error:  # noqa: BLE001 - handed to whoever awaits
-            failure = error
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(deliver, result, failure)
+            future.set_exception(error)
 
     threading.Thread(target=run, daemon=True).start()
-    return await future
+    return await asyncio.wrap_future(future)
 
 
 async def wait_until(probe: Callable[[], object], *, timeout_s: float) -> None:

@@ -11,11 +11,11 @@ import shutil
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deployments.stack.home import write_private
+from deployments.stack.home import LOOPBACK, write_private
 from deployments.stack.ports import is_port_free, pick_free_ports
 from deployments.stack.process import MARK, NotReadyError, Part
 from models.errors import StackError
@@ -46,21 +46,19 @@ ADMIN_PORTS = range(12_000, 20_000)
 class Keys:
     """The one identity of the embedded S3."""
 
-    access: str
-    secret: str
+    access_key: str
+    secret_key: str
 
 
 def load_keys(path: Path) -> Keys:
     """The home's keys, made at its first start."""
     try:
-        stored = json.loads(path.read_text())
-        return Keys(str(stored["access_key"]), str(stored["secret_key"]))
+        return Keys(**json.loads(path.read_text()))
     except FileNotFoundError:
         keys = Keys(f"FP{secrets.token_hex(9).upper()}", secrets.token_urlsafe(30))
-        text = json.dumps({"access_key": keys.access, "secret_key": keys.secret})
-        write_private(path, text + "\n")
+        write_private(path, json.dumps(asdict(keys)) + "\n")
         return keys
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise StackError(f"{path} cannot be read: remove it, and new keys are made.") from error
 
 
@@ -82,19 +80,31 @@ def settle_internal_ports(path: Path, taken: list[int]) -> dict[str, int]:
     return ports
 
 
-def build_s3(
-    *, data: Path, port: int, internal: Mapping[str, int], keys: Keys, log: Path, mark: str
-) -> Part:
+@dataclass(frozen=True)
+class S3Server:
+    """The addresses and keys of one start."""
+
+    port: int
+    internal: Mapping[str, int]
+    keys: Keys
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where clients find it."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+
+def build_s3(server: S3Server, *, data: Path, log: Path, mark: str) -> Part:
     """The server; its identity comes through the environment, so no file and no `ps` shows it."""
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     # It remembers the last start's options and would take those that are not given now.
     (data / "mini.options").unlink(missing_ok=True)
     options = {
         "dir": str(data),
-        "ip": "127.0.0.1",
-        "ip.bind": "127.0.0.1",
-        "s3.port": str(port),
-        **{name: str(number) for name, number in internal.items()},
+        "ip": LOOPBACK,
+        "ip.bind": LOOPBACK,
+        "s3.port": server.port,
+        **server.internal,
         "s3.port.iceberg": "0",
         "s3.port.lance": "0",
         "s3.autoCreateBucket": "false",  # a misspelt bucket must fail as it does at AWS
@@ -103,19 +113,15 @@ def build_s3(
         "admin.ui": "false",
         "master.telemetry": "false",
     }
+    words = [f"-{name}={value}" for name, value in options.items()]
     return Part(
         name=NAME,
-        argv=[
-            _find_program(),
-            "-logtostderr=true",
-            "mini",
-            *(f"-{name}={value}" for name, value in options.items()),
-        ],
+        argv=[_find_program(), "-logtostderr=true", "mini", *words],
         env={
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(data),  # it reads configuration from there
-            "AWS_ACCESS_KEY_ID": keys.access,
-            "AWS_SECRET_ACCESS_KEY": keys.secret,
+            "AWS_ACCESS_KEY_ID": server.keys.access_key,
+            "AWS_SECRET_ACCESS_KEY": server.keys.secret_key,
             MARK: mark,
         },
         log=log,
@@ -133,19 +139,19 @@ def _find_program() -> str:
     return program
 
 
-def remove_sockets(ports: Mapping[str, int], s3_port: int) -> None:
+def remove_sockets(server: S3Server) -> None:
     """The server leaves some of its sockets in /tmp; their names end in its own ports."""
-    for port in (s3_port, *ports.values()):
+    for port in (server.port, *server.internal.values()):
         for socket in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108 - not ours to choose
             with suppress(PermissionError):  # another user's stack had this port and was killed
                 socket.unlink(missing_ok=True)
 
 
-def create_bucket(endpoint_url: str, keys: Keys) -> None:
+def create_bucket(server: S3Server) -> None:
     """A signed listing, and the bucket if it is missing. Raises NotReadyError until that works."""
     from botocore.exceptions import BotoCoreError, ClientError
 
-    client = connect(endpoint_url, keys)
+    client = _connect(server)
     try:
         if BUCKET not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
             client.create_bucket(Bucket=BUCKET)
@@ -153,7 +159,7 @@ def create_bucket(endpoint_url: str, keys: Keys) -> None:
         raise NotReadyError(str(error)) from error
 
 
-def connect(endpoint_url: str, keys: Keys) -> "S3Client":
+def _connect(server: S3Server) -> "S3Client":
     """A client for waiting: one short try a call, the caller repeats."""
     import boto3  # half a second of imports, spent while the server starts
     from botocore.config import Config
@@ -164,9 +170,9 @@ def connect(endpoint_url: str, keys: Keys) -> "S3Client":
     bare = Session(session_vars={"profile": (None, [], None, None)})
     return boto3.Session(botocore_session=bare).client(
         "s3",
-        endpoint_url=endpoint_url,
-        aws_access_key_id=keys.access,
-        aws_secret_access_key=keys.secret,
+        endpoint_url=server.endpoint_url,
+        aws_access_key_id=server.keys.access_key,
+        aws_secret_access_key=server.keys.secret_key,
         region_name=REGION,
         config=Config(
             s3={"addressing_style": "path"},

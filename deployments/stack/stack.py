@@ -8,7 +8,6 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -47,13 +46,7 @@ STOP_ORDER = (
 
 def build_api(*, root: Path, env: Mapping[str, str], log: Path) -> Part:
     """The product's own REST API; it reads its address from the environment."""
-    return Part(
-        name=API,
-        argv=[sys.executable, "-m", "api"],
-        env=env,
-        log=log,
-        cwd=root,
-    )
+    return Part(API, [sys.executable, "-m", "api"], env, log, cwd=root)
 
 
 def require_api(url: str) -> None:
@@ -62,153 +55,6 @@ def require_api(url: str) -> None:
         httpx.get(f"{url}/health", timeout=5.0, trust_env=False).raise_for_status()
     except httpx.HTTPError as error:
         raise NotReadyError(str(error)) from error
-
-
-@dataclass(frozen=True)
-class BringUp:
-    """One start of the stack; `parts` and `seconds` belong to the caller and are filled here."""
-
-    plan: StackPlan
-    home: StackHome
-    parts: dict[str, Part]
-    seconds: dict[str, float]
-    report: Callable[[str], None]
-
-    async def start_all(self) -> None:
-        """Return when everything answers."""
-        database = asyncio.create_task(self._start_postgres())
-        storage = asyncio.create_task(self._start_s3())
-        model = asyncio.create_task(run_in_thread(self._find_model))
-        await asyncio.gather(
-            self._start_prefect(database), self._start_api(database, storage, model)
-        )
-
-    async def _start_postgres(self) -> None:
-        cluster = self.plan.cluster
-        if cluster is None:
-            return
-        began = time.monotonic()
-        if not cluster.data.exists():
-            await self._run_to_end(postgres.build_initdb(cluster, self._log("initdb")))
-            postgres.name_new_data(cluster).rename(cluster.data)
-        part = postgres.build_postgres(cluster, self._log("postgres"))
-        await self._run(part, lambda: postgres.create_databases(cluster), began)
-
-    async def _start_s3(self) -> None:
-        plan = self.plan
-        if plan.keys is None or plan.s3_port is None:
-            return
-        keys, endpoint_url = plan.keys, plan.environment["FACEPASS_S3_ENDPOINT_URL"]
-        part = s3.build_s3(
-            data=plan.home / "s3",
-            port=plan.s3_port,
-            internal=plan.s3_internal,
-            keys=keys,
-            log=self._log("s3"),
-            mark=self.home.mark,
-        )
-        await self._run(part, lambda: s3.create_bucket(endpoint_url, keys))
-
-    async def _start_prefect(self, database: asyncio.Task[None]) -> None:
-        plan = self.plan
-        with prefect.open_prefect_client(plan.prefect_api_url) as client:
-            embedded = plan.prefect_port is not None
-            if plan.prefect_port is None or plan.cluster is None:
-                await run_in_thread(lambda: prefect.require_outside_server(client))
-            else:
-                await database
-                server = prefect.build_server(
-                    port=plan.prefect_port,
-                    api_url=plan.prefect_api_url,
-                    database_url=plan.cluster.prefect_url,
-                    env=plan.child_environment,
-                    log=self._log("prefect"),
-                )
-                await self._run(server, lambda: prefect.require_health(client))
-            await run_in_thread(lambda: prefect.settle_pool(client, embedded=embedded))
-            await asyncio.gather(self._deploy(), self._start_worker(client))
-
-    async def _deploy(self) -> None:
-        began = time.monotonic()
-        plan = self.plan
-        await self._run_to_end(
-            prefect.build_deploy(
-                root=plan.root, env=plan.child_environment, log=self._log("deploy")
-            )
-        )
-        self._note_ready("deployments", began)
-
-    async def _start_worker(self, client: httpx.Client) -> None:
-        plan, name = self.plan, self.plan.worker_name
-        # The last start's heartbeat may still count as online.
-        before = await run_in_thread(lambda: prefect.read_heartbeat(client, name))
-        scratch = plan.home / "tmp"
-        scratch.mkdir(exist_ok=True)
-        # The worker keeps `runner_storage` in the temporary folder, under one name for all users:
-        # whoever comes second may not write there.
-        env = {**plan.child_environment, "TMPDIR": str(scratch)}
-        part = prefect.build_worker(name=name, root=plan.root, env=env, log=self._log("worker"))
-        await self._run(part, lambda: prefect.require_heartbeat(client, name, before))
-
-    async def _start_api(
-        self,
-        database: asyncio.Task[None],
-        storage: asyncio.Task[None],
-        model: asyncio.Task[None],
-    ) -> None:
-        await database
-        await asyncio.gather(run_in_thread(self._migrate), storage, model)
-        plan = self.plan
-        part = build_api(root=plan.root, env=plan.child_environment, log=self._log("api"))
-        await self._run(part, lambda: require_api(plan.api_url))
-
-    def _find_model(self) -> None:
-        """A missing pack fails the start, in one sentence, and not the first sync."""
-        from tasks.packs.registry import (  # seconds of imports, off the loop
-            describe_pack,
-            resolve_pack,
-        )
-
-        self.report(describe_pack(resolve_pack(self.plan.settings)))
-
-    def _migrate(self) -> None:
-        from models.migrate import upgrade_database
-
-        upgrade_database(self.plan.environment["FACEPASS_DATABASE_URL"])
-
-    def _log(self, name: str) -> Path:
-        return self.home.logs / f"{name}.log"
-
-    def _start(self, part: Part) -> None:
-        self.parts[part.name] = part
-        part.start()
-        self.home.record(p for p in self.parts.values() if p.name != postgres.NAME)
-
-    async def _run(self, part: Part, probe: Callable[[], None], began: float | None = None) -> None:
-        """Start it and wait for its answer; whoever watches the parts notices its death."""
-        began = began or time.monotonic()
-        self._start(part)
-        try:
-            await wait_until(probe, timeout_s=START_TIMEOUT_S)
-        except NotReadyError as error:
-            raise part.describe_failure(
-                f"did not answer within {START_TIMEOUT_S:.0f} s ({error})"
-            ) from error
-        self._note_ready(part.name, began)
-
-    async def _run_to_end(self, part: Part) -> None:
-        self._start(part)
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while part.is_running:
-            if time.monotonic() > deadline:
-                raise part.describe_failure(f"did not end within {START_TIMEOUT_S:.0f} s")
-            await asyncio.sleep(PAUSE_S)
-        if part.exit_code != 0:
-            raise part.describe_death()
-
-    def _note_ready(self, name: str, began: float) -> None:
-        self.seconds[name] = time.monotonic() - began
-        self.report(f"{name} ready in {self.seconds[name]:.1f} s")
 
 
 class EmbeddedStack:
@@ -297,16 +143,12 @@ class EmbeddedStack:
                 for part in parts:
                     part.finish()
             self._parts.clear()
-            if self._plan is not None:
-                self._clean_sockets(self._plan)
+            if self._plan is not None and self._plan.cluster is not None:
+                postgres.remove_socket_folder(self._plan.cluster)
+            if self._plan is not None and self._plan.s3 is not None:
+                s3.remove_sockets(self._plan.s3)
             self.home.clear()
             self.home.release()
-
-    def _clean_sockets(self, plan: StackPlan) -> None:
-        if plan.cluster is not None:
-            postgres.remove_socket_folder(plan.cluster)
-        if plan.s3_port is not None:
-            s3.remove_sockets(plan.s3_internal, plan.s3_port)
 
     def _prepare(self) -> None:
         """All that can be refused before a process exists."""
@@ -315,15 +157,13 @@ class EmbeddedStack:
             self._report(f"Left over from a stack that was killed, now ended: {name}.")
         require_start(self.home.path)
         self._plan = plan_stack(self._settings, self.home)
-        if self._plan.cluster is not None:
-            cluster = self._plan.cluster
+        if (cluster := self._plan.cluster) is not None:
             require_database(self.home.path, cluster.sockets, is_new=not cluster.data.exists())
             for said in postgres.prepare_cluster(cluster):
                 self._report(said)
 
     async def _bring_up(self, note: SignalNote) -> None:
-        bring_up = BringUp(self.plan, self.home, self._parts, self.seconds, self._report)
-        work = asyncio.create_task(bring_up.start_all())
+        work = asyncio.create_task(self._start_all())
         guard = asyncio.create_task(self._guard(note))
         await asyncio.wait({work, guard}, return_when=asyncio.FIRST_COMPLETED)
         if guard.done():
@@ -338,3 +178,124 @@ class EmbeddedStack:
         while note.number is None:
             self.poll()
             await asyncio.sleep(PAUSE_S)
+
+    async def _start_all(self) -> None:
+        database = asyncio.create_task(self._start_postgres())
+        storage = asyncio.create_task(self._start_s3())
+        model = asyncio.create_task(run_in_thread(self._find_model))
+        await asyncio.gather(
+            self._start_prefect(database), self._start_api(database, storage, model)
+        )
+
+    async def _start_postgres(self) -> None:
+        cluster = self.plan.cluster
+        if cluster is None:
+            return
+        began = time.monotonic()
+        if not cluster.data.exists():
+            await self._run_to_end(postgres.build_initdb(cluster, self._log("initdb")))
+            postgres.name_new_data(cluster).rename(cluster.data)
+        part = postgres.build_postgres(cluster, self._log("postgres"))
+        await self._run(part, lambda: postgres.create_databases(cluster), began)
+
+    async def _start_s3(self) -> None:
+        if (server := self.plan.s3) is None:
+            return
+        data, log = self.home.path / "s3", self._log("s3")
+        part = s3.build_s3(server, data=data, log=log, mark=self.home.mark)
+        await self._run(part, lambda: s3.create_bucket(server))
+
+    async def _start_prefect(self, database: asyncio.Task[None]) -> None:
+        plan = self.plan
+        with prefect.open_prefect_client(plan.prefect_api_url) as client:
+            embedded = plan.prefect_port is not None
+            if plan.prefect_port is None or plan.cluster is None:
+                await run_in_thread(lambda: prefect.require_outside_server(client))
+            else:
+                await database
+                server = prefect.build_server(
+                    port=plan.prefect_port,
+                    api_url=plan.prefect_api_url,
+                    database_url=plan.cluster.prefect_url,
+                    env=plan.child_environment,
+                    log=self._log("prefect"),
+                )
+                await self._run(server, lambda: prefect.require_health(client))
+            await run_in_thread(lambda: prefect.settle_pool(client, embedded=embedded))
+            await asyncio.gather(self._deploy(), self._start_worker(client))
+
+    async def _deploy(self) -> None:
+        began = time.monotonic()
+        plan = self.plan
+        log = self._log("deploy")
+        await self._run_to_end(
+            prefect.build_deploy(root=plan.root, env=plan.child_environment, log=log)
+        )
+        self._note_ready("deployments", began)
+
+    async def _start_worker(self, client: httpx.Client) -> None:
+        plan, name = self.plan, self.plan.worker_name
+        # The last start's heartbeat may still count as online.
+        before = await run_in_thread(lambda: prefect.read_heartbeat(client, name))
+        scratch = self.home.path / "tmp"
+        scratch.mkdir(exist_ok=True)
+        # The worker keeps `runner_storage` in the temporary folder, under one name for all users:
+        # whoever comes second may not write there.
+        env = {**plan.child_environment, "TMPDIR": str(scratch)}
+        part = prefect.build_worker(name=name, root=plan.root, env=env, log=self._log("worker"))
+        await self._run(part, lambda: prefect.require_heartbeat(client, name, before))
+
+    async def _start_api(
+        self, database: asyncio.Task[None], storage: asyncio.Task[None], model: asyncio.Task[None]
+    ) -> None:
+        plan = self.plan
+        await database
+        await asyncio.gather(run_in_thread(self._migrate), storage, model)
+        part = build_api(root=plan.root, env=plan.child_environment, log=self._log("api"))
+        await self._run(part, lambda: require_api(plan.api_url))
+
+    def _find_model(self) -> None:
+        """A missing pack fails the start, in one sentence, and not the first sync."""
+        # Seconds of imports, off the loop.
+        from tasks.packs.registry import describe_pack, resolve_pack
+
+        self._report(describe_pack(resolve_pack(self.plan.settings)))
+
+    def _migrate(self) -> None:
+        from models.migrate import upgrade_database
+
+        upgrade_database(self.plan.environment["FACEPASS_DATABASE_URL"])
+
+    def _log(self, name: str) -> Path:
+        return self.home.logs / f"{name}.log"
+
+    def _start(self, part: Part) -> None:
+        self._parts[part.name] = part
+        part.start()
+        self.home.record(p for p in self._parts.values() if p.name != postgres.NAME)
+
+    async def _run(self, part: Part, probe: Callable[[], None], began: float | None = None) -> None:
+        """Start it and wait for its answer; whoever watches the parts notices its death."""
+        began = began or time.monotonic()
+        self._start(part)
+        try:
+            await wait_until(probe, timeout_s=START_TIMEOUT_S)
+        except NotReadyError as error:
+            raise part.describe_failure(
+                f"did not answer within {START_TIMEOUT_S:.0f} s ({error})"
+            ) from error
+        self._note_ready(part.name, began)
+
+    async def _run_to_end(self, part: Part) -> None:
+        self._start(part)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while part.is_running:
+            if time.monotonic() > deadline:
+                raise part.describe_failure(f"did not end within {START_TIMEOUT_S:.0f} s")
+            await asyncio.sleep(PAUSE_S)
+        if part.exit_code != 0:
+            raise part.describe_death()
+
+    def _note_ready(self, name: str, began: float) -> None:
+        self.seconds[name] = time.monotonic() - began
+        self._report(f"{name} ready in {self.seconds[name]:.1f} s")

@@ -9,7 +9,8 @@ from typing import Any
 
 from deployments.push.folder import LocalFile
 from deployments.push.mirror import SourceKeys, list_stored
-from deployments.push.upload import Destination, NamedPhoto
+from deployments.push.upload import NamedPhoto, PhotoSender
+from tasks.images.preview import PreviewRecipe
 from tasks.s3.bucket import Bucket
 from tests.support.fake_s3 import make_error
 
@@ -79,14 +80,14 @@ def aim(
     preview_side: int = 640,
     max_photo_bytes: int = 50_000_000,
     max_original_bytes: int = 200_000_000,
-) -> Destination:
-    """The destination as a push that begins now has it."""
+) -> PhotoSender:
+    """The sender as a push that begins now has it."""
     bucket = Bucket(store, "photos", "https://s3.example.org/photos")  # type: ignore[arg-type]
-    return Destination(
+    return PhotoSender(
         bucket,
         KEYS,
         list_stored(bucket, KEYS),
-        preview_side=preview_side,
+        PreviewRecipe(preview_side),
         max_photo_bytes=max_photo_bytes,
         max_original_bytes=max_original_bytes,
     )

@@ -62,10 +62,8 @@ def build_parts(home: Path, taken_port: int) -> list[Part]:
     return [
         postgres.build_postgres(cluster, home / "postgres.log"),
         s3.build_s3(
+            s3.S3Server(taken_port, internal, s3.Keys("access", "secret")),
             data=home / "s3",
-            port=taken_port,
-            internal=internal,
-            keys=s3.Keys("access", "secret"),
             log=home / "s3.log",
             mark="dying",
         ),

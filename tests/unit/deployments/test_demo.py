@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-import httpx
 import pytest
 
 from deployments import demo
 from deployments.demo import add_demo_event
+from deployments.push.client import RestApi
 from deployments.stack.home import read_stack
-from models.errors import StackError
+from models.errors import PushRefusedError, StackError
 
 
 def test_without_a_stack_it_says_how_to_start_one(tmp_path: Path) -> None:
@@ -22,8 +22,8 @@ def test_it_joins_the_stack_that_runs(tmp_path: Path) -> None:
 
 
 def test_an_api_with_keys_asks_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(api: httpx.Client) -> None:
-        httpx.Response(401, request=httpx.Request("POST", "http://x")).raise_for_status()
+    def refuse(api: RestApi) -> None:
+        raise PushRefusedError("The API asks for a key.")
 
     monkeypatch.setattr(demo, "make_event", refuse)
     with pytest.raises(StackError, match="FACEPASS_API_KEY="):

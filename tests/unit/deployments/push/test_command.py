@@ -14,7 +14,7 @@ from deployments.push import command
 from deployments.push.command import ExitCode, judge_report, name_exit_code, push_folder
 from deployments.push.folder import LocalFile
 from deployments.push.push import Options
-from deployments.push.report import NAMED_AT_MOST, Report, Screen, show_name
+from deployments.push.report import NAMED_AT_MOST, Report, Screen
 from deployments.push.upload import NamedPhoto, UploadResult
 from docs.tools.push_picture import draw
 from models.errors import (
@@ -125,7 +125,7 @@ def test_the_summary_names_the_files_that_need_a_look() -> None:
 
 
 def test_a_name_that_is_no_text_can_be_shown_and_printed() -> None:
-    assert show_name("a\udcff\n.jpg") == "a\ufffd\ufffd.jpg"
+    assert make_result("a\udcff\n.jpg").shown_name == "a\ufffd\ufffd.jpg"
 
 
 def test_the_bars_come_to_their_ends() -> None:

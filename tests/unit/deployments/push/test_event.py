@@ -13,7 +13,7 @@ from tests.support.fake_api import OTHER_UUID, FakeApi, describe_event
 def test_an_event_is_found_by_its_name_however_it_is_spelled() -> None:
     fake = FakeApi([describe_event("Йога", OTHER_UUID, 7)])
     event = resolve_event(fake.open(), "  И\u0306ога ", None)
-    assert (event.event_id, event.is_new, event.profile.preview_side) == (7, False, 640)
+    assert (event.event_id, event.is_new, event.recipe.side) == (7, False, 640)
     assert ("POST", "events") not in fake.calls
 
 
@@ -23,7 +23,7 @@ def test_a_name_that_is_not_there_is_added_once() -> None:
     second = resolve_event(fake.open(), "Свадьба", None)
     assert (first.is_new, second.is_new) == (True, False)
     assert first.event_uuid == second.event_uuid
-    assert second.profile.preview_side == 1600
+    assert second.recipe.side == 1600
 
 
 def test_two_pushes_that_add_an_event_at_once_have_one_event() -> None:

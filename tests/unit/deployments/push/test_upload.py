@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from deployments.push import upload
-from deployments.push.upload import NamedPhoto, PhotoSender, delete_names, send_photos
+from deployments.push.upload import NamedPhoto, delete_names, send_photos
 from models.errors import S3AccessError, S3DownloadError
 from tests.support.fake_s3 import make_error
 from tests.support.fake_store import KEYS, FakeStore, aim, put_on_disk
@@ -22,7 +22,7 @@ def coffee(tmp_path: Path) -> NamedPhoto:
 
 def test_the_original_goes_up_as_it_is_and_its_preview_after_it(coffee: NamedPhoto) -> None:
     store = FakeStore()
-    result = PhotoSender(aim(store, preview_side=320)).send(coffee)
+    result = aim(store, preview_side=320).send(coffee)
     assert store.puts == [f"{KEYS.originals}Кофе/1.jpg", f"{KEYS.previews}Кофе/1.jpg"]
     original, preview = (store.objects[key] for key in store.puts)
     assert original[0] == coffee.file.path.read_bytes()
@@ -45,11 +45,11 @@ def test_what_is_there_is_neither_sent_nor_made_again(
     store = FakeStore()
     if not etag_is_md5:  # S3 with keys of its own
         store.make_etag = lambda content: f"{len(content):032x}"
-    PhotoSender(aim(store)).send(coffee)
+    aim(store).send(coffee)
     store.puts.clear()
     monkeypatch.setattr(upload, "make_preview", None)
 
-    result = PhotoSender(aim(store)).send(coffee)
+    result = aim(store).send(coffee)
 
     assert store.puts == []
     assert not (result.original_sent or result.preview_sent or result.bytes_sent)
@@ -58,19 +58,19 @@ def test_what_is_there_is_neither_sent_nor_made_again(
 
 def test_another_profile_makes_the_preview_anew_and_sends_no_original(coffee: NamedPhoto) -> None:
     store = FakeStore()
-    PhotoSender(aim(store)).send(coffee)
+    aim(store).send(coffee)
     store.puts.clear()
-    PhotoSender(aim(store, preview_side=320)).send(coffee)
+    aim(store, preview_side=320).send(coffee)
     assert store.puts == [f"{KEYS.previews}Кофе/1.jpg"]
 
 
 def test_a_file_of_the_same_size_and_other_content_is_sent(coffee: NamedPhoto) -> None:
     store = FakeStore()
-    PhotoSender(aim(store)).send(coffee)
+    aim(store).send(coffee)
     content = bytearray(coffee.file.path.read_bytes())
     content[-3] ^= 1
     coffee.file.path.write_bytes(content)
-    result = PhotoSender(aim(store)).send(coffee)
+    result = aim(store).send(coffee)
     assert (result.original_sent, result.preview_sent) == (True, True)
     assert store.objects[f"{KEYS.originals}Кофе/1.jpg"][0] == content
 
@@ -79,15 +79,15 @@ def test_a_push_that_was_killed_between_original_and_preview_is_finished(
     coffee: NamedPhoto,
 ) -> None:
     store = FakeStore()
-    PhotoSender(aim(store)).send(coffee)
+    aim(store).send(coffee)
     # The file was replaced, the original sent, the preview not.
     other = encode_jpeg(read_sample("coffee.png"), quality=70)
     coffee.file.path.write_bytes(other)
     preview = store.objects[f"{KEYS.previews}Кофе/1.jpg"]
-    PhotoSender(aim(store)).send(coffee)
+    aim(store).send(coffee)
     store.objects[f"{KEYS.previews}Кофе/1.jpg"] = preview
     store.puts.clear()
-    result = PhotoSender(aim(store)).send(coffee)
+    result = aim(store).send(coffee)
     assert store.puts == [f"{KEYS.previews}Кофе/1.jpg"]
     assert not result.original_sent
 
@@ -100,12 +100,12 @@ def test_a_file_that_is_no_photo_stands_in_for_its_preview(
     tmp_path: Path, content: bytes, reason: str
 ) -> None:
     store, photo = FakeStore(), put_on_disk(tmp_path, "1.jpg", content)
-    result = PhotoSender(aim(store)).send(photo)
+    result = aim(store).send(photo)
     assert (result.reason, result.not_sent) == (reason, None)
     assert [store.objects[key][0] for key in store.puts] == [content, content]
     store.puts.clear()
     # The next push sends nothing, and still knows the reason.
-    assert PhotoSender(aim(store)).send(photo).reason == reason
+    assert aim(store).send(photo).reason == reason
     assert store.puts == []
 
 
@@ -113,9 +113,9 @@ def test_what_is_too_large_to_stand_in_leaves_no_preview_behind(
     coffee: NamedPhoto,
 ) -> None:
     store = FakeStore()
-    PhotoSender(aim(store)).send(coffee)
+    aim(store).send(coffee)
     coffee.file.path.write_bytes(b"no photo, and long")
-    result = PhotoSender(aim(store, max_photo_bytes=10)).send(coffee)
+    result = aim(store, max_photo_bytes=10).send(coffee)
     assert result.reason == "not_an_image"
     assert store.objects.keys() == {f"{KEYS.originals}Кофе/1.jpg"}
 
@@ -125,7 +125,7 @@ def test_a_file_larger_than_any_photo_is_sent_and_never_read_into_memory(
 ) -> None:
     monkeypatch.setattr(Path, "read_bytes", None)
     store = FakeStore()
-    result = PhotoSender(aim(store, max_photo_bytes=100, max_original_bytes=100)).send(coffee)
+    result = aim(store, max_photo_bytes=100, max_original_bytes=100).send(coffee)
     assert result.reason == "too_many_bytes"
     assert store.puts == [f"{KEYS.originals}Кофе/1.jpg"]
 
@@ -141,7 +141,7 @@ def test_a_file_that_changes_while_it_is_sent_is_not_taken_for_sent(coffee: Name
                 path.write_bytes(path.read_bytes() + b"more")
 
         store.before_put = grow
-        result = PhotoSender(aim(store)).send(coffee)
+        result = aim(store).send(coffee)
         assert not result.is_current()
     assert store.puts[0] == f"{KEYS.originals}Кофе/1.jpg"
 
@@ -205,8 +205,8 @@ def test_what_is_wrong_with_s3_ends_the_push(
 
 def test_a_photo_is_deleted_preview_first(coffee: NamedPhoto) -> None:
     store = FakeStore()
-    PhotoSender(aim(store)).send(coffee)
-    assert delete_names(aim(store), ["Кофе/1.jpg"]) == 1
+    aim(store).send(coffee)
+    assert delete_names(aim(store).bucket, KEYS, ["Кофе/1.jpg"]) == 1
     assert store.deletes == [f"{KEYS.previews}Кофе/1.jpg", f"{KEYS.originals}Кофе/1.jpg"]
     assert store.objects == {}
 
@@ -218,7 +218,7 @@ def test_a_damaged_file_that_upsets_the_decoder_ends_nothing(
         raise ZeroDivisionError
 
     monkeypatch.setattr("tasks.images.preview.decode_photo", fail)
-    assert PhotoSender(aim(FakeStore())).send(coffee).reason == "unprocessable"
+    assert aim(FakeStore()).send(coffee).reason == "unprocessable"
 
 
 def test_a_photo_that_does_not_fit_into_memory_is_named(
@@ -228,4 +228,4 @@ def test_a_photo_that_does_not_fit_into_memory_is_named(
         raise MemoryError
 
     monkeypatch.setattr("tasks.images.preview.decode_photo", fail)
-    assert "too little memory" in str(PhotoSender(aim(FakeStore())).send(coffee).not_sent)
+    assert "too little memory" in str(aim(FakeStore()).send(coffee).not_sent)

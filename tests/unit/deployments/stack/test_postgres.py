@@ -73,7 +73,7 @@ def test_a_project_below_a_private_folder_lets_postgresqls_user_reach_its_progra
     modes = {folder: stat.S_IMODE(folder.stat().st_mode) for folder in tmp_path.parents}
     ours = {folder: mode for folder, mode in modes.items() if os.access(folder, os.W_OK)}
     stranger = Identity(uid=12_345, gid=12_345, name="stranger")
-    cluster = postgres.Cluster(tmp_path / "data", tmp_path / "sockets", programs, stranger)
+    cluster = postgres.PostgresCluster(tmp_path / "data", tmp_path / "sockets", programs, stranger)
     try:
         said = postgres.prepare_cluster(cluster)
     finally:
@@ -95,7 +95,7 @@ def test_a_stale_pid_file_with_a_living_pid_does_not_stop_the_start(
     data.mkdir()
     (data / "PG_VERSION").write_text("18\n")
     (data / "postmaster.pid").write_text(f"{os.getpid()}\n{data}\n")
-    cluster = postgres.Cluster(data, tmp_path / "sockets", tmp_path, None)
+    cluster = postgres.PostgresCluster(data, tmp_path / "sockets", tmp_path, None)
     assert postgres.prepare_cluster(cluster) == []
     assert not (data / "postmaster.pid").exists()
     assert stat.S_IMODE(cluster.sockets.stat().st_mode) == 0o700
@@ -106,7 +106,7 @@ def test_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     data = tmp_path / "postgres"
     data.mkdir()
     (data / "PG_VERSION").write_text("16\n")
-    cluster = postgres.Cluster(data, tmp_path / "sockets", tmp_path, None)
+    cluster = postgres.PostgresCluster(data, tmp_path / "sockets", tmp_path, None)
     with pytest.raises(StackError, match="made by PostgreSQL 16, this is 18"):
         postgres.prepare_cluster(cluster)
 
@@ -117,6 +117,6 @@ def test_a_symlink_in_the_place_of_the_socket_folder_is_refused(
     monkeypatch.setattr(postgres, "_require_runnable", lambda _cluster: None)
     (tmp_path / "target").mkdir()
     (tmp_path / "sockets").symlink_to(tmp_path / "target")
-    cluster = postgres.Cluster(tmp_path / "postgres", tmp_path / "sockets", tmp_path, None)
+    cluster = postgres.PostgresCluster(tmp_path / "postgres", tmp_path / "sockets", tmp_path, None)
     with pytest.raises(StackError, match="is not this stack's"):
         postgres.prepare_cluster(cluster)
