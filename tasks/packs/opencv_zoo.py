@@ -21,7 +21,6 @@ from onnx.reference import ReferenceEvaluator
 
 from models.errors import ModelPackError
 from tasks.packs.folder import hash_file_sha256, read_manifest
-from tasks.packs.registry import USUAL_DET_SIZE
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +29,7 @@ Item = TypeVar("Item")
 
 # Raise it with every change of the built files: packs on disk are then built anew.
 PACK_RECIPE = 1
+DET_SIZE = 640  # pixels; what YuNet's file is made for
 DETECTOR = "yunet_2023mar.onnx"
 RECOGNISER = "sface_2021dec.onnx"
 SOURCES = {
@@ -47,7 +47,7 @@ SOURCES = {
 LICENCE_FILE = "opencv_zoo_licence.txt"  # beside this module
 
 
-def build_opencv_zoo(folder: Path, det_size: int = USUAL_DET_SIZE) -> None:
+def build_opencv_zoo(folder: Path, det_size: int = DET_SIZE) -> None:
     """Write the two models, manifest.json and MODEL.LICENSE into `folder`.
 
     det_size: the side of the square in which faces are looked for, in pixels, a multiple of 32.
