@@ -100,6 +100,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "sqlmodel.Session": (
         "models",
         "api.reconcile",
+        "api.starts",
         "tasks.sync.hold",
         "tasks.sync.plan",
         "tasks.sync.report",
