@@ -16,10 +16,16 @@ from sqlmodel import Session, col, select
 from models.keys import event_folder
 from models.queries.events import lock_event
 from models.queries.webhooks import add_deliveries, prepare_delivery
-from models.tables import Event, Face, Photo, SyncRun, utc_now
+from models.tables import Event, Photo, SyncRun, utc_now
 from models.vocabulary import ErrorKind, PhotoStatus, SyncState
 
 REQUEST_LOCK_CLASS = 0x46_52  # "FR": first half of the advisory lock's key
+HEARTBEAT_INTERVAL_S = 10
+# A run without a heartbeat for longer is dead, whatever Prefect still says of it: five beats, so
+# that a loaded machine is not called dead, and below the minute in which an operator looks again.
+HEARTBEAT_LIMIT = timedelta(seconds=50)
+# Under which a re-embedding keeps its work in `tallies`: photos, batches done, photos left out.
+REEMBED = "change"
 
 
 def ensure_run(session: Session, *, flow_run_id: UUID, event_id: int, s3_prefix: str) -> SyncRun:
@@ -161,15 +167,6 @@ def mark_retrying(
     )
 
 
-def _change_unfinished(session: Session, flow_run_id: UUID, **values: object) -> bool:
-    changed = session.execute(
-        update(SyncRun)
-        .where(col(SyncRun.flow_run_id) == flow_run_id, col(SyncRun.finished_at).is_(None))
-        .values(**values)
-    )
-    return bool(changed.rowcount)  # type: ignore[attr-defined]
-
-
 def remember_prefix(session: Session, flow_run_id: UUID, event_id: int, s3_prefix: str) -> bool:
     """Leave a request with the run under way; False when it has just ended.
 
@@ -214,21 +211,16 @@ SELECT count(*) FILTER (WHERE change = 'new' AND status IN ('indexed', 'no_face'
        count(*) FILTER (WHERE status = 'failed') AS failed,
        count(*) FILTER (WHERE status = 'no_face') AS no_face,
        count(*) FILTER (WHERE status = 'erased') AS erased,
-       count(*) FILTER (WHERE status = 'pending') AS pending
+       count(*) FILTER (WHERE status = 'pending') AS pending,
+       (SELECT count(*) FROM face JOIN photo AS owner ON owner.id = face.photo_id
+        WHERE owner.sync_run_id = :run AND face.pack_id = owner.pack_id) AS faces_found
 FROM photo WHERE sync_run_id = :run
 """)
 
 
 def count_run(session: Session, run: UUID) -> dict[str, int]:
     """What the ledger says of a run's photos; exact after any number of retries."""
-    counts: dict[str, Any] = dict(session.execute(_COUNT_RUN, {"run": run}).mappings().one())
-    faces = (
-        select(func.count())
-        .select_from(Face)
-        .join(Photo, col(Face.photo_id) == Photo.id)
-        .where(Photo.sync_run_id == run, Face.pack_id == Photo.pack_id)
-    )
-    return {**counts, "faces_found": session.exec(faces).one()}
+    return dict(session.execute(_COUNT_RUN, {"run": run}).mappings().one())
 
 
 def count_progress(session: Session, run: SyncRun) -> tuple[int, int]:
@@ -245,12 +237,6 @@ def count_progress(session: Session, run: SyncRun) -> tuple[int, int]:
     resting = sum(tally["skipped"] + tally["resting"] for tally in run.tallies.values())
     total = resting + work
     return total - pending, total
-
-
-HEARTBEAT_INTERVAL_S = 10
-# A run without a heartbeat for longer is dead, whatever Prefect still says of it: five beats, so
-# that a loaded machine is not called dead, and below the minute in which an operator looks again.
-HEARTBEAT_LIMIT = timedelta(seconds=50)
 
 
 def touch_heartbeat(session: Session, flow_run_id: UUID) -> bool:
@@ -297,10 +283,15 @@ def read_ends(session: Session, flow_run_ids: Sequence[UUID]) -> dict[UUID, Sync
     return {flow_run_id: state and SyncState(state) for flow_run_id, state in session.exec(query)}
 
 
-# Under which a re-embedding keeps its work in `tallies`: photos, batches done, photos left out.
-REEMBED = "change"
-
-
 def is_reembed(run: SyncRun) -> bool:
     """Whether a run re-embeds its event: its prefix is above every sync's."""
     return run.s3_prefix == event_folder(run.event_id)
+
+
+def _change_unfinished(session: Session, flow_run_id: UUID, **values: object) -> bool:
+    changed = session.execute(
+        update(SyncRun)
+        .where(col(SyncRun.flow_run_id) == flow_run_id, col(SyncRun.finished_at).is_(None))
+        .values(**values)
+    )
+    return bool(changed.rowcount)  # type: ignore[attr-defined]

@@ -13,6 +13,7 @@ from models.queries.runs import ensure_run, mark_retrying
 from models.queries.statistics import read_statistics
 from models.session import open_session
 from models.tables import utc_now
+from models.vocabulary import ErrorKind
 from tests.support.event_box import EventBox
 from tests.support.faults import FaultProxy
 from tests.support.local_client import open_local_client
@@ -82,11 +83,16 @@ def test_syncs_that_wait_for_s3_are_counted(event: EventBox) -> None:
 
     with open_session() as session:
         before = read_statistics(session).stopped_by_s3["retrying"]
-        for detail in ("S3 unreachable (EndpointConnectionError).", "The database is away."):
+        for detail, kind in (
+            ("S3 unreachable (EndpointConnectionError).", ErrorKind.S3),
+            ("The database is away.", ErrorKind.DATABASE),
+        ):
             run = ensure_run(
                 session, flow_run_id=uuid4(), event_id=event.id, s3_prefix=event.prefix
             )
-            mark_retrying(session, run.flow_run_id, detail=detail, next_try_at=utc_now())
+            mark_retrying(
+                session, run.flow_run_id, detail=detail, error_kind=kind, next_try_at=utc_now()
+            )
         assert read_statistics(session).stopped_by_s3["retrying"] == before + 1
         session.rollback()
 
