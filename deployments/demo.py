@@ -187,23 +187,14 @@ def sync_photos(api: RestApi, event: dict[str, Any], title: str, prefect_ui: str
 
 
 def _follow_with_bar(api: RestApi, task_id: str) -> dict[str, Any]:
-    columns = (
-        TextColumn("  {task.description:<9}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
+    title = TextColumn("  {task.description:<9}")
+    columns = (title, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("pending", total=None)
 
         def show_status(status: dict[str, Any]) -> None:
-            done = status["progress"]
-            progress.update(
-                bar,
-                description=status["state"],
-                completed=done["processed"],
-                total=done["total"] or None,
-            )
+            done, total = status["progress"]["processed"], status["progress"]["total"] or None
+            progress.update(bar, description=status["state"], completed=done, total=total)
 
         read_status = partial(api.get, f"faces/sync-s3/{task_id}")
         return wait_for_sync(read_status, show_status, pause_s=POLL_S, limit_s=SYNC_LIMIT_S)

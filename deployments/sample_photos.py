@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -49,23 +50,16 @@ def _vary(
     title: str, picture: Image.Image, faces: int, crops: Sequence[tuple[float, float, float, float]]
 ) -> Iterator[SamplePhoto]:
     """Cropped, mirrored, darker, turned: the same people in other bytes."""
-    number = 0
-    for crop in crops:
-        for mirrored in (False, True):
-            for brightness, orientation in ((1.0, 1), (0.7, 1), (1.0, 6)):
-                number += 1
-                image = _crop(picture, crop)
-                image = ImageOps.mirror(image) if mirrored else image
-                image = ImageEnhance.Brightness(image).enhance(brightness)
-                yield _make_photo(f"{title}_{number:02d}.jpg", image, faces, orientation)
-
-
-def _crop(picture: Image.Image, share: tuple[float, float, float, float]) -> Image.Image:
     width, height = picture.size
-    left, top, right, bottom = share
-    return picture.crop(
-        (round(left * width), round(top * height), round(right * width), round(bottom * height))
-    )
+    looks = product(crops, (False, True), ((1.0, 1), (0.7, 1), (1.0, 6)))
+    for number, (crop, mirrored, (brightness, orientation)) in enumerate(looks, 1):
+        left, top, right, bottom = crop
+        image = picture.crop(
+            (round(left * width), round(top * height), round(right * width), round(bottom * height))
+        )
+        image = ImageOps.mirror(image) if mirrored else image
+        image = ImageEnhance.Brightness(image).enhance(brightness)
+        yield _make_photo(f"{title}_{number:02d}.jpg", image, faces, orientation)
 
 
 def _make_photo(name: str, picture: Image.Image, faces: int, orientation: int = 1) -> SamplePhoto:

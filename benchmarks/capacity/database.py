@@ -35,7 +35,7 @@ def open_database() -> Iterator[Database]:
         cluster = locate_cluster(home)
         postgres.prepare_cluster(cluster)
         _run_to_end(postgres.build_initdb(cluster, home / "initdb.log"))
-        postgres.name_new_data(cluster).rename(cluster.data)
+        cluster.new_data.rename(cluster.data)
         server = postgres.build_postgres(cluster, home / "postgres.log")
         server.start()
         try:

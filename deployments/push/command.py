@@ -53,14 +53,14 @@ def _close(report: Report, screen: Screen, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(report.as_json(), ensure_ascii=False) + "\n")
         return
-    if report.error is None:
-        for line in report.tell():
-            screen.say(line)
-        if report.sync and report.sync["state"] != "completed":
-            screen.complain(f"The sync ended as {report.sync['state']}: {report.sync['detail']}")
-    else:
+    if report.error is not None:
         screen.complain(report.error)
-    if report.event and report.error is None:
+        return
+    for line in report.tell():
+        screen.say(line)
+    if report.sync and report.sync["state"] != "completed":
+        screen.complain(f"The sync ended as {report.sync['state']}: {report.sync['detail']}")
+    if report.event:
         screen.say("Gallery   the link for the guests:")
         sys.stdout.write(f"{report.event.gallery_url}\n")
 

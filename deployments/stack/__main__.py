@@ -15,19 +15,7 @@ def main() -> int:
     """Run until a signal (0) or until a part fails (1)."""
     console = Console(highlight=False, soft_wrap=True)
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
-    with interrupt_on_signals():
-        try:
-            _run(console)
-        except KeyboardInterrupt:
-            pass  # the stack is stopped; this is how its life ends
-        except FacePassError as error:
-            errors.print(str(error), style="red", markup=False)
-            return 1
-    console.print("Everything is stopped.")
-    return 0
 
-
-def _run(console: Console) -> None:
     def report(line: str) -> None:
         try:
             console.print(f"  {line}", markup=False)
@@ -36,13 +24,22 @@ def _run(console: Console) -> None:
                 raise
             # Standard output is a file on a full disk: what runs need not end for that.
 
-    settings = get_settings()
-    console.print("Starting FacePass Sync ...")
-    with EmbeddedStack(settings, report) as stack:
-        for line in describe_stack(stack):
-            report(line)
-        stack.watch()
-        console.print("Stopping ...")
+    with interrupt_on_signals():
+        try:
+            settings = get_settings()
+            console.print("Starting FacePass Sync ...")
+            with EmbeddedStack(settings, report) as stack:
+                for line in describe_stack(stack):
+                    report(line)
+                stack.watch()
+                console.print("Stopping ...")
+        except KeyboardInterrupt:
+            pass  # the stack is stopped; this is how its life ends
+        except FacePassError as error:
+            errors.print(str(error), style="red", markup=False)
+            return 1
+    console.print("Everything is stopped.")
+    return 0
 
 
 def describe_stack(stack: EmbeddedStack) -> list[str]:

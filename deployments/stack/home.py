@@ -7,6 +7,7 @@ stack left running in the home is ended at the next start.
 import errno
 import fcntl
 import json
+import math
 import os
 import secrets
 import shlex
@@ -136,25 +137,22 @@ def read_free(folder: Path) -> int:
     return shutil.disk_usage(existing).free
 
 
-class DiskWatch:
-    """Says once that the disk runs low, once that it is full, and once that it is over."""
+def watch_disk(home: Path) -> Iterator[str | None]:
+    """Says once that the disk runs low, once that it is full, and once that it is over.
 
-    def __init__(self, home: Path) -> None:
-        self._home = home
-        self._told = Room.ENOUGH
-        self._next = 0.0
-
-    def look(self) -> Iterator[str]:
-        """The sentence that is news, if there is one; may be called all the time."""
-        if time.monotonic() < self._next:
-            return
-        self._next = time.monotonic() + LOOK_EVERY_S
-        room = measure_room(self._home)
-        before, self._told = self._told, room
-        if room > before:
-            yield describe_shortage(self._home, room)
-        elif room is Room.ENOUGH and before is not room:
-            yield f"The disk of {self._home} has room again: {_in_mib(read_free(self._home))}."
+    Without end: each look gives the sentence that is news, or None.
+    """
+    before, looked = Room.ENOUGH, -math.inf
+    while True:
+        news = None
+        if time.monotonic() - looked >= LOOK_EVERY_S:
+            looked, room = time.monotonic(), measure_room(home)
+            if room > before:
+                news = describe_shortage(home, room)
+            elif room is Room.ENOUGH and before is not room:
+                news = f"The disk of {home} has room again: {_in_mib(read_free(home))}."
+            before = room
+        yield news
 
 
 def _in_mib(size: int) -> str:

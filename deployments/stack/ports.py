@@ -5,6 +5,7 @@ import random
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from models.errors import StackError
 
@@ -45,13 +46,9 @@ def pick_free_ports(
     """`count` different free ports of 127.0.0.1; with `also_at`, port + also_at is free as well."""
     # No secret is made here: ports only have to differ between stacks.
     candidates = random.sample(among, min(len(among), 2000))
-    chosen: list[int] = []
-    for port in candidates:
-        if len(chosen) == count:
-            break
-        wanted = {port, port + also_at}
-        if not wanted & set(taken) and all(is_port_free(one) for one in wanted):
-            chosen.append(port)
+    pairs = ((port, {port, port + also_at}) for port in candidates)
+    free = (port for port, pair in pairs if pair.isdisjoint(taken) and all(map(is_port_free, pair)))
+    chosen = list(islice(free, count))
     if len(chosen) < count:
         raise StackError(f"No {count} free ports between {among.start} and {among.stop}.")
     return chosen
@@ -60,27 +57,20 @@ def pick_free_ports(
 def settle_ports(wanted: Sequence[PublicPort]) -> dict[str, int]:
     """The port for each setting. Raises StackError with one sentence for a port that is taken."""
     settled: dict[str, int] = {}
-    for one in wanted:
-        if one.port:
-            _require_free(one, settled)
-            settled[one.setting] = one.port
-    for one in wanted:
+    for one in sorted(wanted, key=lambda one: not one.port):  # free ones are chosen last
         if not one.port:
             settled[one.setting] = pick_free_ports(1, taken=list(settled.values()))[0]
+            continue
+        title = f"Port {one.port} ({one.label})"
+        if one.port in settled.values():
+            raise StackError(f"{title} is set twice: change {one.setting}.")
+        try:
+            is_free = is_port_free(one.port, one.host)
+        except (OSError, OverflowError) as error:
+            raise StackError(
+                f"{title} cannot be used on {one.host} ({error}): set {one.setting}."
+            ) from error
+        if not is_free:
+            raise StackError(f"{title} is taken: stop what uses it, or set {one.setting}.")
+        settled[one.setting] = one.port
     return settled
-
-
-def _require_free(one: PublicPort, settled: dict[str, int]) -> None:
-    if one.port in settled.values():
-        raise StackError(f"Port {one.port} ({one.label}) is set twice: change {one.setting}.")
-    try:
-        free = is_port_free(one.port, one.host)
-    except (OSError, OverflowError) as error:
-        raise StackError(
-            f"Port {one.port} ({one.label}) cannot be used on {one.host} ({error}): "
-            f"set {one.setting}."
-        ) from error
-    if not free:
-        raise StackError(
-            f"Port {one.port} ({one.label}) is taken: stop what uses it, or set {one.setting}."
-        )

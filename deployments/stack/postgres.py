@@ -51,6 +51,11 @@ class PostgresCluster:
     identity: Identity | None
 
     @property
+    def new_data(self) -> Path:
+        """Where initdb works: a kill in the middle leaves no half data folder behind."""
+        return self.data.with_name("postgres.new")
+
+    @property
     def database_url(self) -> str:
         """FacePass's database, for psycopg2 and libpq."""
         return f"postgresql://{SUPERUSER}@/facepass?host={self.sockets}"
@@ -115,7 +120,7 @@ def name_socket_folder(home: Path, identity: Identity | None) -> Path:
 
 def build_initdb(cluster: PostgresCluster, log: Path) -> Part:
     """The program that makes the data folder, under another name until it is complete."""
-    new = name_new_data(cluster)
+    new = cluster.new_data
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(mode=0o700)
     if cluster.identity:
@@ -132,11 +137,6 @@ def build_initdb(cluster: PostgresCluster, log: Path) -> Part:
     words = [f"--{name}={value}" for name, value in options.items()]
     program = [str(cluster.programs / "initdb"), f"--pgdata={new}", *words, "--no-instructions"]
     return replace(_build_part("initdb", program, cluster, log), ends=True)
-
-
-def name_new_data(cluster: PostgresCluster) -> Path:
-    """Where initdb works: a kill in the middle leaves no half data folder behind."""
-    return cluster.data.with_name("postgres.new")
 
 
 def build_postgres(cluster: PostgresCluster, log: Path) -> Part:
@@ -257,21 +257,17 @@ def open_ancestors(folder: Path, identity: Identity | None) -> list[str]:
         return []
     opened = []
     for ancestor in folder.parents:
-        status = ancestor.stat()
-        if not _may_pass(status, identity):
+        status, needed = ancestor.stat(), stat.S_IXOTH
+        if status.st_uid == identity.uid:
+            needed = stat.S_IXUSR
+        elif status.st_gid == identity.gid:
+            needed = stat.S_IXGRP
+        if not status.st_mode & needed:
             ancestor.chmod(stat.S_IMODE(status.st_mode) | stat.S_IXOTH)
             opened.append(str(ancestor))
     if not opened:
         return []
     return [f"Let the user {identity.name} pass through (o+x): {', '.join(opened)}."]
-
-
-def _may_pass(status: os.stat_result, identity: Identity) -> bool:
-    if status.st_uid == identity.uid:
-        return bool(status.st_mode & stat.S_IXUSR)
-    if status.st_gid == identity.gid:
-        return bool(status.st_mode & stat.S_IXGRP)
-    return bool(status.st_mode & stat.S_IXOTH)
 
 
 def make_private(folder: Path, identity: Identity | None) -> None:

@@ -96,6 +96,11 @@ class S3Server:
 
 def build_s3(server: S3Server, *, data: Path, log: Path, mark: str) -> Part:
     """The server; its identity comes through the environment, so no file and no `ps` shows it."""
+    program = shutil.which("weed", path=str(Path(sys.executable).parent)) or shutil.which("weed")
+    if program is None:
+        raise StackError(
+            "The embedded S3 server is not installed: run `make setup`, or set FACEPASS_S3_BUCKET."
+        )
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     # It remembers the last start's options and would take those that are not given now.
     (data / "mini.options").unlink(missing_ok=True)
@@ -116,7 +121,7 @@ def build_s3(server: S3Server, *, data: Path, log: Path, mark: str) -> Part:
     words = [f"-{name}={value}" for name, value in options.items()]
     return Part(
         name=NAME,
-        argv=[_find_program(), "-logtostderr=true", "mini", *words],
+        argv=[program, "-logtostderr=true", "mini", *words],
         env={
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(data),  # it reads configuration from there
@@ -128,15 +133,6 @@ def build_s3(server: S3Server, *, data: Path, log: Path, mark: str) -> Part:
         cwd=data,
         stop_timeout_s=15.0,
     )
-
-
-def _find_program() -> str:
-    program = shutil.which("weed", path=str(Path(sys.executable).parent)) or shutil.which("weed")
-    if program is None:
-        raise StackError(
-            "The embedded S3 server is not installed: run `make setup`, or set FACEPASS_S3_BUCKET."
-        )
-    return program
 
 
 def remove_sockets(server: S3Server) -> None:

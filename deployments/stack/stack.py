@@ -15,11 +15,11 @@ import httpx
 
 from deployments.stack import postgres, prefect, s3
 from deployments.stack.home import (
-    DiskWatch,
     StackHome,
     explain_failures,
     require_database,
     require_start,
+    watch_disk,
 )
 from deployments.stack.plan import StackPlan, plan_stack
 from deployments.stack.process import (
@@ -123,12 +123,12 @@ class EmbeddedStack:
 
     def watch(self) -> None:
         """Return when a stop signal comes. Raises StackError when a part dies."""
-        disk = DiskWatch(self.home.path)
+        disk = watch_disk(self.home.path)
         with note_signals() as note, explain_failures(self.home.path):
             while note.number is None:
                 self.poll()
-                for sentence in disk.look():
-                    self._report(sentence)
+                if news := next(disk):
+                    self._report(news)
                 time.sleep(0.2)
 
     def stop(self) -> None:
@@ -194,7 +194,7 @@ class EmbeddedStack:
         began = time.monotonic()
         if not cluster.data.exists():
             await self._run_to_end(postgres.build_initdb(cluster, self._log("initdb")))
-            postgres.name_new_data(cluster).rename(cluster.data)
+            cluster.new_data.rename(cluster.data)
         part = postgres.build_postgres(cluster, self._log("postgres"))
         await self._run(part, lambda: postgres.create_databases(cluster), began)
 

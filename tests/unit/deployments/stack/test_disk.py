@@ -83,11 +83,12 @@ def test_a_running_stack_says_each_news_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(home, "LOOK_EVERY_S", 0.0)
-    watch = home.DiskWatch(tmp_path)
+    watch = home.watch_disk(tmp_path)
     said = []
     for free in (500, 100, 90, 30, 20, 90, 500, 500):
         leave(monkeypatch, free * home.MIB)
-        said += list(watch.look())
+        if news := next(watch):
+            said.append(news)
     states = [" is nearly full: 100 MiB", " is full: 30 MiB", " has room again: 500 MiB"]
     assert len(said) == len(states)
     assert all(state in sentence for state, sentence in zip(states, said, strict=True))
