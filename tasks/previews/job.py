@@ -38,7 +38,7 @@ from tasks.previews.find import Census, OriginalRef, cut, list_candidates
 from tasks.previews.make import Outcome, Verdict, bring_preview, is_marked, mark_recipe
 from tasks.s3.bucket import get_bucket
 from tasks.sync.artifacts import (
-    WHAT_TO_DO,
+    WHAT_TO_DO_WITH_ORIGINALS,
     Throttle,
     build_page,
     finish_progress,
@@ -280,7 +280,11 @@ def publish_previews_result(job: PreviewJob, result: dict[str, Any]) -> None:
         publish_table(
             f"event-{job.event_id}-failed-originals",
             [
-                {"original": key, "reason": str(reason), "what to do": WHAT_TO_DO[reason].original}
+                {
+                    "original": key,
+                    "reason": str(reason),
+                    "what to do": WHAT_TO_DO_WITH_ORIGINALS[reason],
+                }
                 for key, reason in failures
             ],
             f"Originals of {job.event_name} of which no preview could be made",

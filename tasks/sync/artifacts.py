@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -38,46 +38,23 @@ FAILED_PHOTOS_SHOWN = 200
 REPORT_INTERVAL_S = 1.0
 
 
-class Advice(NamedTuple):
-    """What to do about a file that cannot be read."""
-
-    preview: str
-    original: str
-
-
-WHAT_TO_DO: dict[PhotoReason, Advice] = {
-    PhotoReason.NOT_AN_IMAGE: Advice(
-        "upload a real JPEG, PNG or WebP under this name",
-        "upload a real JPEG, PNG or WebP under this name",
-    ),
-    PhotoReason.TRUNCATED: Advice(
-        "upload the file again: its end is missing or damaged",
-        "upload the original again: its end is missing or damaged",
-    ),
-    PhotoReason.EMPTY: Advice(
-        "upload the file again: it has no bytes",
-        "upload the original again: it has no bytes",
-    ),
-    PhotoReason.TOO_MANY_PIXELS: Advice(
-        "make a smaller preview (640 pixels are enough)",
-        "upload a smaller original, or a preview of your own",
-    ),
-    PhotoReason.TOO_MANY_BYTES: Advice(
-        "make a smaller preview (JPEG at quality 85)",
-        "upload a smaller original or a preview of your own, or raise FACEPASS_MAX_ORIGINAL_BYTES",
-    ),
-    PhotoReason.UNPROCESSABLE: Advice(
-        "open it in a photo program and save it as an ordinary JPEG",
-        "open it in a photo program and save it as an ordinary JPEG",
-    ),
-    PhotoReason.FORBIDDEN: Advice(
-        "let the sync's credentials read this object",
-        "let the worker's credentials read this object",
-    ),
-    PhotoReason.VANISHED: Advice(
-        "nothing, if it was deleted on purpose; else upload it again",
-        "nothing, if it was deleted or is being replaced; else start this again",
-    ),
+# What to do about a preview that cannot be read ...
+WHAT_TO_DO: dict[str | None, str] = {
+    PhotoReason.NOT_AN_IMAGE: "upload a real JPEG, PNG or WebP under this name",
+    PhotoReason.TRUNCATED: "upload the file again: its end is missing or damaged",
+    PhotoReason.EMPTY: "upload the file again: it has no bytes",
+    PhotoReason.TOO_MANY_PIXELS: "make a smaller preview (640 pixels are enough)",
+    PhotoReason.TOO_MANY_BYTES: "make a smaller preview (JPEG at quality 85)",
+    PhotoReason.UNPROCESSABLE: "open it in a photo program and save it as an ordinary JPEG",
+    PhotoReason.FORBIDDEN: "let the worker's credentials read this object",
+    PhotoReason.VANISHED: "nothing, if it was deleted on purpose; else upload it again",
+}
+# ... and about an original.
+WHAT_TO_DO_WITH_ORIGINALS = WHAT_TO_DO | {
+    PhotoReason.TOO_MANY_PIXELS: "upload a smaller original, or a preview of your own",
+    PhotoReason.TOO_MANY_BYTES: "upload a smaller original or a preview of your own, or raise "
+    "FACEPASS_MAX_ORIGINAL_BYTES",
+    PhotoReason.VANISHED: "nothing, if it was deleted or is being replaced; else start this again",
 }
 
 
@@ -191,11 +168,7 @@ def build_failure_table(photos: Sequence[Photo]) -> list[dict[str, str]]:
         {
             "photo": photo.s3_key,
             "reason": str(photo.reason),
-            "what to do": (
-                WHAT_TO_DO[photo.reason].preview
-                if photo.reason in WHAT_TO_DO
-                else "look at the file"
-            ),
+            "what to do": WHAT_TO_DO.get(photo.reason, "look at the file"),
         }
         for photo in photos
     ]

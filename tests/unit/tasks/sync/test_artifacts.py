@@ -55,5 +55,5 @@ def test_every_reason_of_a_failure_says_what_to_do(reason: PhotoReason) -> None:
         change="new",
     )
     assert build_failure_table([photo]) == [
-        {"photo": photo.s3_key, "reason": reason.value, "what to do": WHAT_TO_DO[reason].preview}
+        {"photo": photo.s3_key, "reason": reason.value, "what to do": WHAT_TO_DO[reason]}
     ]
