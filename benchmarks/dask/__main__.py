@@ -150,7 +150,7 @@ def open_bench(stack: EmbeddedStack, home: Path, **settings: str) -> Iterator[Be
     get_settings.cache_clear()
     create_result_storage(get_settings())
     environment = stack.plan.child_environment | read_run_variables(stack.plan.root) | own
-    with DaskCluster(home, environment) as cluster:
+    with DaskCluster(home, environment).run() as cluster:
         dask = {"FACEPASS_TASK_RUNNER": "dask", "FACEPASS_DASK_SCHEDULER": cluster.address}
         yield Bench(cluster, environment | dask)
 

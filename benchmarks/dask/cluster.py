@@ -5,9 +5,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from deployments.stack.process import die_with_parent
@@ -38,33 +38,17 @@ class DaskCluster:
         self.workers: list[subprocess.Popen[bytes]] = []
         self.address = ""
 
-    def __enter__(self) -> Self:
-        """Start the scheduler."""
-        about = self._folder / "scheduler.json"
-        about.unlink(missing_ok=True)  # of a cluster before this one
-        scheduler = self._start(
-            *("dask", "scheduler", "--port", "0", *HIDDEN),
-            *("--scheduler-file", str(about)),
-        )
-        deadline = time.monotonic() + START_LIMIT_S
-        while not (text := about.read_text() if about.exists() else ""):
-            if scheduler.poll() is not None or time.monotonic() > deadline:
-                raise StackError("The Dask scheduler did not start.")
-            time.sleep(0.05)
-        self.address = json.loads(text)["address"]
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Kill everything."""
-        for process in self._processes:
-            process.send_signal(signal.SIGKILL)
-        for process in self._processes:
-            process.wait()
+    @contextmanager
+    def run(self) -> Iterator[Self]:
+        """Start the scheduler; kill everything when the block ends."""
+        try:
+            self._start_scheduler()
+            yield self
+        finally:
+            for process in self._processes:
+                process.send_signal(signal.SIGKILL)
+            for process in self._processes:
+                process.wait()
 
     def start_workers(self, count: int, *options: str, **more: str) -> None:
         """Start workers, and wait until they have joined; `more` goes into their environment."""
@@ -89,6 +73,20 @@ class DaskCluster:
             worker.send_signal(signal.SIGKILL)
             worker.wait()
         self.workers.clear()
+
+    def _start_scheduler(self) -> None:
+        about = self._folder / "scheduler.json"
+        about.unlink(missing_ok=True)  # of a cluster before this one
+        scheduler = self._start(
+            *("dask", "scheduler", "--port", "0", *HIDDEN),
+            *("--scheduler-file", str(about)),
+        )
+        deadline = time.monotonic() + START_LIMIT_S
+        while not (text := about.read_text() if about.exists() else ""):
+            if scheduler.poll() is not None or time.monotonic() > deadline:
+                raise StackError("The Dask scheduler did not start.")
+            time.sleep(0.05)
+        self.address = json.loads(text)["address"]
 
     def _start(self, *arguments: str, **more: str) -> "subprocess.Popen[bytes]":
         number = len(self._processes)

@@ -7,12 +7,13 @@ import struct
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
+
+from tests.support.http_server import QuietHandler, serve_http
 
 SLOW_S = 1.5  # longer than the patience the campaign's worker has (FACEPASS_S3_TIMEOUT_S)
 # Said by the two servers to each other, never passed on.
@@ -43,21 +44,13 @@ class S3Proxy:
         self.requests = 0
         self.hits = 0  # requests that met the present sickness
         self._most = 0
-        self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"proxy": self}))
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.url = ""
 
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    @contextmanager
+    def serve(self) -> Iterator[Self]:
+        """Serve at `url` until the block ends."""
+        with serve_http(_Handler, proxy=self) as self.url:
+            yield self
 
     def sicken(self, sickness: Sickness, share: float, times: int = sys.maxsize) -> None:
         """Let this share of the requests (0..1) meet a sickness, so often or until mended."""
@@ -102,22 +95,13 @@ class S3Proxy:
             connection.close()
 
 
-class _Server(ThreadingHTTPServer):
-    """Clients of a campaign are killed: their ends are no news."""
-
-    def handle_error(self, *_: object) -> None:
-        """Be quiet."""
-
-
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     """One connection of a client; `proxy` says what its requests meet."""
 
     proxy: S3Proxy
-    protocol_version = "HTTP/1.1"
-    wbufsize = -1  # headers and body in one packet: two cost 40 ms
 
-    def do_GET(self) -> None:  # the name http.server asks for; a worker only lists and reads
-        """One request."""
+    def do_GET(self) -> None:  # noqa: N802 - http.server's name
+        """One request; a worker only lists and reads."""
         sickness = self.proxy.draw()
         if sickness is Sickness.RESET:
             self._reset()
@@ -140,27 +124,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._reset()  # as if this were the server that is away
             return
         kept = [(k, v) for k, v in pairs if k.lower() not in {*HOP, "content-length"}]
-        self._answer(status, kept, content, len(content) // 2 if half else len(content))
+        self.answer(status, content, kept, missing=(len(content) + 1) // 2 if half else 0)
 
     def _refuse(self, status: int, code: str) -> None:
         text = f"<Error><Code>{code}</Code><Message>injected</Message></Error>".encode()
-        self._answer(status, [("Content-Type", "application/xml")], text, len(text))
-
-    def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes, sent: int) -> None:
-        self.send_response(status)
-        for name, value in headers:
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        with suppress(OSError):  # the client lost its patience, which was meant
-            self.wfile.write(body[:sent])
-            self.wfile.flush()
-        self.close_connection = sent < len(body)
+        self.answer(status, text, [("Content-Type", "application/xml")])
 
     def _reset(self) -> None:
         """RST instead of an orderly end."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close_connection = True
-
-    def log_message(self, *_: object) -> None:
-        """Be quiet."""

@@ -87,7 +87,7 @@ def open_scene(
     with ExitStack() as exits:
         stack = exits.enter_context(EmbeddedStack(settings, report))
         environment = stack.environment
-        proxy = exits.enter_context(S3Proxy(environment["FACEPASS_S3_ENDPOINT_URL"], seed))
+        proxy = exits.enter_context(S3Proxy(environment["FACEPASS_S3_ENDPOINT_URL"], seed).serve())
         prefect = exits.enter_context(open_prefect_client(environment["PREFECT_API_URL"]))
         url = environment["FACEPASS_DATABASE_URL"].replace("postgresql", "postgresql+psycopg2", 1)
         port = pick_free_ports(1)[0]

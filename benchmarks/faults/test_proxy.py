@@ -33,7 +33,7 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Proxy]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "access")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    with LiteralS3() as store, S3Proxy(store.url) as line:
+    with LiteralS3().serve() as store, S3Proxy(store.url).serve() as line:
         store.objects[KEY.encode()] = PHOTO
         yield line
 

@@ -1,10 +1,7 @@
 """Tests of the scale benchmark's parts: its pack, its photos, its watch on memory."""
 
-import http.server
 import mmap
-import threading
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -17,6 +14,7 @@ from deployments.stack.plan import find_root
 from models.settings import Settings
 from tasks.images.decode import decode_photo
 from tasks.s3.bucket import open_bucket
+from tests.support.http_server import QuietHandler, serve_http
 from tests.support.waiting import wait_until
 
 
@@ -69,13 +67,13 @@ def test_a_measured_run_gets_what_the_worker_gives_a_run() -> None:
     assert read_run_variables(find_root()) == {"MALLOC_ARENA_MAX": "2"}
 
 
-class FlakyServer(http.server.BaseHTTPRequestHandler):
+class FlakyServer(QuietHandler):
     """Takes objects, but hangs up on the first request for each."""
 
-    taken: ClassVar[dict[str, bytes]] = {}
-    seen: ClassVar[set[str]] = set()
+    taken: dict[str, bytes]
+    seen: set[str]
 
-    def do_PUT(self) -> None:
+    def do_PUT(self) -> None:  # noqa: N802 - http.server's name
         """Keep the object from its second try on."""
         content = self.rfile.read(int(self.headers["Content-Length"]))
         if self.path not in self.seen:
@@ -83,12 +81,7 @@ class FlakyServer(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
             return
         self.taken[self.path] = content
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-        """Say nothing."""
+        self.answer(200)
 
 
 def test_an_upload_that_the_server_hung_up_on_is_done_again(
@@ -97,12 +90,10 @@ def test_an_upload_that_the_server_hung_up_on_is_done_again(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), FlakyServer) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}"
+    taken: dict[str, bytes] = {}
+    with serve_http(FlakyServer, taken=taken, seen=set()) as url:
         bucket = open_bucket(Settings(s3_endpoint_url=url, s3_bucket="b"))
         SmallPhotos(event_id=7, count=5).upload(bucket, lambda _: None)
-        server.shutdown()
     folders = ("previews", "originals")
     expected = {f"/b/events/7/{folder}/{i:06}.jpg" for folder in folders for i in range(5)}
-    assert FlakyServer.taken.keys() == expected
+    assert taken.keys() == expected

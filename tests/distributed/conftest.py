@@ -103,7 +103,7 @@ def servers(namespaces: None, models_root: Path) -> Iterator[Servers]:
                 for name in ("PREFECT_API_URL", "FACEPASS_S3_ENDPOINT_URL")
             }
         for relay in relays.values():
-            exits.enter_context(relay)  # outside again: its own connections start here
+            exits.enter_context(relay.serve())  # outside again: its own connections start here
         yield Servers(stack, switch, relays, folder)
 
 
@@ -125,7 +125,8 @@ def site(servers: Servers, tmp_path: Path) -> Iterator[Site]:
         paused.raise_for_status()
         numbers = range(1, MACHINES + 1)
         machines = [
-            exits.enter_context(Machine(servers.switch, number, tmp_path)) for number in numbers
+            exits.enter_context(closing(Machine(servers.switch, number, tmp_path)))
+            for number in numbers
         ]
         make_storage = [sys.executable, "-m", "deployments.result_storage"]
         first = machines[0]

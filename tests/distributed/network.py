@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -159,12 +158,6 @@ class Machine(Network):
         """End everything."""
         self.power_off()
         super().close()
-
-    def __enter__(self) -> "Machine":
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.close()
 
 
 def _is_alive(process: psutil.Process) -> bool:

@@ -68,7 +68,7 @@ def started(
     gate = tmp_path_factory.mktemp("gate")
     create_result_storage(get_settings())
     own = {"FACEPASS_RESULT_STORAGE": BLOCK_SLUG, "FACEPASS_ENGINE_THREADS": "1"}
-    with DaskCluster(tmp_path_factory.mktemp("dask"), {**os.environ, **own}) as cluster:
+    with DaskCluster(tmp_path_factory.mktemp("dask"), {**os.environ, **own}).run() as cluster:
         yield GatedCluster(cluster, gate)
 
 

@@ -95,7 +95,7 @@ def prefect(joined_stack: dict[str, str]) -> Iterator[httpx.Client]:
 @pytest.fixture
 def s3_proxy(joined_stack: dict[str, str], configure: Callable[..., None]) -> Iterator[FaultProxy]:
     """A relay in front of the real S3 that a test can cut."""
-    with FaultProxy(joined_stack["FACEPASS_S3_ENDPOINT_URL"]) as proxy:
+    with FaultProxy(joined_stack["FACEPASS_S3_ENDPOINT_URL"]).serve() as proxy:
         configure(s3_endpoint_url=proxy.url)
         yield proxy
 

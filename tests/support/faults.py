@@ -1,9 +1,9 @@
 """A TCP relay in front of a real server, to cut and mend at will."""
 
-import contextlib
 import socket
 import threading
-from types import TracebackType
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -41,17 +41,12 @@ class FaultProxy:
         self._mend_at = self.dropped + connections
         self.cut.set()
 
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._listener.close()
+    @contextmanager
+    def serve(self) -> Iterator[Self]:
+        """Relay until the block ends; connections to the server start in the caller's network."""
+        with self._listener:
+            threading.Thread(target=self._accept, daemon=True).start()
+            yield self
 
     def _accept(self) -> None:
         while True:
@@ -74,7 +69,7 @@ class FaultProxy:
             self.cut.clear()
 
     def _pump(self, source: socket.socket, sink: socket.socket) -> None:
-        with contextlib.suppress(OSError), source, sink:
+        with suppress(OSError), source, sink:
             # An open connection is cut too, with the next bytes that pass.
             while (data := source.recv(65536)) and not self.cut.is_set():
                 self._passing -= len(data)

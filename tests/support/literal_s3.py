@@ -5,12 +5,13 @@ does neither. Listings come in pages and percent-encoded, the way AWS answers `e
 Objects are given as bytes by key in bytes, so that keys which are no text can be served too.
 """
 
-import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import md5
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from urllib.parse import parse_qs, quote_plus, unquote_to_bytes, urlsplit
+
+from tests.support.http_server import QuietHandler, serve_http
 
 PAGE = 7  # keys a page: several pages for a few dozen keys
 
@@ -20,21 +21,13 @@ class LiteralS3:
 
     def __init__(self) -> None:
         self.objects: dict[bytes, bytes] = {}
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._make_handler())
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.url = ""
 
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    @contextmanager
+    def serve(self) -> Iterator[Self]:
+        """Serve at `url` until the block ends."""
+        with serve_http(_Handler, store=self) as self.url:
+            yield self
 
     def list_page(self, bucket: str, query: dict[str, list[str]]) -> bytes:
         """ListObjectsV2's answer; the continuation token is a position."""
@@ -59,32 +52,18 @@ class LiteralS3:
         """An object's ETag, without its quotes."""
         return md5(self.objects[key], usedforsecurity=False).hexdigest()
 
-    def _make_handler(self) -> type[BaseHTTPRequestHandler]:
-        store = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            wbufsize = -1  # headers and body in one packet: two cost 40 ms
+class _Handler(QuietHandler):
+    store: LiteralS3
 
-            def do_GET(self) -> None:  # the name http.server asks for
-                address = urlsplit(self.path)
-                bucket, _, key = unquote_to_bytes(address.path[1:]).partition(b"/")
-                if not key:
-                    self._answer(200, store.list_page(bucket.decode(), parse_qs(address.query)))
-                elif key not in store.objects:
-                    self._answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
-                elif self.headers.get("If-Match", store.etag(key)).strip('"') != store.etag(key):
-                    self._answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
-                else:
-                    self._answer(200, store.objects[key])
-
-            def _answer(self, status: int, body: bytes) -> None:
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: Any) -> None:
-                """Be quiet."""
-
-        return Handler
+    def do_GET(self) -> None:  # noqa: N802 - http.server's name
+        address = urlsplit(self.path)
+        bucket, _, key = unquote_to_bytes(address.path[1:]).partition(b"/")
+        if not key:
+            self.answer(200, self.store.list_page(bucket.decode(), parse_qs(address.query)))
+        elif key not in self.store.objects:
+            self.answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
+        elif self.headers.get("If-Match", etag := self.store.etag(key)).strip('"') != etag:
+            self.answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
+        else:
+            self.answer(200, self.store.objects[key])

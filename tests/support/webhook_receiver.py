@@ -5,8 +5,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.support.http_server import QuietHandler, serve_http
 
 HANG = 0  # instead of a status: no answer until the receiver ends
 
@@ -53,8 +54,8 @@ class WebhookReceiver:
 def receive_webhooks(path: str = "/hook") -> Iterator[WebhookReceiver]:
     """A receiver on a free port of 127.0.0.1."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
+    class Handler(QuietHandler):
+        def do_POST(self) -> None:  # noqa: N802 - http.server's name
             length = int(self.headers["content-length"])
             names = {name.lower(): value for name, value in self.headers.items()}
             call = Received(self.path, names, self.rfile.read(length))
@@ -62,23 +63,11 @@ def receive_webhooks(path: str = "/hook") -> Iterator[WebhookReceiver]:
             if status == HANG:
                 self.close_connection = True
                 return
-            self.send_response(status)
-            for name, value in receiver.headers.items():
-                self.send_header(name, value)
-            self.send_header("content-length", "0")
-            self.end_headers()
+            self.answer(status, headers=receiver.headers.items())
 
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    receiver = WebhookReceiver(f"http://127.0.0.1:{server.server_address[1]}{path}")
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        yield receiver
-    finally:
-        receiver.end()
-        server.shutdown()
-        server.server_close()
+    with serve_http(Handler) as url:
+        receiver = WebhookReceiver(url + path)
+        try:
+            yield receiver
+        finally:
+            receiver.end()

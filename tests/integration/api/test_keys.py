@@ -89,7 +89,7 @@ def test_odd_keys_make_the_round_trip_through_the_real_s3(event: EventBox) -> No
 @pytest.fixture
 def literal_s3(configure: Callable[..., None]) -> Iterator[LiteralS3]:
     """A server that keeps keys as AWS does."""
-    with LiteralS3() as server:
+    with LiteralS3().serve() as server:
         configure(s3_endpoint_url=server.url)
         yield server
 

@@ -199,7 +199,7 @@ def test_a_push_that_is_stopped_or_killed_is_finished_by_the_next(
 ) -> None:
     folder, event = fill(tmp_path / "Карта", 40, side=500), "Прерванная"
     for end, code in ((signal.SIGINT, 130), (signal.SIGKILL, -9)):
-        with FaultProxy(joined_stack["FACEPASS_S3_ENDPOINT_URL"]) as proxy:
+        with FaultProxy(joined_stack["FACEPASS_S3_ENDPOINT_URL"]).serve() as proxy:
             proxy.hang_after(500_000)
             process = start_push(folder, proxy.url, event)
             wait_until(proxy.hang.is_set)

@@ -3,29 +3,22 @@
 import subprocess
 import sys
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
 
 import pytest
 
 from deployments.probe import main, probe
+from tests.support.http_server import QuietHandler, serve_http
 
 
-class Answers(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_response({"/well": 200, "/ill": 503}.get(self.path, 404))
-        self.end_headers()
-
-    def log_message(self, *args: object) -> None:
-        pass
+class Answers(QuietHandler):
+    def do_GET(self) -> None:  # noqa: N802 - http.server's name
+        self.answer({"/well": 200, "/ill": 503}.get(self.path, 404))
 
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    with HTTPServer(("127.0.0.1", 0), Answers) as server:
-        Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
-        yield server.server_port
-        server.shutdown()
+    with serve_http(Answers) as url:
+        yield int(url.rpartition(":")[2])
 
 
 def test_it_is_well_when_it_answers_200(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,8 +34,8 @@ def test_any_other_answer_is_told(port: int, capsys: pytest.CaptureFixture[str])
 
 
 def test_no_answer_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    with HTTPServer(("127.0.0.1", 0), Answers) as server:
-        closed = server.server_port
+    with serve_http(Answers) as url:
+        closed = int(url.rpartition(":")[2])
     assert main([str(closed), "/well"]) == 1
     assert capsys.readouterr().err.startswith(f"No answer on port {closed}: ")
 

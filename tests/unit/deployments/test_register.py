@@ -4,47 +4,40 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
 from typing import Any
 
 import pytest
 
 from deployments import register
 from deployments.names import WORK_POOL
+from tests.support.http_server import QuietHandler, serve_http
+
+Pools = dict[str, dict[str, Any]]
+POOL = b'{"concurrency_limit": null}'
 
 
-class Prefect(BaseHTTPRequestHandler):
+class Prefect(QuietHandler):
     """As much of Prefect's API as the pool needs."""
 
-    pools: dict[str, dict[str, Any]]
+    pools: Pools
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - http.server's name
         known = self.path == "/api/health" or self.path.rsplit("/", 1)[1] in self.pools
-        self._answer(200 if known else 404)
+        self.answer(200 if known else 404, POOL)
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802 - http.server's name
         pool = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.pools[pool["name"]] = pool
-        self._answer(201)
-
-    def _answer(self, status: int) -> None:
-        self.send_response(status)
-        self.end_headers()
-        self.wfile.write(b'{"concurrency_limit": null}')
-
-    def log_message(self, *args: object) -> None:
-        pass
+        self.answer(201, POOL)
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Prefect]]:
-    handler = type("Fresh", (Prefect,), {"pools": {}})
-    with HTTPServer(("127.0.0.1", 0), handler) as http:
-        Thread(target=http.serve_forever, args=[0.02], daemon=True).start()
-        monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{http.server_port}/api")
-        yield handler
-        http.shutdown()
+def pools(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pools]:
+    """The work pools of the Prefect server that the settings name."""
+    pools: Pools = {}
+    with serve_http(Prefect, pools=pools) as url:
+        monkeypatch.setenv("PREFECT_API_URL", f"{url}/api")
+        yield pools
 
 
 @pytest.fixture
@@ -61,21 +54,21 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], Any]]:
 
 
 def test_the_pool_is_made_then_all_is_deployed_from_the_projects_folder(
-    server: type[Prefect], runs: list[tuple[list[str], Any]]
+    pools: Pools, runs: list[tuple[list[str], Any]]
 ) -> None:
     assert register.main() == 3  # deploy's own
-    assert server.pools[WORK_POOL]["concurrency_limit"] == 2
+    assert pools[WORK_POOL]["concurrency_limit"] == 2
     ((command, folder),) = runs
     assert command == [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
     assert (folder / "prefect.yaml").is_file()
 
 
 def test_a_pool_that_is_there_stays_as_it_is(
-    server: type[Prefect], runs: list[tuple[list[str], Any]]
+    pools: Pools, runs: list[tuple[list[str], Any]]
 ) -> None:
-    server.pools[WORK_POOL] = {"mine": True}
+    pools[WORK_POOL] = {"mine": True}
     register.main()
-    assert server.pools == {WORK_POOL: {"mine": True}}
+    assert pools == {WORK_POOL: {"mine": True}}
 
 
 @pytest.mark.parametrize(

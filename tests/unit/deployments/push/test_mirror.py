@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from deployments.push.mirror import Stored, choose_deletions, require_kept
 from models.errors import DeletionRefusedError, PushRefusedError
 from models.keys import ListedPreview
-from tests.support.fake_store import KEYS, FakeStore, aim
+from tests.support.fake_s3 import FakeClient
+from tests.support.push_sender import KEYS, aim
 
 NAMES = st.sets(st.sampled_from([f"{number}.jpg" for number in range(40)]))
 
@@ -55,7 +56,7 @@ def test_a_copy_under_another_name_deletes_nothing_by_the_way() -> None:
 
 
 def test_only_the_source_itself_is_looked_at() -> None:
-    store = FakeStore()
+    store = FakeClient()
     for key in (
         f"{KEYS.originals}a/1.jpg",
         f"{KEYS.previews}a/1.jpg",
@@ -64,7 +65,7 @@ def test_only_the_source_itself_is_looked_at() -> None:
         "events/1/previews/1.jpg",
         "events/11/previews/Карта-1a2b3c4d/1.jpg",
     ):
-        store.objects[key] = (b"x", {}, "e")
+        store.objects[key] = b"x"
     assert aim(store).stored.names == {"a/1.jpg"}
 
 

@@ -11,17 +11,18 @@ from deployments.push.report import Report, Screen
 from models.errors import PushRefusedError
 from models.settings import Settings
 from tests.support.fake_api import URL, FakeApi
-from tests.support.fake_store import FakeStore, aim
+from tests.support.fake_s3 import FakeClient
 from tests.support.photos import encode_jpeg, read_sample
+from tests.support.push_sender import aim
 
 
 @pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> FakeStore:
+def store(monkeypatch: pytest.MonkeyPatch) -> FakeClient:
     """Every push of the test goes to this store and to one API."""
-    fake_store, fake_api = FakeStore(), FakeApi()
-    monkeypatch.setattr(steps, "open_bucket", lambda _: aim(fake_store).bucket)
+    client, fake_api = FakeClient(), FakeApi()
+    monkeypatch.setattr(steps, "open_bucket", lambda _: aim(client).bucket)
     monkeypatch.setattr(steps, "RestApi", lambda url, key: fake_api.open(key, url))
-    return fake_store
+    return client
 
 
 def push(folder: Path) -> Report:
@@ -37,12 +38,12 @@ def fill(folder: Path, *names: str) -> None:
         (folder / name).write_bytes(encode_jpeg(picture))
 
 
-def list_originals(store: FakeStore) -> set[str]:
+def list_originals(store: FakeClient) -> set[str]:
     return {key.rpartition("/")[2] for key in store.objects if "/originals/" in key}
 
 
 def test_a_photo_that_is_back_in_the_folder_is_not_deleted(
-    store: FakeStore, tmp_path: Path
+    store: FakeClient, tmp_path: Path
 ) -> None:
     fill(tmp_path, "1.jpg", "2.jpg", "3.jpg")
     push(tmp_path)
@@ -55,7 +56,7 @@ def test_a_photo_that_is_back_in_the_folder_is_not_deleted(
 
 
 def test_a_card_that_is_pulled_out_deletes_nothing(
-    store: FakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: FakeClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("deployments.push.upload.PAUSE_S", 0)
     card = tmp_path / "card"

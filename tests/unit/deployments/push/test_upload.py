@@ -9,9 +9,9 @@ from PIL import Image
 from deployments.push import upload
 from deployments.push.upload import NamedPhoto, delete_names, send_photos
 from models.errors import S3AccessError, S3DownloadError
-from tests.support.fake_s3 import make_error
-from tests.support.fake_store import KEYS, FakeStore, aim, put_on_disk
+from tests.support.fake_s3 import FakeClient, make_error
 from tests.support.photos import encode_jpeg, read_sample
+from tests.support.push_sender import KEYS, aim, put_on_disk
 
 
 @pytest.fixture
@@ -21,74 +21,75 @@ def coffee(tmp_path: Path) -> NamedPhoto:
 
 
 def test_the_original_goes_up_as_it_is_and_its_preview_after_it(coffee: NamedPhoto) -> None:
-    store = FakeStore()
+    store = FakeClient()
     result = aim(store, preview_side=320).send(coffee)
-    assert store.puts == [f"{KEYS.originals}Кофе/1.jpg", f"{KEYS.previews}Кофе/1.jpg"]
-    original, preview = (store.objects[key] for key in store.puts)
-    assert original[0] == coffee.file.path.read_bytes()
-    assert original[1] == {"facepass-md5": original[2]}
-    with Image.open(BytesIO(preview[0])) as image:
+    original, preview = f"{KEYS.originals}Кофе/1.jpg", f"{KEYS.previews}Кофе/1.jpg"
+    assert store.get_keys("put_object") == [original, preview]
+    assert store.objects[original] == coffee.file.path.read_bytes()
+    assert store.metadata[original] == {"facepass-md5": store.get_etag(original)}
+    with Image.open(BytesIO(store.objects[preview])) as image:
         assert max(image.size) == 320
-    assert preview[1] | {"facepass-md5": ""} == {
+    assert store.metadata[preview] | {"facepass-md5": ""} == {
         "facepass-md5": "",
-        "facepass-original": original[2],
+        "facepass-original": store.get_etag(original),
         "facepass-recipe": "320q85v1",
     }
     assert (result.original_sent, result.preview_sent, result.is_current()) == (True, True, True)
-    assert result.bytes_sent == len(original[0]) + len(preview[0])
+    assert result.bytes_sent == sum(map(len, store.objects.values()))
 
 
 @pytest.mark.parametrize("etag_is_md5", [True, False])
 def test_what_is_there_is_neither_sent_nor_made_again(
     coffee: NamedPhoto, etag_is_md5: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = FakeStore()
+    store = FakeClient()
     if not etag_is_md5:  # S3 with keys of its own
         store.make_etag = lambda content: f"{len(content):032x}"
     aim(store).send(coffee)
-    store.puts.clear()
+    store.calls.clear()
     monkeypatch.setattr(upload, "make_preview", None)
 
     result = aim(store).send(coffee)
 
-    assert store.puts == []
+    assert store.get_keys("put_object") == []
     assert not (result.original_sent or result.preview_sent or result.bytes_sent)
-    assert len(store.heads) == (1 if etag_is_md5 else 2)
+    assert len(store.get_keys("head_object")) == (1 if etag_is_md5 else 2)
 
 
 def test_another_profile_makes_the_preview_anew_and_sends_no_original(coffee: NamedPhoto) -> None:
-    store = FakeStore()
+    store = FakeClient()
     aim(store).send(coffee)
-    store.puts.clear()
+    store.calls.clear()
     aim(store, preview_side=320).send(coffee)
-    assert store.puts == [f"{KEYS.previews}Кофе/1.jpg"]
+    assert store.get_keys("put_object") == [f"{KEYS.previews}Кофе/1.jpg"]
 
 
 def test_a_file_of_the_same_size_and_other_content_is_sent(coffee: NamedPhoto) -> None:
-    store = FakeStore()
+    store = FakeClient()
     aim(store).send(coffee)
     content = bytearray(coffee.file.path.read_bytes())
     content[-3] ^= 1
     coffee.file.path.write_bytes(content)
     result = aim(store).send(coffee)
     assert (result.original_sent, result.preview_sent) == (True, True)
-    assert store.objects[f"{KEYS.originals}Кофе/1.jpg"][0] == content
+    assert store.objects[f"{KEYS.originals}Кофе/1.jpg"] == content
 
 
 def test_a_push_that_was_killed_between_original_and_preview_is_finished(
     coffee: NamedPhoto,
 ) -> None:
-    store = FakeStore()
+    store = FakeClient()
     aim(store).send(coffee)
     # The file was replaced, the original sent, the preview not.
     other = encode_jpeg(read_sample("coffee.png"), quality=70)
     coffee.file.path.write_bytes(other)
-    preview = store.objects[f"{KEYS.previews}Кофе/1.jpg"]
+    preview = f"{KEYS.previews}Кофе/1.jpg"
+    before, metadata = store.objects[preview], store.metadata[preview]
     aim(store).send(coffee)
-    store.objects[f"{KEYS.previews}Кофе/1.jpg"] = preview
-    store.puts.clear()
+    store.objects[preview], store.metadata[preview] = before, metadata
+    store.calls.clear()
     result = aim(store).send(coffee)
-    assert store.puts == [f"{KEYS.previews}Кофе/1.jpg"]
+    assert store.get_keys("put_object") == [f"{KEYS.previews}Кофе/1.jpg"]
     assert not result.original_sent
 
 
@@ -99,20 +100,20 @@ def test_a_push_that_was_killed_between_original_and_preview_is_finished(
 def test_a_file_that_is_no_photo_stands_in_for_its_preview(
     tmp_path: Path, content: bytes, reason: str
 ) -> None:
-    store, photo = FakeStore(), put_on_disk(tmp_path, "1.jpg", content)
+    store, photo = FakeClient(), put_on_disk(tmp_path, "1.jpg", content)
     result = aim(store).send(photo)
     assert (result.reason, result.not_sent) == (reason, None)
-    assert [store.objects[key][0] for key in store.puts] == [content, content]
-    store.puts.clear()
+    assert [store.objects[key] for key in store.get_keys("put_object")] == [content, content]
+    store.calls.clear()
     # The next push sends nothing, and still knows the reason.
     assert aim(store).send(photo).reason == reason
-    assert store.puts == []
+    assert store.get_keys("put_object") == []
 
 
 def test_what_is_too_large_to_stand_in_leaves_no_preview_behind(
     coffee: NamedPhoto,
 ) -> None:
-    store = FakeStore()
+    store = FakeClient()
     aim(store).send(coffee)
     coffee.file.path.write_bytes(b"no photo, and long")
     result = aim(store, max_photo_bytes=10).send(coffee)
@@ -124,17 +125,17 @@ def test_a_file_larger_than_any_photo_is_sent_and_never_read_into_memory(
     coffee: NamedPhoto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Path, "read_bytes", None)
-    store = FakeStore()
+    store = FakeClient()
     result = aim(store, max_photo_bytes=100, max_original_bytes=100).send(coffee)
     assert result.reason == "too_many_bytes"
-    assert store.puts == [f"{KEYS.originals}Кофе/1.jpg"]
+    assert store.get_keys("put_object") == [f"{KEYS.originals}Кофе/1.jpg"]
 
 
 def test_a_file_that_changes_while_it_is_sent_is_not_taken_for_sent(coffee: NamedPhoto) -> None:
     path = coffee.file.path
     # Before the body is read, and after: S3 refuses the first, the second is an old file.
     for moment in (KEYS.originals, KEYS.previews):
-        store = FakeStore()
+        store = FakeClient()
 
         def grow(key: str, moment: str = moment) -> None:
             if key.startswith(moment):
@@ -143,13 +144,13 @@ def test_a_file_that_changes_while_it_is_sent_is_not_taken_for_sent(coffee: Name
         store.before_put = grow
         result = aim(store).send(coffee)
         assert not result.is_current()
-    assert store.puts[0] == f"{KEYS.originals}Кофе/1.jpg"
+    assert store.get_keys("put_object")[0] == f"{KEYS.originals}Кофе/1.jpg"
 
 
 def test_a_photo_that_is_still_being_copied_gets_another_turn(
     coffee: NamedPhoto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, whole, path = FakeStore(), coffee.file.path.read_bytes(), coffee.file.path
+    store, whole, path = FakeClient(), coffee.file.path.read_bytes(), coffee.file.path
     path.write_bytes(whole[:1000])
     growths = [whole[:2000]]
     store.before_put = lambda _: path.write_bytes(growths.pop()) if growths else None
@@ -159,14 +160,14 @@ def test_a_photo_that_is_still_being_copied_gets_another_turn(
     (result,) = send_photos(aim(store), [coffee], reported.append)
 
     assert (result.not_sent, result.reason, result.is_current()) == (None, None, True)
-    assert store.objects[f"{KEYS.originals}Кофе/1.jpg"][0] == whole
+    assert store.objects[f"{KEYS.originals}Кофе/1.jpg"] == whole
     assert len(reported) == 1
 
 
 def test_a_photo_that_never_rests_is_named(
     coffee: NamedPhoto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, path = FakeStore(), coffee.file.path
+    store, path = FakeClient(), coffee.file.path
     monkeypatch.setattr(upload.time, "sleep", lambda _: None)
     store.before_put = lambda _: path.write_bytes(path.read_bytes() + b"+")
     (result,) = send_photos(aim(store), [coffee], lambda _: None)
@@ -179,7 +180,7 @@ def test_a_file_that_is_gone_or_locked_is_named_and_stops_no_other(
     monkeypatch.setattr(upload.time, "sleep", lambda _: None)
     lost = put_on_disk(tmp_path, "2.jpg", b"x")
     lost.file.path.unlink()
-    store = FakeStore()
+    store = FakeClient()
     results = send_photos(aim(store), [lost, coffee], lambda _: None)
     told = {result.photo.name: result.not_sent for result in results}
     assert told["Кофе/1.jpg"] is None
@@ -193,7 +194,7 @@ def test_a_file_that_is_gone_or_locked_is_named_and_stops_no_other(
 def test_what_is_wrong_with_s3_ends_the_push(
     coffee: NamedPhoto, code: str, status: int, kind: type[Exception]
 ) -> None:
-    store = FakeStore()
+    store = FakeClient()
 
     def refuse(_: str) -> None:
         raise make_error(code, status, "PutObject")
@@ -204,10 +205,13 @@ def test_what_is_wrong_with_s3_ends_the_push(
 
 
 def test_a_photo_is_deleted_preview_first(coffee: NamedPhoto) -> None:
-    store = FakeStore()
+    store = FakeClient()
     aim(store).send(coffee)
-    assert delete_names(aim(store).bucket, KEYS, ["Кофе/1.jpg"]) == 1
-    assert store.deletes == [f"{KEYS.previews}Кофе/1.jpg", f"{KEYS.originals}Кофе/1.jpg"]
+    assert delete_names(aim(store), ["Кофе/1.jpg"]) == 1
+    assert store.get_keys("delete_object") == [
+        f"{KEYS.previews}Кофе/1.jpg",
+        f"{KEYS.originals}Кофе/1.jpg",
+    ]
     assert store.objects == {}
 
 
@@ -218,7 +222,7 @@ def test_a_damaged_file_that_upsets_the_decoder_ends_nothing(
         raise ZeroDivisionError
 
     monkeypatch.setattr("tasks.images.preview.decode_photo", fail)
-    assert aim(FakeStore()).send(coffee).reason == "unprocessable"
+    assert aim(FakeClient()).send(coffee).reason == "unprocessable"
 
 
 def test_a_photo_that_does_not_fit_into_memory_is_named(
@@ -228,4 +232,4 @@ def test_a_photo_that_does_not_fit_into_memory_is_named(
         raise MemoryError
 
     monkeypatch.setattr("tasks.images.preview.decode_photo", fail)
-    assert "too little memory" in str(aim(FakeStore()).send(coffee).not_sent)
+    assert "too little memory" in str(aim(FakeClient()).send(coffee).not_sent)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -104,27 +103,15 @@ def test_pieces_put_together_are_the_whole(items: list[int], size: int) -> None:
     assert [len(piece) for piece in pieces[:-1]] == [size] * len(pieces[:-1])
 
 
-class Listings(FakeClient):
-    """Lists what lies below a prefix, three keys a page."""
-
-    def __init__(self, keys: dict[str, datetime]) -> None:
-        super().__init__()
-        self.keys = keys
-
-    def paginate(self, **call: Any) -> Iterator[dict[str, Any]]:
-        mine = [key for key in order_by_bytes(set(self.keys)) if key.startswith(call["Prefix"])]
-        for page in cut(mine, 3) if mine else [[]]:
-            rows = [
-                {"Key": key, "ETag": f'"{key}"', "Size": 7, "LastModified": self.keys[key]}
-                for key in page
-            ]
-            yield {"Name": "photos", "KeyCount": len(rows), "Contents": rows}
+def make_client(written: dict[str, datetime]) -> FakeClient:
+    """A client whose pages are three photos each."""
+    return FakeClient(objects=dict.fromkeys(written, b"photo"), written=written, page_size=3)
 
 
 def test_every_folder_of_originals_is_held_against_the_previews_beside_it() -> None:
     late, early = NOON, NOON - timedelta(days=1)
     event = "events/1/"
-    listings = Listings(
+    client = make_client(
         {
             f"{event}originals/готово.jpg": early,
             f"{event}previews/готово.jpg": late,
@@ -143,7 +130,7 @@ def test_every_folder_of_originals_is_held_against_the_previews_beside_it() -> N
             "events/10/originals/z.jpg": early,
         }
     )
-    bucket, census = make_bucket(listings), Census()
+    bucket, census = make_bucket(client), Census()
     found = list(list_candidates(bucket, 1, look_at_all=False, census=census))
     assert {item.s3_key: item.preview_key for item in found} == {
         f"{event}originals/нет.jpg": f"{event}previews/нет.jpg",

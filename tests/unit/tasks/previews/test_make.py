@@ -1,6 +1,5 @@
 """One original's preview: made once, never over another's, and what stands in for it."""
 
-from hashlib import md5
 from io import BytesIO
 from typing import Any
 
@@ -26,7 +25,7 @@ from tasks.previews.make import (
 )
 from tasks.s3.objects import ORIGINAL as ORIGINAL_OF
 from tasks.s3.objects import RECIPE as RECIPE_OF
-from tests.support.fake_s3 import FakeClient, answer_bytes, make_bucket, make_error
+from tests.support.fake_s3 import FakeClient, make_bucket, make_error
 from tests.support.photos import encode_jpeg, read_sample
 
 ORIGINAL, PREVIEW = "events/1/originals/ё.jpg", "events/1/previews/ё.jpg"
@@ -34,57 +33,18 @@ RECIPE = PreviewRecipe(64)
 MADE = Outcome(Verdict.MADE)
 
 
-class Store(FakeClient):
-    """Objects with notes, and conditions on writes as S3 keeps them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.kept: dict[str, tuple[bytes, dict[str, str]]] = {}
-        self.refusal: Exception | None = None
-        self.reads = self.writes = 0
-
-    def put(self, key: str, content: bytes, notes: dict[str, str] | None = None) -> OriginalRef:
-        """Upload, as a photographer does."""
-        self.kept[key] = (content, notes or {})
-        return OriginalRef(key, self.etag(key), len(content), PREVIEW)
-
-    def etag(self, key: str) -> str:
-        return md5(self.kept[key][0], usedforsecurity=False).hexdigest()
-
-    def head_object(self, **call: Any) -> dict[str, Any]:
-        if call["Key"] not in self.kept:
-            raise make_error("404", 404)
-        content, notes = self.kept[call["Key"]]
-        etag = f'"{self.etag(call["Key"])}"'
-        return {"ETag": etag, "ContentLength": len(content), "Metadata": notes}
-
-    def get_object(self, **call: Any) -> dict[str, Any]:
-        self.reads += 1
-        if call["Key"] not in self.kept:
-            raise make_error("NoSuchKey", 404)
-        if call["IfMatch"] != f'"{self.etag(call["Key"])}"':
-            raise make_error("PreconditionFailed", 412)
-        return answer_bytes(self.kept[call["Key"]][0])
-
-    def put_object(self, **call: Any) -> None:
-        if self.refusal is not None:
-            raise self.refusal
-        key = call["Key"]
-        there = key in self.kept
-        if (call.get("IfNoneMatch") == "*" and there) or (
-            "IfMatch" in call and not (there and call["IfMatch"] == f'"{self.etag(key)}"')
-        ):
-            raise make_error("PreconditionFailed", 412)
-        self.writes += 1
-        self.kept[key] = (call["Body"], call["Metadata"])
+def put(store: FakeClient, key: str, content: bytes) -> OriginalRef:
+    """Upload, as a photographer does."""
+    store.objects[key], store.metadata[key] = content, {}
+    return OriginalRef(key, store.get_etag(key), len(content), PREVIEW)
 
 
 @pytest.fixture
-def store() -> Store:
-    return Store()
+def store() -> FakeClient:
+    return FakeClient()
 
 
-def bring(store: Store, original: OriginalRef, recipe: PreviewRecipe = RECIPE) -> Outcome:
+def bring(store: FakeClient, original: OriginalRef, recipe: PreviewRecipe = RECIPE) -> Outcome:
     return bring_preview(make_bucket(store), original, recipe)
 
 
@@ -92,51 +52,52 @@ def make_photo(colour: str = "teal") -> bytes:
     return encode_jpeg(Image.new("RGB", (200, 100), colour))
 
 
-def test_a_preview_is_made_once_and_says_of_what(store: Store) -> None:
-    original = store.put(ORIGINAL, make_photo())
+def test_a_preview_is_made_once_and_says_of_what(store: FakeClient) -> None:
+    original = put(store, ORIGINAL, make_photo())
     assert [bring(store, original), bring(store, original)] == [MADE, KEPT]
-    content, notes = store.kept[PREVIEW]
-    assert Image.open(BytesIO(content)).size == (64, 32)
-    assert notes == {ORIGINAL_OF: original.etag, RECIPE_OF: "64q85v1"}
-    assert (store.reads, store.writes) == (1, 1)
+    assert Image.open(BytesIO(store.objects[PREVIEW])).size == (64, 32)
+    assert store.metadata[PREVIEW] == {ORIGINAL_OF: original.etag, RECIPE_OF: "64q85v1"}
+    assert store.get_keys("get_object") == [ORIGINAL]
+    assert store.get_keys("put_object") == [PREVIEW]
 
 
 def test_the_push_tool_names_recipes_alike() -> None:
     assert str(PreviewRecipe(640)) == "640q85v1"
 
 
-def test_a_replaced_original_and_another_recipe_make_it_anew(store: Store) -> None:
-    bring(store, store.put(ORIGINAL, make_photo("teal")))
-    replaced = store.put(ORIGINAL, make_photo("red"))
+def test_a_replaced_original_and_another_recipe_make_it_anew(store: FakeClient) -> None:
+    bring(store, put(store, ORIGINAL, make_photo("teal")))
+    replaced = put(store, ORIGINAL, make_photo("red"))
     assert bring(store, replaced) == MADE
-    assert store.kept[PREVIEW][1][ORIGINAL_OF] == replaced.etag
+    assert store.metadata[PREVIEW][ORIGINAL_OF] == replaced.etag
     assert bring(store, replaced, PreviewRecipe(32)) == MADE
-    assert store.kept[PREVIEW][1][RECIPE_OF] == "32q85v1"
+    assert store.metadata[PREVIEW][RECIPE_OF] == "32q85v1"
 
 
-def test_a_photographers_own_preview_is_neither_read_nor_replaced(store: Store) -> None:
-    store.put(PREVIEW, b"my own")
-    assert bring(store, store.put(ORIGINAL, make_photo())) == KEPT
-    assert store.kept[PREVIEW] == (b"my own", {})
-    assert store.reads == 0
+def test_a_photographers_own_preview_is_neither_read_nor_replaced(store: FakeClient) -> None:
+    put(store, PREVIEW, b"my own")
+    assert bring(store, put(store, ORIGINAL, make_photo())) == KEPT
+    assert store.objects[PREVIEW] == b"my own"
+    assert store.metadata[PREVIEW] == {}
+    assert store.get_keys("get_object") == []
 
 
-def test_a_preview_that_is_put_meanwhile_stays(store: Store) -> None:
-    original = store.put(ORIGINAL, make_photo())
+def test_a_preview_that_is_put_meanwhile_stays(store: FakeClient) -> None:
+    original = put(store, ORIGINAL, make_photo())
     bucket = make_bucket(store)
     assert read_preview(bucket, PREVIEW) is None
-    store.put(PREVIEW, b"my own")
+    put(store, PREVIEW, b"my own")
     named: Any = {"original_etag": original.etag, "recipe": RECIPE, "replaces": None}
     assert not put_preview(bucket, PREVIEW, b"ours", **named)
-    assert store.kept[PREVIEW][0] == b"my own"
+    assert store.objects[PREVIEW] == b"my own"
 
 
-def test_a_write_whose_answer_was_lost_counts_as_made(store: Store) -> None:
-    original = store.put(ORIGINAL, make_photo())
+def test_a_write_whose_answer_was_lost_counts_as_made(store: FakeClient) -> None:
+    original = put(store, ORIGINAL, make_photo())
     bucket = make_bucket(store)
     named: Any = {"original_etag": original.etag, "recipe": RECIPE, "replaces": None}
     assert [put_preview(bucket, PREVIEW, b"ours", **named) for _ in range(2)] == [True, True]
-    assert store.writes == 1
+    assert store.get_keys("put_object") == [PREVIEW]
 
 
 @pytest.mark.parametrize(
@@ -148,56 +109,57 @@ def test_a_write_whose_answer_was_lost_counts_as_made(store: Store) -> None:
     ],
 )
 def test_an_unreadable_originals_bytes_stand_in_and_are_not_tried_again(
-    store: Store, content: bytes, reason: PhotoReason
+    store: FakeClient, content: bytes, reason: PhotoReason
 ) -> None:
-    original = store.put(ORIGINAL, content)
+    original = put(store, ORIGINAL, content)
     outcomes = [bring(store, original), bring(store, original)]
     assert outcomes == [Outcome(Verdict.STOOD_IN, reason), KEPT]
-    assert store.kept[PREVIEW][0] == content
-    assert store.reads == 1
+    assert store.objects[PREVIEW] == content
+    assert store.get_keys("get_object") == [ORIGINAL]
 
 
 def test_of_a_large_unreadable_original_its_beginning_stands_in(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: FakeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = get_settings().model_copy(update={"max_photo_bytes": 2 * HEAD_BYTES})
     monkeypatch.setattr(make, "get_settings", lambda: settings)
-    original = store.put(ORIGINAL, bytes(2 * HEAD_BYTES + 1))
+    original = put(store, ORIGINAL, bytes(2 * HEAD_BYTES + 1))
     assert bring(store, original) == Outcome(Verdict.STOOD_IN, PhotoReason.NOT_AN_IMAGE)
-    assert len(store.kept[PREVIEW][0]) == HEAD_BYTES
+    assert len(store.objects[PREVIEW]) == HEAD_BYTES
 
 
 def test_an_original_over_the_limit_is_not_read(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: FakeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = get_settings().model_copy(update={"max_original_bytes": 100})
     monkeypatch.setattr(make, "get_settings", lambda: settings)
-    original = store.put(ORIGINAL, make_photo())
+    original = put(store, ORIGINAL, make_photo())
     assert bring(store, original) == Outcome(Verdict.LEFT_OUT, PhotoReason.TOO_MANY_BYTES)
-    assert (store.reads, PREVIEW in store.kept) == (0, False)
+    assert store.get_keys("get_object") == []
+    assert PREVIEW not in store.objects
 
 
-def test_an_original_replaced_after_its_listing_is_read_as_it_is_now(store: Store) -> None:
-    listed = store.put(ORIGINAL, make_photo("teal"))
-    now = store.put(ORIGINAL, make_photo("red"))
+def test_an_original_replaced_after_its_listing_is_read_as_it_is_now(store: FakeClient) -> None:
+    listed = put(store, ORIGINAL, make_photo("teal"))
+    now = put(store, ORIGINAL, make_photo("red"))
     assert bring(store, listed) == MADE
-    assert store.kept[PREVIEW][1][ORIGINAL_OF] == now.etag
+    assert store.metadata[PREVIEW][ORIGINAL_OF] == now.etag
 
 
-def test_an_original_that_is_gone_is_left_out(store: Store) -> None:
-    original = store.put(ORIGINAL, make_photo())
-    del store.kept[ORIGINAL]
+def test_an_original_that_is_gone_is_left_out(store: FakeClient) -> None:
+    original = put(store, ORIGINAL, make_photo())
+    del store.objects[ORIGINAL]
     assert bring(store, original) == Outcome(Verdict.LEFT_OUT, PhotoReason.VANISHED)
 
 
 def test_a_decoder_that_fails_in_an_unknown_way_fails_one_photo(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: FakeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise KeyError
 
     monkeypatch.setattr("tasks.images.preview.decode_photo", fail)
-    original = store.put(ORIGINAL, make_photo())
+    original = put(store, ORIGINAL, make_photo())
     assert bring(store, original) == Outcome(Verdict.STOOD_IN, PhotoReason.UNPROCESSABLE)
 
 
@@ -210,16 +172,20 @@ def test_a_decoder_that_fails_in_an_unknown_way_fails_one_photo(
     ],
 )
 def test_a_refused_write_is_s3s_and_gives_back_what_it_held(
-    store: Store, refusal: Exception, error: type[Exception], word: str
+    store: FakeClient, refusal: Exception, error: type[Exception], word: str
 ) -> None:
-    original = store.put(ORIGINAL, make_photo())
-    store.refusal = refusal
+    original = put(store, ORIGINAL, make_photo())
+
+    def refuse(_: str) -> None:
+        raise refusal
+
+    store.before_put = refuse
     with pytest.raises(error, match=word):
         bring(store, original)
     assert make.get_byte_budget().held == make.get_pixel_budget().held == 0
 
 
-def test_the_mark_tells_whether_all_were_made_by_a_recipe(store: Store) -> None:
+def test_the_mark_tells_whether_all_were_made_by_a_recipe(store: FakeClient) -> None:
     bucket = make_bucket(store)
     assert not is_marked(bucket, 1, RECIPE)
     mark_recipe(bucket, 1, RECIPE)

@@ -4,7 +4,6 @@ import logging
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
@@ -16,6 +15,7 @@ from models.errors import S3DownloadError
 from tasks.results import prune
 from tasks.results.prune import prune_bucket, prune_expired, prune_folder, prune_storage
 from tasks.results.storage import CACHE_LIFETIME, build_cache_key
+from tests.support.fake_s3 import FakeClient
 
 NOW = datetime(2026, 7, 1, tzinfo=UTC)
 LIMIT = NOW - CACHE_LIFETIME
@@ -96,49 +96,39 @@ def test_nothing_but_the_cache_is_touched_in_a_local_storage(tmp_path: Path) -> 
 # --- a bucket ---
 
 
-class FakeClient:
-    """Lists given pages and takes deletions; keys in `refused` cannot be deleted."""
+def make_client(written: dict[str, datetime], undeletable: tuple[str, ...] = ()) -> FakeClient:
+    """A client whose pages are three results of five bytes each."""
+    objects = dict.fromkeys(written, b"12345")
+    return FakeClient(objects=objects, written=written, page_size=3, undeletable=undeletable)
 
-    def __init__(self, pages: list[dict[str, datetime]], refused: tuple[str, ...] = ()) -> None:
-        self.pages, self.refused = pages, refused
-        self.listed: list[dict[str, str]] = []
-        self.deleted: list[list[str]] = []
 
-    def get_paginator(self, operation: str) -> "FakeClient":
-        assert operation == "list_objects_v2"
-        return self
-
-    def paginate(self, **call: str) -> Any:
-        self.listed.append(call)
-        for page in self.pages:
-            objects = [{"Key": k, "LastModified": when, "Size": 5} for k, when in page.items()]
-            yield {"Contents": objects} if objects else {}
-
-    def delete_objects(self, Bucket: str, Delete: dict[str, Any]) -> dict[str, Any]:  # noqa: N803
-        keys = [item["Key"] for item in Delete["Objects"]]
-        self.deleted.append(keys)
-        return {"Errors": [{"Key": k, "Code": "AccessDenied"} for k in keys if k in self.refused]}
+def list_deleted(client: FakeClient) -> list[list[str]]:
+    """The keys of each request to delete."""
+    requests = [
+        call["Delete"]["Objects"] for name, call in client.calls if name == "delete_objects"
+    ]
+    return [[item["Key"] for item in request] for request in requests]
 
 
 def prune_pages(client: FakeClient) -> dict[str, int]:
-    return prune_bucket(client, "photos", "results/embed/", LIMIT)  # type: ignore[arg-type]
+    return prune_bucket(client, "photos", "", LIMIT)  # type: ignore[arg-type]
 
 
 def test_each_pages_expired_objects_are_one_request() -> None:
-    client = FakeClient([{"a": OLD, "b": FRESH, "c": OLD}, {"d": FRESH, "e": LIMIT}, {"f": OLD}])
+    client = make_client({"a": OLD, "b": FRESH, "c": OLD, "d": FRESH, "e": LIMIT, "f": OLD})
     assert prune_pages(client) == {"deleted": 3, "kept": 3, "failed": 0, "bytes": 15}
-    assert client.deleted == [["a", "c"], ["f"]]
-    assert client.listed == [{"Bucket": "photos", "Prefix": "results/embed/"}]
+    assert list_deleted(client) == [["a", "c"], ["f"]]
+    assert client.calls[0] == ("list_objects_v2", {"Bucket": "photos", "Prefix": ""})
 
 
 def test_an_empty_bucket_is_asked_to_delete_nothing() -> None:
-    client = FakeClient([{}])
+    client = FakeClient(pages=[{}])
     assert prune_pages(client)["deleted"] == 0
-    assert client.deleted == []
+    assert list_deleted(client) == []
 
 
 def test_what_s3_refuses_to_delete_is_counted_and_said(caplog: pytest.LogCaptureFixture) -> None:
-    client = FakeClient([{"a": OLD, "b": OLD}], refused=("b",))
+    client = make_client({"a": OLD, "b": OLD}, undeletable=("b",))
     assert prune_pages(client) == {"deleted": 1, "kept": 0, "failed": 1, "bytes": 5}
     assert "AccessDenied" in caplog.text
 
@@ -155,11 +145,11 @@ def test_what_s3_refuses_to_delete_is_counted_and_said(caplog: pytest.LogCapture
 def test_only_the_cache_below_the_blocks_folder_is_listed(
     monkeypatch: pytest.MonkeyPatch, folder: str, prefix: str
 ) -> None:
-    client = FakeClient([])
+    client = FakeClient()
     monkeypatch.setattr("prefect_aws.AwsCredentials.get_client", lambda *_: client)
     block = S3Bucket(bucket_name="photos", bucket_folder=folder)
     prune_storage(block, LIMIT)
-    assert client.listed == [{"Bucket": "photos", "Prefix": prefix}]
+    assert client.calls == [("list_objects_v2", {"Bucket": "photos", "Prefix": prefix})]
     # What Prefect itself makes of a key lies there.
     assert block._resolve_path(build_cache_key([], "pack", 7)).startswith(prefix)
 
@@ -168,7 +158,7 @@ def test_s3_being_away_is_told_in_the_products_words(monkeypatch: pytest.MonkeyP
     def fail(*_: object) -> None:
         raise EndpointConnectionError(endpoint_url="https://s3.example.org")
 
-    client = FakeClient([])
+    client = FakeClient()
     monkeypatch.setattr(client, "get_paginator", fail)
     monkeypatch.setattr("prefect_aws.AwsCredentials.get_client", lambda *_: client)
     with pytest.raises(S3DownloadError, match="S3 unreachable"):

@@ -140,7 +140,7 @@ def embed(
     objects: dict[str, bytes | Exception], breaker: CircuitBreaker | None = None
 ) -> list[PhotoFaces]:
     """Embed all the objects as one batch."""
-    bucket = make_bucket(FakeClient(objects=dict(objects)))
+    bucket = make_bucket(FakeClient(objects=dict(objects), make_etag=lambda _: "e"))
     photos = [PhotoRef(key, "e", 0) for key in objects]
     engine: Any = FakeEngine()
     return unpack_faces(embed_photos(photos, bucket, engine, breaker or CircuitBreaker()))
@@ -238,7 +238,7 @@ def test_models_that_fail_on_everything_fail_the_batch_and_no_photo() -> None:
         def _embed(self, read: PhotoReader) -> DetectedFaces | FacePassError:
             return FaceEngineError("The models fail on every picture.")
 
-    bucket = make_bucket(FakeClient(objects={"a.jpg": make_photo(1)}))
+    bucket = make_bucket(FakeClient(objects={"a.jpg": make_photo(1)}, make_etag=lambda _: "e"))
     with pytest.raises(FaceEngineError):
         embed_photos([PhotoRef("a.jpg", "e", 0)], bucket, SickEngine(), CircuitBreaker())  # type: ignore[arg-type]
 
