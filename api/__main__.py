@@ -1,4 +1,7 @@
-"""The command `python -m api`: it serves the API at the address that the settings name."""
+"""The command `python -m api`, which serves the API with uvicorn.
+
+The settings give the address. Without API keys it refuses an address that other machines can reach.
+"""
 
 import sys
 from argparse import ArgumentParser

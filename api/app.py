@@ -1,6 +1,7 @@
-"""The application: its routers, its middleware, and what runs beside the calls.
+"""The FastAPI application: its routers, its middleware and its background tasks.
 
-It holds one connection to Prefect for its whole life.
+The background tasks close dead runs and deliver webhooks. One connection to Prefect stays open as
+long as the application runs.
 """
 
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""The dependencies of routes: the connection to Prefect, and the event UUID of a path."""
+"""FastAPI dependencies for routes: the connection to Prefect, and the event UUID from the path."""
 
 from typing import Annotated
 from uuid import UUID

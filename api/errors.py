@@ -1,4 +1,7 @@
-"""The HTTP answers to errors: one table of statuses, the error's own sentence, no stack trace."""
+"""Exception handlers and the table that gives each of the product's errors its HTTP status.
+
+The answer is the error's own sentence, without a stack trace.
+"""
 
 from dataclasses import asdict
 

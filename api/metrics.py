@@ -1,7 +1,8 @@
-"""The metrics that `/metrics` gives to Prometheus: aggregates of the tables, this process's calls.
+"""The route `/metrics` for Prometheus, and the metrics that it shows.
 
-Syncs run in other processes, so their figures are read from PostgreSQL at scrape time. Calls are
-counted here, by route template. No label holds an event's name, a key of S3 or a token.
+Figures about syncs are read from PostgreSQL at scrape time, because syncs run in other processes.
+HTTP calls are counted in this process, by route template, so no label holds an event's name, an S3
+key or a token.
 """
 
 import threading

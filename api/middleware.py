@@ -1,7 +1,8 @@
-"""The middleware that every call passes: access log, headers, body limits, unexpected errors.
+"""ASGI middleware for every call: access log, security headers, body limits, unexpected errors.
 
-No line of the log holds a path, a query or a key: a path may hold a gallery's token, a query a
-signed link. So the servers' own access logs are silenced, whichever server runs the app.
+The access log never holds a path, a query or an API key, because a path can hold a gallery's token
+and a query can hold a signed link. For the same reason the access logs of uvicorn and other servers
+are switched off.
 """
 
 import logging

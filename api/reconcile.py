@@ -1,8 +1,7 @@
-"""The reconciliation of runs: their own records, corrected by what Prefect knows of the processes.
+"""Functions that compare a run's record in PostgreSQL with Prefect and close runs that are dead.
 
-A run whose process died without a word is closed when somebody asks for it, and by a loop in every
-API process also when nobody does; closing a run twice is harmless. It is closed in Prefect too,
-where a run that is called running for ever would keep its slot in the work pool.
+A dead run is closed when somebody asks for it, and by a loop in every API process. It is closed in
+Prefect too, so that it frees its slot in the Prefect work pool.
 """
 
 import logging

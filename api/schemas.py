@@ -1,7 +1,7 @@
-"""Shapes of requests and answers; the examples that OpenAPI shows of them are in examples.json.
+"""Pydantic models of the API's requests and answers.
 
-An answer is built from rows and results by its own `from_…` constructor, so that routes know no
-table.
+`from_…` constructors build answers from rows and results, so that routes need no tables. The
+examples that OpenAPI shows are in examples.json.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""Access to the API: photographers' keys, the door that is closed without keys, rate limits.
+"""Access to the API: photographers' API keys, the rule without keys, and rate limits.
 
-While no keys are set, this machine alone may call, whatever server runs the app. Calls are counted
-in this process's memory, by key or by address, so two processes let through twice as much.
+Without API keys only this machine may call. Each process counts calls in its own memory, by key or
+by address, so two processes allow twice as many.
 """
 
 import hmac

@@ -1,7 +1,7 @@
-"""The start of an event's flow runs, the same for syncs, previews and reembeddings.
+"""The function that starts a flow run for an event, used for syncs, previews and reembeddings.
 
-Requests for one event are answered one at a time, so that the second finds the run that the first
-has started.
+Requests for one event are handled one at a time, so a second request finds the run that the first
+one started.
 """
 
 from collections.abc import Callable, Coroutine

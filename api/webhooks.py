@@ -1,8 +1,8 @@
-"""The delivery of webhooks by every API process: each ended sync is told at least once.
+"""The delivery of webhooks for ended syncs: at least once, with retries for up to 24 hours.
 
-A delivery is claimed in one short transaction, sent outside of any and recorded in another, so that
-a receiver that hangs holds no connection, and what a process that died had claimed goes to others.
-Messages are signed as the Standard Webhooks specification says.
+An API process claims a delivery, sends it outside any transaction, then records the result. If the
+process dies, another one takes over what it had claimed. Messages are signed as the Standard
+Webhooks specification says.
 """
 
 import base64

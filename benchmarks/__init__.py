@@ -1,1 +1,1 @@
-"""Measurements: what `make bench` and its sisters run. Nothing here is part of the product."""
+"""Measurements of the product, such as `make bench`. They are not part of the product."""

@@ -1,7 +1,7 @@
-"""The demo: an event with sample photos, made the way a photographer's tool does, and synced.
+"""The demo: an event with sample photos, uploaded to S3 and synced through the REST API.
 
-`facepass demo` runs the main job twice in a stack of its own, checks the numbers and leaves nothing
-running; `facepass demo-event` fills a gallery of the stack that runs.
+`facepass demo` starts its own stack, syncs twice, checks the numbers and stops everything.
+`facepass demo-event` adds the event to the stack that is already running.
 """
 
 import json

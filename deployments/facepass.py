@@ -1,7 +1,7 @@
-"""The command `facepass`: one subcommand for each thing that is run by hand.
+"""The command `facepass` and its subcommands, written with Typer.
 
-Each subcommand imports what it needs when it is called, so that `--help` and the shell's completion
-answer at once. The exit code is the subcommand's own.
+A subcommand imports its code only when it is called, so that `--help` and shell completion are
+fast. Its result is the exit code of the command.
 """
 
 import os

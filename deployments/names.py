@@ -1,4 +1,4 @@
-"""Names of deployments, flows and the pool, shared by prefect.yaml, the API and the stack."""
+"""The names of the Prefect work pool, flows and deployments, the same as in prefect.yaml."""
 
 WORK_POOL = "facepass"
 SYNC_FLOW = "sync_event_photos"

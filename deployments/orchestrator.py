@@ -1,7 +1,7 @@
-"""The one client of Prefect's API for flow runs, deployments and workers.
+"""The client of Prefect's API that starts, reads and ends flow runs and checks deployments.
 
-Runs are started, read and ended here; Prefect's states come out in the product's words, its
-refusals and its silence as OrchestratorUnavailableError that says what to do.
+It translates Prefect's states into the product's words. If Prefect refuses or does not answer, it
+raises OrchestratorUnavailableError, whose sentence says what to do.
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence

@@ -1,7 +1,7 @@
-"""The images' health check, without curl: `python -m deployments.probe PORT PATH`.
+"""The health check of the container images, without curl: `python -m deployments.probe PORT PATH`.
 
-It ends with 0 if this container's server answers 200 within five seconds, else with 1 and a
-sentence. It is no subcommand of `facepass`: it runs every half a minute, on Python alone.
+The exit code is 0 if this container's server answers 200 within five seconds, else 1. It is
+no `facepass` subcommand because it runs often, and so it needs only the standard library.
 """
 
 import sys

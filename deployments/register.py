@@ -1,7 +1,7 @@
-"""A release's registration with the Prefect server: `facepass register`.
+"""The command `facepass register`, which deploys a release to the Prefect server.
 
-It makes the work pool if there is none, then deploys what prefect.yaml names. It is safe to repeat:
-a limit or a schedule's switch that a person has set in Prefect stays.
+It creates the Prefect work pool if it is missing, then deploys everything in prefect.yaml. It is
+safe to repeat: a pool limit or a paused schedule that a person set in Prefect is not overwritten.
 """
 
 import os

@@ -1,8 +1,8 @@
-"""The Prefect block through which all workers share results: `facepass result-storage`.
+"""The command `facepass result-storage`, which saves the Prefect block for results in S3.
 
-The block points at the configured bucket, in a folder of its own beside the events'. It holds a
-secret only where FACEPASS_AWS_CREDENTIALS_BLOCK names one; otherwise each worker uses AWS's usual
-chain, as it does for the photos.
+All workers share results through this block; its folder in the bucket is apart from the events. It
+holds a secret only if FACEPASS_AWS_CREDENTIALS_BLOCK names one; otherwise each worker finds its AWS
+credentials in the usual way.
 """
 
 import sys

@@ -1,7 +1,7 @@
-"""Sample photos for the demo, made on the spot from what installed packages carry.
+"""Sample photos for the demo, made from pictures in installed packages.
 
-No photo is part of this project. What each sample must give is written beside it, so that the
-demo can check what it prints.
+The project itself contains no photos. Each sample comes with its number of faces (None if it
+cannot be read), so that the demo can check its results.
 """
 
 import warnings

@@ -1,7 +1,7 @@
-"""The zip of originals, streamed with a piece of one file in memory at a time.
+"""The zip of original photos, streamed from S3 in chunks.
 
-Files keep the photographer's names, made safe for every system and each used once. Nothing is
-deflated: JPEGs do not get smaller by that, and the processor is kept for faces.
+Unsafe characters in file names are replaced, and a name that appears twice gets a number. Photos
+are not compressed, because JPEGs would not get smaller and the CPU is needed for faces.
 """
 
 import re

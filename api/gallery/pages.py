@@ -1,7 +1,7 @@
-"""The gallery's pages and files: routes, templates, headers, and the pages of failures.
+"""HTTP routes for the gallery's pages, photos and downloads, with their headers and error pages.
 
-A page loads nothing inline and nothing from elsewhere but photos. A token that opens no gallery
-gets the same page, whatever was asked.
+Pages run no inline scripts or styles; only photos come from another host. Every unknown gallery
+token gets the same "not found" answer.
 """
 
 from collections.abc import Callable, Coroutine

@@ -1,7 +1,7 @@
-"""The gallery's sentences in both languages, and the choice of the language a guest reads.
+"""The gallery's texts in Russian and English, and the choice of the guest's language.
 
-The sentences are in languages/, one file a language. A text is one sentence, or one for each plural
-category (1 фото, 2 фото, 5 фото; the categories are CLDR's, as in a browser's Intl).
+Each language has one file in languages/. A text is one sentence, or one sentence for each CLDR
+plural category (1 фото, 2 фото, 5 фото).
 """
 
 import tomllib

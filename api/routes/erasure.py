@@ -1,4 +1,4 @@
-"""The erasure of faces, and the way back for an event or a photo."""
+"""REST routes that erase an event's or a photo's faces, and routes that allow them again."""
 
 from typing import Annotated
 

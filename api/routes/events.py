@@ -1,4 +1,4 @@
-"""Events and their photos: adding, listing and changing them, and the link of their guests."""
+"""REST routes that add, list and change events, list their photos, and renew the guests' link."""
 
 import logging
 from typing import Annotated

@@ -1,6 +1,6 @@
-"""Liveness of the API, and its readiness: whether a sync could be started and run now.
+"""The routes `/health` (this process answers) and `/ready` (a sync can be started now).
 
-Readiness asks PostgreSQL, S3 and Prefect at the same time and waits for each a few seconds.
+`/ready` asks PostgreSQL, S3 and Prefect at the same time and waits a few seconds for each.
 """
 
 import logging

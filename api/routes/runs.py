@@ -1,4 +1,4 @@
-"""Flow runs of an event: starting a sync, previews or a reembedding, and asking how one goes."""
+"""REST routes that start a sync, previews or a reembedding of an event, and show a sync's state."""
 
 import logging
 from functools import partial

@@ -1,7 +1,7 @@
-"""The guests' search: a selfie in, photos out. Neither the selfie nor its vector is kept.
+"""The REST route for a guest's search: a selfie in, matching photos out.
 
-The form is read into memory, so that a selfie never touches a disk. A search whose face engine is
-still to be loaded waits without keeping a thread, and holds up no search whose engine is there.
+The selfie stays in memory: neither it nor its vector is stored. While a face engine is still
+loading, searches that need it wait without a thread, and other searches go on.
 """
 
 from collections import defaultdict

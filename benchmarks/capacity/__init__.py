@@ -1,1 +1,4 @@
-"""A season in PostgreSQL and in Prefect: sizes, plans, connections (`make bench-capacity`)."""
+"""The load of a whole season on PostgreSQL and Prefect: sizes, query plans, connections.
+
+`make bench-capacity` runs it.
+"""

@@ -1,9 +1,8 @@
-"""The command of `make bench-capacity`: a season of weddings in PostgreSQL and Prefect.
+"""The command of `make bench-capacity`: the load of a wedding season on PostgreSQL and Prefect.
 
-Four parts, each on a stack of its own, each ending with a table and a line of JSON: `tables`
-(PostgreSQL with a million photos), `rewrites` (dead rows of embedding an event anew), `pooler`
-(the product through PgBouncer, where that is installed) and `day` (connections, and a day of a
-thousand syncs against Prefect's server).
+It has four parts: `tables` (a million photos), `rewrites` (dead rows after events are embedded
+again), `pooler` (the product through PgBouncer, if that is installed) and `day` (connections, and a
+thousand syncs in a day). Each part starts its own servers and ends with a table and a line of JSON.
 """
 
 import argparse

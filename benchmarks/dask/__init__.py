@@ -1,1 +1,1 @@
-"""One event over a Dask cluster, up to 64 workers (`make bench-dask`)."""
+"""Syncs of one event on a Dask cluster with up to 64 workers (`make bench-dask`)."""

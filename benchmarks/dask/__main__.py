@@ -1,9 +1,8 @@
-"""The command of `make bench-dask`: one event over a Dask cluster of growing size.
+"""The command of `make bench-dask`: syncs of one event on Dask clusters of growing size.
 
-First, opencv_zoo on this machine's cores: threads, then one and two workers of one core each. Then
-workers that fetch, decode and store as ever but wait instead of computing, so that many fit on one
-machine and the scheduler, Prefect's server, PostgreSQL, S3 and the flow are measured. Prints
-tables, draws docs/images/dask.svg when asked, and ends with one line of JSON.
+First it measures opencv_zoo with threads and with one and two workers, on this machine's cores.
+Then it runs up to 64 workers that fetch, decode and store photos but wait instead of computing,
+which shows the limits of everything else. It prints tables and one line of JSON.
 """
 
 import argparse

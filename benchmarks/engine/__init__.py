@@ -1,1 +1,1 @@
-"""The engine against the guide's loop, and the whole job around it (`make bench`)."""
+"""Comparisons of our face engine with the guide's loop, and of the whole job (`make bench`)."""

@@ -1,7 +1,7 @@
-"""The command of `make bench`: the guide's loop, the same tuned, this engine; then the whole job.
+"""The command of `make bench`: the guide's loop, a tuned loop, our engine, then the whole job.
 
-Runs on a stand-in for buffalo_l (published shapes and operation counts, random weights: its speed
-is real, its faces are not) and on opencv_zoo with real photos. Ends with one line of JSON.
+It uses real photos with opencv_zoo, and a stand-in for buffalo_l with random weights: the speed of
+the stand-in is real, its faces are not. The last line is JSON.
 """
 
 import argparse

@@ -1,19 +1,19 @@
-"""The fault campaign: what really happens to servers, done to a running sync on purpose.
+"""The fault campaign: real server faults, caused on purpose while a sync runs.
 
-Promise: every fault is injected into a stack of the campaign's own, through what an accident would
-use (signals, sockets, disks, locks): the product runs unchanged.
+Promise: every fault hits the campaign's own stack, by the means of a real accident (signals,
+sockets, disks, locks). The product runs unchanged.
 
 Where do I go to…?
-    run it, bound it, read its last line         __main__.py
-    see what one round does, and in which order  rounds.py, recovery.py
+    run it, limit it, read its last line         __main__.py
+    see the steps of one round                   rounds.py, recovery.py
     change how often each fault comes            deck.py
-    see the stack that is disturbed              scene.py, mending.py
+    see the stack that the faults hit            scene.py, mending.py
     see what a photographer does meanwhile       photographer.py
     add a fault                                  kinds.py, then one of the next four
     kill processes, also at a chosen statement   killing.py, row_locks.py
     restart servers                              restarting.py
     change what S3 answers                       s3_proxy.py
-    spoil the result storage                     spoiling.py
-    see what is held against what                audit.py, ledger.py
+    empty or fill the result storage             spoiling.py
+    see what the audit compares                  audit.py, ledger.py
     change the table                             report.py
 """

@@ -1,7 +1,7 @@
-"""The command of `make faults`: faults at random moments of syncs, with recovery and audit.
+"""The command of `make faults`: faults at random moments of syncs, then recovery and an audit.
 
-Ends with one line of JSON: {"faults": n, "lost": 0, "doubled": 0, "stuck": 0}; fails unless the
-last three are zero and all the faults asked for were injected.
+It ends with one line of JSON: {"faults": n, "lost": 0, "doubled": 0, "stuck": 0}. It fails unless
+all requested faults were injected and the last three numbers are zero.
 """
 
 import argparse

@@ -1,1 +1,4 @@
-"""Hostile files: a corpus made by code, and what the product makes of it (`make hostile`)."""
+"""Broken and hostile files, made by code, and a check of what the product does with them.
+
+`make hostile` runs it.
+"""

@@ -1,4 +1,7 @@
-"""The command of `make hostile`: the corpus through a watched worker, then through a real sync."""
+"""The command of `make hostile`: hostile files in a monitored worker, then in a real sync.
+
+It fails if a file crashes the worker or has no explained result.
+"""
 
 import os
 import sys

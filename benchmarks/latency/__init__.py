@@ -1,1 +1,1 @@
-"""Seconds from a request to its answer and to the first face (`make bench-latency`)."""
+"""The seconds from a sync request to its answer and to the first face (`make bench-latency`)."""

@@ -1,7 +1,7 @@
 """The command of `make bench-latency`: the time to a sync's answer and to its first face.
 
-Ends with one line of JSON: {"trigger_p95_ms": ..., "trigger_20_p95_ms": ..., "first_face_s": ...}.
-docs/latency.md says what the figures mean.
+It ends with one line of JSON: {"trigger_p95_ms": ..., "trigger_20_p95_ms": ..., "first_face_s":
+...}. docs/latency.md explains the figures.
 """
 
 import json

@@ -1,1 +1,1 @@
-"""The faces found and the cost at each size of preview (`make preview-study`)."""
+"""The faces found, and the cost, for each preview size (`make preview-study`)."""

@@ -1,8 +1,8 @@
-"""The command of `make preview-study`: faces found and costs by size of preview and detection.
+"""The command of `make preview-study`: faces found, and costs, by preview size and detector size.
 
-Scenes of 6000x4000 pixels with real faces of known heights become previews of several sizes, and
-the engine looks for the faces at several sizes. Ends with one line of JSON. With --docs the tables
-and the plot of docs/previews.md are made anew; that page says what the figures mean.
+It makes scenes of 6000x4000 pixels with real faces of known heights and searches their previews.
+The last line is JSON; with --docs it also writes the tables and the plot of docs/previews.md, which
+explains the figures.
 """
 
 import argparse

@@ -1,1 +1,1 @@
-"""Planning and storing at 100,000 photos (`make bench-scale`)."""
+"""The planning and storing of 100,000 photos (`make bench-scale`)."""

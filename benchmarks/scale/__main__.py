@@ -1,8 +1,8 @@
-"""The command of `make bench-scale`: the cost of the job around the engine for a large event.
+"""The command of `make bench-scale`: the cost of a large sync without the face models.
 
-Measures a resync of known photos against the bare listing of its folders, and a sync of new ones
-with a model pack that costs nothing, on a stack of its own; every run in a process of its own.
-Ends with one line of JSON: {"resync_vs_listing": ..., "resync_mb": ..., "sync_mb": ...}.
+It compares a resync of known photos with a plain S3 listing, then syncs new photos with a model
+pack that costs nothing. It ends with one line of JSON: {"resync_vs_listing": ..., "resync_mb": ...,
+"sync_mb": ...}.
 """
 
 import argparse

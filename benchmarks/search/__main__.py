@@ -1,9 +1,9 @@
-"""The command of `make bench-search`: a guest's wait, and the share of their photos found.
+"""The command of `make bench-search`: a guest's waiting time, and the share of their photos found.
 
-Random unit vectors in the product's own tables on the embedded PostgreSQL: one event of 30,000
-faces, then a hundred events of 10,000; then the alternatives; then selfies over the real API. Ends
-with one line of JSON: {"p95_ms_event_30k": ..., "p95_ms_total_1m": ..., "recall": ...,
-"p95_ms_selfie": ...}.
+It fills the product's tables with random vectors (one event of 30,000 faces, then a hundred of
+10,000), searches them, and compares alternatives; then it sends selfies to the API. It ends with
+one line of JSON: {"p95_ms_event_30k": ..., "p95_ms_total_1m": ..., "recall": ..., "p95_ms_selfie":
+...}.
 """
 
 import argparse

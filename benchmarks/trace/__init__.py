@@ -1,1 +1,1 @@
-"""The size of the product, and one photo's way through its modules (`make trace`)."""
+"""The size of the product, and the modules that one photo passes through (`make trace`)."""

@@ -1,7 +1,7 @@
-"""The figures of `make trace`: the product's size, and one photo's way through a warm sync.
+"""The command of `make trace`: the product's size, and the modules that one photo passes through.
 
-A process joins a stack of its own and syncs an event of one photo, so that the models are loaded;
-what it does for a second one is counted. The last line is JSON; --modules names what was passed.
+One process syncs two events of one photo each; only the second sync is counted, because the models
+are loaded by then. The last line is JSON; --modules lists the modules.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""`python -m deployments.push`: another way to say `facepass push`."""
+"""Another way to run `facepass push`: `python -m deployments.push`."""
 
 from deployments.facepass import run
 

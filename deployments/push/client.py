@@ -1,4 +1,7 @@
-"""A client of FacePass's API for the tools beside it; what goes wrong becomes a sentence."""
+"""The HTTP client of FacePass's REST API, used by the push tool and the demo.
+
+A failed call raises a product error with one sentence for the user.
+"""
 
 import time
 from http import HTTPStatus

@@ -1,4 +1,7 @@
-"""The end of a push for a person and a script: its summary or one sentence, its exit code."""
+"""The function behind `facepass push`: it prints a summary or one error sentence, or JSON.
+
+Its result is the exit code, which a script can read.
+"""
 
 import json
 import sys

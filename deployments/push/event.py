@@ -1,6 +1,7 @@
-"""The event that the photos belong to: found by its name or UUID, or added; and its sync.
+"""Functions that find or add the event for a push, and functions that sync it.
 
-The sync is started by the REST call and followed to its end.
+An event is found by its name or UUID. The sync is started through the REST API and followed to its
+end.
 """
 
 import math

@@ -1,7 +1,8 @@
-"""The photographer's folder: its photos, their names in S3, and its own source in the event.
+"""The photographer's folder: its photos, their names in S3, and its source (its folder in S3).
 
-The same tree gives the same names, and no two files share one. Two cards mounted at the same place
-have different sources, so neither ever replaces or deletes the other's `DCIM/IMG_001.jpg`.
+The same files always get the same names, and no two files share one. A marker file (or
+`--source`) gives each folder its own source, so two memory cards do not overwrite or delete each
+other's `DCIM/IMG_001.jpg`.
 """
 
 import contextlib

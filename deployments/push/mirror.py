@@ -1,4 +1,7 @@
-"""The source as it lies in S3, and the choice of what is deleted from it."""
+"""Functions that list a source's objects in S3 and choose which of them to delete.
+
+If too many photos would go, the deletion is refused until the user allows it.
+"""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass

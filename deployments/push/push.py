@@ -1,6 +1,7 @@
-"""A push, step by step, and what it is aimed at.
+"""The steps of a push, and its target (the API and the S3 bucket that it sends to).
 
-The target is the stack that runs in this folder, or what the environment names.
+The target is what FACEPASS_API_URL and the other settings name, else the stack that is running in
+this folder.
 """
 
 import os

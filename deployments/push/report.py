@@ -1,4 +1,4 @@
-"""The report of a push, for a person and as `--json` gives it; its lines and bars on the way."""
+"""The report of a push, as text or as JSON, and the progress bars on the terminal."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence

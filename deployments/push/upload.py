@@ -1,6 +1,7 @@
-"""The upload of photos: each one's original, then its preview; what S3 has is not sent again.
+"""The upload of photos to S3: for each photo the original, then its preview.
 
-Several photos are sent at a time; one that changes on the way gets another turn.
+Several photos are sent at the same time, and what S3 already has is not sent again. A photo that
+changes during its upload is tried again.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""The stack in the foreground until Ctrl-C or SIGTERM: `facepass up`."""
+"""The command `facepass up`, which runs the local stack until Ctrl-C or SIGTERM."""
 
 import shlex
 

@@ -1,7 +1,7 @@
-"""The stack's home folder: its files, its lock, the room on its disk.
+"""The stack's home folder (FACEPASS_HOME): its files, its lock and its free disk space.
 
-A full disk is said in one sentence, before a part fails for it and when one did. What a killed
-stack left running in the home is ended at the next start.
+One sentence reports a full disk, before a start or when a program has failed because of it. If a
+stack was killed, the next start ends the processes it left running.
 """
 
 import errno

@@ -1,7 +1,7 @@
-"""The plan of a start: every address, key and variable, settled before anything starts.
+"""The plan of a start: every address, key and variable, decided before anything starts.
 
-What the settings name from outside is used, all else is embedded. Children and joiners get their
-variables from here.
+A server that the settings name is used, and the stack starts every other one itself. Child
+processes, and processes that attach to a running stack, get their variables from the plan.
 """
 
 import hashlib

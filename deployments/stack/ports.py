@@ -1,4 +1,4 @@
-"""Ports: taken ones are named before anything starts, free ones are found."""
+"""Functions that choose free ports and report ports that are taken, before anything starts."""
 
 import errno
 import random

@@ -1,7 +1,8 @@
-"""The embedded PostgreSQL: its programs from the wheel, its folders and user, its databases.
+"""The stack's own PostgreSQL: its programs, its data folder, its user and its databases.
 
-The wheel's own process management is not used: it outlives a killed parent, takes a reused pid
-for a running server, and as root opens every folder above the data to everybody.
+Only the programs of the `pgserver` wheel are used, not its process management. The latter
+outlives a killed parent, takes a reused pid for a running server, and as root opens every folder
+above the data to everybody.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
-"""Prefect's server, `prefect deploy` and the worker as programs of the stack.
+"""The stack's Prefect programs: the server, `prefect deploy` and the worker.
 
-While these come up the stack asks Prefect's API here: health, the work pool, heartbeats.
+HTTP calls to Prefect's API check that they are ready and create the Prefect work pool.
 """
 
 import base64

@@ -1,7 +1,7 @@
-"""Child processes of the stack: started, watched, asked to stop, and gone for certain.
+"""Child processes of the stack: how they are started, watched, stopped and, if needed, killed.
 
-Beside them the end of a part's log, the stop signals, and waiting for readiness without a thread
-that could hold the exit. No other module talks to psutil.
+It also handles stop signals, reads the end of a log, and waits until a server is ready without
+delaying the exit. No other module of the product uses psutil.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""The embedded S3 server: SeaweedFS in one process, on loopback, with keys and a bucket of its own.
+"""The stack's own S3 server: SeaweedFS in one process, with its own keys and bucket.
 
-`weed mini` is a master, a volume server, a filer and an S3 gateway. Only the gateway asks for
-keys, so plain HTTP is off for the others; what stays open on loopback is their gRPC.
+`weed mini` runs a master, a volume server, a filer and an S3 gateway on loopback. Only the gateway
+checks keys, so plain HTTP is off for the others, but their gRPC ports stay open on loopback.
 """
 
 import json

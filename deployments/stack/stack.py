@@ -1,7 +1,7 @@
-"""The stack as one object: its parts started, watched and stopped.
+"""The local stack as one object, which starts, watches and stops its programs.
 
-Each part starts as soon as what it uses answers, all else side by side; users stop before what they
-use. The product's own REST API is a part here.
+A program starts as soon as the servers it needs answer; all others start at the same time. A
+program stops before the servers it needs.
 """
 
 import asyncio
