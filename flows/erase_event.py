@@ -1,6 +1,7 @@
-"""Erasing an event, from Prefect's UI: what DELETE /api/v1/events/{event_uuid}/faces does.
+"""The flow that erases all faces of an event, for use from Prefect's UI.
 
-It runs on a worker, and so reaches the results that are kept in that worker's own folder.
+It does the same as DELETE /api/v1/events/{event_uuid}/faces. Because it runs on a worker, it also
+deletes cached results in that worker's local folder.
 """
 
 from dataclasses import asdict

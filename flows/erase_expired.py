@@ -1,4 +1,4 @@
-"""Retention: the nightly erasure of events that are not kept any longer."""
+"""The nightly flow that erases events whose retention time (FACEPASS_RETENTION_DAYS) is over."""
 
 from typing import Any
 

@@ -1,4 +1,8 @@
-"""Previews for photographers who upload only originals: find, make, put, then sync the event."""
+"""The flow that makes previews for photographers who upload only originals.
+
+It finds originals without an up-to-date preview, makes the previews, puts them into S3, and then
+starts syncs of the event.
+"""
 
 from typing import Any
 

@@ -1,4 +1,7 @@
-"""The daily pruning: expired results are deleted, for Prefect only stops using them."""
+"""The daily flow that deletes expired results: Prefect stops using them, but never deletes them.
+
+It also deletes late results of erased faces and old webhook deliveries.
+"""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
-"""The change of an event's model without downtime: embed beside, switch once, sync what was left.
+"""The flow that changes an event's face model pack or profile without downtime.
 
-Guests search by the old faces until the switch. A sync that was asked for meanwhile is started
-at the end, as a run of its own.
+It finds the faces of all photos with the new model, then switches once; until then guests search
+the old faces. A sync that was requested meanwhile starts afterwards, as a run of its own.
 """
 
 from collections.abc import Iterator

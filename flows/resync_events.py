@@ -1,7 +1,7 @@
-"""The scheduled resync: one sync for every active event that has changed, each a run of its own.
+"""The scheduled flow that starts a sync of every active event that has changed.
 
-The syncs go through the same deployment as the REST call's, are bounded by its pool, and fail one
-by one: what becomes of an event's sync is told by its own run.
+Each sync is a separate run of the usual sync deployment in the Prefect work pool. To see the
+result of an event's sync, look at its own run.
 """
 
 from typing import Any

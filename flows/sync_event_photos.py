@@ -1,4 +1,4 @@
-"""The sync of one event: list, decide what is new, embed and store it, report."""
+"""The flow that syncs one event: list S3, find new photos, embed and store them, report counts."""
 
 from typing import Any
 

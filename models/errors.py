@@ -1,4 +1,7 @@
-"""The product's errors: one small tree, each message a sentence that says what to do."""
+"""Errors of the product, all derived from `FacePassError`.
+
+Each message is a sentence for the user or operator, and says what to do if anything can be done.
+"""
 
 from typing import ClassVar, Self
 from uuid import UUID

@@ -1,6 +1,6 @@
-"""Keys in S3: an event's prefixes, which keys are photos, and the names made of them.
+"""S3 keys: the prefixes of an event, the rule for which keys are photos, and names made from them.
 
-Nothing here talks to S3 or to the database.
+The functions only work on text; they call neither S3 nor the database.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""The command that brings a database's tables up to date: `python -m models.migrate`."""
+"""The command `python -m models.migrate`, which creates or upgrades the database tables."""
 
 import logging
 import sys

@@ -1,6 +1,7 @@
-"""Profiles of events, and the choice of pack and size by which an event's faces are found.
+"""Profiles of events, and the model pack and detection size that are used for an event's faces.
 
-Both stand in the event's row; docs/previews.md measures what each profile finds and costs.
+A profile sets the size of previews and the size at which faces are detected. The event's row
+stores the profile and the model pack; docs/previews.md shows what each profile finds and costs.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
-"""Connections to PostgreSQL: transactions, snapshots and the lock of an event.
+"""Connections to PostgreSQL: transactions, snapshots and the advisory lock of an event.
 
-A database that is away, or whose tables are old, becomes an error of the product here.
+If the database cannot be reached, or its tables are too old, an error of the product is raised.
 """
 
 import logging

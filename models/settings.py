@@ -1,4 +1,4 @@
-"""Settings: typed, from the environment (prefix FACEPASS_), read when first asked for."""
+"""Settings, read from environment variables that begin with FACEPASS_, when first needed."""
 
 from functools import lru_cache
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Tables. `Photo` is the ledger: one row a preview key, whatever became of it."""
+"""Database tables, as SQLModel classes.
+
+`Photo` is the ledger of syncs: one row for each preview key in S3, with its current status.
+"""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -1,7 +1,7 @@
-"""Fixed lists of words that are stored or told: of photos, syncs, events' profiles and selfies.
+"""Enums: fixed words for photos, syncs, errors, profiles of events and selfies.
 
-Their values stand in the database and in the REST API's answers. Nothing but the standard library
-is imported here, so that a picture can be decoded without a database.
+The database stores these words, or the REST API returns them. The module imports only the
+standard library, so that decoding a picture needs no database library.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
-"""Units of work: S3, the face engine, recording. A `@task` is a thin boundary over a function.
+"""The work of the product: reading S3, making previews, finding faces, storing and searching them.
 
-Promise: a decoded photo never leaves the process that decoded it; what travels between steps is
+Promise: a decoded photo never leaves the process that decoded it; the steps of a flow pass on
 keys, ETags and counts.
 
 Where do I go to…?
@@ -11,5 +11,5 @@ Where do I go to…?
     add a model pack                            packs/
     see which photos are refused, and why       images/
     see how S3 is read and written              s3/
-    see how a selfie is searched with           search.py
+    see how a guest's selfie is searched        search.py
 """

@@ -1,7 +1,7 @@
-"""A guest's search: a selfie in, the event's photos of that person out.
+"""The search for a guest: it takes a selfie and returns the event's photos of that person.
 
-The similarities from which a photo is shown stand here too, by model pack and with their sources.
-The API imports this module when the first search comes, since it loads the face engine.
+The similarity thresholds of each model pack are here too, with their sources. The API imports
+this module only at the first search, because it loads the face engine.
 """
 
 from collections.abc import Sequence

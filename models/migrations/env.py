@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations on the connection that models/migrate.py opened."""
+"""Alembic's entry script, which runs the migrations on the connection of models/migrate.py."""
 
 from alembic import context
 from sqlmodel import SQLModel

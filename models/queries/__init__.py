@@ -1,9 +1,10 @@
-"""Every query of the product, one module a subject; each takes the caller's session.
+"""All database queries, one module for each subject. Each query runs in the caller's session.
 
 Where do I go to…?
+    find, add or lock an event         events.py
     see how dedup decides              plans.py (grep for s3_key)
     see what is stored of a photo      outcomes.py
-    see how a run's record moves       runs.py (attempts, heartbeats, counts)
+    see how a run's record changes     runs.py (attempts, heartbeats, counts)
     see how faces are searched         search.py
     see how packs get their numbers    packs.py
     say which photos guests see        photos.py

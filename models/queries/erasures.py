@@ -1,7 +1,7 @@
-"""Erasures of an event's faces or one photo's in the database, and the way back.
+"""Queries that erase the faces of an event or of one photo, and that allow syncs again later.
 
-Photos keep their rows, so that an erasure is shown and counted. It locks the event's row, as every
-transaction that stores faces does, so that of the two the later one sees the earlier one's work.
+Photos keep their rows, so that erased photos can be shown and counted. Erasing and storing faces
+both lock the event's row, so the later transaction sees what the earlier one did.
 """
 
 from collections.abc import Sequence

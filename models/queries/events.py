@@ -1,4 +1,4 @@
-"""Events: added, found by what names them, locked, and kept in the scheduled resync."""
+"""Queries for events: add, find, list and lock them, and keep them in the scheduled resync."""
 
 import secrets
 from collections.abc import Sequence

@@ -1,4 +1,8 @@
-"""The outcomes of a batch, written photo by photo under the event's epoch."""
+"""Queries that store the outcomes of a batch: each photo's faces, or the reason why it has none.
+
+The caller first checks the event's epoch (a fencing token) with `check_epoch`. Outcomes are
+stored only if it is still the epoch that the run began with.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,7 @@
-"""Numbers of model packs: a small number in every row of a face instead of the pack's identity."""
+"""Queries for the numbers of model packs.
+
+Each face row stores this small number instead of the pack's long identity (name@hash).
+"""
 
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert

@@ -1,6 +1,6 @@
-"""An event's photos: counts and pages for the photographer, and the gallery's for guests.
+"""Queries for an event's photos: counts and pages for the photographer, the gallery for guests.
 
-Guests see photos that were read, with faces or without; nothing else of an event.
+Guests see only photos that were read, with or without faces.
 """
 
 from collections.abc import Sequence

@@ -1,10 +1,7 @@
-"""The plan of a sync: which listed previews are work, decided in SQL by `s3_key`.
+"""The plan of a sync: SQL queries that decide by `s3_key` which listed previews need work.
 
-A listing is streamed into temporary tables. A photo is *known* when its key and ETag stand in the
-ledger as read under the same model pack; known rows are not touched. A failed photo *rests* until
-its ETag changes, unless its content was never seen (what vanished is back, what was forbidden may
-be allowed now) or it was requeued, which empties its ETag. All else is work: it becomes `pending`,
-with the run's id and a batch number, in key order.
+A listing is streamed into temporary tables and compared with the photo table (the ledger). Photos
+that need work become `pending`, with the run's id and a batch number.
 """
 
 import csv
@@ -104,6 +101,11 @@ def widen_prefix(tallies: dict[str, dict[str, int]], s3_prefix: str) -> str:
     return next((known for known in tallies if s3_prefix.startswith(known)), s3_prefix)
 
 
+# A photo is *known* when its key and ETag stand in the ledger as read under the same model pack; it
+# is not read again. A failed photo *rests* until its ETag changes, unless its content was never
+# seen (what vanished is back, what was forbidden may be allowed now) or it was requeued, which
+# empties its ETag. A photo that was *erased* by itself is left alone. All else is *work*: it
+# becomes `pending`, with the run's id and a batch number, in key order.
 # A photo this very run has already stored is neither skipped nor resting: the run counts it.
 # So is one that was erased while it was this run's.
 _CLASSIFY = """

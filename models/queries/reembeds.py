@@ -1,7 +1,7 @@
-"""The change of an event's model: another pack's faces beside the old ones, then one switch.
+"""Queries that change the model of an event.
 
-The new faces carry their own `pack_id`. A photo is known by the pack that its row names, so until
-`switch_pack` puts them in service nothing reads them: not the search, not the counts.
+The faces of the new model pack are stored beside the old ones, with their own `pack_id`. Searches
+and counts ignore them until `switch_pack` replaces the old faces in one transaction.
 """
 
 from collections import Counter

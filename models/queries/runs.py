@@ -1,7 +1,7 @@
-"""Records of flow runs: one `SyncRun` each, with its attempts, heartbeats, counts and end.
+"""Queries for the records of flow runs (`SyncRun`): attempts, heartbeats, counts and ends.
 
-Counts come from the ledger of photos, so they are exact after any number of retries. A heartbeat
-says that a run's process lives, whatever Prefect says of it.
+A sync's counts come from the photo rows, so they are exact after any number of retries. A fresh
+heartbeat means that the run's process is alive, whatever state Prefect shows.
 """
 
 from collections.abc import Sequence

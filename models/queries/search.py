@@ -1,4 +1,7 @@
-"""The search for the nearest faces of one event: exact, one row a photo, in pages."""
+"""The query that finds the photos of one event whose faces are nearest to a given face.
+
+The search is exact, without a vector index. It returns each photo once, in pages.
+"""
 
 import base64
 import binascii

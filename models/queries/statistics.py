@@ -1,4 +1,4 @@
-"""The aggregates over all events that /metrics shows; no names and no keys among them."""
+"""Queries that count over all events, for /metrics. They return no names and no S3 keys."""
 
 from dataclasses import dataclass, field
 

@@ -1,7 +1,7 @@
-"""The outbox of webhook deliveries: one row for every run that ended.
+"""Queries for the outbox of webhook deliveries: one row for each run that ended.
 
-A row is written in the transaction that ends the run, so no end goes untold. Once it is delivered
-or given up, the row stays without `next_try_at` until it is pruned.
+The row is written in the transaction that ends the run, so no notification is lost. After it is
+delivered or given up, the row has no `next_try_at` and stays until it is pruned.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
-"""This process's face engines: one a model pack and detector size, loaded once, a few at a time.
+"""The cache of face engines in this process, one for each model pack and detection size.
 
-An event has a pack of its own (models/packs.py). Whoever asks for an engine that is being loaded
-waits for that one alone; those who ask for another do not.
+Each engine is loaded once, at its first use, and only a few are kept. A thread waits only for the
+engine it asked for.
 """
 
 import threading

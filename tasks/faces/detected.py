@@ -1,4 +1,4 @@
-"""Detected faces of photos, and the compact form in which a batch's wait in result storage."""
+"""Detected faces of photos, and the compact file format of a batch's faces in result storage."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
-"""The face engine: photos in, faces out, computed on all cores and fair between runs.
+"""The face engine: it finds and embeds the faces of photos, on all cores, and serves runs in turn.
 
-It knows neither Prefect nor SQL; a photo is read by a function that the caller hands over.
+It uses neither Prefect nor SQL; the caller gives it a function that reads each photo.
 """
 
 import logging

@@ -1,6 +1,6 @@
-"""Limits of one process: pixels decoded at a time, cores it may use, memory it keeps.
+"""Limits of one process: pixels decoded at a time, usable CPU cores, memory kept by the C library.
 
-Cores are those of its affinity, within its container's quota where it has one.
+The number of cores respects the process's CPU affinity and the CPU quota of its container.
 """
 
 import ctypes

@@ -1,7 +1,7 @@
-"""A guest's selfie: its face found, judged and embedded to search with, in memory only.
+"""The face in a guest's selfie: found, checked for quality and embedded, only in memory.
 
-An event's faces come from small previews, so a face that fills the frame is aligned at several
-scales (`align_at_scales`), and its embedding is the average.
+An event's faces come from small previews. So a large face in a selfie is aligned at several
+scales (`align_at_scales`), and the embeddings are averaged.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Decoding of photos: bytes to upright pixels, or the reason why a photo is refused."""
+"""Decoding of photos: from bytes to upright pixels, or to the reason why a photo is refused."""
 
 import logging
 from collections.abc import Callable, Iterator

@@ -1,7 +1,7 @@
-"""A picture's orientation, as EXIF or XMP beside it states it.
+"""The orientation of a picture, read from EXIF or XMP.
 
-It is read here and not by Pillow, whose parser copies every value a note claims to have, and
-rewrites the whole note to change one of them: a damaged or hostile note would cost the photo.
+Pillow's parser is not used: it copies every value that a note claims to have, and rewrites the
+whole note to change one value. A damaged or hostile note would then cost the photo.
 """
 
 import re

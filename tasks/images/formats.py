@@ -1,8 +1,7 @@
-"""Formats of photo files: recognised by their first bytes, and cut down to the picture alone.
+"""Formats of photo files: recognised by their first bytes, and reduced to the picture alone.
 
-Pillow reads everything a file brings along before it tells the picture's size: profiles, texts,
-comments, frames of an animation, each into memory, without a bound on their number. Here a file is
-walked once, what is not the picture is left out, and what would keep a decoder busy is refused.
+Pillow loads profiles, texts, comments and animation frames into memory without a limit. So each
+file is read once here: other data is left out, and a file built to keep a decoder busy is refused.
 """
 
 import binascii

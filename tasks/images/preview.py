@@ -1,6 +1,7 @@
-"""Previews: small JPEGs of originals, upright, without what else the camera wrote down.
+"""Previews: small upright JPEGs of originals, without the camera's metadata.
 
-One recipe says how they are made, here and by the push tool, and names them in S3.
+A recipe (size, quality, version) says how they are made. The push tool uses the same code, and
+S3 metadata records the recipe.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Model packs: found by name, checked, built offline, and loaded by a backend.
+"""Model packs (a face detector and a recogniser): found by name, checked, installed and loaded.
 
 Where do I go to…?
     add a model pack, or see which a name means   registry.py

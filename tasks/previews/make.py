@@ -1,7 +1,7 @@
-"""One original's preview: made, put beside it in S3, or stood in for by the original's bytes.
+"""The preview of one original: made, and put into S3 if it is missing or out of date.
 
-Ours carries notes in its metadata (tasks/s3/objects.py): the original's ETag, and how it was made.
-A preview without them is the photographer's own, and is never replaced.
+Our previews have S3 metadata: the original's ETag and the recipe (tasks/s3/objects.py). A preview
+without it is the photographer's own and is never replaced.
 """
 
 import logging

@@ -1,7 +1,7 @@
-"""Erasure of faces: on demand and by retention, from the database and every result storage.
+"""Erasure of faces, on demand and by retention: from the database and from every result storage.
 
-No cached face outlives it: a result is either written before the sweep, and swept, or after the
-erasure was committed, and deleted by the batch that wrote it (`forget_erased`).
+No cached face remains. Results written before the erasure are deleted by it; a batch that writes
+one later notices the erasure and deletes it (`forget_erased`).
 """
 
 import logging

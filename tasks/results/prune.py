@@ -1,6 +1,6 @@
-"""Pruning of expired results, which Prefect stops using and never deletes.
+"""Deletion of expired cached results; Prefect stops using them, but never deletes them.
 
-A result expires CACHE_LIFETIME after it was written, so its age tells; none of them is read.
+A result expires CACHE_LIFETIME after it was written, so its age is enough and it is not read.
 """
 
 import logging

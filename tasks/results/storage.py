@@ -1,6 +1,7 @@
-"""Result storage: a batch's faces between runs, in a local folder or a block all workers share.
+"""Storage for cached faces between runs: a local folder, or a Prefect block that all workers share.
 
-A result's key holds exactly what the faces depend on, in a folder of its event.
+A result's key depends only on what its faces depend on: photos, ETags, attempts and model pack.
+The key begins with a folder for the event.
 """
 
 from collections.abc import Sequence

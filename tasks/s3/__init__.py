@@ -1,4 +1,4 @@
-"""S3: listed, read, written and linked to; boto3's errors become the product's here.
+"""S3: listing, reading, writing and signed links. boto3's errors become the product's own here.
 
 Where do I go to…?
     see how S3 is listed and read      bucket.py

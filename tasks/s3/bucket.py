@@ -1,7 +1,7 @@
-"""The bucket of photos: this process's client and its credentials, listing and reading.
+"""The bucket of photos: the S3 client, its credentials, and functions that list and read.
 
-Errors of boto3 become the product's own in tasks/s3 and nowhere else. Photos for the engine are
-read whole and within a limit, originals for a guest's zip a piece at a time.
+Photos for the face engine are read whole, up to a size limit. Originals for a guest's zip are
+streamed in chunks.
 """
 
 import logging

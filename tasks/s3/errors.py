@@ -1,4 +1,4 @@
-"""Errors of boto3 and the product's own they become: about one object, S3 itself, or a write."""
+"""The translation of boto3's errors into the product's: about one object, S3 itself, or a write."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

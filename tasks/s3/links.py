@@ -1,4 +1,4 @@
-"""Links for guests: signed, for a short time, to a photo's preview and its original."""
+"""Signed links that guests open: to a photo's preview and its original, valid for a short time."""
 
 from dataclasses import dataclass
 from functools import lru_cache

@@ -1,10 +1,10 @@
-"""Objects as they are put into S3 and deleted there, and the metadata each carries.
+"""Functions that put objects into S3 and delete them, and the metadata of these objects.
 
-The metadata, so that nothing is sent or made twice:
-    facepass-md5       of any upload: its content's MD5, for stores whose ETag is not one
+The metadata saves us from sending or making anything twice:
+    facepass-md5       of any upload: the content's MD5, for stores whose ETag is not an MD5
     facepass-original  of a preview: the ETag of the original it was made from
-    facepass-recipe    of a preview: how it was made, as "640q85v1"
-    facepass-reason    of a preview that is the original's own bytes: why none could be made
+    facepass-recipe    of a preview: how it was made, for example "640q85v1"
+    facepass-reason    of a preview that is a copy of the original: why no preview could be made
 """
 
 from base64 import b64encode

@@ -1,7 +1,7 @@
-"""Artifacts and names in Prefect's UI: a progress bar, summaries, tables of failed photos.
+"""Artifacts and run names in Prefect's UI: a progress bar, summaries and tables of failed photos.
 
-They hold keys of photos and counts only; never a face, a preview or an embedding. Artifacts are
-for people: a run goes on when one cannot be written.
+They show only photo keys and counts; never a face, a preview or an embedding. If an artifact
+cannot be written, the run continues.
 """
 
 import logging

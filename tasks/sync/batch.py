@@ -1,6 +1,6 @@
-"""One batch of a sync: what is pending is embedded, then stored.
+"""The Prefect task for one batch of a sync: it embeds the pending photos and stores their faces.
 
-Embedding is cached; storing never is, and is never skipped.
+Embedding is cached. Storing is not cached and always runs.
 """
 
 import logging

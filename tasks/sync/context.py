@@ -1,7 +1,7 @@
-"""The context of a sync: what its steps know of the run, the event and the model pack.
+"""The context of a sync: what its steps know about the run, the event and the model pack.
 
-It is complete once the run has the event, never changes afterwards, and is small enough to travel
-to the workers of a Dask cluster.
+It is created once the run holds the event, and never changes. It is small enough to be sent to
+Dask workers.
 """
 
 from dataclasses import dataclass, field

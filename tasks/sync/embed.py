@@ -1,8 +1,7 @@
-"""The embedding of a batch: pure and cached, so that no photo is computed twice under one pack.
+"""The cached Prefect task that finds and embeds the faces of a batch.
 
-The cache saves inference and nothing else: what it returns is stored by batch.py every time. A
-circuit breaker notices once that S3 is away, so that a store that hangs is not waited for photo
-by photo.
+The cache only saves computing a photo twice with the same model pack; batch.py stores the faces
+each time. After many S3 failures in a row, a circuit breaker stops the requests to S3.
 """
 
 import threading

@@ -1,8 +1,7 @@
-"""The hold on an event: one run has it at a time, and how that run ends is recorded.
+"""The hold on an event: only one run works on it at a time, and how the run ends is recorded.
 
-An advisory lock keeps two syncs of an event apart. The epoch, raised by every attempt, keeps an
-attempt that only seems dead from storing anything after a newer one has begun. A heartbeat says
-that the run's process lives, also while it waits for its next attempt.
+An advisory lock keeps two runs apart. Each attempt raises the event's epoch (a fencing token), so
+an older attempt can store nothing more; a heartbeat shows that the run's process is alive.
 """
 
 import logging

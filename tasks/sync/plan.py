@@ -1,6 +1,7 @@
-"""The plan of a sync: S3 is listed once, SQL decides what is new, and the ledger holds the batches.
+"""The plan of a sync: S3 is listed, SQL decides what is new, and the ledger holds the batches.
 
-The run's own prefix is listed once a run, then every prefix that was asked for meanwhile.
+The ledger is the photo table. The run's own prefix is listed once, then each prefix that was
+requested while the run worked.
 """
 
 from collections import Counter

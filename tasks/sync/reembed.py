@@ -1,7 +1,7 @@
-"""The re-embedding of an event: every photo is read by another pack, then one switch is made.
+"""The Prefect tasks that change an event's model: read every photo with another pack, switch once.
 
-The old faces stay in service until the switch. What is embedded is kept as a sync keeps it: a
-re-embedding that was killed and is started again computes nothing twice.
+Guests search the old faces until the switch. Embeddings are cached as in a sync, so a run that is
+started again after a crash computes nothing twice.
 """
 
 from collections import defaultdict

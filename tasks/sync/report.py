@@ -1,4 +1,4 @@
-"""The guide's statistics of a sync: counted in the ledger, recorded, shown in Prefect's UI."""
+"""The guide's statistics of a sync: counted in the database, stored, and shown in Prefect's UI."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The scheduled resync: a look at every active event, and a sync of those that have changed."""
+"""Prefect tasks of the scheduled resync: they list active events and find those that changed."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor

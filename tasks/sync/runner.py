@@ -1,8 +1,7 @@
-"""The batches in flight: threads of this process or a Dask cluster, and a bounded number at a time.
+"""The task runner for batches: threads of this process or a Dask cluster, with a limit at a time.
 
-The workers of a cluster are processes of `dask worker`, set up as a worker of Prefect's pool is.
-Each loads the models once, and its engine uses the machine's cores, however many batches it is
-given at a time. Dask's errors become the product's own here and nowhere else.
+On a Dask cluster each worker loads the models once and uses all cores of its machine. Dask's
+errors become errors of the product here and nowhere else.
 """
 
 import pickle

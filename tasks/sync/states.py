@@ -1,7 +1,7 @@
-"""The final states of flow runs: one place that turns the product's errors into Prefect's states.
+"""The final states of flow runs: the one place that turns the product's errors into Prefect states.
 
-An error that no retry heals ends a run as it says here; every other error is raised, and Prefect
-tries again. Only people read these states: what the REST API tells comes from the run's record.
+An error that a retry cannot fix ends the run here; other errors are raised, and Prefect retries.
+These states are for Prefect's UI; the REST API reads the run's record in the database.
 """
 
 from collections.abc import Callable
