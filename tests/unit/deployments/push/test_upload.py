@@ -207,7 +207,7 @@ def test_what_is_wrong_with_s3_ends_the_push(
 def test_a_photo_is_deleted_preview_first(coffee: NamedPhoto) -> None:
     store = FakeClient()
     aim(store).send(coffee)
-    assert delete_names(aim(store), ["Кофе/1.jpg"]) == 1
+    assert delete_names(aim(store).bucket, KEYS, ["Кофе/1.jpg"]) == 1
     assert store.get_keys("delete_object") == [
         f"{KEYS.previews}Кофе/1.jpg",
         f"{KEYS.originals}Кофе/1.jpg",
