@@ -115,6 +115,7 @@ def complete_run(session: Session, flow_run_id: UUID, result: dict[str, Any]) ->
         .values(
             state=SyncState.COMPLETED,
             detail=result["message"],
+            error_kind=None,
             result=result,
             next_try_at=None,
             finished_at=func.now(),
