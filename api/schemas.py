@@ -99,7 +99,7 @@ class EventAnswer(Shape):
         """The answer about an event; `details` are what a subclass tells besides."""
         return cls.model_validate(
             {
-                **event.model_dump(),
+                **event.model_dump(warnings=False),
                 "event_id": event.id,
                 "event_uuid": event.uuid,
                 "s3_prefix": default_prefix(event.id or 0),
@@ -176,7 +176,9 @@ class PhotoPage(Shape):
     def from_rows(cls, rows: Sequence[tuple[Photo, int]], limit: int) -> Self:
         """The page of these photos and their numbers of faces; `limit` is what was asked for."""
         photos = [
-            PhotoAnswer.model_validate({**row.model_dump(), "photo_id": row.id, "faces": faces})
+            PhotoAnswer.model_validate(
+                {**row.model_dump(warnings=False), "photo_id": row.id, "faces": faces}
+            )
             for row, faces in rows
         ]
         more = len(photos) == limit

@@ -119,7 +119,7 @@ def test_keys_that_climb_in_s3_stay_photos_of_the_folder_they_lie_in(
     other.sync()
     victim = remember(other)
     # Neighbours in the order of keys: 1, 10 and 1- begin alike.
-    for folder in (f"events/{mine.id}0/previews/", f"events/{mine.id}-/previews/"):
+    for folder in (f"events/{mine.id}00000/previews/", f"events/{mine.id}-/previews/"):
         mine.bucket.client.put_object(
             Bucket=mine.bucket.name, Key=f"{folder}near.jpg", Body=encode_jpeg(read_sample(FACE))
         )

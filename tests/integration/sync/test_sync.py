@@ -298,8 +298,8 @@ def test_a_prefix_that_is_not_the_events_own_is_refused(
 def test_events_1_never_reads_events_10(make_event: Callable[..., EventBox]) -> None:
     event = make_event()
     bucket = event.bucket
-    # A neighbour whose folder begins with the same characters.
-    stranger = f"events/{event.id}0/previews/a.jpg"
+    # A neighbour whose folder begins with the same characters, and is no other test's event.
+    stranger = f"events/{event.id}00000/previews/a.jpg"
     beside = f"events/{event.id}/previews-old/a.jpg"
     for key in (stranger, beside):
         bucket.client.put_object(
