@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up demo-event test test-unit test-distributed test-benchmarks bench bench-scale bench-dask bench-latency bench-search bench-capacity trace gate preview-study lint format lock faults hostile
+.PHONY: help setup demo up demo-event test test-unit test-stack test-distributed test-benchmarks bench bench-scale bench-dask bench-latency bench-search bench-capacity trace gate preview-study lint format lock faults hostile
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,12 +41,15 @@ demo-event: $(READY) ## an event with sample photos for the stack that runs; pri
 bench-scale: $(READY) ## what planning and storing cost at 100,000 photos; about ten minutes
 	@python -m benchmarks.scale
 
-test: $(READY) ## every test
+test: $(READY) ## every test that one running stack is enough for; 11 minutes at most
 	python -m pytest tests/unit -n 2
-	python -m pytest tests/e2e tests/integration
+	python -m pytest tests/e2e tests/integration --ignore tests/integration/stack
 
 test-unit: $(READY) ## the quick loop
 	python -m pytest tests/unit
+
+test-stack: $(READY) ## stacks that start, stop, die and live side by side; 4 minutes
+	python -m pytest tests/integration/stack
 
 test-distributed: $(READY) ## a Dask cluster, a few faults, three machines of which two are lost (needs root); 6 minutes
 	python -m pytest tests/distributed --ignore tests/distributed/test_machines.py
