@@ -167,11 +167,16 @@ def register() -> None:
 
 
 @app.command()
-def result_storage() -> None:
-    """Make the Prefect block in which workers share results."""
+def result_storage(
+    bucket: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Instead of FACEPASS_S3_BUCKET with -results after it."),
+    ] = None,
+) -> None:
+    """Make the bucket and the Prefect block in which workers share results."""
     from deployments.result_storage import main as save_result_storage
 
-    raise typer.Exit(save_result_storage())
+    raise typer.Exit(save_result_storage(bucket))
 
 
 if __name__ == "__main__":

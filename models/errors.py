@@ -103,6 +103,10 @@ class FaceEngineError(FacePassError):
     kind = ErrorKind.MODELS
 
 
+class ResultUnreadableError(FacePassError):
+    """A cached result is not what this release keeps."""
+
+
 class SyncIncompleteError(FacePassError):
     """Some photos have no outcome yet; another attempt takes them up."""
 

@@ -61,7 +61,7 @@ class Event(SQLModel, table=True):
     erased_at: datetime | None = Field(default=None, sa_column=_timestamp())
     # The newest erasure, of the event or of one photo: what was embedded before it must go.
     last_erasure_at: datetime | None = Field(default=None, sa_column=_timestamp())
-    # Signs the event's cached results: no other results are read. An erasure draws a new one.
+    # Signs the event's cached results: no others are read. Each erasure draws a new one.
     result_key: UUID = Field(
         default_factory=uuid4,
         sa_column_kwargs={"server_default": text("gen_random_uuid()")},

@@ -45,7 +45,7 @@ def main(folder: Path) -> None:
     for line in sys.stdin:
         photos = [PhotoRef(str(number), "e", 0) for number in json.loads(line)]
         product = embed_photos(photos, bucket, engine, CircuitBreaker())
-        _answer([faces.verdict for faces in unpack_faces(product)])
+        _answer([faces.verdict for faces in unpack_faces(product, len(photos))])
 
 
 def _answer(what: object) -> None:

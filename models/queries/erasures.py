@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import Result, delete, func, text, update
 from sqlmodel import Session, col, select
@@ -68,7 +68,7 @@ def erase_event_rows(
     now = utc_now()
     event.sync_epoch += 1
     event.erased_at = event.erased_at or now
-    event.last_erasure_at = now
+    _forget_results(event, now)
     event.pending_prefixes = []
     session.add(event)
     session.flush()
@@ -109,14 +109,14 @@ def erase_photo_rows(session: Session, event_id: int, photo_id: int) -> ErasedRo
     """
     event = lock_event(session, event_id)
     photo = _find_photo(session, event_id, photo_id)
-    event.last_erasure_at = utc_now()
+    erased_at = _forget_results(event, utc_now())
     photo.status, photo.reason, photo.confidence = PhotoStatus.ERASED, None, 0.0
     photo.pack_id = photo.processed_at = None
     photo.erased_alone = True
     session.add_all([event, photo])
     session.flush()
     faces = _count_rows(session.execute(delete(Face).where(col(Face.photo_id) == photo_id)))
-    return ErasedRows(faces, 1, 0, event.last_erasure_at)
+    return ErasedRows(faces, 1, 0, erased_at)
 
 
 def restore_photo(session: Session, event_id: int, photo_id: int) -> Photo:
@@ -143,12 +143,6 @@ def resume_event(session: Session, event_id: int) -> Event:
     return event
 
 
-def read_last_erasure(session: Session, event_id: int) -> datetime | None:
-    """When something of the event was last erased: another value tells of another erasure."""
-    query = select(Event.last_erasure_at).where(Event.id == event_id)
-    return session.exec(query).one_or_none()
-
-
 def list_expired_events(session: Session, retention: timedelta) -> list[int]:
     """Events whose active time ended longer ago than faces are kept."""
     query = select(Event.id).where(
@@ -161,6 +155,12 @@ def list_erasures(session: Session, since: datetime) -> Sequence[tuple[int, date
     """Events of which something was erased since then, each with the newest moment."""
     query = select(Event.id, Event.last_erasure_at).where(col(Event.last_erasure_at) >= since)
     return [(event_id, at) for event_id, at in session.exec(query) if event_id and at]
+
+
+def _forget_results(event: Event, now: datetime) -> datetime:
+    """Make every cached result of before worth nothing, a copy that somebody puts back too."""
+    event.last_erasure_at, event.result_key = now, uuid4()
+    return now
 
 
 def _find_photo(session: Session, event_id: int, photo_id: int) -> Photo:

@@ -7,6 +7,7 @@ from io import BytesIO
 import numpy as np
 import numpy.typing as npt
 
+from models.errors import ResultUnreadableError
 from models.vocabulary import PhotoReason
 
 _ARRAYS = ("boxes", "scores", "embeddings")
@@ -65,8 +66,22 @@ def pack_faces(photos: Sequence[PhotoFaces]) -> bytes:
     return buffer.getvalue()
 
 
-def unpack_faces(product: bytes) -> list[PhotoFaces]:
-    """The photos that `pack_faces` was given, in the same order."""
+def unpack_faces(product: bytes, count: int) -> list[PhotoFaces]:
+    """The `count` photos that `pack_faces` was given, in the same order.
+
+    Raises ResultUnreadableError for what this release's `pack_faces` did not make.
+    """
+    try:
+        photos = _unpack(product)
+        [photo.reason for photo in photos if photo.is_final]  # a ValueError for an unknown one
+    except Exception as error:  # (NumPy's and zipfile's errors have no base)
+        raise ResultUnreadableError("A cached result is of another release.") from error
+    if len(photos) != count:
+        raise ResultUnreadableError("A cached result is of another batch.")
+    return photos
+
+
+def _unpack(product: bytes) -> list[PhotoFaces]:
     with np.load(BytesIO(product), allow_pickle=False) as arrays:
         boxes, scores, embeddings = arrays["boxes"], arrays["scores"], arrays["embeddings"]
         ends = np.cumsum(arrays["counts"])

@@ -8,6 +8,7 @@ import logging
 from collections import Counter
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from prefect import get_run_logger, task
 
@@ -18,8 +19,8 @@ from models.queries.erasures import (
     erase_photo_rows,
     list_erasures,
     list_expired_events,
-    read_last_erasure,
 )
+from models.queries.events import read_event
 from models.queries.webhooks import delete_old_deliveries
 from models.session import open_session
 from models.settings import get_settings
@@ -86,15 +87,15 @@ def sweep_results(event_id: int) -> Counter[str]:
     return counts
 
 
-def forget_erased(event_id: int, erasure_before: datetime | None) -> None:
-    """Delete the event's cached results if something was erased since `erasure_before` was read.
+def forget_erased(event_id: int, key_before: UUID) -> None:
+    """Delete the event's cached results if something was erased since `key_before` was read.
 
     A batch calls it after its result was kept: only its own worker may see where that lies. So an
     erasure leaves no window, whichever of the two comes first.
     """
     with open_session() as session:
-        erasure = read_last_erasure(session, event_id)
-    if erasure != erasure_before:
+        key = read_event(session, event_id).result_key
+    if key != key_before:
         sweep_results(event_id)
         logger.info("Event %d was erased meanwhile: its cached results are deleted", event_id)
 

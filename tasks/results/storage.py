@@ -22,21 +22,20 @@ CACHE_LIFETIME = timedelta(days=7)
 CACHE_FOLDER = "embed"
 
 
-def open_result_storage() -> WritableFileSystem | None:
-    """The configured block; None where results stay in Prefect's own local folder.
+def open_result_storage() -> WritableFileSystem:
+    """The configured block; Prefect's own, mostly a local folder, where none is.
 
     Raises ConfigurationError for a block that is not there.
     """
-    name = get_settings().result_storage
-    return load_storage_block(name) if name else None
+    return list_result_storages()[-1]
 
 
 def list_result_storages() -> list[WritableFileSystem]:
-    """Every place where results may lie: the block, and the folder used before it was set."""
-    shared = open_result_storage()
+    """Every place where results may lie: the folder used before a block was set, and the block."""
+    name = get_settings().result_storage
+    shared = [load_storage_block(name)] if name else []
     get_default: Any = get_default_result_storage  # typed without the argument it takes
-    own: WritableFileSystem = get_default(_sync=True)
-    return [own] if shared is None else [own, shared]
+    return [get_default(_sync=True), *shared]
 
 
 def name_result_storages() -> list[str]:

@@ -5,14 +5,14 @@ Embedding is cached. Storing is not cached and always runs.
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from prefect import get_run_logger, task
 from prefect.transactions import CommitMode, transaction
 
-from models.errors import PhotosUnreachableError, SyncIncompleteError
-from models.queries.erasures import read_last_erasure
+from models.errors import PhotosUnreachableError, ResultUnreadableError, SyncIncompleteError
+from models.queries.events import read_event
 from models.queries.outcomes import (
     FaceRecord,
     PhotoOutcome,
@@ -64,11 +64,11 @@ def embed_pending(number: int, sync: SyncContext) -> dict[str, list[PhotoRef]]:
     """Embed and store what a batch still has to do; returns what is left, by verdict."""
     left: dict[str, list[PhotoRef]] = {UNREACHABLE: [], CHANGED: []}
     with open_session() as session:
-        erasure = read_last_erasure(session, sync.event_id)  # before the photos, not after
+        key = read_event(session, sync.event_id).result_key  # before the photos, not after
         photos = list_pending_photos(session, sync.flow_run_id, number)
     if not photos:
         return left
-    found = list(zip(photos, find_faces(photos, sync, erasure), strict=True))
+    found = list(zip(photos, find_faces(photos, sync, key), strict=True))
     for i in range(0, len(found), STORE_SLICE):
         store_slice(sync, found[i : i + STORE_SLICE], get_run_logger())
     for photo, faces in found:
@@ -78,15 +78,25 @@ def embed_pending(number: int, sync: SyncContext) -> dict[str, list[PhotoRef]]:
 
 
 def find_faces(
-    photos: list[PhotoRef], sync: SyncContext, erasure: datetime | None
+    photos: list[PhotoRef], sync: SyncContext, key: UUID, refresh: bool = False
 ) -> list[PhotoFaces]:
-    """The photos' faces, kept in result storage; `erasure` is the event's last one before them."""
+    """The photos' faces, kept in result storage; `key` is the event's, read before them.
+
+    What another release kept and this one cannot read is computed once more.
+    """
     # EAGER: the embeddings are in result storage before anything is stored, so that a process
     # that dies in between computes nothing again.
     with transaction(commit_mode=CommitMode.EAGER):
-        product = recall_or_embed(photos, sync.pack, sync.event_id, sync.epoch, sync.choice)
-    forget_erased(sync.event_id, erasure)
-    return unpack_faces(product)
+        product = recall_or_embed(
+            key, photos, sync.pack, sync.event_id, sync.epoch, sync.choice, refresh
+        )
+    forget_erased(sync.event_id, key)
+    try:
+        return unpack_faces(product, len(photos))
+    except ResultUnreadableError:
+        if refresh:
+            raise
+        return find_faces(photos, sync, key, refresh=True)
 
 
 def store_slice(

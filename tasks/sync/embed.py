@@ -9,12 +9,15 @@ from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
+from uuid import UUID
 from weakref import WeakValueDictionary
 
 from prefect import task
 from prefect.cache_policies import CachePolicy
 from prefect.context import TaskRunContext
 from prefect.runtime import task_run
+from prefect.utilities.annotations import NotSet
+from pydantic import SecretBytes
 
 from models.errors import (
     FacePassError,
@@ -33,6 +36,7 @@ from tasks.faces.detected import CHANGED, UNREACHABLE, DetectedFaces, PhotoFaces
 from tasks.faces.engine import FaceEngine
 from tasks.faces.limits import PixelBudget
 from tasks.images.decode import BgrImage, decode_photo
+from tasks.results.signed import RawBytes, SignedStorage
 from tasks.results.storage import CACHE_LIFETIME, build_cache_key, open_result_storage
 from tasks.s3.bucket import Bucket, get_bucket
 
@@ -112,6 +116,7 @@ def _name_call() -> str:
     name="process_face_embedding",
     task_run_name=_name_call,
     persist_result=True,
+    result_serializer=RawBytes(),
     cache_result_in_memory=False,
     # The same photos under the same pack, in any run: see build_cache_key.
     cache_policy=CachePolicy.from_cache_key_fn(_key_of_call),
@@ -126,8 +131,9 @@ def process_face_embedding(
 ) -> bytes:
     """Faces of a batch of previews, from result storage where they are there already.
 
-    `attempt` (the event's epoch) is no part of the key: it tells circuit breakers apart. Nor is
-    `choice`, by which this process finds `pack`.
+    Called by `recall_or_embed` only, which gives it the signed storage. `attempt` (the event's
+    epoch) is no part of the key: it tells circuit breakers apart. Nor is `choice`, by which this
+    process finds `pack`.
     """
     breaker = get_circuit_breaker(event_id, attempt)
     engine = require_face_engine(pack, choice.model_pack, choice.det_size)
@@ -135,23 +141,25 @@ def process_face_embedding(
 
 
 def recall_or_embed(
+    key: UUID,
     photos: list[PhotoRef],
     pack: str,
     event_id: int,
     attempt: int,
-    choice: PackChoice = USUAL_CHOICE,
+    choice: PackChoice,
+    refresh: bool,
 ) -> bytes:
-    """The task's product, looked up and kept where the settings say.
+    """The task's product, looked up and kept where the settings say, signed by the event's `key`.
 
-    Asked for at the call, not in the decorator: importing this module must not need a server.
-    Raises ConfigurationError for a storage that is not there.
+    With `refresh` it is computed, whatever is kept. Asked for at the call, not in the decorator:
+    importing this module must not need a server. Raises ConfigurationError for a storage that is
+    not there.
     """
-    storage = open_result_storage()
-    if storage is None:
-        return process_face_embedding(photos, pack, event_id, attempt, choice)
-    return process_face_embedding.with_options(result_storage=storage)(
-        photos, pack, event_id, attempt, choice
+    signed = SignedStorage(storage=open_result_storage(), secret=SecretBytes(key.bytes))
+    task_here = process_face_embedding.with_options(
+        result_storage=signed, refresh_cache=refresh or NotSet
     )
+    return task_here(photos, pack, event_id, attempt, choice)
 
 
 # --- the work ---

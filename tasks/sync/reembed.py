@@ -12,7 +12,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from models.errors import PhotosUnreachableError, SyncIncompleteError
-from models.queries.erasures import read_last_erasure
+from models.queries.events import read_event
 from models.queries.outcomes import PhotoOutcome, PhotoRef, check_epoch
 from models.queries.reembeds import (
     PhotoRange,
@@ -57,14 +57,14 @@ def reembed_batch(photos: PhotoRange, sync: SyncContext) -> None:
     """
     check_worker(sync)
     with open_session() as session:
-        erasure = read_last_erasure(session, sync.event_id)  # before the photos, not after
+        key = read_event(session, sync.event_id).result_key  # before the photos, not after
         wanted = list_range(session, photos, event_id=sync.event_id, pack_id=sync.pack_id)
-    found = dict(zip(wanted, find_faces(wanted, sync, erasure), strict=True)) if wanted else {}
+    found = dict(zip(wanted, find_faces(wanted, sync, key), strict=True)) if wanted else {}
     again = [photo for photo, faces in found.items() if faces.verdict == UNREACHABLE]
     if again:
         # Under a key of this attempt's own: the first look's answer may be an earlier attempt's.
         looks = [PhotoRef(photo.s3_key, photo.etag, -sync.epoch) for photo in again]
-        found |= dict(zip(again, find_faces(looks, sync, erasure), strict=True))
+        found |= dict(zip(again, find_faces(looks, sync, key), strict=True))
     _store(photos, found, sync)
 
 

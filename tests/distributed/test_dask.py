@@ -160,7 +160,8 @@ def test_a_cluster_finds_what_threads_find(
 def list_results(event: EventBox) -> list[str]:
     """Keys of the event's results in the storage that all workers share."""
     prefix = f"results/embed/{event.id}/"
-    answer = event.bucket.client.list_objects_v2(Bucket=event.bucket.name, Prefix=prefix)
+    bucket = f"{event.bucket.name}-results"
+    answer = event.bucket.client.list_objects_v2(Bucket=bucket, Prefix=prefix)
     return [item["Key"] for item in answer.get("Contents", [])]
 
 

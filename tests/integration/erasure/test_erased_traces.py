@@ -20,6 +20,7 @@ from sqlalchemy import create_engine, make_url, text
 
 from models.settings import get_settings
 from tasks.faces.detected import unpack_faces
+from tasks.results.signed import FORMAT, SIGNATURE_LENGTH
 from tests.support.event_box import EventBox
 from tests.support.photos import encode_jpeg, read_sample
 from tests.support.rest_api import RestApi
@@ -89,12 +90,10 @@ def read_files(home: Path) -> Iterator[tuple[str, bytes]]:
             yield f"{name} unwrapped", unwrap_result(content)
 
 
-def unwrap_result(record: bytes) -> bytes:
-    """The pickle inside a result's record, or inside a file that is nothing but one."""
-    try:
-        return base64.decodebytes(json.loads(record)["result"].encode())
-    except ValueError:
-        return base64.decodebytes(record)
+def unwrap_result(signed: bytes) -> bytes:
+    """The product inside a record behind its signature."""
+    record = json.loads(signed[len(FORMAT) + SIGNATURE_LENGTH :])
+    return base64.b64decode(record["result"])
 
 
 @pytest.fixture
@@ -107,10 +106,8 @@ def searched(event: EventBox, rest: RestApi, joined_stack: dict[str, str]) -> li
     wait_until(lambda: rest.read_sync(task_id)["state"] == "completed")
     folder = Path(joined_stack["PREFECT_LOCAL_STORAGE_PATH"]) / "embed" / str(event.id)
     (record,) = [file for file in folder.iterdir() if file.is_file()]
-    import pickle
-
-    product = pickle.loads(unwrap_result(record.read_bytes()))  # noqa: S301 (our own)
-    vectors = [photo.faces.embeddings[0] for photo in unpack_faces(product) if photo.faces]
+    product = unwrap_result(record.read_bytes())
+    vectors = [photo.faces.embeddings[0] for photo in unpack_faces(product, 2) if photo.faces]
     assert len(vectors) == 2
     return [needle for vector in vectors for needle in make_needles(vector)]
 

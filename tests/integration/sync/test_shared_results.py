@@ -55,8 +55,9 @@ def shared_results(configure: Callable[..., None]) -> Iterator[None]:
 
 
 def list_keys(event: EventBox, prefix: str) -> dict[str, Any]:
-    """Keys under a prefix, with the moment each was written."""
-    answer = event.bucket.client.list_objects_v2(Bucket=event.bucket.name, Prefix=prefix)
+    """Keys under a prefix of the bucket for results, with the moment each was written."""
+    bucket = f"{event.bucket.name}-results"
+    answer = event.bucket.client.list_objects_v2(Bucket=bucket, Prefix=prefix)
     return {item["Key"]: item["LastModified"] for item in answer.get("Contents", [])}
 
 
@@ -186,12 +187,42 @@ def test_credentials_of_a_block_stay_in_the_new_block_as_secrets(
     load_storage_block.cache_clear()
 
 
-def test_a_bucket_that_cannot_be_written_is_refused_with_a_sentence(
-    configure: Callable[..., None], capsys: pytest.CaptureFixture[str]
+def test_a_bucket_that_cannot_be_made_is_refused_with_a_sentence(
+    joined_stack: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    configure(s3_bucket="no-such-bucket")
-    assert main() == 1
-    assert "no-such-bucket/results/ cannot be written (NoSuchBucket)" in capsys.readouterr().err
+    assert main("No.Such_Bucket") == 1
+    told = capsys.readouterr().err
+    assert told.startswith("No.Such_Bucket/results/ cannot be written (")
+    assert "make this bucket, or name another with --bucket" in told
+
+
+def test_results_have_a_bucket_of_their_own_and_the_photos_only_if_it_is_named(
+    configure: Callable[..., None], event: EventBox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from deployments.facepass import main as run_facepass
+
+    client, photos = event.bucket.client, event.bucket.name
+    assert main() == 0
+    capsys.readouterr()
+
+    assert run_facepass(["result-storage", "--bucket", photos]) == 0
+    in_the_photos = capsys.readouterr().out
+    load_storage_block.cache_clear()
+    block: Any = load_storage_block(BLOCK_SLUG)
+    assert (block.bucket_name, block.bucket_folder) == (photos, "results/")
+    assert "Whoever may read the photos' bucket can read faces there" in in_the_photos
+    assert f"aws s3 rm --recursive s3://{photos}-results/results/" in in_the_photos
+
+    assert main() == 0
+    moved = capsys.readouterr().out
+    load_storage_block.cache_clear()
+    block = load_storage_block(BLOCK_SLUG)
+    assert block.bucket_name == f"{photos}-results"
+    assert f"aws s3 rm --recursive s3://{photos}/results/" in moved
+    assert "can read faces" not in moved
+    assert main() == 0
+    assert "aws s3 rm" not in capsys.readouterr().out
+    assert f"{photos}-results" in {found["Name"] for found in client.list_buckets()["Buckets"]}
 
 
 def test_a_block_that_is_not_there_ends_the_sync_with_a_sentence(
@@ -280,6 +311,6 @@ def test_the_flow_prunes_what_has_expired_from_both_storages_and_nothing_else(
     assert state.name == f"Completed: {counts['deleted']} deleted, {counts['kept']} kept"
     assert list(list_keys(event, f"results/embed/{event.id}/")) == [f"results/{fresh}"]
     assert list_keys(event, "results/other/")
-    assert photo in list_keys(event, event.prefix)
+    event.bucket.client.head_object(Bucket=event.bucket.name, Key=photo)
     assert [file.name for file in find_local_results(joined_stack, event)] == ["fresh"]
     assert local.read_path(f"other-{event.id}") == b"not ours"

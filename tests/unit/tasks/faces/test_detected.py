@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.errors import ResultUnreadableError
 from models.vocabulary import PhotoReason
 from tasks.faces.detected import (
     CHANGED,
@@ -55,7 +56,7 @@ def check_equal(got: npt.NDArray[np.float32], given_: npt.NDArray[np.float32]) -
 
 @given(batches())
 def test_a_batch_comes_back_in_its_order_to_the_bit(batch: list[PhotoFaces]) -> None:
-    back = unpack_faces(pack_faces(batch))
+    back = unpack_faces(pack_faces(batch), len(batch))
     assert [photo.verdict for photo in back] == [photo.verdict for photo in batch]
     for got, given_ in zip(back, batch, strict=True):
         assert (got.faces is None) == (given_.faces is None)
@@ -69,7 +70,7 @@ def test_a_batch_comes_back_in_its_order_to_the_bit(batch: list[PhotoFaces]) -> 
     "batch", [[], [PhotoFaces(None, "empty")], [PhotoFaces(None, CHANGED)] * 3]
 )
 def test_a_batch_without_faces_comes_back(batch: list[PhotoFaces]) -> None:
-    assert unpack_faces(pack_faces(batch)) == batch
+    assert unpack_faces(pack_faces(batch), len(batch)) == batch
 
 
 @given(batches())
@@ -94,9 +95,19 @@ def test_a_pickle_in_result_storage_is_refused_not_run() -> None:
     trap = np.array([Trap()], dtype=object)
     names = ("boxes", "scores", "embeddings", "counts", "verdicts")
     np.savez(forged, **dict.fromkeys(names, trap))
-    with pytest.raises(ValueError, match="allow_pickle=False"):
-        unpack_faces(forged.getvalue())
+    with pytest.raises(ResultUnreadableError):
+        unpack_faces(forged.getvalue(), 1)
     assert ran == []
+
+
+def test_what_another_release_kept_is_told_apart() -> None:
+    product = pack_faces([PhotoFaces(None, UNREACHABLE)])
+    unknown = pack_faces([PhotoFaces(None, "a reason of tomorrow")])
+    for foreign in (b"", b"faces", product[:-30], product.replace(b"counts", b"number"), unknown):
+        with pytest.raises(ResultUnreadableError):
+            unpack_faces(foreign, 1)
+    with pytest.raises(ResultUnreadableError):
+        unpack_faces(product, 2)
 
 
 @pytest.mark.parametrize("reason", list(PhotoReason))

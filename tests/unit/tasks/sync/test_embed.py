@@ -143,7 +143,8 @@ def embed(
     bucket = make_bucket(FakeClient(objects=dict(objects), make_etag=lambda _: "e"))
     photos = [PhotoRef(key, "e", 0) for key in objects]
     engine: Any = FakeEngine()
-    return unpack_faces(embed_photos(photos, bucket, engine, breaker or CircuitBreaker()))
+    product = embed_photos(photos, bucket, engine, breaker or CircuitBreaker())
+    return unpack_faces(product, len(photos))
 
 
 UNREACHABLE_S3 = EndpointConnectionError(endpoint_url="http://127.0.0.1:8333")
