@@ -91,7 +91,9 @@ def read_files(home: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def unwrap_result(signed: bytes) -> bytes:
-    """The product inside a record behind its signature."""
+    """The product inside a record behind its signature; nothing of what other tests left there."""
+    if not signed.startswith(FORMAT):
+        return b""
     record = json.loads(signed[len(FORMAT) + SIGNATURE_LENGTH :])
     return base64.b64decode(record["result"])
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prefect.filesystems import LocalFileSystem
+from prefect.filesystems import LocalFileSystem, WritableFileSystem
 from pydantic import SecretBytes
 
 from tasks.results import signed
@@ -16,9 +16,10 @@ PATH = "embed/7/0123"
 KEY = b"k" * 16
 
 
-class FakeStorage(LocalFileSystem):
+class FakeStorage(WritableFileSystem):
     """Files in memory."""
 
+    _block_type_name = "Files in a test's memory"
     files: dict[str, bytes] = {}  # noqa: RUF012 (a field)
 
     def read_path(self, path: str, **_: object) -> bytes:  # type: ignore[override]
