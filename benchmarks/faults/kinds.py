@@ -65,6 +65,13 @@ def _kill_all(moment: Moment) -> bool:
     return killing.kill_worker_and_flows(moment.scene, task_ids, moment.chance)
 
 
+def _damage_results(moment: Moment) -> bool:
+    """What was embedded and not stored is what the next sync looks up."""
+    scene, victim = moment.scene, moment.victim
+    killed = row_locks.kill_before_storing(scene, victim.task_id, victim.event_id)
+    return spoiling.damage_results(scene, victim.event_id) and killed
+
+
 def _restart_postgres(how: signal.Signals) -> Inject:
     return lambda moment: restarting.restart_postgres(moment.scene, how)
 
@@ -96,6 +103,7 @@ FAULTS = (
     *(Fault(f"S3 answers: {sickness}", _sicken(sickness)) for sickness in Sickness),
     Fault("Prefect server restarted", lambda m: restarting.restart_prefect(m.scene, m.chance)),
     Fault("results emptied", lambda m: spoiling.empty_results(m.scene, m.victim.event_id)),
+    Fault("cached results damaged, flow killed before storing", _damage_results, is_own=True),
     Fault("disk of the results full", lambda m: spoiling.fill_results(m.scene)),
     Fault(TWO_SYNCS, lambda _: True, is_own=True),
     Fault("cancelled in the UI", _cancel, is_own=True),

@@ -1,4 +1,4 @@
-"""The result storage emptied, or its disk full, under a running sync."""
+"""The result storage emptied or damaged, or its disk full, under a running sync."""
 
 import shutil
 import subprocess
@@ -9,6 +9,7 @@ from benchmarks.faults.scene import Scene
 from tasks.results.storage import CACHE_FOLDER
 
 WAIT_S = 6.0
+FLIPPED = 40  # bytes
 DISK = "size=64k,mode=777"
 
 
@@ -25,6 +26,18 @@ def empty_results(scene: Scene, event_id: int) -> bool:
     # What is being written meanwhile may stay.
     shutil.rmtree(folder, ignore_errors=True)
     return True
+
+
+def damage_results(scene: Scene, event_id: int) -> bool:
+    """Change bytes in the middle of each of the event's results; whether there was one."""
+    damaged = 0
+    for file in (scene.results / CACHE_FOLDER / str(event_id)).glob("*"):
+        content = bytearray(file.read_bytes())
+        start = len(content) // 2
+        content[start : start + FLIPPED] = bytes(x ^ 1 for x in content[start : start + FLIPPED])
+        file.write_bytes(content)
+        damaged += 1
+    return damaged > 0
 
 
 def fill_results(scene: Scene) -> bool:

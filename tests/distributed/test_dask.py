@@ -21,6 +21,7 @@ from tasks.results.erasure import erase_event_faces
 from tasks.results.storage import load_storage_block
 from tests.support.event_box import EventBox
 from tests.support.photos import encode_jpeg, read_group, read_sample, vary
+from tests.support.poison import make_pickle
 from tests.support.waiting import wait_until
 
 PHOTOS = 60
@@ -181,6 +182,25 @@ def test_a_worker_that_is_killed_in_a_batch_costs_nothing(
     assert set(event.face_counts().values()) == {1}
     assert len(event.face_counts()) == 40
     assert event.sync().result["skipped"] == 40
+
+
+def test_a_poisoned_result_runs_nothing_on_a_worker(
+    event: EventBox, cluster: GatedCluster, tmp_path: Path
+) -> None:
+    for index in range(4):
+        event.put(f"{index:02}.jpg", vary(read_sample("astronaut.png"), index))
+    assert event.sync().result["new_photos"] == 4
+    (key,) = list_results(event)
+    where = {"Bucket": f"{event.bucket.name}-results", "Key": key}
+    event.bucket.client.put_object(**where, Body=make_pickle(tmp_path / "ran"))
+    event.query("DELETE FROM photo WHERE event_id = :event RETURNING id")
+
+    assert event.sync().result["new_photos"] == 4
+
+    assert not (tmp_path / "ran").exists()
+    assert set(event.face_counts().values()) == {1}
+    kept = event.bucket.client.get_object(**where)["Body"].read()
+    assert kept.startswith(b"facepass result ")
 
 
 def test_an_erasure_reaches_what_workers_hold(event: EventBox, cluster: GatedCluster) -> None:

@@ -310,6 +310,39 @@ def find_loaded(modules: str, libraries: tuple[str, ...]) -> str:
     return result.stdout.strip()
 
 
+# --- what is read back ---
+
+# Results that are kept: by the task that signs them (tasks/results/signed.py), and by no other.
+KEPT = {"process_face_embedding"}
+
+
+def test_no_result_is_kept_but_the_signed_one_whatever_an_operator_sets() -> None:
+    kept = {}
+    for file in list_files(ROOT):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            for call in getattr(node, "decorator_list", []):
+                name = ast.unparse(call).partition("(")[0]
+                if name in {"flow", "task", "prefect.flow", "prefect.task"}:
+                    words = {word.arg: word.value for word in getattr(call, "keywords", [])}
+                    kept[node.name] = ast.unparse(words.get("persist_result", ast.Constant(None)))
+    assert len(kept) > 15
+    assert {name for name, value in kept.items() if value != "False"} == KEPT
+    assert kept["process_face_embedding"] == "True"
+
+
+def test_nothing_is_unpickled() -> None:
+    # An error's name is what the runner takes of it; Dask's own messages are pickles.
+    loaders = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
+    importers = {
+        (item.module, item.name) for item in read_product() if item.name.split(".")[0] in loaders
+    }
+    assert importers == {("tasks.sync.runner", "pickle")}
+    names = re.findall(r"\bpickle\.\w+", (ROOT / "tasks/sync/runner.py").read_text("utf-8"))
+    assert names == ["pickle.UnpicklingError"]
+    unsafe = re.compile(r"allow_pickle=True|PickleSerializer|result_serializer=\"")
+    expect_none([str(f) for f in list_files(ROOT) if unsafe.search(f.read_text("utf-8"))])
+
+
 # --- how the house looks ---
 
 
