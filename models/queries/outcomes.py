@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import delete, insert, text, update
+from sqlalchemy import delete, text, update
 from sqlmodel import Session, col, select
 
+from models.copying import copy_into, encode_rows, encode_values, encode_vector
 from models.errors import EventErasedError, SyncSupersededError
 from models.tables import Event, Face, Photo, SyncRun
 from models.vocabulary import PhotoReason, PhotoStatus
@@ -148,6 +149,12 @@ def store_outcomes(
     return processed - len(ids), processed
 
 
+_COPY_FACES = """
+COPY face (photo_id, event_id, pack_id, x1, y1, x2, y2, confidence, embedding)
+FROM STDIN (FORMAT binary)
+"""
+
+
 def insert_faces(
     session: Session,
     outcomes: Sequence[PhotoOutcome],
@@ -158,20 +165,17 @@ def insert_faces(
 ) -> None:
     """Write the outcomes' faces; `ids` by key: photos that are not in it get none."""
     rows = [
-        {
-            "photo_id": ids[outcome.s3_key],
-            "event_id": event_id,
-            "pack_id": pack_id,
-            **dict(zip(("x1", "y1", "x2", "y2"), face.box, strict=True)),
-            "confidence": face.confidence,
-            "embedding": face.embedding,
-        }
+        [
+            *encode_values("qih", ids[outcome.s3_key], event_id, pack_id),
+            *encode_values("ddddd", *face.box, face.confidence),
+            encode_vector(face.embedding),
+        ]
         for outcome in outcomes
         if outcome.s3_key in ids
         for face in outcome.faces
     ]
     if rows:
-        session.execute(insert(Face), rows)
+        copy_into(session, _COPY_FACES, encode_rows(rows))
 
 
 def count_attempts(session: Session, s3_keys: Sequence[str], *, event_id: int, run: UUID) -> None:

@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlmodel import Session
 
+from models.copying import copy_into
 from models.keys import ListedPreview, build_image_url, derive_original_key
 from models.session import IDLE_LIMIT_MS
 
@@ -70,9 +71,7 @@ def _copy_rows(session: Session, table: str, rows: Iterable[tuple[object, ...]])
     # Every field quoted: an unquoted empty one would arrive as NULL.
     csv.writer(buffer, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(rows)
     buffer.seek(0)
-    cursor: Any = session.connection().connection.cursor()
-    cursor.copy_expert(f"COPY {table} FROM STDIN WITH (FORMAT csv)", buffer)
-    cursor.close()
+    copy_into(session, f"COPY {table} FROM STDIN WITH (FORMAT csv)", buffer)
 
 
 @dataclass(frozen=True)
