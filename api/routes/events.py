@@ -22,7 +22,6 @@ from api.schemas import (
 from models.errors import EventBusyError
 from models.queries.events import (
     create_event,
-    extend_activity,
     find_event,
     list_events,
     lock_event,
@@ -134,7 +133,6 @@ def requeue_failed_photos(
     with open_session() as session:
         event = find_event(session, event_uuid)
         requeued = requeue_photos(session, event.id or 0, reason=reason)
-        extend_activity(session, event)
     logger.info("Event %d: %d failed photos requeued", event.id, requeued)
     return RequeueAnswer(
         requeued=requeued, message=f"{requeued} failed photos wait for the next sync"
