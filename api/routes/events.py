@@ -22,6 +22,7 @@ from api.schemas import (
 from models.errors import EventBusyError
 from models.queries.events import (
     create_event,
+    extend_activity,
     find_event,
     list_events,
     lock_event,
@@ -97,7 +98,7 @@ def change_event(event_uuid: EventUuid, body: EventChange) -> EventChangeAnswer:
                     "ask again when that has ended."
                 )
             event.profile = body.profile
-            session.add(event)
+            extend_activity(session, event)  # where nobody starts that sync, the resync does
             message = f"The next sync reads every photo of event {event.name} anew"
     logger.info("Event %d: profile %s", event.id, body.profile.value)
     return EventChangeAnswer(event_id=event.id or 0, profile=body.profile, message=message)

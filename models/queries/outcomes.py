@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import delete, text, update
+from sqlalchemy import delete, func, text, update
 from sqlmodel import Session, col, select
 
 from models.copying import copy_into, encode_rows, encode_values, encode_vector
@@ -93,6 +93,20 @@ def list_pending_photos(session: Session, run: UUID, batch: int) -> list[PhotoRe
         .order_by(Photo.s3_key)
     )
     return [PhotoRef(key, etag, attempts) for key, etag, attempts in session.exec(query)]
+
+
+def draw_other_photos(
+    session: Session, s3_keys: Sequence[str], *, event_id: int, limit: int
+) -> list[PhotoRef]:
+    """Some of an event's other photos that can be read or are to be, drawn by chance."""
+    readable = (PhotoStatus.PENDING, PhotoStatus.INDEXED, PhotoStatus.NO_FACE)
+    query = select(Photo.s3_key, Photo.etag, Photo.attempts).where(
+        Photo.event_id == event_id,
+        col(Photo.status).in_(readable),
+        col(Photo.s3_key).not_in(s3_keys),
+    )
+    rows = session.exec(query.order_by(func.random()).limit(limit))
+    return [PhotoRef(key, etag, attempts) for key, etag, attempts in rows]
 
 
 _SETTLE = text("""
@@ -191,3 +205,21 @@ def count_attempts(session: Session, s3_keys: Sequence[str], *, event_id: int, r
         )
         .values(attempts=Photo.attempts + 1)
     )
+
+
+def count_changes(session: Session, s3_keys: Sequence[str], *, event_id: int, run: UUID) -> int:
+    """Count that photos were not what a run had listed; how often that is so of one, at most.
+
+    The caller holds the event's row.
+    """
+    changed = session.execute(
+        update(Photo)
+        .where(
+            col(Photo.event_id) == event_id,
+            col(Photo.sync_run_id) == run,
+            col(Photo.s3_key).in_(s3_keys),
+        )
+        .values(changes=Photo.changes + 1)
+        .returning(col(Photo.changes))
+    )
+    return max(changed.scalars(), default=0)

@@ -7,13 +7,13 @@ import base64
 import binascii
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import exists, text
+from sqlalchemy import exists, func, text
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
@@ -152,21 +152,32 @@ def find_photos(
 def has_foreign_faces(session: Session, event_id: int, pack_id: int | None) -> bool:
     """Whether photos of the event are still known by faces of another pack.
 
-    They cannot be compared, so a search would silently leave these photos out. Faces that are
-    made ready beside a photo's own (models/queries/reembeds.py) are nothing to wait for.
+    They cannot be compared, so a search would silently leave these photos out.
+    """
+    return find_foreign_photo(session, event_id, pack_id) is not None
+
+
+def find_foreign_photo(
+    session: Session, event_id: int, pack_id: int | None, *, listed: Collection[str] = ()
+) -> str | None:
+    """The key of one such photo that lies in none of the `listed` prefixes.
+
+    Faces that are made ready beside a photo's own (models/queries/reembeds.py) are nothing to
+    wait for.
     """
     faces = select(Face.id).where(Face.event_id == event_id)
     if pack_id is not None:
         # Not `<>`: two ranges of the index are read, and there is mostly nothing in either.
         faces = faces.where((col(Face.pack_id) < pack_id) | (col(Face.pack_id) > pack_id))
     if session.exec(faces.limit(1)).first() is None:
-        return False
+        return None
     own, wanted = aliased(Face), NO_PACK if pack_id is None else pack_id
-    photos = select(Photo.id).where(
+    photos = select(Photo.s3_key).where(
         Photo.event_id == event_id,
         col(Photo.status).in_((PhotoStatus.INDEXED, PhotoStatus.PENDING)),
         col(Photo.pack_id).is_distinct_from(wanted),
         exists().where(col(Face.photo_id) == Photo.id),
         ~exists().where(col(own.photo_id) == Photo.id, col(own.pack_id) == wanted),
+        *(~func.starts_with(Photo.s3_key, prefix) for prefix in listed),
     )
-    return session.exec(photos.limit(1)).first() is not None
+    return session.exec(photos.limit(1)).first()
