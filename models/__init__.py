@@ -9,6 +9,7 @@ Where do I go to…?
     change a profile of events    packs.py
     change a table                tables.py, then add a file in migrations/versions/
     name a key or prefix in S3    keys.py
+    keep values out of any log    copying.py
     see how dedup decides         queries/plans.py (grep for s3_key)
     add or change a query         queries/
 """

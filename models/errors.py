@@ -59,6 +59,10 @@ class S3AccessError(FacePassError):
     kind = ErrorKind.S3
 
 
+class PhotosForbiddenError(S3AccessError):
+    """S3 denied every photo of a batch; it may be the bucket, or these photos alone."""
+
+
 class S3DownloadError(FacePassError):
     """S3 cannot be reached or is failing; trying again may help."""
 

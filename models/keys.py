@@ -87,6 +87,13 @@ def derive_original_key(s3_key: str, event_id: int) -> str:
     return s3_key[:head] + s3_key[head:].replace(PREVIEWS_FOLDER, ORIGINALS_FOLDER, 1)
 
 
+def cut_previews_folder(s3_key: str, event_id: int) -> str:
+    """The prefix of the previews that a preview is one of, up to the first /previews/."""
+    head = len(event_folder(event_id)) - 1
+    before, found, _ = s3_key[head:].partition(PREVIEWS_FOLDER)
+    return s3_key[:head] + before + found
+
+
 def derive_preview_key(s3_key: str, event_id: int) -> str | None:
     """The key of an original's preview; None for a key that is no original.
 

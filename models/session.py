@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 
+import psycopg2
 import psycopg2.extensions
 from psycopg2.errors import UndefinedColumn, UndefinedTable
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, text
@@ -40,6 +41,15 @@ SERVER_LIMITS = f"""
 """
 
 
+# SQLAlchemy's, and psycopg2's own: a COPY is cut off without SQLAlchemy (models/copying.py).
+OUTAGES = (
+    OperationalError,
+    InterfaceError,
+    psycopg2.OperationalError,
+    psycopg2.InterfaceError,
+)
+
+
 @lru_cache(maxsize=1)
 def get_database_engine() -> Engine:
     """The process's pool. `pool_pre_ping` lets it outlive a restart of the database."""
@@ -70,7 +80,7 @@ def open_session() -> Iterator[Session]:
     try:
         with Session(get_database_engine(), expire_on_commit=False) as session, session.begin():
             yield session
-    except (OperationalError, InterfaceError) as error:
+    except OUTAGES as error:
         raise _explain_outage(error) from error
     except ProgrammingError as error:
         if isinstance(error.orig, UndefinedTable | UndefinedColumn):
@@ -142,6 +152,7 @@ def open_event_lock(event_id: int) -> Iterator[EventLock]:
         yield EventLock(connection, event_id)
 
 
-def _explain_outage(error: DBAPIError) -> DatabaseUnavailableError:
-    logger.warning("The database failed: %s", error.orig)
+def _explain_outage(error: DBAPIError | psycopg2.Error) -> DatabaseUnavailableError:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    logger.warning("The database failed: %s", cause)
     return DatabaseUnavailableError("The database cannot be reached: is PostgreSQL running?")

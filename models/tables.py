@@ -91,8 +91,10 @@ class SyncRun(SQLModel, table=True):
     error_kind: ErrorKind | None = Field(default=None, sa_column=Column(Text))
     # The run that holds the event, where this one ended as skipped.
     held_by: UUID | None = None
-    # The asked prefix has been listed and its work written into the ledger.
+    # The asked prefix has been listed and its work written into the ledger ...
     planned: bool = False
+    # ... for this pack; an attempt under another one plans anew.
+    pack_id: int | None = Field(default=None, foreign_key="pack.id", sa_type=SmallInteger)
     batches: int = 0
     processed: int = 0
     gone: int = 0
@@ -133,6 +135,8 @@ class Photo(SQLModel, table=True):
     attempts: int = 0
     # `new` or `updated`: what the run that worked on it last counts it as.
     change: str = Field(sa_column=Column(Text, nullable=False))
+    # How often it was replaced between a listing and its reading, in the run that has it.
+    changes: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
     pack_id: int | None = Field(default=None, foreign_key="pack.id", sa_type=SmallInteger)
     sync_run_id: UUID | None = None
     batch: int | None = None

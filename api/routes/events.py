@@ -98,7 +98,7 @@ def change_event(event_uuid: EventUuid, body: EventChange) -> EventChangeAnswer:
                     "ask again when that has ended."
                 )
             event.profile = body.profile
-            session.add(event)
+            extend_activity(session, event)  # where nobody starts that sync, the resync does
             message = f"The next sync reads every photo of event {event.name} anew"
     logger.info("Event %d: profile %s", event.id, body.profile.value)
     return EventChangeAnswer(event_id=event.id or 0, profile=body.profile, message=message)
@@ -134,7 +134,6 @@ def requeue_failed_photos(
     with open_session() as session:
         event = find_event(session, event_uuid)
         requeued = requeue_photos(session, event.id or 0, reason=reason)
-        extend_activity(session, event)
     logger.info("Event %d: %d failed photos requeued", event.id, requeued)
     return RequeueAnswer(
         requeued=requeued, message=f"{requeued} failed photos wait for the next sync"

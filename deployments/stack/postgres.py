@@ -149,6 +149,9 @@ def build_postgres(cluster: PostgresCluster, log: Path) -> Part:
         "port": str(PORT),
         "max_connections": "200",
         "shared_buffers": "256MB",
+        # Values that are bound to a statement: keys, tokens and names have no place in a log.
+        "log_parameter_max_length": "0",
+        "log_parameter_max_length_on_error": "0",
     }
     settings = [word for key, value in options.items() for word in ("-c", f"{key}={value}")]
     program = [str(cluster.programs / "postgres"), "-D", str(cluster.data), *settings]

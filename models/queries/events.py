@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import exists, text
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from models.errors import EventNotFoundError, EventTakenError
 from models.settings import get_settings
-from models.tables import Event, utc_now
+from models.tables import Event, Face, utc_now
 from models.vocabulary import ProfileName
 
 MAX_EVENT_ID = 2**31 - 1  # what the column holds
@@ -71,6 +71,16 @@ def extend_activity(session: Session, event: Event) -> None:
 def list_active_events(session: Session) -> Sequence[Event]:
     """Events that the scheduled resync looks at, in the order of their ids; no erased ones."""
     query = select(Event).where(col(Event.active_until) > utc_now(), col(Event.erased_at).is_(None))
+    return session.exec(query.order_by(col(Event.id))).all()
+
+
+def list_idle_events(session: Session) -> Sequence[Event]:
+    """Events that have faces and at which the scheduled resync does not look any more."""
+    query = select(Event).where(
+        col(Event.active_until) <= utc_now(),
+        col(Event.erased_at).is_(None),
+        exists().where(col(Face.event_id) == Event.id),
+    )
     return session.exec(query.order_by(col(Event.id))).all()
 
 

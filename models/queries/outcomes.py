@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import delete, insert, text, update
+from sqlalchemy import delete, func, text, update
 from sqlmodel import Session, col, select
 
+from models.copying import copy_into, encode_rows, encode_values, encode_vector
 from models.errors import EventErasedError, SyncSupersededError
 from models.tables import Event, Face, Photo, SyncRun
 from models.vocabulary import PhotoReason, PhotoStatus
@@ -94,6 +95,20 @@ def list_pending_photos(session: Session, run: UUID, batch: int) -> list[PhotoRe
     return [PhotoRef(key, etag, attempts) for key, etag, attempts in session.exec(query)]
 
 
+def draw_other_photos(
+    session: Session, s3_keys: Sequence[str], *, event_id: int, limit: int
+) -> list[PhotoRef]:
+    """Some of an event's other photos that can be read or are to be, drawn by chance."""
+    readable = (PhotoStatus.PENDING, PhotoStatus.INDEXED, PhotoStatus.NO_FACE)
+    query = select(Photo.s3_key, Photo.etag, Photo.attempts).where(
+        Photo.event_id == event_id,
+        col(Photo.status).in_(readable),
+        col(Photo.s3_key).not_in(s3_keys),
+    )
+    rows = session.exec(query.order_by(func.random()).limit(limit))
+    return [PhotoRef(key, etag, attempts) for key, etag, attempts in rows]
+
+
 _SETTLE = text("""
 UPDATE photo SET status = settled.status, reason = settled.reason,
        confidence = settled.confidence, pack_id = :pack_id, attempts = attempts + 1,
@@ -148,6 +163,12 @@ def store_outcomes(
     return processed - len(ids), processed
 
 
+_COPY_FACES = """
+COPY face (photo_id, event_id, pack_id, x1, y1, x2, y2, confidence, embedding)
+FROM STDIN (FORMAT binary)
+"""
+
+
 def insert_faces(
     session: Session,
     outcomes: Sequence[PhotoOutcome],
@@ -158,20 +179,17 @@ def insert_faces(
 ) -> None:
     """Write the outcomes' faces; `ids` by key: photos that are not in it get none."""
     rows = [
-        {
-            "photo_id": ids[outcome.s3_key],
-            "event_id": event_id,
-            "pack_id": pack_id,
-            **dict(zip(("x1", "y1", "x2", "y2"), face.box, strict=True)),
-            "confidence": face.confidence,
-            "embedding": face.embedding,
-        }
+        [
+            *encode_values("qih", ids[outcome.s3_key], event_id, pack_id),
+            *encode_values("ddddd", *face.box, face.confidence),
+            encode_vector(face.embedding),
+        ]
         for outcome in outcomes
         if outcome.s3_key in ids
         for face in outcome.faces
     ]
     if rows:
-        session.execute(insert(Face), rows)
+        copy_into(session, _COPY_FACES, encode_rows(rows))
 
 
 def count_attempts(session: Session, s3_keys: Sequence[str], *, event_id: int, run: UUID) -> None:
@@ -187,3 +205,21 @@ def count_attempts(session: Session, s3_keys: Sequence[str], *, event_id: int, r
         )
         .values(attempts=Photo.attempts + 1)
     )
+
+
+def count_changes(session: Session, s3_keys: Sequence[str], *, event_id: int, run: UUID) -> int:
+    """Count that photos were not what a run had listed; how often that is so of one, at most.
+
+    The caller holds the event's row.
+    """
+    changed = session.execute(
+        update(Photo)
+        .where(
+            col(Photo.event_id) == event_id,
+            col(Photo.sync_run_id) == run,
+            col(Photo.s3_key).in_(s3_keys),
+        )
+        .values(changes=Photo.changes + 1)
+        .returning(col(Photo.changes))
+    )
+    return max(changed.scalars(), default=0)

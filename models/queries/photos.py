@@ -10,6 +10,7 @@ from sqlalchemy import func, update
 from sqlalchemy.sql.expression import ColumnElement
 from sqlmodel import Session, col, select
 
+from models.queries.events import extend_activity, lock_event
 from models.tables import Face, Photo
 from models.vocabulary import PhotoReason, PhotoStatus
 
@@ -70,6 +71,8 @@ def requeue_photos(session: Session, event_id: int, *, reason: PhotoReason | Non
     `failed`, and a run under way counts them as it did. `attempts` stays too: what was cached of
     the last look has another key.
     """
+    # The event first: a plan has it while it waits for these rows.
+    extend_activity(session, lock_event(session, event_id))
     failed = [col(Photo.event_id) == event_id, col(Photo.status) == PhotoStatus.FAILED]
     if reason is not None:
         failed.append(col(Photo.reason) == reason)

@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlmodel import Session
 
+from models.copying import copy_into
 from models.keys import ListedPreview, build_image_url, derive_original_key
 from models.session import IDLE_LIMIT_MS
 
@@ -40,12 +41,14 @@ CREATE TEMPORARY TABLE listed (
 CREATE TEMPORARY TABLE originals (s3_key text COLLATE "C") ON COMMIT DROP;
 """
 
-# Bytes that are no text arrive as U+FFFD each: two such keys may have become one.
+# S3 may list a key twice, where it is overwritten meanwhile: the last of its ETags is the newest.
+# And bytes that are no text arrive as U+FFFD each: two such keys may have become one.
 _SETTLE_COPIED = f"""
 SET LOCAL idle_in_transaction_session_timeout = {IDLE_LIMIT_MS};
 DELETE FROM listed WHERE ctid IN (SELECT ctid FROM (
-    SELECT ctid, row_number() OVER (PARTITION BY s3_key) AS copy FROM listed
-    WHERE strpos(s3_key, chr(65533)) > 0) AS mangled WHERE copy > 1);
+    SELECT ctid, row_number() OVER (PARTITION BY s3_key ORDER BY ctid DESC) AS copy FROM listed
+    WHERE s3_key IN (SELECT s3_key FROM listed GROUP BY s3_key HAVING count(*) > 1)
+) AS copies WHERE copy > 1);
 ANALYZE listed; ANALYZE originals
 """  # noqa: S608 (a number)
 
@@ -70,9 +73,7 @@ def _copy_rows(session: Session, table: str, rows: Iterable[tuple[object, ...]])
     # Every field quoted: an unquoted empty one would arrive as NULL.
     csv.writer(buffer, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(rows)
     buffer.seek(0)
-    cursor: Any = session.connection().connection.cursor()
-    cursor.copy_expert(f"COPY {table} FROM STDIN WITH (FORMAT csv)", buffer)
-    cursor.close()
+    copy_into(session, f"COPY {table} FROM STDIN WITH (FORMAT csv)", buffer)
 
 
 @dataclass(frozen=True)
@@ -103,9 +104,9 @@ def widen_prefix(tallies: dict[str, dict[str, int]], s3_prefix: str) -> str:
 
 # A photo is *known* when its key and ETag stand in the ledger as read under the same model pack; it
 # is not read again. A failed photo *rests* until its ETag changes, unless its content was never
-# seen (what vanished is back, what was forbidden may be allowed now) or it was requeued, which
-# empties its ETag. A photo that was *erased* by itself is left alone. All else is *work*: it
-# becomes `pending`, with the run's id and a batch number, in key order.
+# seen (what vanished may be back, what was forbidden allowed, what was archived restored) or it was
+# requeued, which empties its ETag. A photo that was *erased* by itself is left alone. All else is
+# *work*: it becomes `pending`, with the run's id and a batch number, in key order.
 # A photo this very run has already stored is neither skipped nor resting: the run counts it.
 # So is one that was erased while it was this run's.
 _CLASSIFY = """
@@ -115,8 +116,8 @@ SELECT listed.*, photo.id AS photo_id,
        CASE
            WHEN photo.erased_alone THEN 'erased'
            WHEN photo.id IS NULL OR photo.etag <> listed.etag THEN 'work'
-           WHEN photo.status = 'failed' AND photo.reason NOT IN ('vanished', 'forbidden')
-               THEN 'resting'
+           WHEN photo.status = 'failed'
+               AND photo.reason NOT IN ('vanished', 'forbidden', 'archived') THEN 'resting'
            WHEN photo.pack_id IS DISTINCT FROM :pack_id THEN 'work'
            WHEN photo.status IN ('indexed', 'no_face') THEN 'known'
            WHEN photo.status = 'gone' AND photo.confidence > 0 THEN 'known'
@@ -164,6 +165,7 @@ ON CONFLICT (event_id, s3_key) DO UPDATE SET
     change = CASE WHEN photo.processed_at IS NULL THEN 'new'
                   WHEN photo.sync_run_id = excluded.sync_run_id THEN photo.change
                   ELSE 'updated' END,
+    changes = CASE WHEN photo.sync_run_id = excluded.sync_run_id THEN photo.changes ELSE 0 END,
     sync_run_id = excluded.sync_run_id, batch = excluded.batch
 """
 

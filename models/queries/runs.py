@@ -75,6 +75,22 @@ def start_attempt(session: Session, event: Event, flow_run_id: UUID) -> SyncRun:
     return run
 
 
+def keep_to_pack(session: Session, run: SyncRun, pack_id: int) -> bool:
+    """Note the pack of a sync's attempt; False where the run's plan was made for another one.
+
+    Such a plan is forgotten, and all that was listed waits to be listed again: no run finds its
+    photos by two packs.
+    """
+    if run.pack_id in (None, pack_id):
+        run.pack_id = pack_id
+        return True
+    event = lock_event(session, run.event_id)
+    others = [prefix for prefix in run.tallies if prefix != run.s3_prefix]
+    event.pending_prefixes = [*event.pending_prefixes, *others]
+    run.planned, run.tallies, run.pack_id = False, {}, pack_id
+    return False
+
+
 def raise_epoch(session: Session, event_id: int) -> int:
     """Make every older attempt's store transactions stop; the new epoch."""
     event = lock_event(session, event_id)
@@ -180,9 +196,21 @@ def remember_prefix(session: Session, flow_run_id: UUID, event_id: int, s3_prefi
     ).one()
     if finished is not None:
         return False
-    event.pending_prefixes = [*event.pending_prefixes, s3_prefix]
-    session.add(event)
+    # One that is listed just now waits among them until that listing is kept. What came after it,
+    # the second that covers a prefix, has its listing still to come.
+    if sum(map(s3_prefix.startswith, event.pending_prefixes)) < 2:
+        event.pending_prefixes = [*event.pending_prefixes, s3_prefix]
+        session.add(event)
     return True
+
+
+def merge_requests(prefixes: Sequence[str]) -> list[str]:
+    """Requests as a listing finds them: each prefix once, and none that lies in another one."""
+    widest: list[str] = []
+    for prefix in sorted(set(prefixes)):  # what lies in a prefix comes right behind it
+        if not widest or not prefix.startswith(widest[-1]):
+            widest.append(prefix)
+    return [prefix for prefix in dict.fromkeys(prefixes) if prefix in set(widest)]
 
 
 def lock_requests(session: Session, event_id: int) -> None:

@@ -7,17 +7,17 @@ import base64
 import binascii
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from pgvector import HalfVector
-from sqlalchemy import exists, text
+from sqlalchemy import exists, func, text
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
+from models.copying import copy_into, encode_rows, encode_vector
 from models.errors import InvalidCursorError
 from models.tables import Face, Photo
 from models.vocabulary import PhotoStatus
@@ -91,7 +91,7 @@ class FoundPhoto:
 # of the event for the few that are near. Only `indexed`: whatever other status comes is not shown.
 _NEAREST = text("""
 WITH face_query AS MATERIALIZED (
-    SELECT CAST(current_setting('facepass.face') AS halfvec) AS wanted
+    SELECT wanted FROM searched_face
 ), near AS MATERIALIZED (
     SELECT photo_id, embedding <#> (SELECT wanted FROM face_query) AS distance, x1, y1, x2, y2
     FROM face
@@ -111,13 +111,16 @@ ORDER BY distance, photo_id
 LIMIT :limit
 """)
 # Compiling the query takes longer than running it, and so does starting a parallel worker. The face
-# goes ahead of the query, for this transaction only: PostgreSQL logs the text of a query that is
-# slow, fails or is cut off by a shutdown, and a guest's face has no place in a log.
-_PREPARE = text(
-    "SELECT set_config('jit', 'off', true), "
-    "set_config('max_parallel_workers_per_gather', '0', true), "
-    "set_config('facepass.face', :embedding, true) = ''"
-)
+# goes ahead of the query, for this transaction only, by a COPY: a guest's face has no place in a
+# log (models/copying.py). The empty table stays with the connection: to make one for each search
+# would fill PostgreSQL's catalogues with the dead.
+_PREPARE = text("""
+SET LOCAL jit = off;
+SET LOCAL max_parallel_workers_per_gather = 0;
+CREATE TEMPORARY TABLE IF NOT EXISTS searched_face (wanted halfvec)
+ON COMMIT DELETE ROWS
+""")
+_COPY_FACE = "COPY searched_face FROM STDIN (FORMAT binary)"
 _FIRST = Cursor(-math.inf, 0)
 
 
@@ -125,7 +128,8 @@ def find_photos(
     session: Session, query: FaceQuery, *, after: Cursor | None, limit: int
 ) -> Sequence[FoundPhoto]:
     """Photos with a face that is near enough, the nearest first; those behind `after`."""
-    session.execute(_PREPARE, {"embedding": HalfVector(query.embedding).to_text()})
+    session.execute(_PREPARE)
+    copy_into(session, _COPY_FACE, encode_rows([[encode_vector(query.embedding)]]))
     after = after or _FIRST
     rows = session.execute(
         _NEAREST,
@@ -148,21 +152,32 @@ def find_photos(
 def has_foreign_faces(session: Session, event_id: int, pack_id: int | None) -> bool:
     """Whether photos of the event are still known by faces of another pack.
 
-    They cannot be compared, so a search would silently leave these photos out. Faces that are
-    made ready beside a photo's own (models/queries/reembeds.py) are nothing to wait for.
+    They cannot be compared, so a search would silently leave these photos out.
+    """
+    return find_foreign_photo(session, event_id, pack_id) is not None
+
+
+def find_foreign_photo(
+    session: Session, event_id: int, pack_id: int | None, *, listed: Collection[str] = ()
+) -> str | None:
+    """The key of one such photo that lies in none of the `listed` prefixes.
+
+    Faces that are made ready beside a photo's own (models/queries/reembeds.py) are nothing to
+    wait for.
     """
     faces = select(Face.id).where(Face.event_id == event_id)
     if pack_id is not None:
         # Not `<>`: two ranges of the index are read, and there is mostly nothing in either.
         faces = faces.where((col(Face.pack_id) < pack_id) | (col(Face.pack_id) > pack_id))
     if session.exec(faces.limit(1)).first() is None:
-        return False
+        return None
     own, wanted = aliased(Face), NO_PACK if pack_id is None else pack_id
-    photos = select(Photo.id).where(
+    photos = select(Photo.s3_key).where(
         Photo.event_id == event_id,
         col(Photo.status).in_((PhotoStatus.INDEXED, PhotoStatus.PENDING)),
         col(Photo.pack_id).is_distinct_from(wanted),
         exists().where(col(Face.photo_id) == Photo.id),
         ~exists().where(col(own.photo_id) == Photo.id, col(own.pack_id) == wanted),
+        *(~func.starts_with(Photo.s3_key, prefix) for prefix in listed),
     )
-    return session.exec(photos.limit(1)).first() is not None
+    return session.exec(photos.limit(1)).first()

@@ -55,7 +55,12 @@ FEWEST_BATCHES = 24  # of an event whose batches can be smaller, so that all thr
 WINDOW = 20  # batches handed out at a time: bounds what a run keeps in memory
 FAILURES_KEPT = 200
 # Reasons for which an original is left out; of others its bytes stand in.
-NOTHING_PUT = {PhotoReason.FORBIDDEN, PhotoReason.VANISHED, PhotoReason.TOO_MANY_BYTES}
+NOTHING_PUT = {
+    PhotoReason.FORBIDDEN,
+    PhotoReason.ARCHIVED,
+    PhotoReason.VANISHED,
+    PhotoReason.TOO_MANY_BYTES,
+}
 
 
 @dataclass(frozen=True)
@@ -229,8 +234,9 @@ def name_syncs(job: PreviewJob) -> dict[str, str]:
 
 def report_previews(job: PreviewJob, syncs: Sequence[UUID]) -> State[Any]:
     """Tell what came of the previews, on the run's page and as the run's last state."""
-    forbidden = any(reason is PhotoReason.FORBIDDEN for _, reason in job.tally.failures)
-    if job.look_at_all and job.census.originals and not forbidden:
+    unseen = {PhotoReason.FORBIDDEN, PhotoReason.ARCHIVED}
+    is_seen = not any(reason in unseen for _, reason in job.tally.failures)
+    if job.look_at_all and job.census.originals and is_seen:
         mark_recipe(get_bucket(), job.event_id, job.recipe)
     result = build_previews_result(job, syncs, time.monotonic() - job.started_at)
     finish_progress(job.progress_id)

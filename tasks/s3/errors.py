@@ -74,8 +74,10 @@ def explain_object_error(error: BotoCoreError | ClientError, bucket: str) -> Fac
         status, code = _read_answer(error)
         if status == PRECONDITION_FAILED:
             return PhotoChangedError("The photo was replaced during the sync.")
+        if code == "InvalidObjectState":
+            return PhotoUnavailableError(PhotoReason.ARCHIVED)
         if is_about_key(status, code):
-            # Otherwise it is archived, encrypted with a key of its own, ...
+            # Otherwise it is encrypted with a key of its own, ...
             is_gone = status == 404
             return PhotoUnavailableError(PhotoReason.VANISHED if is_gone else PhotoReason.FORBIDDEN)
     return explain_s3_error(error, bucket)

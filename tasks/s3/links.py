@@ -14,6 +14,13 @@ from tasks.s3.errors import map_s3_errors
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+_IMAGE_TYPES = {
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "png": "image/png",
+    "webp": "image/webp",
+}
+
 
 @dataclass(frozen=True)
 class LinkSigner:
@@ -29,16 +36,33 @@ class LinkSigner:
 
     def sign_download(self, key: str) -> str:
         """A link that saves the object under its own file name."""
-        disposition = build_disposition(key.rpartition("/")[2])
-        return self.sign_view(key, ResponseContentDisposition=disposition)
+        return self._sign(key, build_disposition(key.rpartition("/")[2]))
 
-    def sign_view(self, key: str, **answer: str) -> str:
-        """A link that shows the object; `answer`: headers that S3's answer is to have."""
-        parameters = {"Bucket": self.bucket, "Key": key, **answer}
+    def sign_view(self, key: str) -> str:
+        """A link that shows the object, as a picture and as nothing else."""
+        return self._sign(key, "inline")
+
+    def _sign(self, key: str, disposition: str) -> str:
+        """Who uploads chooses an object's Content-Type: a page would run its scripts at S3's host.
+
+        The type of S3's answer is the key's own therefore; S3 cannot be asked for `nosniff`, and
+        browsers take no picture's type for a page's.
+        """
+        parameters = {
+            "Bucket": self.bucket,
+            "Key": key,
+            "ResponseContentDisposition": disposition,
+            "ResponseContentType": name_image_type(key),
+        }
         with map_s3_errors(self.bucket):
             return self.client.generate_presigned_url(
                 "get_object", Params=parameters, ExpiresIn=self.lifetime_s
             )
+
+
+def name_image_type(key: str) -> str:
+    """The Content-Type of a picture, by its key's suffix; of anything else, bytes to be saved."""
+    return _IMAGE_TYPES.get(key.rpartition(".")[2].lower(), "application/octet-stream")
 
 
 def build_disposition(file_name: str) -> str:

@@ -47,6 +47,7 @@ WHAT_TO_DO: dict[str | None, str] = {
     PhotoReason.TOO_MANY_BYTES: "make a smaller preview (JPEG at quality 85)",
     PhotoReason.UNPROCESSABLE: "open it in a photo program and save it as an ordinary JPEG",
     PhotoReason.FORBIDDEN: "let the worker's credentials read this object",
+    PhotoReason.ARCHIVED: "restore it from its archive (Glacier); the next sync reads it",
     PhotoReason.VANISHED: "nothing, if it was deleted on purpose; else upload it again",
 }
 # ... and about an original.
@@ -54,6 +55,7 @@ WHAT_TO_DO_WITH_ORIGINALS = WHAT_TO_DO | {
     PhotoReason.TOO_MANY_PIXELS: "upload a smaller original, or a preview of your own",
     PhotoReason.TOO_MANY_BYTES: "upload a smaller original or a preview of your own, or raise "
     "FACEPASS_MAX_ORIGINAL_BYTES",
+    PhotoReason.ARCHIVED: "restore it from its archive (Glacier), then start this again",
     PhotoReason.VANISHED: "nothing, if it was deleted or is being replaced; else start this again",
 }
 

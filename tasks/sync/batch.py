@@ -11,7 +11,14 @@ from uuid import UUID
 from prefect import get_run_logger, task
 from prefect.transactions import CommitMode, transaction
 
-from models.errors import PhotosUnreachableError, ResultUnreadableError, SyncIncompleteError
+from models.errors import (
+    PhotoChangedError,
+    PhotosForbiddenError,
+    PhotosUnreachableError,
+    PhotoUnavailableError,
+    ResultUnreadableError,
+    SyncIncompleteError,
+)
 from models.queries.events import read_event
 from models.queries.outcomes import (
     FaceRecord,
@@ -19,13 +26,18 @@ from models.queries.outcomes import (
     PhotoRef,
     check_epoch,
     count_attempts,
+    count_changes,
+    draw_other_photos,
     list_pending_photos,
     store_outcomes,
 )
 from models.queries.runs import remember_prefix
 from models.session import open_session
+from models.settings import get_settings
+from models.vocabulary import PhotoReason
 from tasks.faces.detected import CHANGED, UNREACHABLE, PhotoFaces, unpack_faces
 from tasks.results.erasure import forget_erased
+from tasks.s3.bucket import get_bucket
 from tasks.sync.context import SyncContext
 from tasks.sync.embed import recall_or_embed
 from tasks.sync.runner import check_worker
@@ -35,7 +47,9 @@ STORE_SLICE = 10
 # Looks at a batch before its unreachable photos are left to the flow's retries. The second is
 # also what makes a cached "unreachable" of an earlier run worth nothing.
 ROUNDS = 2
-# Looks at a photo that is replaced again and again, before the run gives up on it.
+# Photos that are tried where S3 denied a whole batch: is it the bucket, or are it these photos?
+OTHER_PHOTOS = 8
+# Looks at a photo that is replaced again and again, before an attempt gives up on it.
 MOST_CHANGES = 5
 
 
@@ -82,14 +96,20 @@ def find_faces(
 ) -> list[PhotoFaces]:
     """The photos' faces, kept in result storage; `key` is the event's, read before them.
 
-    What another release kept and this one cannot read is computed once more.
+    What another release kept and this one cannot read is computed once more. Raises S3AccessError
+    where S3 denies all photos of the event, not these alone.
     """
     # EAGER: the embeddings are in result storage before anything is stored, so that a process
     # that dies in between computes nothing again.
-    with transaction(commit_mode=CommitMode.EAGER):
-        product = recall_or_embed(
-            key, photos, sync.pack, sync.event_id, sync.epoch, sync.choice, refresh
-        )
+    try:
+        with transaction(commit_mode=CommitMode.EAGER):
+            product = recall_or_embed(
+                key, photos, sync.pack, sync.event_id, sync.epoch, sync.choice, refresh
+            )
+    except PhotosForbiddenError:
+        if not is_any_readable(sync, photos):
+            raise
+        return [PhotoFaces(None, PhotoReason.FORBIDDEN)] * len(photos)
     forget_erased(sync.event_id, key)
     try:
         return unpack_faces(product, len(photos))
@@ -97,6 +117,23 @@ def find_faces(
         if refresh:
             raise
         return find_faces(photos, sync, key, refresh=True)
+
+
+def is_any_readable(sync: SyncContext, denied: Sequence[PhotoRef]) -> bool:
+    """Whether S3 gives any of a few other photos of the event, drawn by chance."""
+    with open_session() as session:
+        keys = [photo.s3_key for photo in denied]
+        others = draw_other_photos(session, keys, event_id=sync.event_id, limit=OTHER_PHOTOS)
+    for photo in others:
+        try:
+            get_bucket().read_photo(photo.s3_key, photo.etag, get_settings().max_photo_bytes)
+        except PhotoUnavailableError as error:
+            if error.reason in {PhotoReason.FORBIDDEN, PhotoReason.VANISHED}:
+                continue
+        except PhotoChangedError:
+            pass
+        return True
+    return False
 
 
 def store_slice(
@@ -129,16 +166,18 @@ def request_another_look(sync: SyncContext, photos: Sequence[PhotoRef]) -> None:
     """Have this run list the folders of photos that were replaced after their listing.
 
     Raises SyncIncompleteError for a photo that is never what was listed: its store's ETags
-    cannot be trusted, and looking again would go on for ever.
+    cannot be trusted, and looking again would go on for ever. The next attempt looks again.
     """
-    if any(photo.attempts >= MOST_CHANGES for photo in photos):
-        raise SyncIncompleteError(
-            f"{len(photos)} photos change with every look: wait until the upload has ended."
-        )
-    folders = {photo.s3_key.rpartition("/")[0] + "/" for photo in photos}
+    keys = [photo.s3_key for photo in photos]
+    folders = {key.rpartition("/")[0] + "/" for key in keys}
     with open_session() as session:
         for folder in sorted(folders):
             remember_prefix(session, sync.flow_run_id, sync.event_id, folder)
+        changes = count_changes(session, keys, event_id=sync.event_id, run=sync.flow_run_id)
+    if changes >= MOST_CHANGES:
+        raise SyncIncompleteError(
+            f"{len(photos)} photos change with every look: wait until the upload has ended."
+        )
 
 
 def build_outcome(photo: PhotoRef, faces: PhotoFaces) -> PhotoOutcome:

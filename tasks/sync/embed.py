@@ -22,8 +22,8 @@ from pydantic import SecretBytes
 from models.errors import (
     FacePassError,
     PhotoChangedError,
+    PhotosForbiddenError,
     PhotoUnavailableError,
-    S3AccessError,
     S3DownloadError,
     S3OutageError,
 )
@@ -175,8 +175,8 @@ def embed_photos(
     """Read, decode, detect, align and embed; the faces as `pack_faces` lays them out.
 
     Raises S3DownloadError when S3 gave none of the photos (S3OutageError where it is not asked
-    any more), S3AccessError when it denied all, FaceEngineError when the models fail on a plain
-    picture too.
+    any more), PhotosForbiddenError when it denied all, FaceEngineError when the models fail on a
+    plain picture too.
     """
     readers = [partial(_read_photo, bucket, photo, breaker, engine.budget) for photo in photos]
     faces = [_judge(found) for found in engine.embed_all(readers, customer)]
@@ -184,7 +184,7 @@ def embed_photos(
         kind = S3OutageError if breaker.is_open else S3DownloadError
         raise kind("S3 unreachable: none of a batch's photos could be read.")
     if len(faces) > 1 and all(photo.verdict == PhotoReason.FORBIDDEN for photo in faces):
-        raise S3AccessError(
+        raise PhotosForbiddenError(
             "S3 lists the photos and denies reading them: allow s3:GetObject on the bucket."
         )
     return pack_faces(faces)

@@ -50,6 +50,7 @@ from models.queries.runs import (
     announce_attempt,
     end_run,
     find_active_run,
+    keep_to_pack,
     mark_retrying,
     measure_silence,
     remember_prefix,
@@ -155,8 +156,14 @@ def _hold(claimant: Claimant) -> Iterator[SyncContext]:
 def _begin(claimant: Claimant, claim: Claim) -> SyncContext:
     pack = resolve_pack(get_settings(), claim.choice.model_pack, claim.choice.det_size)
     get_run_logger().info(describe_pack(pack))
+    request = claim.request
     with open_session() as session:
         pack_id = register_pack(session, pack.identity, pack.licence)
+        if not claimant.reembeds:
+            run = session.get_one(SyncRun, claimant.flow_run_id)
+            if not keep_to_pack(session, run, pack_id):
+                get_run_logger().info("The event's model was changed: all is listed anew")
+                request = find_request(run, lock_event(session, claimant.event_id))
     if flow_run.get_run_count() > 1:
         end_stale_task_runs(claimant.flow_run_id)
     return SyncContext(
@@ -168,7 +175,7 @@ def _begin(claimant: Claimant, claim: Claim) -> SyncContext:
         pack_id=pack_id,
         pack=pack.identity,
         choice=claim.choice,
-        request=claim.request,
+        request=request,
         progress_id=start_progress(claim.event_name),
         common_settings=read_common_settings(),
     )

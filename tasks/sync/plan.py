@@ -11,8 +11,10 @@ from contextlib import closing
 from prefect import get_run_logger, task
 from sqlmodel import Session
 
-from models.keys import check_prefix, derive_original_key
-from models.queries.events import lock_event, read_event
+from models.errors import SyncIncompleteError
+from models.keys import check_prefix, cut_previews_folder, derive_original_key
+from models.packs import choose_pack
+from models.queries.events import lock_event
 from models.queries.outcomes import check_epoch, list_pending_batches
 from models.queries.plans import (
     Listing,
@@ -22,7 +24,8 @@ from models.queries.plans import (
     widen_prefix,
     write_plan,
 )
-from models.queries.runs import drop_requests
+from models.queries.runs import drop_requests, merge_requests
+from models.queries.search import find_foreign_photo
 from models.session import open_session
 from models.settings import get_settings
 from models.tables import Event, SyncRun
@@ -30,12 +33,16 @@ from tasks.s3.bucket import Bucket, get_bucket, list_s3_keys, list_s3_objects
 from tasks.sync.context import ListingRequest, SyncContext
 from tasks.sync.report import close_run
 
+MODEL_CHANGED = "The event's model was changed during the sync: the next attempt lists it anew."
+
 
 def rounds(sync: SyncContext) -> Iterator[ListingRequest]:
     """What to list: the prefix that was asked for, then what was asked for while it was synced.
 
+    Last what guests could not search beside it: photos of the event that another pack knows.
     Ends with the run's record completed, by the transaction in which no request waits any more.
-    Raises SyncIncompleteError when photos are left, for the flow's retries.
+    Raises SyncIncompleteError when photos are left or the event has another model by now, for the
+    flow's retries.
     """
     request: ListingRequest | None = sync.request
     while request is not None:
@@ -44,15 +51,33 @@ def rounds(sync: SyncContext) -> Iterator[ListingRequest]:
             # Whoever leaves a request locks this row too: it is seen here, or finds the run ended.
             event = lock_event(session, sync.event_id)
             check_epoch(session, sync.event_id, sync.epoch)
+            if choose_pack(event) != sync.choice:
+                raise SyncIncompleteError(MODEL_CHANGED)
             run = session.get_one(SyncRun, sync.flow_run_id)
-            request = find_request(run, event) if event.pending_prefixes else None
+            if event.pending_prefixes:
+                request = find_request(run, event)
+            else:
+                request = find_foreign_request(session, run, sync.pack_id)
             if request is None:
                 close_run(session, run)
 
 
+def find_foreign_request(session: Session, run: SyncRun, pack_id: int) -> ListingRequest | None:
+    """The folder of a photo that another pack knows and that the run has not listed, if any.
+
+    A search finds nothing in the event until all its faces are of one pack, so a sync of a part
+    takes the rest along.
+    """
+    s3_key = find_foreign_photo(session, run.event_id, pack_id, listed=run.tallies)
+    return None if s3_key is None else ListingRequest(cut_previews_folder(s3_key, run.event_id))
+
+
 def find_request(run: SyncRun, event: Event) -> ListingRequest:
-    """The next prefix that a run has to list; the asked one once, however often it is tried."""
-    waiting = list(event.pending_prefixes)
+    """The next prefix that a run has to list; the asked one once, however often it is tried.
+
+    event: locked; what waits in it several times waits once from now on.
+    """
+    waiting = event.pending_prefixes = merge_requests(event.pending_prefixes)
     if not run.planned:
         return ListingRequest(widen_prefix(run.tallies, run.s3_prefix), waiting)
     if waiting:
@@ -83,8 +108,9 @@ def plan_new_photos(sync: SyncContext, request: ListingRequest) -> list[int]:
 
 def _read_request(sync: SyncContext) -> ListingRequest:
     with open_session() as session:
+        event = lock_event(session, sync.event_id)
         run = session.get_one(SyncRun, sync.flow_run_id)
-        return find_request(run, read_event(session, sync.event_id))
+        return find_request(run, event)
 
 
 def plan_prefix(

@@ -7,14 +7,22 @@ from dataclasses import dataclass
 
 from prefect import get_run_logger, task
 
-from models.errors import DatabaseUnavailableError, FacePassError, S3AccessError, S3DownloadError
+from models.errors import (
+    DatabaseUnavailableError,
+    FacePassError,
+    ModelPackError,
+    S3AccessError,
+    S3DownloadError,
+)
 from models.keys import build_run_name, default_prefix, derive_original_key
 from models.packs import choose_pack
-from models.queries.events import list_active_events, read_event
-from models.queries.packs import register_pack
+from models.queries.events import list_active_events, list_idle_events, read_event
+from models.queries.packs import find_pack_id, register_pack
 from models.queries.plans import Listing, copy_listing, needs_plan
+from models.queries.search import has_foreign_faces
 from models.session import open_session
 from models.settings import get_settings
+from models.tables import Event
 from tasks.packs.registry import resolve_pack
 from tasks.s3.bucket import get_bucket, list_s3_keys, list_s3_objects
 
@@ -35,14 +43,33 @@ class ResyncTarget:
 
 @task(name="list_resync_targets", task_run_name="list active events", persist_result=False)
 def list_resync_targets() -> list[ResyncTarget]:
-    """The active events, each with the prefix of its previews."""
+    """The active events, each with the prefix of its previews; and those nobody can search.
+
+    These are idle ones whose faces are of another pack than the event's: the settings name
+    another one by now, or the change of its profile met no sync.
+    """
     with open_session() as session:
-        events = [(event.id or 0, event.name) for event in list_active_events(session)]
+        found = list(list_active_events(session))
+        for event in list_idle_events(session):
+            identity = _identify_pack(event)
+            pack_id = find_pack_id(session, identity) if identity else None
+            if identity and has_foreign_faces(session, event.id or 0, pack_id):
+                found.append(event)
+    events = [(event.id or 0, event.name) for event in found]
     targets = [(event_id, name, default_prefix(event_id)) for event_id, name in events]
     return [
         ResyncTarget(event_id, prefix, build_run_name(name, prefix))
         for event_id, name, prefix in targets
     ]
+
+
+def _identify_pack(event: Event) -> str | None:
+    """The identity of an event's pack; None for a pack that is not here: no sync could use it."""
+    choice = choose_pack(event)
+    try:
+        return resolve_pack(get_settings(), choice.model_pack, choice.det_size).identity
+    except ModelPackError:
+        return None
 
 
 def cut_groups(targets: list[ResyncTarget]) -> list[list[ResyncTarget]]:

@@ -56,7 +56,7 @@ def test_the_first_releases_data_is_kept_and_nothing_counts_as_erased(database: 
         assert (event.name, event.sync_epoch) == ("Свадьба", 3)
         assert (event.erased_at, event.last_erasure_at) == (None, None)
         (photo,) = connection.execute(text("SELECT * FROM photo"))
-        assert (photo.status, photo.erased_alone) == ("indexed", False)
+        assert (photo.status, photo.erased_alone, photo.changes) == ("indexed", False, 0)
         assert connection.execute(text("SELECT embedding::text FROM face")).scalar() == "[1,0]"
     # And back, as far as an operator may have to go.
     with database.begin() as connection:

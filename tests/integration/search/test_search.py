@@ -227,7 +227,7 @@ def test_links_bring_the_preview_and_the_original_under_its_name(
         saved = guest.get(matches[key]["original_url"]).raise_for_status()
         assert guest.get(matches[key]["image_url"]).status_code == 403
     assert (shown.content, saved.content) == (preview, original)
-    assert "content-disposition" not in shown.headers
+    assert shown.headers["content-disposition"] == "inline"
     disposition = saved.headers["content-disposition"]
     assert disposition.startswith('attachment; filename="')
     assert disposition.endswith(

@@ -13,7 +13,7 @@ from models.errors import S3DownloadError
 from models.queries.events import list_active_events
 from models.session import open_session
 from models.tables import Event, utc_now
-from tasks.sync.resync import ResyncTarget, find_changed, has_changed
+from tasks.sync.resync import ResyncTarget, find_changed, has_changed, list_resync_targets
 from tests.support.event_box import EventBox
 from tests.support.faults import FaultProxy
 from tests.support.photos import encode_jpeg, read_sample, vary
@@ -51,6 +51,9 @@ def test_the_scheduler_starts_syncs_of_active_events_only(
     with open_session() as session:
         for event in list_active_events(session):  # other tests' events are none of ours
             event.active_until = utc_now() - timedelta(days=1)
+    with open_session() as session:
+        for target in list_resync_targets.fn():  # nor are those that nobody can search
+            session.get_one(Event, target.event_id).erased_at = utc_now()
         session.get_one(Event, active.id).active_until = utc_now() + timedelta(days=1)
     for event in (active, over):
         event.put("a.jpg", encode_jpeg(read_sample("astronaut.png")))

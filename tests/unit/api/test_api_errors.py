@@ -33,6 +33,7 @@ ANSWERS: dict[type[FacePassError], int] = {
     errors.ConfigurationError: 500,
     errors.ModelPackError: 500,
     errors.S3AccessError: 500,
+    errors.PhotosForbiddenError: 500,
     errors.S3DownloadError: 500,
     errors.S3OutageError: 500,
     errors.ClusterUnavailableError: 500,

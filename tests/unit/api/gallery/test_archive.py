@@ -6,13 +6,16 @@ from typing import Any, cast
 from zipfile import ZIP_STORED, ZipFile
 
 import pytest
-from botocore.exceptions import ClientError, ConnectionClosedError
+from botocore.exceptions import ConnectionClosedError
 from hypothesis import given
 from hypothesis import strategies as st
 
 from api.gallery.archive import MAX_NAME_BYTES, clean_file_name, name_files, stream_zip
 from models.errors import S3DownloadError
 from tasks.s3.bucket import Bucket
+from tests.support.fake_s3 import make_error
+
+ARCHIVED = [b"in Glacier"]
 
 
 class Body:
@@ -43,8 +46,9 @@ class Client:
 
     def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803 (boto3's)
         if Key not in self.objects:
-            missing = {"Error": {"Code": "NoSuchKey"}, "ResponseMetadata": {"HTTPStatusCode": 404}}
-            raise ClientError(missing, "GetObject")
+            raise make_error("NoSuchKey", 404)
+        if self.objects[Key] == ARCHIVED:
+            raise make_error("InvalidObjectState", 403)
         pieces = self.objects[Key]
         return {"ContentLength": sum(map(len, pieces)), "Body": Body(pieces)}
 
@@ -74,11 +78,15 @@ def test_a_zip_holds_the_originals_bytes_stored_under_their_names() -> None:
 
 
 def test_what_is_missing_is_skipped_and_listed_under_a_name_no_photo_has() -> None:
-    objects = {"x/НЕ ХВАТАЕТ.txt": [b"a photo"], "x/1.jpg": [b"1"]}
+    objects = {"x/НЕ ХВАТАЕТ.txt": [b"a photo"], "x/old.jpg": ARCHIVED, "x/1.jpg": [b"1"]}
     archive = ZipFile(BytesIO(b"".join(stream(objects, [*objects, "x/gone.jpg"]))))
 
     assert sorted(archive.namelist()) == ["1.jpg", "НЕ ХВАТАЕТ (2).txt", "НЕ ХВАТАЕТ.txt"]
-    assert archive.read("НЕ ХВАТАЕТ.txt").decode("utf-8-sig").split() == ["Нет:", "gone.jpg"]
+    assert archive.read("НЕ ХВАТАЕТ.txt").decode("utf-8-sig").split() == [
+        "Нет:",
+        "old.jpg",
+        "gone.jpg",
+    ]
 
 
 def test_a_failing_s3_breaks_the_download_rather_than_shortening_it() -> None:

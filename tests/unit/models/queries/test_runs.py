@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.queries.runs import drop_requests
+from models.queries.runs import drop_requests, merge_requests
 from models.tables import Event
 
 PREFIXES = st.sampled_from(
@@ -43,3 +43,12 @@ def test_a_request_repeated_during_the_listing_waits_for_another_one() -> None:
     same = "events/1/previews/"
     event = Event(name="x", gallery_token="t", pending_prefixes=[same, same])
     assert drop(event, [same], same) == [same]
+
+
+@given(st.lists(PREFIXES, max_size=8))
+def test_what_waits_is_covered_by_what_is_listed_and_nothing_twice(waiting: list[str]) -> None:
+    merged = merge_requests(waiting)
+    assert set(merged) <= set(waiting)
+    assert all(any(prefix.startswith(wide) for wide in merged) for prefix in waiting)
+    assert not any(a.startswith(b) for a in merged for b in merged if a is not b)
+    assert merged == [prefix for prefix in dict.fromkeys(waiting) if prefix in merged]

@@ -258,6 +258,7 @@ def test_a_connection_is_given_back_whatever_became_of_the_photo() -> None:
         (make_error("404", 404), "vanished"),
         (make_error("AccessDenied", 403), "forbidden"),
         (make_error("403", 403), "forbidden"),
+        (make_error("InvalidObjectState", 403), "archived"),
     ],
 )
 def test_a_keys_own_answer_is_the_photos_reason(error: ClientError, reason: str) -> None:

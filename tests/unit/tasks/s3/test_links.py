@@ -49,7 +49,27 @@ def test_an_original_is_saved_and_a_preview_shown() -> None:
     signer = open_link_signer(Settings(s3_bucket="photos"))
     saved = parse_qs(urlsplit(signer.sign_download(KEY)).query)["response-content-disposition"]
     assert saved == [build_disposition("Жених + №1.jpg")]
-    assert "response-content-disposition" not in signer.sign_view(KEY)
+    shown = parse_qs(urlsplit(signer.sign_view(KEY)).query)
+    assert shown["response-content-disposition"] == ["inline"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("a.jpg", "image/jpeg"),
+        ("a.JPEG", "image/jpeg"),
+        ("a.png", "image/png"),
+        ("a.webp", "image/webp"),
+        ("a.html", "application/octet-stream"),
+        ("svg", "application/octet-stream"),
+    ],
+)
+def test_the_keys_suffix_says_what_a_link_answers_whatever_was_uploaded(
+    name: str, kind: str
+) -> None:
+    signer = open_link_signer(Settings(s3_bucket="photos"))
+    for link in (signer.sign_view(f"events/1/{name}"), signer.sign_download(f"events/1/{name}")):
+        assert parse_qs(urlsplit(link).query)["response-content-type"] == [kind]
 
 
 def test_an_endpoint_that_is_no_address_gets_a_sentence() -> None:

@@ -156,6 +156,7 @@ NOISE = encode_jpeg(Image.effect_noise((64, 64), 80).convert("RGB"))
     [
         (make_error("NoSuchKey", 404), "vanished"),
         (make_error("AccessDenied", 403), "forbidden"),
+        (make_error("InvalidObjectState", 403), "archived"),
         (make_error("PreconditionFailed", 412), CHANGED),
         (make_error("SlowDown", 503), UNREACHABLE),
         (UNREACHABLE_S3, UNREACHABLE),
