@@ -471,7 +471,7 @@ def test_a_workers_environment_does_not_enter_prefects_database(
         psycopg2.connect(address)
 
 
-def test_a_workers_environment_holds_no_key_of_a_photographer(
+def test_a_workers_environment_is_no_key_of_a_photographer(
     joined_stack: dict[str, str], guest: httpx.Client
 ) -> None:
     for secret in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
