@@ -24,7 +24,7 @@ from deployments.push.folder import (
 from deployments.push.mirror import SourceKeys, choose_deletions, list_stored, require_kept
 from deployments.push.report import Report, Screen
 from deployments.push.upload import NamedPhoto, PhotoSender, delete_names, send_photos
-from deployments.stack.home import read_stack, spare_loopback
+from deployments.stack.home import PUSH_ENV_FILE, read_stack, spare_loopback
 from models.errors import ConfigurationError, DeletionRefusedError, PushRefusedError, StackError
 from models.keys import MAX_KEY_BYTES
 from models.settings import Settings, get_settings
@@ -63,7 +63,7 @@ def join_environment(environment: Mapping[str, str], home: Path) -> dict[str, st
     if environment.get("FACEPASS_API_URL"):
         return dict(environment)
     try:
-        stack = read_stack(home)
+        stack = read_stack(home, PUSH_ENV_FILE)
     except StackError as error:
         raise ConfigurationError(
             "There is nothing to push to: start `make up` in this folder in another terminal, or "

@@ -53,7 +53,8 @@ def describe_stack(stack: EmbeddedStack) -> list[str]:
         "S3": f"{plan.environment.get('FACEPASS_S3_ENDPOINT_URL', 'AWS')}, "
         f"bucket {plan.environment['FACEPASS_S3_BUCKET']}",
         "Logs": str(stack.home.logs),
-        "To join": f"set -a; . {shlex.quote(str(stack.home.env_file))}",
+        "To upload": f"set -a; . {shlex.quote(str(stack.home.push_env_file))}",
+        "To join": f"set -a; . {shlex.quote(str(stack.home.env_file))}  (every right)",
     }
     width = max(len(name) for name in rows)
     return [

@@ -41,6 +41,7 @@ S3_RESERVE = 0.01
 LOOK_EVERY_S = 2.0
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 ENV_FILE = "stack.env"
+PUSH_ENV_FILE = "push.env"
 LOOPBACK = "127.0.0.1"
 OTHER_HOME = "set FACEPASS_HOME to a folder on another disk"
 
@@ -181,6 +182,11 @@ class StackHome:
         return self.path / ENV_FILE
 
     @property
+    def push_env_file(self) -> Path:
+        """What uploaders need; there while the stack runs."""
+        return self.path / PUSH_ENV_FILE
+
+    @property
     def process_file(self) -> Path:
         """The processes of the running stack, for the start after a kill -9."""
         return self.path / "stack.pids"
@@ -241,18 +247,25 @@ class StackHome:
         for process in find_marked(mark) if mark else []:
             left.setdefault(process, "a flow run or helper")
         kill_processes(list(left))
-        self.process_file.unlink(missing_ok=True)
-        self.env_file.unlink(missing_ok=True)
+        for file in (self.process_file, self.env_file, self.push_env_file):
+            file.unlink(missing_ok=True)
         return [f"{name} (pid {process.pid})" for process, name in left.items()]
 
-    def write_environment(self, environment: Mapping[str, str]) -> None:
-        """Write stack.env, readable by `set -a; . stack.env` and by this user alone."""
-        lines = [f"{key}={shlex.quote(value)}\n" for key, value in environment.items()]
-        write_private(self.env_file, "".join(lines))
+    def write_environment(
+        self, environment: Mapping[str, str], push_environment: Mapping[str, str]
+    ) -> None:
+        """Write push.env and stack.env, readable by `set -a; . stack.env` and by this user alone.
+
+        stack.env comes last: it tells others that the stack is up.
+        """
+        for path, values in ((self.push_env_file, push_environment), (self.env_file, environment)):
+            lines = [f"{key}={shlex.quote(value)}\n" for key, value in values.items()]
+            write_private(path, "".join(lines))
 
     def clear(self) -> None:
         """Remove what says that a stack runs, and kill what still carries its mark."""
-        self.env_file.unlink(missing_ok=True)
+        for file in (self.env_file, self.push_env_file):
+            file.unlink(missing_ok=True)
         kill_processes(find_marked(self.mark))
         self.process_file.unlink(missing_ok=True)
 
@@ -265,10 +278,10 @@ def spare_loopback(environment: Mapping[str, str]) -> dict[str, str]:
     )
 
 
-def read_stack(home: Path) -> dict[str, str]:
+def read_stack(home: Path, file: str = ENV_FILE) -> dict[str, str]:
     """The variables of the stack that runs in this home. Raises StackError where none does."""
     try:
-        lines = shlex.split((home / ENV_FILE).read_text("utf-8"))
+        lines = shlex.split((home / file).read_text("utf-8"))
     except OSError as error:
         raise StackError(
             "No stack is running here: start `make up` in another terminal."

@@ -15,12 +15,21 @@ from deployments.stack.ports import PublicPort, settle_ports
 from deployments.stack.postgres import PostgresCluster, locate_cluster
 from deployments.stack.prefect import CLIENT_SETTINGS
 from deployments.stack.process import MARK
-from deployments.stack.s3 import BUCKET, REGION, S3Server, load_keys, settle_internal_ports
+from deployments.stack.s3 import (
+    BUCKET,
+    REGION,
+    Keys,
+    S3Server,
+    load_keys,
+    settle_internal_ports,
+)
 from models.errors import StackError
 from models.settings import Settings
 
 # How the embedded Prefect works, not which server it is or who may use it.
 HARMLESS = ("PREFECT_LOGGING_", "PREFECT_SERVER_SERVICES_", "PREFECT_SERVER_EVENTS_")
+# The API's own: a flow run needs neither.
+API_ONLY = ("FACEPASS_API_KEYS", "FACEPASS_WEBHOOK_SECRET")
 OFFLINE_PACK = "opencv_zoo"  # comes with the installed packages: nothing to download at a start
 
 
@@ -53,9 +62,9 @@ def keep_bytecode(home: Path) -> dict[str, str]:
     return {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(home / "pycache")}
 
 
-def describe_s3(settings: Settings, server: S3Server | None) -> dict[str, str]:
+def describe_s3(settings: Settings, server: S3Server | None, keys: Keys | None) -> dict[str, str]:
     """Where the photos are; keys only if the store is the embedded one."""
-    if server is None:
+    if server is None or keys is None:
         # The keys stay where the user has them: AWS's usual chain finds them there.
         outside = {"FACEPASS_S3_BUCKET": settings.require_s3_bucket()}
         if settings.s3_endpoint_url:
@@ -64,8 +73,8 @@ def describe_s3(settings: Settings, server: S3Server | None) -> dict[str, str]:
     return {
         "FACEPASS_S3_ENDPOINT_URL": server.endpoint_url,
         "FACEPASS_S3_BUCKET": BUCKET,
-        "AWS_ACCESS_KEY_ID": server.keys.access_key,
-        "AWS_SECRET_ACCESS_KEY": server.keys.secret_key,
+        "AWS_ACCESS_KEY_ID": keys.access_key,
+        "AWS_SECRET_ACCESS_KEY": keys.secret_key,
         "AWS_DEFAULT_REGION": REGION,
     }
 
@@ -99,7 +108,21 @@ class StackPlan:
     s3: S3Server | None  # None: the store is somebody else's
     cluster: PostgresCluster | None
     environment: dict[str, str]  # what others need to join: stack.env
+    push_environment: dict[str, str]  # what uploaders need: push.env
     child_environment: dict[str, str]
+
+    @property
+    def worker_environment(self) -> dict[str, str]:
+        """What flow runs get: not the API's secrets."""
+        return {k: v for k, v in self.child_environment.items() if k not in API_ONLY}
+
+    @property
+    def prefect_environment(self) -> dict[str, str]:
+        """What Prefect's server gets: it reads no photo, face or row of the product."""
+        environment = self.child_environment.items()
+        return {
+            k: v for k, v in environment if not k.startswith(("FACEPASS_", "AWS_")) or k == MARK
+        }
 
 
 def plan_stack(settings: Settings, home: StackHome) -> StackPlan:
@@ -119,14 +142,19 @@ def plan_stack(settings: Settings, home: StackHome) -> StackPlan:
     s3 = None
     if embeds_s3:
         internal = settle_internal_ports(home.path / "s3-ports.json", list(ports.values()))
-        s3 = S3Server(ports["FACEPASS_S3_PORT"], internal, load_keys(home.path / "s3-keys.json"))
+        s3 = S3Server(
+            ports["FACEPASS_S3_PORT"],
+            internal,
+            load_keys(home.path / "s3-keys.json"),
+            load_keys(home.path / "s3-upload-keys.json"),
+        )
     api_url = f"http://{_name_local_host(settings.api_host)}:{ports['FACEPASS_API_PORT']}"
     prefect_api_url = external_prefect or f"http://{LOOPBACK}:{prefect_port}/api"
     environment = {
         "FACEPASS_HOME": str(home.path),
         "FACEPASS_API_URL": api_url,
         "FACEPASS_DATABASE_URL": settings.database_url or (cluster.database_url if cluster else ""),
-        **describe_s3(settings, s3),
+        **describe_s3(settings, s3, s3.keys if s3 else None),
         "PREFECT_API_URL": prefect_api_url,
         "PREFECT_LOCAL_STORAGE_PATH": str(home.path / "results"),
         **describe_model(settings, home.path),
@@ -147,6 +175,10 @@ def plan_stack(settings: Settings, home: StackHome) -> StackPlan:
         s3=s3,
         cluster=cluster,
         environment=environment,
+        push_environment={
+            "FACEPASS_API_URL": api_url,
+            **describe_s3(settings, s3, s3.upload_keys if s3 else None),
+        },
         child_environment={
             **build_base_environment(embeds_s3=embeds_s3, embeds_prefect=not external_prefect),
             **export_settings(settings),

@@ -35,7 +35,8 @@ from models.errors import StackError
 
 NAME = "PostgreSQL"
 MAJOR_VERSION = "18"
-DATABASES = {"facepass": "vector", "prefect": "pg_trgm"}  # database -> its extension
+# Database, and the role that owns it and enters no other -> its extension. As in postgres.sql.
+DATABASES = {"facepass": "vector", "prefect": "pg_trgm"}
 SUPERUSER = "postgres"
 PORT = 5432  # only a part of the socket's name
 # The kernel holds 108 bytes (104 on macOS) for a socket's path, and says nothing helpful.
@@ -59,12 +60,12 @@ class PostgresCluster:
     @property
     def database_url(self) -> str:
         """FacePass's database, for psycopg2 and libpq."""
-        return f"postgresql://{SUPERUSER}@/facepass?host={self.sockets}"
+        return f"postgresql://facepass@/facepass?host={self.sockets}"
 
     @property
     def prefect_url(self) -> str:
         """Prefect's database; its server speaks asyncpg."""
-        return f"postgresql+asyncpg://{SUPERUSER}@/prefect?host={self.sockets}"
+        return f"postgresql+asyncpg://prefect@/prefect?host={self.sockets}"
 
 
 def locate_cluster(home: Path) -> PostgresCluster:
@@ -166,17 +167,51 @@ def _build_part(name: str, argv: list[str], cluster: PostgresCluster, log: Path)
     return Part(name, argv, env, log, cwd=Path("/"), identity=cluster.identity)
 
 
+# Homes of before the roles: what the administrator made there becomes the role's.
+GIVE_TABLES_AND_TYPES = """
+DO $$
+DECLARE item record;
+BEGIN
+    FOR item IN
+        SELECT 'TABLE' AS kind, oid::regclass::text AS name, 'pg_class'::regclass AS class, oid
+        FROM pg_class WHERE relnamespace = 'public'::regnamespace
+        AND relkind IN ('r', 'p', 'v', 'm') AND relowner <> {role}::regrole
+        UNION ALL SELECT 'TYPE', oid::regtype::text, 'pg_type'::regclass, oid
+        FROM pg_type WHERE typnamespace = 'public'::regnamespace AND typtype = 'e'
+        AND typowner <> {role}::regrole
+        UNION ALL SELECT 'FUNCTION', oid::regprocedure::text, 'pg_proc'::regclass, oid
+        FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proowner <> {role}::regrole
+    LOOP
+        CONTINUE WHEN EXISTS (SELECT FROM pg_depend WHERE classid = item.class
+            AND objid = item.oid AND deptype = 'e');
+        EXECUTE format('ALTER %s %s OWNER TO %I', item.kind, item.name, {role});
+    END LOOP;
+END $$
+"""
+
+
 def create_databases(cluster: PostgresCluster) -> None:
     """Create what is missing. Raises NotReadyError until the server answers."""
+    names = sql.SQL(
+        "SELECT datname FROM pg_database UNION ALL SELECT 'role ' || rolname FROM pg_roles"
+    )
     try:
-        rows = _execute(cluster, SUPERUSER, sql.SQL("SELECT datname FROM pg_database"))
+        rows = _execute(cluster, SUPERUSER, names)
     except psycopg2.OperationalError as error:
         raise NotReadyError(str(error).strip()) from error
     there = {str(name) for (name,) in rows}
     for name, extension in DATABASES.items():
+        words = {"name": sql.Identifier(name), "role": sql.Literal(name)}
+        if f"role {name}" not in there:
+            _execute(cluster, SUPERUSER, sql.SQL("CREATE ROLE {name} LOGIN").format(**words))
         if name not in there:
-            create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
-            _execute(cluster, SUPERUSER, create)
+            _execute(cluster, SUPERUSER, sql.SQL("CREATE DATABASE {name}").format(**words))
+        for statement in (
+            "ALTER DATABASE {name} OWNER TO {name}",
+            "REVOKE CONNECT ON DATABASE {name} FROM PUBLIC",
+            GIVE_TABLES_AND_TYPES,
+        ):
+            _execute(cluster, name, sql.SQL(statement).format(**words))
         create = sql.SQL("CREATE EXTENSION IF NOT EXISTS {}").format(sql.Identifier(extension))
         _execute(cluster, name, create)
 

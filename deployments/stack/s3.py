@@ -1,4 +1,4 @@
-"""The stack's own S3 server: SeaweedFS in one process, with its own keys and bucket.
+"""The stack's own S3 server: SeaweedFS in one process, with its bucket and two identities.
 
 `weed mini` runs a master, a volume server, a filer and an S3 gateway on loopback. Only the gateway
 checks keys, so plain HTTP is off for the others, but their gRPC ports stay open on loopback.
@@ -44,10 +44,27 @@ ADMIN_PORTS = range(12_000, 20_000)
 
 @dataclass(frozen=True)
 class Keys:
-    """The one identity of the embedded S3."""
+    """One identity of the embedded S3."""
 
     access_key: str
     secret_key: str
+
+
+def describe_uploader(keys: Keys, bucket: str) -> dict[str, object]:
+    """SeaweedFS's configuration of the uploaders' identity: an event's photos, and nothing else.
+
+    Listing has no narrower right than the bucket.
+    """
+    photos = f"{bucket}/events/*"
+    return {
+        "identities": [
+            {
+                "name": "uploader",
+                "credentials": [{"accessKey": keys.access_key, "secretKey": keys.secret_key}],
+                "actions": [f"Read:{photos}", f"Write:{photos}", f"List:{bucket}"],
+            }
+        ]
+    }
 
 
 def load_keys(path: Path) -> Keys:
@@ -86,7 +103,8 @@ class S3Server:
 
     port: int
     internal: Mapping[str, int]
-    keys: Keys
+    keys: Keys  # everything: the API's and the workers'
+    upload_keys: Keys
 
     @property
     def endpoint_url(self) -> str:
@@ -95,7 +113,7 @@ class S3Server:
 
 
 def build_s3(server: S3Server, *, data: Path, log: Path, mark: str) -> Part:
-    """The server; its identity comes through the environment, so no file and no `ps` shows it."""
+    """The server; no `ps` shows its keys: they come by environment and by a private file."""
     program = shutil.which("weed", path=str(Path(sys.executable).parent)) or shutil.which("weed")
     if program is None:
         raise StackError(
@@ -104,11 +122,14 @@ def build_s3(server: S3Server, *, data: Path, log: Path, mark: str) -> Part:
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     # It remembers the last start's options and would take those that are not given now.
     (data / "mini.options").unlink(missing_ok=True)
+    identities = data / "identities.json"
+    write_private(identities, json.dumps(describe_uploader(server.upload_keys, BUCKET)) + "\n")
     options = {
         "dir": str(data),
         "ip": LOOPBACK,
         "ip.bind": LOOPBACK,
         "s3.port": server.port,
+        "s3.config": str(identities),  # beside the identity of the environment
         **server.internal,
         "s3.port.iceberg": "0",
         "s3.port.lance": "0",

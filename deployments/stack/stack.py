@@ -109,7 +109,7 @@ class EmbeddedStack:
                 asyncio.run(self._bring_up(note))
                 if note.number is not None:
                     raise KeyboardInterrupt
-                self.home.write_environment(self.plan.environment)
+                self.home.write_environment(self.plan.environment, self.plan.push_environment)
             except BaseException:
                 self.stop()
                 raise
@@ -217,7 +217,7 @@ class EmbeddedStack:
                     port=plan.prefect_port,
                     api_url=plan.prefect_api_url,
                     database_url=plan.cluster.prefect_url,
-                    env=plan.child_environment,
+                    env=plan.prefect_environment,
                     log=self._log("prefect"),
                 )
                 await self._run(server, lambda: prefect.require_health(client))
@@ -229,7 +229,7 @@ class EmbeddedStack:
         plan = self.plan
         log = self._log("deploy")
         await self._run_to_end(
-            prefect.build_deploy(root=plan.root, env=plan.child_environment, log=log)
+            prefect.build_deploy(root=plan.root, env=plan.worker_environment, log=log)
         )
         self._note_ready("deployments", began)
 
@@ -241,7 +241,7 @@ class EmbeddedStack:
         scratch.mkdir(exist_ok=True)
         # The worker keeps `runner_storage` in the temporary folder, under one name for all users:
         # whoever comes second may not write there.
-        env = {**plan.child_environment, "TMPDIR": str(scratch)}
+        env = {**plan.worker_environment, "TMPDIR": str(scratch)}
         part = prefect.build_worker(name=name, root=plan.root, env=env, log=self._log("worker"))
         await self._run(part, lambda: prefect.require_heartbeat(client, name, before))
 

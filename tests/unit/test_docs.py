@@ -112,6 +112,37 @@ def list_marks(document: Path) -> list[str]:
     return [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
 
 
+def test_every_test_that_the_page_about_security_names_is_there() -> None:
+    page = (ROOT / "docs" / "security.md").read_text("utf-8")
+    thefts = "tests/integration/api/test_stolen_secrets.py"
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", page)
+    named += [(thefts, test) for test in re.findall(r"`(test_\w+)`", page)]
+    for file, test in named:
+        text = (ROOT / file).read_text("utf-8") if (ROOT / file).is_file() else ""
+        assert f"def {test or 'test_'}" in text, f"{file}::{test}"
+        assert not test or f"def {test}(" in text, f"{file}::{test}"
+    defined = re.findall(r"^def (test_\w+)", (ROOT / thefts).read_text("utf-8"), re.MULTILINE)
+    assert {*defined} == {test for file, test in named if file == thefts and test}
+
+
+def test_every_cell_about_stolen_secrets_names_a_test() -> None:
+    page = (ROOT / "docs" / "security.md").read_text("utf-8")
+    section = page.split("\n## What a stolen secret can do\n")[1].split("**When one is stolen**")[0]
+    tests = {*re.findall(r"^- (\w\d) `", section, re.MULTILINE)}
+    rows = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("| ")]
+    assert len(rows) > 15
+    seen: set[str] = set()
+    for _, *cells in rows[1:]:
+        assert len(cells) == 4
+        for cell in cells:
+            verdict, *named = cell.split()
+            assert verdict in {"yes", "no"}
+            assert named
+            assert {*named} <= tests, cell
+            seen |= {*named}
+    assert seen == tests
+
+
 def test_the_index_names_every_document() -> None:
     index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
     for document in (ROOT / "docs").glob("[a-z]*.md"):

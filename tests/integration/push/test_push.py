@@ -44,6 +44,41 @@ def push(joined_stack: dict[str, str], capsys: pytest.CaptureFixture[str]) -> Pu
     return run
 
 
+def test_the_uploaders_key_is_all_that_a_push_needs(
+    joined_stack: dict[str, str], tmp_path: Path
+) -> None:
+    home, folder = tmp_path / "home", tmp_path / "card"
+    home.mkdir()
+    folder.mkdir()
+    given = (Path(joined_stack["FACEPASS_HOME"]) / "push.env").read_text()
+    assert joined_stack["AWS_ACCESS_KEY_ID"] not in given
+    (home / "push.env").write_text(given)  # and no stack.env
+    for name in ("a.jpg", "b.jpg"):
+        (folder / name).write_bytes(
+            encode_jpeg(read_sample("astronaut.png"), quality=80 + ord(name[0]) % 7)
+        )
+    base = {
+        k: v for k, v in os.environ.items() if not k.startswith(("FACEPASS_", "AWS_", "PREFECT_"))
+    }
+    command = [sys.executable, "-m", "deployments.push", str(folder), "--event", "Ключ", "--json"]
+
+    def run() -> dict[str, Any]:
+        done = subprocess.run(
+            command,
+            env={**base, "FACEPASS_HOME": str(home)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        told: dict[str, Any] = json.loads(done.stdout)
+        return told
+
+    assert run()["sync"]["result"]["faces_found"] == 2
+    (folder / "b.jpg").unlink()
+    assert run()["deleted"] == 1
+
+
 def make_wedding(folder: Path) -> dict[str, tuple[str, int, str | None]]:
     """Two cameras' photos; path -> status, faces, reason, as the sync must find them."""
     expected: dict[str, tuple[str, int, str | None]] = {}

@@ -21,6 +21,7 @@ import pytest
 from botocore.config import Config
 
 from deployments.names import SYNC_DEPLOYMENT, WORK_POOL
+from deployments.stack.postgres import SUPERUSER
 from deployments.stack.process import die_with_parent
 
 if TYPE_CHECKING:
@@ -207,7 +208,9 @@ def test_a_taken_port_is_named_at_once(tmp_path: Path) -> None:
 
 
 def test_a_part_that_dies_is_named_and_ends_all(stack: RunningStack) -> None:
-    query(stack.environment, "CREATE TABLE kept AS SELECT 42 AS answer")
+    # As in a home of before the product had a role of its own.
+    url = stack.environment["FACEPASS_DATABASE_URL"].replace("facepass@", f"{SUPERUSER}@")
+    query({"FACEPASS_DATABASE_URL": url}, "CREATE TABLE kept AS SELECT 42 AS answer")
     family, ports = stack.descendants(), list_ports(stack)
     next(p for p in family if p.name() == "weed").kill()
     assert stack.process.wait(60) == 1

@@ -62,7 +62,9 @@ def build_parts(home: Path, taken_port: int) -> list[Part]:
     return [
         postgres.build_postgres(cluster, home / "postgres.log"),
         s3.build_s3(
-            s3.S3Server(taken_port, internal, s3.Keys("access", "secret")),
+            s3.S3Server(
+                taken_port, internal, s3.Keys("access", "secret"), s3.Keys("upload", "secret")
+            ),
             data=home / "s3",
             log=home / "s3.log",
             mark="dying",

@@ -23,7 +23,9 @@ from prefect.settings import Settings as PrefectSettings
 from pydantic import AliasChoices, BaseModel
 
 from deployments.names import WORK_POOL
+from deployments.stack.plan import API_ONLY
 from deployments.stack.prefect import CLIENT_SETTINGS, SERVER_SETTINGS, WORKER_SETTINGS
+from deployments.stack.s3 import Keys, describe_uploader
 from models.settings import Settings
 
 ROOT = Path(__file__).parents[3]
@@ -335,6 +337,24 @@ def test_the_s3_server_knows_the_options_it_is_started_with() -> None:
     command = SERVICES["s3"]["command"]
     given = {word[1:].split("=")[0] for word in command[command.index("mini") + 1 :]}
     assert given <= known
+
+
+def test_uploaders_have_the_same_rights_as_in_the_embedded_s3() -> None:
+    entry, given = SERVICES["s3"]["entrypoint"], SERVICES["s3"]["environment"]["UPLOADER"]
+    told = re.sub(r"\$\{([A-Z0-9_]+):[-?][^}]*\}", r"\1", given)
+    keys = Keys("S3_UPLOAD_ACCESS_KEY", "S3_UPLOAD_SECRET_KEY")
+    assert json.loads(told) == describe_uploader(keys, "FACEPASS_S3_BUCKET")
+    assert "-s3.config=/tmp/identities.json" in SERVICES["s3"]["command"]
+    assert 'printf %s "$$UPLOADER" > /tmp/identities.json' in entry[2]
+
+
+def test_a_worker_gets_no_secret_that_flow_runs_do_not_need() -> None:
+    for name in ("worker", "register", "migrate", "prefect"):
+        given = SERVICES[name]["environment"]
+        assert [secret for secret in API_ONLY if secret in given] == [], name
+        for secret in ("DATABASE_ADMIN_PASSWORD", "S3_UPLOAD_SECRET_KEY", "FACEPASS_API_KEYS"):
+            assert secret not in json.dumps(given), name
+    assert not [key for key in SERVICES["prefect"]["environment"] if key.startswith("AWS_")]
 
 
 def test_what_is_mounted_from_the_project_is_there() -> None:

@@ -14,7 +14,7 @@ STACK = (
 
 
 def test_a_running_stack_is_joined_with_its_own_keys(tmp_path: Path) -> None:
-    (tmp_path / "stack.env").write_text(f"{STACK}AWS_ACCESS_KEY_ID='the stack'\n")
+    (tmp_path / "push.env").write_text(f"{STACK}AWS_ACCESS_KEY_ID='the stack'\n")
     mine = {"AWS_PROFILE": "mine", "AWS_SESSION_TOKEN": "x", "PATH": "/bin", "no_proxy": "a.org"}
     joined = join_environment({**mine, "FACEPASS_API_KEY": "ключ"}, tmp_path)
     assert joined == {
@@ -30,12 +30,12 @@ def test_a_running_stack_is_joined_with_its_own_keys(tmp_path: Path) -> None:
 
 
 def test_a_stack_on_an_outside_s3_keeps_the_users_keys(tmp_path: Path) -> None:
-    (tmp_path / "stack.env").write_text(STACK)
+    (tmp_path / "push.env").write_text(STACK)
     assert join_environment({"AWS_PROFILE": "mine"}, tmp_path)["AWS_PROFILE"] == "mine"
 
 
 def test_an_address_in_the_environment_is_taken_before_a_stack(tmp_path: Path) -> None:
-    (tmp_path / "stack.env").write_text(STACK)
+    (tmp_path / "push.env").write_text(STACK)
     mine = {"FACEPASS_API_URL": "https://faces.example.com", "AWS_PROFILE": "mine"}
     assert join_environment(mine, tmp_path) == mine
 

@@ -17,15 +17,19 @@ def test_values_survive_a_shell(tmp_path: Path) -> None:
     home = StackHome(tmp_path / "a folder")
     home.hold()
     hard = 'it\'s a "value" with $HOME, spaces & ünïcode'
-    home.write_environment({"FACEPASS_HARD": hard, "FACEPASS_PLAIN": "http://127.0.0.1:1/api"})
+    home.write_environment(
+        {"FACEPASS_HARD": hard, "FACEPASS_PLAIN": "http://127.0.0.1:1/api"}, {"PUSH": "only"}
+    )
     command = 'set -a; . "$1"; printenv FACEPASS_HARD FACEPASS_PLAIN'
     shown = subprocess.run(
         ["bash", "-c", command, "bash", home.env_file], capture_output=True, text=True, check=True
     )
     assert shown.stdout.splitlines() == [hard, "http://127.0.0.1:1/api"]
-    assert home.env_file.stat().st_mode & 0o777 == 0o600
+    files = (home.env_file, home.push_env_file)
+    assert [file.stat().st_mode & 0o777 for file in files] == [0o600, 0o600]
+    assert home.push_env_file.read_text() == "PUSH=only\n"
     home.clear()
-    assert not home.env_file.exists()
+    assert [file for file in files if file.exists()] == []
     home.release()
 
 
