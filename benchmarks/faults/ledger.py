@@ -83,6 +83,11 @@ def count_failed(database: Engine, event_id: int) -> int:
     return _count(database, _FAILED, {"event": event_id})
 
 
+def is_half_read(database: Engine, task_id: str) -> bool:
+    """Whether a run has stored some of its photos, and others are still to be read."""
+    return _count(database, _HALF_READ, {"run": task_id}) == 2
+
+
 def count_plans(database: Engine, event_id: int) -> int:
     """A number that grows with every plan of an event's syncs."""
     return _count(database, _PLANS, {"event": event_id})
@@ -94,11 +99,15 @@ def count_deadlocks(database: Engine) -> int:
 
 
 _FAILED = "SELECT count(*) FROM photo WHERE event_id = :event AND status = 'failed'"
+_HALF_READ = """
+SELECT count(DISTINCT status = 'pending') FROM photo
+WHERE sync_run_id = CAST(:run AS uuid) AND status IN ('pending', 'indexed')
+"""
 _PLANS = "SELECT coalesce(sum(batches), 0) FROM sync_run WHERE event_id = :event"
 _DEADLOCKS = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
 
 
-def _count(database: Engine, query: str, values: dict[str, int]) -> int:
+def _count(database: Engine, query: str, values: dict[str, Any]) -> int:
     with database.connect() as connection:
         return int(connection.execute(text(query), values).scalar_one())
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from benchmarks.faults.audit import audit_replies
 from benchmarks.faults.guests import ANSWER_S, Reply, call
-from benchmarks.faults.ledger import count_failed, count_plans
+from benchmarks.faults.ledger import count_failed, count_plans, is_half_read
 from benchmarks.faults.moment import Moment
 from benchmarks.faults.photographer import USUAL_PROFILE
 from benchmarks.faults.s3_proxy import Sickness
@@ -15,14 +15,20 @@ from benchmarks.faults.s3_proxy import Sickness
 POLL_S = 0.1
 OTHER_PROFILE = "groups"
 RETRY_LIMIT_S = 60.0  # until a sync without S3 waits for its next attempt
+STORED_LIMIT_S = 20.0
 FAILED_LIMIT_S = 20.0
 STORM_S, ASK_EVERY_S = 6.0, 0.3
 REQUEUERS = 4
 
 
 def change_profile(moment: Moment) -> bool:
-    """Take S3 away until the sync waits for its retry, and change the event's profile then."""
+    """Take S3 away until the sync waits for its retry, and change the event's profile then.
+
+    Some photos are stored before: the retry must not leave them as they are.
+    """
     proxy, photographer, victim = moment.scene.proxy, moment.photographer, moment.victim
+    if not _wait(lambda: is_half_read(moment.scene.database, victim.task_id), STORED_LIMIT_S):
+        return False
     proxy.sicken(Sickness.RESET, 1.0)
     try:
         if not _wait(lambda: photographer.look(victim)["state"] == "retrying", RETRY_LIMIT_S):
