@@ -82,7 +82,7 @@ bench-search: $(READY) ## how long a guest's search takes, and what it rests on;
 preview-study: $(READY) ## what each size of previews finds and costs; remakes docs/previews.md; 3 to 10 minutes
 	@python -m benchmarks.preview_sizes --docs docs
 
-faults: $(READY) ## over fifty faults in running syncs, each audited; 20 minutes at most
+faults: $(READY) ## over sixty faults in running syncs, each audited; 30 minutes at most
 	@python -m benchmarks.faults
 
 hostile: $(READY) ## hundreds of broken and hostile files; none may crash, stall or stay without a reason

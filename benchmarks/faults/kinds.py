@@ -1,28 +1,24 @@
 """The faults by name, and how each is injected. An injection says whether it really hit."""
 
-import random
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks.faults import killing, restarting, row_locks, spoiling
-from benchmarks.faults.photographer import EventCase
+from benchmarks.faults import (
+    hanging,
+    killing,
+    meddling,
+    restarting,
+    row_locks,
+    spoiling,
+    visiting,
+)
+from benchmarks.faults.moment import Moment
 from benchmarks.faults.s3_proxy import Sickness
-from benchmarks.faults.scene import Scene
 
 SHARES = (0.3, 0.9)  # of requests that meet a sickness
 SICK_S = 3.0  # at most waited for a request that does, and at most left so after it
-
-
-@dataclass(frozen=True)
-class Moment:
-    """Where a fault strikes: the victim's sync is running, and so may the others' be."""
-
-    scene: Scene
-    victim: EventCase
-    cases: Sequence[EventCase]
-    chance: random.Random
 
 
 Inject = Callable[[Moment], bool]
@@ -102,9 +98,15 @@ FAULTS = (
     ),
     *(Fault(f"S3 answers: {sickness}", _sicken(sickness)) for sickness in Sickness),
     Fault("Prefect server restarted", lambda m: restarting.restart_prefect(m.scene, m.chance)),
+    Fault("Prefect server hung under requests for syncs", hanging.hang_prefect),
+    Fault("S3 hung under downloads", hanging.hang_s3),
+    Fault("PostgreSQL hung", hanging.hang_database),
     Fault("results emptied", lambda m: spoiling.empty_results(m.scene, m.victim.event_id)),
     Fault("cached results damaged, flow killed before storing", _damage_results, is_own=True),
     Fault("disk of the results full", lambda m: spoiling.fill_results(m.scene)),
+    Fault("profile changed in a retry's wait", meddling.change_profile, is_own=True),
+    Fault("requeue against plans", meddling.requeue_against_plans, is_own=True),
+    Fault("forty guests against one sync", visiting.invite_guests),
     Fault(TWO_SYNCS, lambda _: True, is_own=True),
     Fault("cancelled in the UI", _cancel, is_own=True),
 )

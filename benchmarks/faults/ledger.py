@@ -60,6 +60,58 @@ WHERE event_id = :event
 """
 
 
+def read_mixtures(database: Engine, event_id: int) -> list[str]:
+    """Runs that read an event's photos by several packs, and faces of another pack, in words."""
+    with database.connect() as connection:
+        return list(connection.execute(text(_MIXTURES), {"event": event_id}).scalars())
+
+
+_MIXTURES = """
+SELECT 'run ' || sync_run_id || ' read photos by ' || count(DISTINCT pack_id) || ' packs'
+FROM photo WHERE event_id = :event AND status IN ('indexed', 'no_face')
+GROUP BY sync_run_id HAVING count(DISTINCT pack_id) > 1
+UNION ALL
+SELECT 'photo ' || photo.s3_key || ' has faces of another pack'
+FROM photo JOIN face ON face.photo_id = photo.id
+WHERE photo.event_id = :event AND face.pack_id <> photo.pack_id
+GROUP BY photo.s3_key
+"""
+
+
+def count_failed(database: Engine, event_id: int) -> int:
+    """Photos of an event that could not be read."""
+    return _count(database, _FAILED, {"event": event_id})
+
+
+def is_half_read(database: Engine, task_id: str) -> bool:
+    """Whether a run has stored some of its photos, and others are still to be read."""
+    return _count(database, _HALF_READ, {"run": task_id}) == 2
+
+
+def count_plans(database: Engine, event_id: int) -> int:
+    """A number that grows with every plan of an event's syncs."""
+    return _count(database, _PLANS, {"event": event_id})
+
+
+def count_deadlocks(database: Engine) -> int:
+    """Deadlocks of the product's database, since its server was last recovered."""
+    return _count(database, _DEADLOCKS, {})
+
+
+_FAILED = "SELECT count(*) FROM photo WHERE event_id = :event AND status = 'failed'"
+_HALF_READ = """
+SELECT count(DISTINCT status = 'pending') FROM photo
+WHERE sync_run_id = CAST(:run AS uuid) AND status IN ('pending', 'indexed')
+"""
+_PLANS = "SELECT coalesce(sum(batches), 0) FROM sync_run WHERE event_id = :event"
+_DEADLOCKS = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+
+
+def _count(database: Engine, query: str, values: dict[str, Any]) -> int:
+    with database.connect() as connection:
+        return int(connection.execute(text(query), values).scalar_one())
+
+
 def has_begun(database: Engine, task_id: str) -> bool:
     """Whether a run's process has given a sign of life."""
     query = "SELECT heartbeat_at IS NOT NULL FROM sync_run WHERE flow_run_id = CAST(:run AS uuid)"

@@ -15,6 +15,7 @@ from deployments.sample_photos import SamplePhoto
 
 POLL_S = 0.3
 PATIENCE_S = 60  # of one call: a server that comes up again takes its time
+USUAL_PROFILE = "standard"
 
 
 @dataclass
@@ -24,6 +25,7 @@ class EventCase:
     event_id: int
     event_uuid: str
     s3_prefix: str
+    gallery_token: str
     task_id: str = ""
     asked: int = 0  # how often a sync of it was asked for
     complaints: list[str] = field(default_factory=list)  # answers no person should get
@@ -38,9 +40,10 @@ class Photographer:
         url = scene.api_urls[0]
         self._api = httpx.Client(base_url=url, timeout=PATIENCE_S, trust_env=False)
 
-    def add_event(self, name: str) -> EventCase:
+    def add_event(self, name: str, profile: str = USUAL_PROFILE) -> EventCase:
         """A new event with all photos uploaded, past the sick line."""
-        answer = self._api.post("/api/v1/events", json={"name": name}).raise_for_status().json()
+        body = {"name": name, "profile": profile}
+        answer = self._api.post("/api/v1/events", json=body).raise_for_status().json()
         environment = self._scene.stack.environment
         client, bucket = open_client(environment), environment["FACEPASS_S3_BUCKET"]
         prefix = str(answer["s3_prefix"])
@@ -52,20 +55,40 @@ class Photographer:
 
         with ThreadPoolExecutor(8) as threads:
             list(threads.map(put, self._photos))
-        return EventCase(int(answer["event_id"]), str(answer["event_uuid"]), prefix)
+        token = str(answer["gallery_url"]).rpartition("/")[2]
+        return EventCase(int(answer["event_id"]), str(answer["event_uuid"]), prefix, token)
 
     def start(self, case: EventCase) -> None:
         """Ask for a sync until it is granted."""
-        answer = self._ask(case, "POST", "/api/v1/faces/sync-s3", _build_request(case))
+        answer = self._ask(case, "POST", "/api/v1/faces/sync-s3", build_request(case))
         case.task_id = str(answer["task_id"])
         case.asked += 1
+
+    def ask_again(self, case: EventCase) -> None:
+        """Ask for a sync as somebody does who has uploaded more: the one that runs, mostly."""
+        answer = self._ask(case, "POST", "/api/v1/faces/sync-s3", build_request(case))
+        if answer["task_id"] != case.task_id:
+            case.task_id = str(answer["task_id"])
+            case.asked += 1
+
+    def read_profile(self, case: EventCase) -> str:
+        """What the event's photos are told to show."""
+        return str(self._ask(case, "GET", f"/api/v1/events/{case.event_uuid}")["profile"])
+
+    def change_profile(self, case: EventCase, profile: str) -> bool:
+        """Tell another profile; whether that was taken."""
+        path = f"/api/v1/events/{case.event_uuid}"
+        answer = self._api.patch(path, json={"profile": profile})
+        if not answer.is_success and answer.status_code != httpx.codes.CONFLICT:
+            case.complaints.append(f"PATCH {path} answered {answer.status_code}")
+        return answer.is_success
 
     def start_twice(self, case: EventCase) -> list[str]:
         """Ask both APIs for a sync of one event at the same instant; the two task ids."""
 
         def ask(url: str) -> str:
             path = f"{url}/api/v1/faces/sync-s3"
-            body = _build_request(case)
+            body = build_request(case)
             answer = httpx.post(path, json=body, timeout=PATIENCE_S, trust_env=False)
             return str(answer.raise_for_status().json()["task_id"])
 
@@ -96,7 +119,13 @@ class Photographer:
         """Call until something else than 503 is answered; what is no answer is complained of."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
-            answer = self._api.request(method, path, json=body)
+            try:
+                answer = self._api.request(method, path, json=body)
+            except httpx.TimeoutException:
+                if time.monotonic() > deadline + PATIENCE_S:
+                    raise
+                case.complaints.append(f"{method} {path} was not answered within {PATIENCE_S} s")
+                continue
             if answer.is_success:
                 return dict(answer.json())
             if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
@@ -106,5 +135,6 @@ class Photographer:
             time.sleep(POLL_S)
 
 
-def _build_request(case: EventCase) -> dict[str, str]:
+def build_request(case: EventCase) -> dict[str, str]:
+    """The body of a request for an event's sync."""
     return {"event_uuid": case.event_uuid, "s3_prefix": case.s3_prefix}

@@ -9,13 +9,15 @@ import httpx
 from sqlalchemy.exc import SQLAlchemyError
 
 from benchmarks.engine.job import OVER
-from benchmarks.faults.audit import Finding, Reference
+from benchmarks.faults.audit import Finding, audit_deadlocks
 from benchmarks.faults.deck import EVENTS
 from benchmarks.faults.killing import thaw_flows
-from benchmarks.faults.kinds import TWO_SYNCS, Fault, Moment
+from benchmarks.faults.kinds import TWO_SYNCS, Fault
+from benchmarks.faults.ledger import count_deadlocks
 from benchmarks.faults.mending import mend
+from benchmarks.faults.moment import Moment
 from benchmarks.faults.photographer import EventCase, Photographer
-from benchmarks.faults.recovery import Outcome, audit_events, recover
+from benchmarks.faults.recovery import Outcome, References, audit_events, recover
 from benchmarks.faults.scene import Scene
 
 PACE_S = 0.1  # between two photos, so that syncs last long enough to be disturbed
@@ -40,13 +42,13 @@ class Round:
         self,
         scene: Scene,
         photographer: Photographer,
-        reference: Reference,
+        references: References,
         chance: random.Random,
     ) -> None:
         self.report = RoundReport()
         self._scene = scene
         self._photographer = photographer
-        self._reference = reference
+        self._references = references
         self._chance = chance
         self._cases: list[EventCase] = []
         self._struck: list[tuple[Fault, EventCase]] = []  # and whose sync was known to be running
@@ -54,6 +56,7 @@ class Round:
     def run(self, faults: Sequence[Fault]) -> RoundReport:
         """Raises StackError when a part does not come back."""
         self._scene.proxy.pace_s = PACE_S
+        deadlocks = count_deadlocks(self._scene.database)
         pairs = [fault for fault in faults if fault.name == TWO_SYNCS]
         for number in range(EVENTS):
             self._begin_event(pairs[number] if number < len(pairs) else None)
@@ -64,6 +67,8 @@ class Round:
         self._scene.proxy.pace_s = 0.0
         self.report.findings += [Finding("stuck", death) for death in mend(self._scene)]
         self._look_after()
+        after = count_deadlocks(self._scene.database)
+        self.report.findings += audit_deadlocks(deadlocks, after)
         return self.report
 
     def _begin_event(self, pair: Fault | None = None) -> EventCase:
@@ -91,8 +96,17 @@ class Round:
         time.sleep(self._chance.uniform(*PAUSE_S))
         hit = False
         if self._photographer.look(victim)["state"] not in OVER:
+            moment = Moment(
+                self._scene,
+                self._photographer,
+                victim,
+                self._cases,
+                self._references.find(),
+                self._chance,
+                self.report.findings,
+            )
             try:
-                hit = fault.inject(Moment(self._scene, victim, self._cases, self._chance))
+                hit = fault.inject(moment)
             except (SQLAlchemyError, httpx.HTTPError) as error:
                 self.report.remarks.append(f"{fault.name} missed: {type(error).__name__}")
         if hit:
@@ -120,10 +134,18 @@ class Round:
         outcomes = {}
         for case in self._cases:
             outcomes[case.event_id], found = recover(
-                self._photographer, case, self._reference, self.report.remarks.append
+                self._scene,
+                self._photographer,
+                case,
+                self._references,
+                self.report.remarks.append,
             )
             self.report.findings += found
         thaw_flows(self._scene)
-        self.report.findings += audit_events(self._scene, self._cases, self._reference)
+        self.report.findings += audit_events(self._scene, self._cases, self._references)
         self.report.hit += [(fault, outcomes[case.event_id]) for fault, case in self._struck]
-        self.report.remarks += [remark for case in self._cases for remark in case.complaints]
+        self.report.findings += [
+            Finding("unanswered", complaint)
+            for case in self._cases
+            for complaint in case.complaints
+        ]

@@ -23,5 +23,6 @@ def test_a_handful_of_faults_loses_doubles_and_leaves_nothing(models_root: Path)
         check=False,
     )
     line = json.loads(campaign.stdout.splitlines()[-1]) if campaign.stdout else {}
-    wanted = {"faults": FAULTS, "lost": 0, "doubled": 0, "stuck": 0}
+    findings = dict.fromkeys(["lost", "doubled", "stuck", "unanswered", "foreign"], 0)
+    wanted = {"faults": FAULTS, **findings}
     assert (campaign.returncode, line) == (0, wanted), campaign.stderr[-5000:]

@@ -1,0 +1,146 @@
+"""Guests of an event: they open its gallery, search with selfies and download what they find.
+
+Each call ends in a reply, also where nobody answered; benchmarks/faults/audit.py judges it.
+"""
+
+import json
+import re
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from io import BytesIO
+from typing import Any
+from urllib.parse import unquote, urlsplit
+from zipfile import BadZipFile, ZipFile
+
+import httpx
+
+from benchmarks.faults.photographer import EventCase
+from tests.support.guests import ASTRONAUT, take_selfie
+from tests.support.photos import encode_jpeg
+
+ANSWER_S = 60.0  # nobody waits longer for anything
+SEARCH_PAGE = 7  # photos: several pages for everybody
+PEOPLE = (ASTRONAUT, 0)  # of the sample photos: alone in some of them, one of six in the others
+_SHOWN = re.compile(r'data-id="(\d+)"[^>]*><img src="([^"]+)"')
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What one call got. No status: no answer, or one that broke off after `status_sent`."""
+
+    call: str
+    seconds: float
+    status: int | None
+    body: bytes = b""
+    error: str = ""
+    status_sent: int | None = None
+
+    @property
+    def sentence(self) -> str:
+        """The words for a person, where the answer is a refusal."""
+        if b"<h1" in self.body:
+            return "a page"
+        return str(self.read_json().get("detail", ""))
+
+    def read_json(self) -> dict[str, Any]:
+        """The body; empty where it is no object."""
+        with suppress(ValueError):
+            found = json.loads(self.body)
+            return found if isinstance(found, dict) else {}
+        return {}
+
+
+def call(what: str, method: str, url: str, **request: Any) -> Reply:  # noqa: ANN401 (httpx's own)
+    """Call and read to the end, as long as a person has patience."""
+    began, sent, pieces = time.monotonic(), None, []
+    try:
+        with httpx.stream(method, url, timeout=ANSWER_S, trust_env=False, **request) as answer:
+            sent = answer.status_code
+            for piece in answer.iter_bytes():
+                pieces.append(piece)
+                if time.monotonic() - began > ANSWER_S:
+                    raise httpx.ReadTimeout("the answer does not end")
+    except httpx.HTTPError as error:
+        took = time.monotonic() - began
+        return Reply(what, took, None, error=type(error).__name__, status_sent=sent)
+    return Reply(what, time.monotonic() - began, sent, b"".join(pieces), status_sent=sent)
+
+
+@lru_cache(maxsize=len(PEOPLE))
+def make_selfie(person: int) -> bytes:
+    """A JPEG of one person's face."""
+    return encode_jpeg(take_selfie(person))
+
+
+class Guest:
+    """Somebody with the link of a gallery, at one of the API's processes; `replies` are theirs."""
+
+    def __init__(self, url: str, case: EventCase) -> None:
+        self.replies: list[Reply] = []
+        self._url = url
+        self._token = case.gallery_token
+
+    def look(self) -> list[tuple[int, str]]:
+        """The photos of all pages, by id and S3 key, as they are shown; empty where refused."""
+        shown: list[tuple[int, str]] = []
+        after = "0"
+        while True:
+            path = f"{self._url}/gallery/{self._token}?after={after}"
+            reply = self._note(call("page", "GET", path, headers={"Accept": "text/html"}))
+            if reply.status != httpx.codes.OK:
+                return []
+            text = reply.body.decode()
+            shown += [(int(found), _read_key(link)) for found, link in _SHOWN.findall(text)]
+            more = re.search(r'id="more" href="[^"]*after=(\d+)"', text)
+            if more is None:
+                return shown
+            after = more[1]
+
+    def search(self, person: int, page_size: int = SEARCH_PAGE) -> list[str] | None:
+        """S3 keys of a person's photos, page by page, the best first; None where refused."""
+        keys: list[str] = []
+        fields = {"gallery_token": self._token, "limit": str(page_size)}
+        while True:
+            reply = self._note(
+                call(
+                    "search",
+                    "POST",
+                    f"{self._url}/api/v1/faces/search",
+                    data=fields,
+                    files={"file": ("selfie.jpg", make_selfie(person), "image/jpeg")},
+                )
+            )
+            if reply.status != httpx.codes.OK:
+                return None
+            answer = reply.read_json()
+            keys += [str(match["s3_key"]) for match in answer["matches"]]
+            if not answer["next_cursor"]:
+                return keys
+            fields["cursor"] = str(answer["next_cursor"])
+
+    def download(self, photo_ids: Sequence[int]) -> None:
+        """The originals of these photos as one zip."""
+        path = f"{self._url}/gallery/{self._token}/zip"
+        ids = {"photo_ids": [str(photo_id) for photo_id in photo_ids]}
+        self._note(call("zip", "POST", path, data=ids))
+
+    def _note(self, reply: Reply) -> Reply:
+        self.replies.append(reply)
+        return reply
+
+
+def _read_key(link: str) -> str:
+    """The S3 key that a signed link of a page opens."""
+    return unquote(urlsplit(link).path).lstrip("/").partition("/")[2]
+
+
+def count_files(body: bytes) -> int | None:
+    """The files of a zip; None for one that is damaged or ends early."""
+    try:
+        with ZipFile(BytesIO(body)) as archive:
+            return None if archive.testzip() else len(archive.namelist())
+    except (BadZipFile, EOFError):
+        return None
