@@ -22,6 +22,7 @@ from prefect.workers.base import BaseJobConfiguration
 
 from deployments import names
 from deployments.orchestrator import Orchestrator
+from deployments.stack.prefect import open_prefect_client
 from models.errors import OrchestratorUnavailableError
 
 PROFILES = Path(__file__).parents[3] / "deployments" / "pools"
@@ -120,7 +121,7 @@ def drop_pool(pool: Pool) -> None:
 
 @pytest.fixture(scope="module")
 def server(joined_stack: dict[str, str]) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=joined_stack["PREFECT_API_URL"], timeout=30) as client:
+    with open_prefect_client(joined_stack, timeout_s=30) as client:
         yield client
 
 
@@ -190,7 +191,7 @@ def test_docker_gets_a_container_that_its_client_can_create(
     assert (host["CapDrop"], host["SecurityOpt"]) == (["ALL"], ["no-new-privileges:true"])
     assert host["Binds"] == ["facepass_models:/var/lib/facepass/models"]
     check_folders(variables)
-    assert variables["MALLOC_ARENA_MAX"] == "2"  # the deployment's own
+    assert variables["MALLOC_ARENA_MAX"] == "2"  # the pool's own
     assert settings["network"] == "facepass_inside"
     assert created["healthcheck"] == {"test": ["NONE"]}  # the image's asks a worker
     assert variables["PREFECT__FLOW_RUN_ID"] == str(run.id)
