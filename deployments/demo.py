@@ -23,6 +23,7 @@ from deployments.push.client import RestApi
 from deployments.push.event import wait_for_sync
 from deployments.sample_photos import SamplePhoto, make_sample_photos
 from deployments.stack.home import read_stack
+from deployments.stack.prefect import AUTH_VARIABLE
 from deployments.stack.process import interrupt_on_signals
 from deployments.stack.stack import EmbeddedStack
 from models.errors import FacePassError, PushRefusedError, StackError
@@ -84,6 +85,8 @@ def run_demo(home: Path) -> dict[str, Any]:
     )
     with EmbeddedStack(settings, lambda line: console.print(f"  {line}", markup=False)) as stack:
         prefect_ui = stack.environment["PREFECT_API_URL"].removesuffix("/api")
+        password = stack.environment[AUTH_VARIABLE]  # worth nothing when the stack is gone
+        console.print(f"  Prefect's UI asks for a password: {password}", markup=False)
         with open_api(stack.environment["FACEPASS_API_URL"]) as api:
             event = make_event(api)
             upload_photos(stack.environment, event["s3_prefix"], photos)
@@ -173,7 +176,7 @@ def sync_photos(api: RestApi, event: dict[str, Any], title: str, prefect_ui: str
     started = api.post("faces/sync-s3", body)
     task_id = started["task_id"]
     console.print(f"{title}: {started['message']}")
-    console.print(f"  watch it in Prefect: {prefect_ui}/runs/flow-run/{task_id}")
+    console.print(f"  watch it in Prefect: {prefect_ui}/v2/runs/flow-run/{task_id}")
     status = _follow_with_bar(api, task_id)
     if status["state"] != "completed":
         raise StackError(f"{title} ended as {status['state']}: {status['detail']}")

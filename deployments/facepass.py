@@ -83,6 +83,14 @@ def up() -> None:
 
 
 @app.command()
+def ui_password() -> None:
+    """Print the password of the running stack's Prefect UI."""
+    from deployments.stack.__main__ import show_password
+
+    raise typer.Exit(show_password())
+
+
+@app.command()
 def demo() -> None:
     """Run the main job once on sample photos.
 

@@ -22,15 +22,15 @@ def settle_server() -> None:
 
     Raises OrchestratorUnavailableError, or StackError, with what to do.
     """
-    api_url = os.environ.get("PREFECT_API_URL")
-    if not api_url:
+    if not os.environ.get("PREFECT_API_URL"):
         raise OrchestratorUnavailableError(
             "No Prefect server is configured: set PREFECT_API_URL, as http://server:4200/api."
         )
     try:
-        with open_prefect_client(api_url) as client:
+        with open_prefect_client(os.environ) as client:
             require_outside_server(client)
-            settle_pool(client, embedded=False)
+            if advice := settle_pool(client, embedded=False):
+                sys.stderr.write(f"{advice}\n")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise OrchestratorUnavailableError(
             "The Prefect server went away while the work pool was made: run this once more."

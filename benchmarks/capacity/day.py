@@ -58,7 +58,6 @@ def _deploy(doors: Doors) -> str:
         "entrypoint": ENTRYPOINT,
         "work_pool_name": WORK_POOL,
         "enforce_parameter_schema": False,
-        "job_variables": {"command": "python -m prefect.engine"},
     }
     answer = doors.prefect.post("deployments/", json=body).raise_for_status()
     return str(answer.json()["id"])

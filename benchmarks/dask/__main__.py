@@ -27,8 +27,9 @@ from benchmarks.engine.pairs import make_pairs
 from benchmarks.engine.small_photos import SmallPhotos
 from benchmarks.engine.trivial_pack import write_trivial_pack
 from benchmarks.s3_client import open_client
-from benchmarks.scale.__main__ import NEVER_RESYNCED, OUTSIDE, read_run_variables
+from benchmarks.scale.__main__ import NEVER_RESYNCED, OUTSIDE
 from deployments.result_storage import BLOCK_SLUG, create_result_storage
+from deployments.stack.prefect import WORKER_SETTINGS
 from deployments.stack.stack import EmbeddedStack
 from models.errors import StackError
 from models.queries.events import create_event
@@ -148,7 +149,7 @@ def open_bench(stack: EmbeddedStack, home: Path, **settings: str) -> Iterator[Be
     os.environ.update(stack.environment | own)
     get_settings.cache_clear()
     create_result_storage(get_settings())
-    environment = stack.plan.child_environment | read_run_variables(stack.plan.root) | own
+    environment = stack.plan.child_environment | WORKER_SETTINGS | own
     with DaskCluster(home, environment).run() as cluster:
         dask = {"FACEPASS_TASK_RUNNER": "dask", "FACEPASS_DASK_SCHEDULER": cluster.address}
         yield Bench(cluster, environment | dask)

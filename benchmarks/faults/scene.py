@@ -88,7 +88,7 @@ def open_scene(
         stack = exits.enter_context(EmbeddedStack(settings, report))
         environment = stack.environment
         proxy = exits.enter_context(S3Proxy(environment["FACEPASS_S3_ENDPOINT_URL"], seed).serve())
-        prefect = exits.enter_context(open_prefect_client(environment["PREFECT_API_URL"]))
+        prefect = exits.enter_context(open_prefect_client(environment))
         url = environment["FACEPASS_DATABASE_URL"].replace("postgresql", "postgresql+psycopg2", 1)
         port = pick_free_ports(1)[0]
         scene = Scene(

@@ -15,6 +15,7 @@ from sqlalchemy import Engine, create_engine
 from benchmarks.s3_client import open_client
 from deployments.names import WORK_POOL
 from deployments.sample_photos import SamplePhoto
+from deployments.stack.prefect import open_prefect_client
 from deployments.stack.stack import EmbeddedStack
 from models.settings import Settings
 
@@ -68,11 +69,10 @@ def open_stack(report: Callable[[str], None]) -> Iterator[Doors]:
         )
         with EmbeddedStack(settings, report) as stack:
             environment = stack.environment
-            prefect_url = environment["PREFECT_API_URL"] + "/"
             database = create_engine(
                 environment["FACEPASS_DATABASE_URL"].replace("postgresql", "postgresql+psycopg2", 1)
             )
-            with httpx.Client(base_url=prefect_url, timeout=60, trust_env=False) as prefect:
+            with open_prefect_client(environment, timeout_s=60) as prefect:
                 yield Doors(environment["FACEPASS_API_URL"], prefect, database, environment)
             database.dispose()
 

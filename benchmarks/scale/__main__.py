@@ -14,7 +14,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]  # publishes no types, and its stubs are not locked
 from rich.console import Console
 from rich.progress import Progress
 
@@ -22,6 +21,7 @@ from benchmarks.ending import run_to_exit_code
 from benchmarks.engine.small_photos import SmallPhotos
 from benchmarks.engine.trivial_pack import write_trivial_pack
 from benchmarks.scale.report import build_table, take_median
+from deployments.stack.prefect import WORKER_SETTINGS
 from deployments.stack.stack import EmbeddedStack
 from models.errors import StackError
 from models.queries.events import create_event
@@ -71,7 +71,7 @@ def measure(home: Path, keys: int, new: int) -> dict[str, float]:
         os.environ.update(stack.environment | NEVER_RESYNCED)
         known, fresh = _add_event("known", keys), _add_event("new", new)
         _remember(known)
-        environment = stack.plan.child_environment | read_run_variables(stack.plan.root)
+        environment = stack.plan.child_environment | WORKER_SETTINGS
         figures = measure_runs(known, fresh, environment)
         console.print("Stopping ...")
     return figures
@@ -98,13 +98,6 @@ def measure_runs(
         "resync_mb": round(take_median(resyncs, "memory_mb"), 1),
         "sync_mb": round(sync["memory_mb"], 1),
     }
-
-
-def read_run_variables(root: Path) -> dict[str, str]:
-    """What the worker adds to its own environment for a run of the sync: prefect.yaml's `env`."""
-    sync, *_ = yaml.safe_load((root / "prefect.yaml").read_text("utf-8"))["deployments"]
-    variables: dict[str, str] = sync["work_pool"]["job_variables"]["env"]
-    return variables
 
 
 def _add_event(name: str, count: int) -> SmallPhotos:

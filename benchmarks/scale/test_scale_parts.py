@@ -9,8 +9,6 @@ import pytest
 from benchmarks.engine.small_photos import SmallPhotos
 from benchmarks.engine.trivial_pack import STRIDES, VECTOR_LENGTH, write_trivial_pack
 from benchmarks.memory import MEGABYTE, watch_memory
-from benchmarks.scale.__main__ import read_run_variables
-from deployments.stack.plan import find_root
 from models.settings import Settings
 from tasks.images.decode import decode_photo
 from tasks.s3.bucket import open_bucket
@@ -61,10 +59,6 @@ def test_memory_counts_also_when_it_is_freed_within_the_block() -> None:
             block.write(bytes([1]) * size)
             wait_until(lambda: memory.growth_mb > 60)
         assert memory.growth_mb > 60
-
-
-def test_a_measured_run_gets_what_the_worker_gives_a_run() -> None:
-    assert read_run_variables(find_root()) == {"MALLOC_ARENA_MAX": "2"}
 
 
 class FlakyServer(QuietHandler):

@@ -1,13 +1,20 @@
-"""The command `facepass up`, which runs the local stack until Ctrl-C or SIGTERM."""
+"""The command `facepass up`, which runs the local stack until Ctrl-C or SIGTERM.
+
+`facepass ui-password` shows the password of its Prefect UI.
+"""
 
 import shlex
+import sys
+from functools import partial
 
 from rich.console import Console
 
-from deployments.stack.home import NO_SPACE
+from deployments.stack.home import NO_SPACE, read_stack
+from deployments.stack.plan import StackPlan
+from deployments.stack.prefect import AUTH_VARIABLE
 from deployments.stack.process import interrupt_on_signals
 from deployments.stack.stack import EmbeddedStack
-from models.errors import FacePassError
+from models.errors import FacePassError, StackError
 from models.settings import get_settings
 
 
@@ -15,6 +22,8 @@ def main() -> int:
     """Run until a signal (0) or until a part fails (1)."""
     console = Console(highlight=False, soft_wrap=True)
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    # Rich would end the process where nobody reads its lines any longer.
+    console.on_broken_pipe = partial(setattr, console, "quiet", True)  # type: ignore[method-assign]
 
     def report(line: str) -> None:
         try:
@@ -49,7 +58,7 @@ def describe_stack(stack: EmbeddedStack) -> list[str]:
         "API": f"{plan.api_url}  (try {plan.api_url}/docs)",
         "Gallery": "each event has its own link, gallery_url; "
         "`make demo-event` adds one with photos",
-        "Prefect": plan.prefect_api_url.removesuffix("/api"),
+        "Prefect": describe_prefect(plan),
         "S3": f"{plan.environment.get('FACEPASS_S3_ENDPOINT_URL', 'AWS')}, "
         f"bucket {plan.environment['FACEPASS_S3_BUCKET']}",
         "Logs": str(stack.home.logs),
@@ -61,6 +70,30 @@ def describe_stack(stack: EmbeddedStack) -> list[str]:
         f"Up in {stack.seconds['all']:.1f} s. Ctrl-C stops everything.",
         *(f"{name:<{width}}  {value}" for name, value in rows.items()),
     ]
+
+
+def describe_prefect(plan: StackPlan) -> str:
+    """The UI's address and how to be let in."""
+    address = plan.prefect_api_url.removesuffix("/api")
+    if AUTH_VARIABLE not in plan.environment:
+        return address
+    return f"{address}  (a browser asks once for the password: `facepass ui-password` shows it)"
+
+
+def show_password() -> int:
+    """Print the password of the running stack's Prefect UI: 0, or 1 with the reason."""
+    try:
+        stack = read_stack(get_settings().home)
+        if AUTH_VARIABLE not in stack:
+            raise StackError(
+                f"This stack's Prefect server, {stack['PREFECT_API_URL']}, is not its own: "
+                "ask who runs it for its password."
+            )
+    except FacePassError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.write(f"{stack[AUTH_VARIABLE]}\n")
+    return 0
 
 
 if __name__ == "__main__":

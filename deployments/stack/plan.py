@@ -13,7 +13,7 @@ from pathlib import Path
 from deployments.stack.home import LOOPBACK, StackHome, spare_loopback
 from deployments.stack.ports import PublicPort, settle_ports
 from deployments.stack.postgres import PostgresCluster, locate_cluster
-from deployments.stack.prefect import CLIENT_SETTINGS
+from deployments.stack.prefect import AUTH_VARIABLE, CLIENT_SETTINGS, load_password
 from deployments.stack.process import MARK
 from deployments.stack.s3 import (
     BUCKET,
@@ -156,6 +156,11 @@ def plan_stack(settings: Settings, home: StackHome) -> StackPlan:
         "FACEPASS_DATABASE_URL": settings.database_url or (cluster.database_url if cluster else ""),
         **describe_s3(settings, s3, s3.keys if s3 else None),
         "PREFECT_API_URL": prefect_api_url,
+        **(
+            {}
+            if external_prefect
+            else {AUTH_VARIABLE: load_password(home.path / "prefect-password")}
+        ),
         "PREFECT_LOCAL_STORAGE_PATH": str(home.path / "results"),
         **describe_model(settings, home.path),
     }

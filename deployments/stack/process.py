@@ -345,7 +345,7 @@ async def run_in_thread(work: Callable[[], Result]) -> Result:
     def run() -> None:
         try:
             future.set_result(work())
-        except Exception as error:  # noqa: BLE001 - handed to whoever awaits
+        except BaseException as error:  # noqa: BLE001 - whoever awaits would wait on
             future.set_exception(error)
 
     threading.Thread(target=run, daemon=True).start()

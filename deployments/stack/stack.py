@@ -207,7 +207,7 @@ class EmbeddedStack:
 
     async def _start_prefect(self, database: asyncio.Task[None]) -> None:
         plan = self.plan
-        with prefect.open_prefect_client(plan.prefect_api_url) as client:
+        with prefect.open_prefect_client(plan.child_environment) as client:
             embedded = plan.prefect_port is not None
             if plan.prefect_port is None or plan.cluster is None:
                 await run_in_thread(lambda: prefect.require_outside_server(client))
@@ -216,12 +216,15 @@ class EmbeddedStack:
                 server = prefect.build_server(
                     port=plan.prefect_port,
                     api_url=plan.prefect_api_url,
+                    password=plan.environment[prefect.AUTH_VARIABLE],
                     database_url=plan.cluster.prefect_url,
                     env=plan.prefect_environment,
                     log=self._log("prefect"),
                 )
                 await self._run(server, lambda: prefect.require_health(client))
-            await run_in_thread(lambda: prefect.settle_pool(client, embedded=embedded))
+            advice = await run_in_thread(lambda: prefect.settle_pool(client, embedded=embedded))
+            if advice is not None:
+                self._report(advice)
             await asyncio.gather(self._deploy(), self._start_worker(client))
 
     async def _deploy(self) -> None:

@@ -19,7 +19,7 @@ from deployments.names import RESYNC_DEPLOYMENT, WORK_POOL
 from deployments.result_storage import BLOCK_SLUG
 from deployments.stack import postgres
 from deployments.stack.postgres import PORT, SUPERUSER
-from deployments.stack.prefect import WORKER, WORKER_SETTINGS
+from deployments.stack.prefect import WORKER, WORKER_SETTINGS, open_prefect_client
 from deployments.stack.stack import EmbeddedStack
 from models.settings import Settings
 from tests.distributed.network import (
@@ -113,7 +113,7 @@ def site(servers: Servers, tmp_path: Path) -> Iterator[Site]:
     urls = servers.stack.environment
     with (
         httpx.Client(base_url=urls["FACEPASS_API_URL"], timeout=60) as api,
-        httpx.Client(base_url=urls["PREFECT_API_URL"], timeout=60) as client,
+        open_prefect_client(urls, timeout_s=60) as client,
         ExitStack() as exits,
     ):
         # As many runs as there are machines: one that dies must give its place back.

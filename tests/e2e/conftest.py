@@ -14,6 +14,8 @@ from deployments.demo import add_demo_event
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    # A name of somebody else's that leads to this machine, as DNS rebinding makes one.
+    "--host-resolver-rules=MAP rebound.example 127.0.0.1",
 ]  # fmt: skip
 PHONE = {
     "viewport": {"width": 360, "height": 740},

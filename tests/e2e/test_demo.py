@@ -11,6 +11,7 @@ import pytest
 
 from deployments.demo import check_runs
 from deployments.sample_photos import SamplePhoto
+from deployments.stack.process import die_with_parent
 from models.errors import StackError
 
 
@@ -31,6 +32,7 @@ def test_the_demo_prints_what_the_photos_contain_and_leaves_nothing(
         text=True,
         check=False,
         timeout=300,
+        preexec_fn=die_with_parent,  # a demo whose test was killed would go on for minutes
     )
     assert demo.returncode == 0, demo.stderr[-3000:]
 

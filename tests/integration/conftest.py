@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from deployments.stack.prefect import open_prefect_client
 from models.session import get_database_engine
 from models.settings import get_settings
 from tests.support.event_box import EventBox
@@ -29,6 +30,7 @@ def forget_settings() -> None:
 def joined_stack(stack_environment: dict[str, str]) -> Iterator[dict[str, str]]:
     """This process as part of the stack: its settings and Prefect's come from stack.env."""
     from prefect.settings import (
+        PREFECT_API_AUTH_STRING,
         PREFECT_API_URL,
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
         PREFECT_LOCAL_STORAGE_PATH,
@@ -42,6 +44,7 @@ def joined_stack(stack_environment: dict[str, str]) -> Iterator[dict[str, str]]:
         with temporary_settings(
             {
                 PREFECT_API_URL: stack_environment["PREFECT_API_URL"],
+                PREFECT_API_AUTH_STRING: stack_environment["PREFECT_API_AUTH_STRING"],
                 PREFECT_LOCAL_STORAGE_PATH: Path(stack_environment["PREFECT_LOCAL_STORAGE_PATH"]),
                 PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
             }
@@ -88,7 +91,7 @@ def rest(joined_stack: dict[str, str]) -> Iterator[RestApi]:
 @pytest.fixture
 def prefect(joined_stack: dict[str, str]) -> Iterator[httpx.Client]:
     """The stack's Prefect server, as its UI calls it."""
-    with httpx.Client(base_url=joined_stack["PREFECT_API_URL"], timeout=30) as client:
+    with open_prefect_client(joined_stack, timeout_s=30) as client:
         yield client
 
 

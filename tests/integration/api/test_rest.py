@@ -187,13 +187,12 @@ def test_health_and_readiness(api: httpx.Client) -> None:
 
 
 def test_prefects_runs_tell_the_event_and_can_be_retried(
-    api: httpx.Client, joined_stack: dict[str, str]
+    api: httpx.Client, prefect: httpx.Client
 ) -> None:
     event = add_event(api, name="Юбилей")
     upload(event, "a.jpg", encode_jpeg(read_sample("astronaut.png")))
     task_id = start(api, event).json()["task_id"]
     wait_until_over(api, task_id)
-    prefect = httpx.Client(base_url=joined_stack["PREFECT_API_URL"], timeout=30)
 
     def read_prefect_run() -> dict[str, Any]:
         return dict(prefect.get(f"/flow_runs/{task_id}").json())

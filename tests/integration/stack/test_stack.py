@@ -22,6 +22,7 @@ from botocore.config import Config
 
 from deployments.names import SYNC_DEPLOYMENT, WORK_POOL
 from deployments.stack.postgres import SUPERUSER
+from deployments.stack.prefect import open_prefect_client
 from deployments.stack.process import die_with_parent
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def test_every_part_answers_and_the_env_file_is_private(stack: RunningStack) -> 
     assert environment["FACEPASS_MODEL_PACK"] == "opencv_zoo"
     assert environment["PREFECT_LOCAL_STORAGE_PATH"] == str(stack.home / "results")
     assert httpx.get(f"{environment['FACEPASS_API_URL']}/health").status_code == 200
-    with httpx.Client(base_url=f"{environment['PREFECT_API_URL']}/") as prefect:
+    with open_prefect_client(environment) as prefect:
         flow, name = SYNC_DEPLOYMENT.split("/")
         assert prefect.get(f"deployments/name/{flow}/{name}").status_code == 200
         workers = prefect.post(f"work_pools/{WORK_POOL}/workers/filter", json={}).json()

@@ -26,6 +26,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from deployments.names import WORK_POOL
+from deployments.stack.prefect import open_prefect_client, read_pool_template
 from deployments.stack.process import Process, find_marked
 from tests.integration.stack.test_stack import (
     RunningStack,
@@ -234,8 +235,8 @@ def test_they_do_not_see_each_others_data(pair: Pair) -> None:
     assert query(plain.environment, "SELECT count(*) FROM event") == [(0,)]
     assert "Contents" not in connect_s3(plain.environment).list_objects_v2(Bucket="facepass")
     for stack, found in ((hard, 200), (plain, 404)):
-        run = f"{stack.environment['PREFECT_API_URL']}/flow_runs/{task}"
-        assert httpx.get(run).status_code == found
+        with open_prefect_client(stack.environment) as prefect:
+            assert prefect.get(f"flow_runs/{task}").status_code == found
     # The one's keys do not open the other's store.
     mixed = {
         **hard.environment,
@@ -309,10 +310,11 @@ def test_a_parent_killed_with_9_leaves_nothing_and_the_next_start_finds_all(
     pair: Pair, models_root: Path
 ) -> None:
     hard, plain = pair.hard, pair.plain
-    prefect = hard.environment["PREFECT_API_URL"]
-    # As in a home from before the limit.
-    pool = f"{prefect}/work_pools/{WORK_POOL}"
-    httpx.patch(pool, json={"concurrency_limit": None}).raise_for_status()
+    # As in a home from before the limit, the template and the password.
+    older = {"concurrency_limit": None, "base_job_template": {}}
+    with open_prefect_client(hard.environment) as prefect:
+        prefect.patch(f"work_pools/{WORK_POOL}", json=older).raise_for_status()
+    (hard.home / "prefect-password").unlink()
     event = call(hard, "GET", "events")[0]
     sync(hard, event)
     assert eventually(lambda: any("prefect.engine" in p.cmdline() for p in hard.descendants()), 30)
@@ -337,8 +339,11 @@ def test_a_parent_killed_with_9_leaves_nothing_and_the_next_start_finds_all(
     assert [one["name"] for one in call(pair.hard, "GET", "events")] == [event["name"]]
     s3 = connect_s3(pair.hard.environment)
     assert s3.list_objects_v2(Bucket="facepass")["KeyCount"] == 1
-    new_pool = f"{pair.hard.environment['PREFECT_API_URL']}/work_pools/{WORK_POOL}"
-    assert httpx.get(new_pool).json()["concurrency_limit"] == 2
+    with open_prefect_client(pair.hard.environment) as prefect:
+        pool = prefect.get(f"work_pools/{WORK_POOL}").json()
+    assert pool["concurrency_limit"] == 2
+    assert pool["base_job_template"] == read_pool_template()
+    assert (hard.home / "prefect-password").stat().st_mode & 0o777 == 0o600
     # The neighbour noticed nothing.
     assert list_parts(plain) == others
     assert httpx.get(f"{plain.environment['FACEPASS_API_URL']}/health").status_code == 200

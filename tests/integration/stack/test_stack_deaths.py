@@ -72,6 +72,7 @@ def build_parts(home: Path, taken_port: int) -> list[Part]:
         prefect.build_server(
             port=pick_free_ports(1, [taken_port, *internal.values()])[0],
             api_url="http://127.0.0.1:9/api",
+            password="facepass:dying",
             database_url=nowhere,
             env=env,
             log=home / "prefect.log",

@@ -21,12 +21,6 @@ from tests.support.waiting import wait_until
 
 
 @pytest.fixture
-def prefect(joined_stack: dict[str, str]) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=joined_stack["PREFECT_API_URL"], timeout=30) as client:
-        yield client
-
-
-@pytest.fixture
 def frequent_schedule(prefect: httpx.Client) -> Iterator[str]:
     """The resync's deployment with a second schedule, every three seconds."""
     answer = prefect.get("/deployments/name/resync_events/default").json()

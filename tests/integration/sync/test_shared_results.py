@@ -19,6 +19,7 @@ from prefect.filesystems import LocalFileSystem
 
 from deployments.names import SYNC_DEPLOYMENT
 from deployments.result_storage import BLOCK_SLUG, build_block, create_result_storage, main
+from deployments.stack.prefect import open_prefect_client
 from models.settings import get_settings
 from tasks.results.erasure import erase_photo_faces
 from tasks.results.storage import load_storage_block
@@ -143,7 +144,7 @@ def test_a_real_worker_takes_what_another_one_computed(
     event: EventBox, shared_results: None, joined_stack: dict[str, str], tmp_path: Path
 ) -> None:
     fill(event, 6)
-    with httpx.Client(base_url=joined_stack["PREFECT_API_URL"], timeout=30) as prefect:
+    with open_prefect_client(joined_stack, timeout_s=30) as prefect:
         pool = OtherPool(prefect, tmp_path)
         with pool.run_worker("first") as results:
             run = pool.sync(event)
@@ -161,7 +162,10 @@ def test_a_real_worker_takes_what_another_one_computed(
 
 
 def test_credentials_of_a_block_stay_in_the_new_block_as_secrets(
-    joined_stack: dict[str, str], configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    joined_stack: dict[str, str],
+    prefect: httpx.Client,
+    configure: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from prefect_aws import AwsCredentials
 
@@ -181,7 +185,7 @@ def test_credentials_of_a_block_stay_in_the_new_block_as_secrets(
     block: Any = load_storage_block(BLOCK_SLUG)
     block.write_path("check", b"written")
     assert block.read_path("check") == b"written"
-    shown = httpx.post(f"{joined_stack['PREFECT_API_URL']}/block_documents/filter", json={}).text
+    shown = prefect.post("block_documents/filter", json={}).raise_for_status().text
     assert BLOCK_SLUG.partition("/")[2] in shown
     assert secret not in shown
     load_storage_block.cache_clear()

@@ -22,7 +22,9 @@ from prefect.workers.base import BaseJobConfiguration
 
 from deployments import names
 from deployments.orchestrator import Orchestrator
+from deployments.stack.prefect import open_prefect_client
 from models.errors import OrchestratorUnavailableError
+from tests.support.waiting import wait_until
 
 PROFILES = Path(__file__).parents[3] / "deployments" / "pools"
 DATABASE_URL = "postgresql://facepass:very-secret@db.example/facepass"
@@ -120,7 +122,7 @@ def drop_pool(pool: Pool) -> None:
 
 @pytest.fixture(scope="module")
 def server(joined_stack: dict[str, str]) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=joined_stack["PREFECT_API_URL"], timeout=30) as client:
+    with open_prefect_client(joined_stack, timeout_s=30) as client:
         yield client
 
 
@@ -190,7 +192,7 @@ def test_docker_gets_a_container_that_its_client_can_create(
     assert (host["CapDrop"], host["SecurityOpt"]) == (["ALL"], ["no-new-privileges:true"])
     assert host["Binds"] == ["facepass_models:/var/lib/facepass/models"]
     check_folders(variables)
-    assert variables["MALLOC_ARENA_MAX"] == "2"  # the deployment's own
+    assert variables["MALLOC_ARENA_MAX"] == "2"  # the pool's own
     assert settings["network"] == "facepass_inside"
     assert created["healthcheck"] == {"test": ["NONE"]}  # the image's asks a worker
     assert variables["PREFECT__FLOW_RUN_ID"] == str(run.id)
@@ -294,3 +296,51 @@ def test_a_profile_without_a_sites_values_refuses_runs_and_says_why(unfilled: Po
     assert "'image' is a required property" in answer.text
     with pytest.raises(OrchestratorUnavailableError, match="a value that its profile requires"):
         asyncio.run(start())
+
+
+# --- the embedded stack's own pool ---
+
+OVERRIDES: list[dict[str, Any]] = [
+    {"command": "touch {mark}"},
+    {"working_dir": "/"},
+    {"env": {"PYTHONSTARTUP": "{mark}", "PREFECT_API_URL": "http://127.0.0.1:9/api"}},
+    {"env.LD_PRELOAD": "{mark}"},
+]
+
+
+@pytest.mark.parametrize("variables", OVERRIDES, ids=[next(iter(one)) for one in OVERRIDES])
+def test_a_run_that_would_change_how_it_starts_is_refused(
+    prefect: httpx.Client, variables: dict[str, Any]
+) -> None:
+    known = prefect.get(f"deployments/name/{names.PRUNE_DEPLOYMENT}").raise_for_status().json()
+    body = {"job_variables": variables}
+    answer = prefect.post(f"deployments/{known['id']}/create_flow_run", json=body)
+    assert answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY, answer.text
+    assert "Additional properties are not allowed" in answer.text
+
+
+def test_what_is_not_checked_when_a_run_is_made_changes_nothing_when_it_starts(
+    prefect: httpx.Client, tmp_path: Path
+) -> None:
+    known = prefect.get(f"deployments/name/{names.PRUNE_DEPLOYMENT}").raise_for_status().json()
+    mark = tmp_path / "mark"
+    body = {
+        "flow_id": known["flow_id"],
+        "deployment_id": known["id"],
+        "work_pool_name": names.WORK_POOL,
+        "work_queue_name": "default",
+        "state": {"type": "SCHEDULED"},
+        "job_variables": {
+            "command": f"touch {mark}",
+            "working_dir": str(tmp_path / "nowhere"),
+            "env": {"PREFECT_API_URL": "http://127.0.0.1:9/api"},
+        },
+    }
+    # The general call to make a run looks at no template: the worker's own reading must do.
+    run = prefect.post("flow_runs/", json=body).raise_for_status().json()["id"]
+
+    def read_state() -> str:
+        return str(prefect.get(f"flow_runs/{run}").json()["state"]["type"])
+
+    wait_until(lambda: read_state() in {"COMPLETED", "FAILED", "CRASHED"}, 60)
+    assert (read_state(), mark.exists()) == ("COMPLETED", False)

@@ -25,11 +25,13 @@ def read(profile: Path) -> dict[str, Any]:
 
 def build_original(kind: str) -> tuple[dict[str, Any], set[str]]:
     """Prefect's own template of a pool type, and what its worker can be told."""
+    from prefect.workers.process import ProcessWorker
     from prefect_aws.workers.ecs_worker import ECSWorker
     from prefect_docker.worker import DockerWorker
     from prefect_kubernetes.worker import KubernetesWorker
 
     workers: dict[str, Any] = {
+        "process": ProcessWorker,
         "docker": DockerWorker,
         "kubernetes": KubernetesWorker,
         "ecs": ECSWorker,
@@ -42,7 +44,7 @@ def build_original(kind: str) -> tuple[dict[str, Any], set[str]]:
 def test_there_is_a_profile_for_each_pool_that_the_docs_name() -> None:
     text = (ROOT / "docs" / "scaling.md").read_text("utf-8")
     named = set(re.findall(r"deployments/pools/(\w+)\.json", text))
-    assert named == {file.stem for file in PROFILES} == {"docker", "ecs", "kubernetes"}
+    assert named == {file.stem for file in PROFILES} == {"docker", "ecs", "kubernetes", "process"}
 
 
 @each_profile
@@ -55,8 +57,7 @@ def test_every_variable_is_used_and_explained(profile: Path) -> None:
     template = read(profile)
     used = json.dumps(template["job_configuration"])
     for name, variable in template["variables"]["properties"].items():
-        # Prefect merges `env` into one that is written out.
-        assert name == "env" or f"{{{{ {name} }}}}" in used, name
+        assert f"{{{{ {name} }}}}" in used, name
         assert variable["title"], name
         assert variable["description"].endswith("."), name
 
@@ -73,18 +74,23 @@ def test_a_variable_that_prefect_has_too_means_the_same(profile: Path) -> None:
     known = original["variables"]["properties"]
     mine = read(profile)["variables"]["properties"]
     shared = set(known) & set(mine)
-    assert {"command", "env", "image", "labels", "name"} <= shared
+    assert shared or profile.stem == "process"
     for name in shared:
         accepted = {item.get("type") for item in known[name].get("anyOf", [known[name]])}
         assert mine[name]["type"] in accepted, name
 
 
 @each_profile
-def test_the_deployments_of_prefect_yaml_fit_it(profile: Path) -> None:
+def test_a_run_cannot_name_its_command_or_its_variables(profile: Path) -> None:
+    template = read(profile)
+    assert template["variables"]["additionalProperties"] is False
+    assert not {"command", "env", "working_dir"} & set(template["variables"]["properties"])
+    assert template["job_configuration"]["command"] == "python -m prefect.engine"
+
+
+def test_the_deployments_of_prefect_yaml_leave_it_all_to_the_pool() -> None:
     deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text("utf-8"))["deployments"]
-    mine = set(read(profile)["variables"]["properties"])
-    for deployment in deployments:
-        assert set(deployment["work_pool"]["job_variables"]) <= mine
+    assert {tuple(deployment["work_pool"]) for deployment in deployments} == {("name",)}
 
 
 @each_profile

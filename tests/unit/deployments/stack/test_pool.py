@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from deployments.names import WORK_POOL
-from deployments.stack.prefect import RUN_LIMIT, settle_pool
+from deployments.stack.prefect import RUN_LIMIT, read_pool_template, settle_pool
 from models.errors import StackError
 
 
@@ -18,6 +18,7 @@ class PoolServer:
         self.pool = pool
         self.refusal = refusal
         self.asked: list[str] = []
+        self.advice: str | None = None
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(request.method)
@@ -31,14 +32,21 @@ class PoolServer:
     def settle(self, *, embedded: bool) -> dict[str, Any] | None:
         transport = httpx.MockTransport(self.answer)
         with httpx.Client(transport=transport, base_url="http://prefect/api/") as client:
-            settle_pool(client, embedded=embedded)
+            self.advice = settle_pool(client, embedded=embedded)
         return self.pool
 
 
 @pytest.mark.parametrize("embedded", [True, False])
-def test_a_missing_pool_is_made_with_the_limit(embedded: bool) -> None:
+def test_a_missing_pool_is_made_with_the_limit_and_the_template(embedded: bool) -> None:
     made = PoolServer(None).settle(embedded=embedded)
-    assert made == {"name": WORK_POOL, "type": "process", "concurrency_limit": RUN_LIMIT}
+    template = read_pool_template()
+    assert made == {
+        "name": WORK_POOL,
+        "type": "process",
+        "concurrency_limit": RUN_LIMIT,
+        "base_job_template": template,
+    }
+    assert "{{" not in json.dumps(template)  # a run's job_variables have nothing to fill in
 
 
 @pytest.mark.parametrize(
@@ -48,11 +56,32 @@ def test_a_missing_pool_is_made_with_the_limit(embedded: bool) -> None:
 def test_an_older_pool_gets_the_limit_only_if_it_is_ours_and_has_none(
     limit: int | None, embedded: bool, after: int | None
 ) -> None:
-    server = PoolServer({"name": WORK_POOL, "concurrency_limit": limit})
+    known = {"name": WORK_POOL, "type": "process", "base_job_template": read_pool_template()}
+    server = PoolServer({**known, "concurrency_limit": limit})
     pool = server.settle(embedded=embedded)
     assert pool is not None
     assert pool["concurrency_limit"] == after
     assert server.asked == (["GET", "PATCH"] if limit != after else ["GET"])
+    assert server.advice is None
+
+
+def test_an_older_pool_gets_the_template_only_if_it_is_ours_and_else_a_person_is_told() -> None:
+    older = {"job_configuration": {"command": "{{ command }}"}, "variables": {}}
+    pool = {"name": WORK_POOL, "type": "process", "concurrency_limit": 2}
+    ours = PoolServer({**pool, "base_job_template": older})
+    settled = ours.settle(embedded=True)
+    assert settled is not None
+    assert settled["base_job_template"] == read_pool_template()
+    assert (ours.asked, ours.advice) == (["GET", "PATCH"], None)
+
+    theirs = PoolServer({**pool, "base_job_template": older})
+    assert theirs.settle(embedded=False) == {**pool, "base_job_template": older}
+    assert theirs.asked == ["GET"]
+    assert theirs.advice is not None
+    assert "prefect work-pool update facepass --base-job-template" in theirs.advice
+    containers = PoolServer({**pool, "type": "docker", "base_job_template": older})
+    containers.settle(embedded=False)
+    assert containers.advice is None
 
 
 def test_another_stack_may_be_faster_and_a_refusal_is_told() -> None:

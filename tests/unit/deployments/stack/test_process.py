@@ -1,5 +1,6 @@
 """A part: started, asked, killed with all below it, and its log's end shown."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deployments.stack.process import Part, interrupt_on_signals, note_signals
+from deployments.stack.process import Part, interrupt_on_signals, note_signals, run_in_thread
 from models.errors import StackError
 
 STUBBORN = """
@@ -121,3 +122,12 @@ def test_signals_are_noted_inside_and_interrupt_outside() -> None:
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(5)
+
+
+@pytest.mark.parametrize("end", [SystemExit(1), KeyboardInterrupt(), ValueError("no")])
+def test_work_in_a_thread_is_not_waited_for_however_it_ends(end: BaseException) -> None:
+    def work() -> None:
+        raise end  # Rich raises SystemExit where nobody reads its lines any longer
+
+    with pytest.raises(type(end)):
+        asyncio.run(asyncio.wait_for(run_in_thread(work), 10))
