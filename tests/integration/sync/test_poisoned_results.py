@@ -134,7 +134,9 @@ def test_a_damaged_result_is_computed_again(
 ) -> None:
     sync_two(event)
     path = results.find(event)
-    damaged = damage(results.read(path))
+    sound = results.read(path)
+    damaged = damage(sound)
+    assert damaged != sound
     results.write(path, damaged)
 
     assert sync_again(event) == {"0.jpg": 1, "1.jpg": 1}
