@@ -5,13 +5,16 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import httpx
+import pytest
 from sqlalchemy import text
 
+from models.errors import DatabaseUnavailableError
 from models.keys import ListedPreview
 from models.queries.events import lock_event
+from models.queries.outcomes import check_epoch
 from models.queries.packs import register_pack
 from models.queries.plans import Listing, copy_listing, write_plan
-from models.queries.runs import ensure_run
+from models.queries.runs import ensure_run, raise_epoch
 from models.session import open_session
 from tests.support.event_box import EventBox
 
@@ -76,3 +79,14 @@ def repeat(*works: Callable[[int], None]) -> None:
     with ThreadPoolExecutor(len(works)) as threads:
         for ended in [threads.submit(go_on, work) for work in works]:
             ended.result()
+
+
+def test_an_epoch_that_a_store_has_read_stands_still_until_it_ends(event: EventBox) -> None:
+    with open_session() as session:
+        epoch = raise_epoch(session, event.id)
+    with open_session() as storing, open_session() as beside:
+        check_epoch(storing, event.id, epoch)
+        check_epoch(beside, event.id, epoch)  # stores share it
+        with pytest.raises(DatabaseUnavailableError), open_session() as overtaking:
+            overtaking.execute(text("SET LOCAL lock_timeout = '300ms'"))
+            raise_epoch(overtaking, event.id)
