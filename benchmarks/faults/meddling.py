@@ -17,7 +17,8 @@ OTHER_PROFILE = "groups"
 RETRY_LIMIT_S = 60.0  # until a sync without S3 waits for its next attempt
 STORED_LIMIT_S = 20.0
 FAILED_LIMIT_S = 20.0
-STORM_S, ASK_EVERY_S = 6.0, 0.3
+STORM_LIMIT_S = 40.0
+PLANS = 6  # one more batch each at least, while photos are requeued
 REQUEUERS = 4
 
 
@@ -57,16 +58,19 @@ def requeue_against_plans(moment: Moment) -> bool:
     with ThreadPoolExecutor(REQUEUERS) as threads:
         storm = [threads.submit(requeue, number) for number in range(REQUEUERS)]
         try:
-            end = time.monotonic() + STORM_S
-            while time.monotonic() < end:
-                moment.photographer.ask_again(victim)
-                time.sleep(ASK_EVERY_S)
+            _wait(lambda: _ask_until_planned(moment, plans + PLANS), STORM_LIMIT_S)
         finally:
             over.set()
     replies = [reply for future in storm for reply in future.result()]
     moment.findings.extend(audit_replies(replies, ANSWER_S))
     was_requeued = any(reply.read_json().get("requeued") for reply in replies)
     return was_requeued and count_plans(database, victim.event_id) > plans
+
+
+def _ask_until_planned(moment: Moment, plans: int) -> bool:
+    """Ask for the sync once more; whether the event has been planned so often by now."""
+    moment.photographer.ask_again(moment.victim)
+    return count_plans(moment.scene.database, moment.victim.event_id) >= plans
 
 
 def _wait(condition: Callable[[], bool], limit_s: float) -> bool:
