@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil  # type: ignore[import-untyped]  # publishes no types, and its stubs are not locked
@@ -41,8 +42,7 @@ def find_postgresql() -> list[psutil.Process]:
 
     with open_session() as session:
         folder = session.execute(text("SHOW data_directory")).scalar_one()
-    with open(f"{folder}/postmaster.pid", encoding="utf-8") as file:
-        first = psutil.Process(int(file.readline()))
+    first = psutil.Process(int((Path(folder) / "postmaster.pid").read_text().split()[0]))
     return [first, *first.children(recursive=True)]
 
 
