@@ -135,7 +135,7 @@ def open_stack(folder: Path) -> Iterator[tuple[EmbeddedStack, FaultProxy]]:
         model_pack="opencv_zoo",
         api_port=0,
         prefect_port=0,
-        s3_port=0,  # type: ignore[arg-type]
+        s3_port=0,
         event_active_days=0,
         retry_delay_s=5,
         guest_rate_limit="100000/minute",
@@ -170,10 +170,7 @@ def measure(stack: EmbeddedStack, proxy: FaultProxy, guests: int) -> dict[str, A
     album = Album(stack)
     album.put(range(1))
     album.wait_for_sync(album.start_sync())
-    selfies = [
-        encode_jpeg(take_selfie(0).resize(size, Image.Resampling.BICUBIC))
-        for size in (SCREEN, CAMERA)
-    ]
+    selfies = [encode_jpeg(take_selfie(0).resize(size)) for size in (SCREEN, CAMERA)]
     album.search(selfies[0])  # the engine is loaded
     album.put(range(1, COPIES))
     task_id = album.start_sync()
