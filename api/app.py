@@ -25,11 +25,16 @@ from api.webhooks import DeliveryMetrics, deliver_webhooks, read_receiver
 from deployments.orchestrator import open_orchestrator
 from models.settings import Settings, get_settings
 
+PREFECT_PATIENCE_S = 15.0  # for each answer of Prefect's: people wait for it
+
 
 @asynccontextmanager
 async def _manage_lifespan(app: FastAPI) -> AsyncIterator[None]:
     silence_servers()
-    async with open_orchestrator() as orchestrator, anyio.create_task_group() as tasks:
+    async with (
+        open_orchestrator(PREFECT_PATIENCE_S) as orchestrator,
+        anyio.create_task_group() as tasks,
+    ):
         app.state.orchestrator = orchestrator
         app.state.readiness = ReadinessProbe(orchestrator)
         tasks.start_soon(reconcile_runs, orchestrator)
@@ -63,11 +68,13 @@ def create_app() -> FastAPI:
     photographers = [Depends(require_api_key), Depends(limit_rate("photographer"))]
     for router in (runs.router, events.router, erasure.router):
         app.include_router(
-            router, dependencies=photographers, responses=describe_errors(401, 403, 413, 422, 429)
+            router,
+            dependencies=photographers,
+            responses=describe_errors(401, 403, 413, 422, 429, 503),
         )
     guests = [Depends(limit_rate("guest"))]
     app.include_router(
-        search.router, dependencies=guests, responses=describe_errors(401, 403, 413, 429)
+        search.router, dependencies=guests, responses=describe_errors(401, 403, 408, 413, 429, 503)
     )
     app.include_router(gallery.router, dependencies=guests)
     for router in (health.router, metrics.router):

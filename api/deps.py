@@ -1,4 +1,7 @@
-"""FastAPI dependencies for routes: the connection to Prefect, and the event UUID from the path."""
+"""FastAPI dependencies for routes: the connection to Prefect, and the event UUID from the path.
+
+They are coroutines because FastAPI runs plain functions in threads, and these need none.
+"""
 
 from typing import Annotated
 from uuid import UUID
@@ -8,7 +11,7 @@ from fastapi import Depends, HTTPException, Path, Request
 from deployments.orchestrator import Orchestrator
 
 
-def get_orchestrator(request: Request) -> Orchestrator:
+async def get_orchestrator(request: Request) -> Orchestrator:
     """The app's one connection to Prefect."""
     orchestrator: Orchestrator = request.app.state.orchestrator
     return orchestrator
@@ -22,7 +25,7 @@ def parse_uuid(value: str) -> UUID:
         raise HTTPException(400, "Invalid UUID format") from error
 
 
-def parse_event_uuid(
+async def parse_event_uuid(
     event_uuid: Annotated[str, Path(json_schema_extra={"format": "uuid"})],
 ) -> UUID:
     """The path's event UUID."""

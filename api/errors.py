@@ -27,7 +27,9 @@ _STATUS: dict[type[Exception], int] = {
     errors.OrchestratorUnavailableError: 503,
     errors.DatabaseUnavailableError: 503,
     errors.DatabaseOutdatedError: 503,
+    errors.TooBusyError: 503,
 }
+RETRY_AFTER = {"Retry-After": "15"}  # seconds: told with every 503
 
 
 def install_error_handlers(app: FastAPI) -> None:
@@ -46,7 +48,7 @@ async def _answer_error(_: Request, error: Exception) -> JSONResponse:
     body: dict[str, object] = {"detail": str(error)}
     if isinstance(error, errors.SelfieError):
         body |= {"code": error.code, "faces": [asdict(face) for face in error.faces]}
-    return JSONResponse(body, status_code=status)
+    return JSONResponse(body, status, RETRY_AFTER if status == 503 else None)
 
 
 async def _answer_invalid(_: Request, error: Exception) -> JSONResponse:

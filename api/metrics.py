@@ -21,6 +21,7 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector
 
+from api.bulkheads.threads import Kind, in_threads
 from api.security import limit_rate
 from models.errors import FacePassError
 from models.queries.statistics import Statistics, read_statistics
@@ -28,9 +29,8 @@ from models.session import open_session
 
 router = APIRouter(tags=["health"])
 
-# The error is JSON, though the good answer is plain text.
-_TOO_MANY = {
-    "description": "Too Many Requests",
+# Errors are JSON, though the good answer is plain text.
+_JSON = {
     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorAnswer"}}},
 }
 FRESH_S = 5.0  # seconds for which one reading of the tables serves everybody
@@ -41,8 +41,12 @@ _BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
     "/metrics",
     response_class=PlainTextResponse,
     dependencies=[Depends(limit_rate("open"))],
-    responses={429: _TOO_MANY},
+    responses={
+        429: {"description": "Too Many Requests", **_JSON},
+        503: {"description": "Service Unavailable", **_JSON},
+    },
 )
+@in_threads(Kind.SCRAPES)
 def read_metrics(request: Request) -> PlainTextResponse:
     """Metrics in Prometheus's text form."""
     text = generate_latest(request.app.state.registry).decode()

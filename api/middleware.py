@@ -12,6 +12,7 @@ from uuid import UUID
 
 from fastapi import HTTPException
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -150,6 +151,9 @@ class LastResort(HttpMiddleware):
 
         try:
             await self._app(scope, receive, watch)
+        except ClientDisconnect:  # nobody is there to be answered, or does not take the answer
+            if started:
+                raise
         except Exception:
             incident = secrets.token_hex(6)
             logger.exception("Incident %s", incident)

@@ -54,6 +54,7 @@ _REFUSALS = {
     "in Prefect (Work Pools, Edit) what docs/scaling.md asks for.",
 }
 _UNREACHABLE = "Prefect's server cannot be reached: check PREFECT_API_URL and that it is running."
+_SILENT = "Prefect's server does not answer in time: try again in a moment, or look at its log."
 
 
 @contextmanager
@@ -75,6 +76,8 @@ def map_prefect_errors(deployment: str = SYNC_DEPLOYMENT) -> Iterator[None]:
         raise OrchestratorUnavailableError(_REFUSALS.get(status, unknown)) from error
     except httpx.TransportError as error:
         raise OrchestratorUnavailableError(_UNREACHABLE) from error
+    except TimeoutError as error:
+        raise OrchestratorUnavailableError(_SILENT) from error
 
 
 def check_server_address() -> None:
@@ -147,25 +150,39 @@ def describe_run(run: FlowRun) -> RunReport:
 class Orchestrator:
     """Prefect, as the API needs it; one client for as long as the API lives."""
 
-    def __init__(self, client: PrefectClient) -> None:
+    def __init__(self, client: PrefectClient, patience_s: float | None = None) -> None:
+        """patience_s: how long one call of a method may take; None: as long as the client waits."""
         self._client = client
+        self._patience_s = patience_s
         self._deployment_ids: dict[str, UUID] = {}
         self._starting = anyio.CapacityLimiter(STARTS_AT_ONCE)
 
-    async def start_sync(self, *, event_id: int, s3_prefix: str, run_name: str) -> UUID:
+    async def start_sync(
+        self, *, event_id: int, s3_prefix: str, run_name: str, request_key: str | None = None
+    ) -> UUID:
         """Create a flow run of the sync deployment; returns its id at once.
+
+        request_key: the run that was made for the same key is given back, unless it has ended: a
+        request whose answer was lost makes no second run. Raises OrchestratorUnavailableError.
+        """
+        parameters = {"event_id": event_id, "s3_prefix": s3_prefix}
+        return await self._start(SYNC_DEPLOYMENT, event_id, parameters, run_name, request_key)
+
+    async def start_reembed(
+        self,
+        *,
+        event_id: int,
+        model_pack: str | None,
+        profile: str | None,
+        run_name: str,
+        request_key: str | None = None,
+    ) -> UUID:
+        """Create a flow run that changes an event's model; `request_key` as in start_sync.
 
         Raises OrchestratorUnavailableError.
         """
-        parameters = {"event_id": event_id, "s3_prefix": s3_prefix}
-        return await self._start(SYNC_DEPLOYMENT, event_id, parameters, run_name)
-
-    async def start_reembed(
-        self, *, event_id: int, model_pack: str | None, profile: str | None, run_name: str
-    ) -> UUID:
-        """Create a flow run that changes an event's model. Raises OrchestratorUnavailableError."""
         parameters = {"event_id": event_id, "model_pack": model_pack, "profile": profile}
-        return await self._start(REEMBED_DEPLOYMENT, event_id, parameters, run_name)
+        return await self._start(REEMBED_DEPLOYMENT, event_id, parameters, run_name, request_key)
 
     async def start_previews(self, *, event_id: int, run_name: str) -> UUID:
         """Create a flow run that makes an event's previews; the id of one that has not begun yet.
@@ -173,7 +190,7 @@ class Orchestrator:
         Raises OrchestratorUnavailableError.
         """
         not_yet = FlowRunFilterState(name=FlowRunFilterStateName(any_=["Scheduled", "Late"]))
-        with map_prefect_errors():
+        with self._asking():
             if waiting := await self._list_runs(PREVIEWS_FLOW, event_id, not_yet):
                 return waiting[0].id
         return await self._start(PREVIEWS_DEPLOYMENT, event_id, {"event_id": event_id}, run_name)
@@ -185,7 +202,7 @@ class Orchestrator:
         Prefect makes it after the default one, and hands out what somebody asked for first.
         """
         types = FlowRunFilterStateType(any_=[StateType.SCHEDULED, StateType.PENDING])
-        with map_prefect_errors():
+        with self._asking():
             if await self._list_runs(SYNC_FLOW, event_id, FlowRunFilterState(type=types)):
                 return None
             run: FlowRun = await arun_deployment(
@@ -201,7 +218,7 @@ class Orchestrator:
 
     async def read_run(self, flow_run_id: UUID) -> RunReport | None:
         """Where a flow run is; None when Prefect does not know it."""
-        with map_prefect_errors():
+        with self._asking():
             try:
                 run = await self._client.read_flow_run(flow_run_id)
             except ObjectNotFound:
@@ -226,7 +243,7 @@ class Orchestrator:
         types = [StateType.RUNNING, StateType.CANCELLING]
         running = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=types)))
         pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[WORK_POOL]))
-        with map_prefect_errors():
+        with self._asking():
             runs = await self._client.read_flow_runs(flow_run_filter=running, work_pool_filter=pool)
         return [
             RunningRun(run.id, state.timestamp, state.type is StateType.CANCELLING)
@@ -236,7 +253,7 @@ class Orchestrator:
 
     async def explain_wait(self) -> str:
         """Why a run has not started yet, in words."""
-        with map_prefect_errors():
+        with self._asking():
             try:
                 workers = await self._client.read_workers_for_work_pool(WORK_POOL)
             except ObjectNotFound:
@@ -247,21 +264,39 @@ class Orchestrator:
 
     async def check_deployment(self) -> None:
         """Raise OrchestratorUnavailableError unless a sync could be started now."""
-        with map_prefect_errors():
+        with self._asking():
             await self._client.read_deployment_by_name(SYNC_DEPLOYMENT)
 
+    @contextmanager
+    def _asking(self, deployment: str = SYNC_DEPLOYMENT) -> Iterator[None]:
+        with map_prefect_errors(deployment), anyio.fail_after(self._patience_s):
+            yield
+
     async def _start(
-        self, deployment: str, event_id: int, parameters: dict[str, Any], run_name: str
+        self,
+        deployment: str,
+        event_id: int,
+        parameters: dict[str, Any],
+        run_name: str,
+        request_key: str | None = None,
     ) -> UUID:
         async def create(deployment_id: UUID) -> UUID:
-            # Not through arun_deployment, which reads the whole deployment anew for every run.
-            async with self._starting:
-                run = await self._client.create_flow_run_from_deployment(
-                    deployment_id, parameters=parameters, tags=_tag_event(event_id), name=run_name
-                )
-            return run.id
+            key = request_key
+            while True:
+                # Not through arun_deployment, which reads the whole deployment anew for every run.
+                async with self._starting:
+                    run = await self._client.create_flow_run_from_deployment(
+                        deployment_id,
+                        parameters=parameters,
+                        tags=_tag_event(event_id),
+                        name=run_name,
+                        idempotency_key=key,
+                    )
+                if request_key is None or run.state is None or not run.state.is_final():
+                    return run.id
+                key = f"{request_key} {run.id}"  # that one was cancelled before it began
 
-        with map_prefect_errors(deployment):
+        with self._asking(deployment):
             if (known := self._deployment_ids.get(deployment)) is not None:
                 with suppress(ObjectNotFound):  # deleted and deployed again: it has a new id
                     return await create(known)
@@ -280,16 +315,16 @@ class Orchestrator:
         )
 
     async def _end_run(self, flow_run_id: UUID, state: State[None]) -> None:
-        with map_prefect_errors():
+        with self._asking():
             await self._client.set_flow_run_state(flow_run_id, state, force=True)
 
 
 @asynccontextmanager
-async def open_orchestrator() -> AsyncIterator[Orchestrator]:
-    """Connect to the server that PREFECT_API_URL names."""
+async def open_orchestrator(patience_s: float | None = None) -> AsyncIterator[Orchestrator]:
+    """Connect to the server that PREFECT_API_URL names; `patience_s` as in Orchestrator."""
     check_server_address()
     async with get_client() as client:
-        yield Orchestrator(client)
+        yield Orchestrator(client, patience_s)
 
 
 def start_syncs(event_id: int, run_names: Mapping[str, str]) -> list[UUID]:

@@ -49,6 +49,10 @@ class EventBusyError(FacePassError):
     """Something else has the event now; what is asked for has to wait until that has ended."""
 
 
+class TooBusyError(FacePassError):
+    """So much of one kind of work waits already that no more is taken; trying again helps."""
+
+
 class EventTakenError(FacePassError):
     """Another event already has this id or UUID."""
 

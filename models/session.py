@@ -10,12 +10,20 @@ from functools import lru_cache
 
 import psycopg2
 import psycopg2.extensions
-from psycopg2.errors import UndefinedColumn, UndefinedTable
+from psycopg2.errors import QueryCanceled, UndefinedColumn, UndefinedTable
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlmodel import Session
 
 from models.errors import DatabaseOutdatedError, DatabaseUnavailableError
+from models.patience import (
+    PatientConnection,
+    PatientCursor,
+    limit_connecting,
+    limit_statements,
+    read_statement_limit,
+)
 from models.settings import get_settings
 
 logger = logging.getLogger(__name__)
@@ -32,8 +40,8 @@ CLIENT_LIMITS = {
     "tcp_user_timeout": 30_000,
 }
 # A process that stands still (stopped, or in a deadlock of its own) still answers keepalives. What
-# it holds in a transaction is free again after this: longer than the API, in a transaction of its
-# own, waits for two answers of a Prefect server that hangs, a minute each.
+# it holds in a transaction is free again after this: longer than the API, in a transaction that
+# holds its turn at an event, waits for a Prefect server that hangs.
 IDLE_LIMIT_MS = 180_000
 SERVER_LIMITS = f"""
     SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4;
@@ -45,6 +53,7 @@ SERVER_LIMITS = f"""
 OUTAGES = (
     OperationalError,
     InterfaceError,
+    PoolTimeoutError,
     psycopg2.OperationalError,
     psycopg2.InterfaceError,
 )
@@ -59,8 +68,14 @@ def get_database_engine() -> Engine:
 
 def _build_engine(**options: object) -> Engine:
     url = get_settings().require_database_url()
-    engine = create_engine(url, connect_args=CLIENT_LIMITS, **options)
+    arguments = {
+        **CLIENT_LIMITS,
+        "connection_factory": PatientConnection,
+        "cursor_factory": PatientCursor,
+    }
+    engine = create_engine(url, connect_args=arguments, **options)
     event.listen(engine, "connect", _limit_silence)
+    event.listen(engine, "do_connect", limit_connecting)
     return engine
 
 
@@ -72,13 +87,19 @@ def _limit_silence(connection: psycopg2.extensions.connection, _record: object) 
 
 
 @contextmanager
-def open_session() -> Iterator[Session]:
+def open_session(isolation_level: str | None = None) -> Iterator[Session]:
     """One transaction: committed at the end, rolled back by an exception.
 
-    Raises DatabaseUnavailableError where PostgreSQL cannot be reached or goes away.
+    Raises DatabaseUnavailableError where PostgreSQL cannot be reached or goes away, or keeps a
+    caller waiting who has a limit.
     """
     try:
         with Session(get_database_engine(), expire_on_commit=False) as session, session.begin():
+            if isolation_level is not None:
+                session.connection(execution_options={"isolation_level": isolation_level})
+            if (limit_s := read_statement_limit()) is not None:
+                # For this transaction alone: the connection may serve a sync next.
+                session.execute(text(f"SET LOCAL statement_timeout = {int(limit_s * 1000)}"))
             yield session
     except OUTAGES as error:
         raise _explain_outage(error) from error
@@ -93,15 +114,13 @@ def open_session() -> Iterator[Session]:
 @contextmanager
 def open_snapshot() -> Iterator[Session]:
     """As open_session, and all that is read is of the same moment; for reading only."""
-    with open_session() as session:
-        session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+    with open_session("REPEATABLE READ") as session:
         yield session
 
 
 def check_tables(patience_s: float) -> None:
     """Raise DatabaseUnavailableError or DatabaseOutdatedError unless the tables can be read."""
-    with open_session() as session:
-        session.execute(text(f"SET LOCAL statement_timeout = {int(patience_s * 1000)}"))
+    with limit_statements(patience_s), open_session() as session:
         session.execute(text("SELECT 1 FROM event LIMIT 1"))
 
 
@@ -152,7 +171,9 @@ def open_event_lock(event_id: int) -> Iterator[EventLock]:
         yield EventLock(connection, event_id)
 
 
-def _explain_outage(error: DBAPIError | psycopg2.Error) -> DatabaseUnavailableError:
-    cause = error.orig if isinstance(error, DBAPIError) else error
+def _explain_outage(error: Exception) -> DatabaseUnavailableError:
+    cause = getattr(error, "orig", None) or error
     logger.warning("The database failed: %s", cause)
+    if isinstance(cause, QueryCanceled):
+        return DatabaseUnavailableError("The database takes too long: try again in a moment.")
     return DatabaseUnavailableError("The database cannot be reached: is PostgreSQL running?")

@@ -5,7 +5,8 @@ are not compressed, because JPEGs would not get smaller and the CPU is needed fo
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
 from pathlib import PurePosixPath
 from zipfile import ZIP_STORED
 
@@ -23,7 +24,7 @@ _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 
 def stream_zip(
     bucket: Bucket, keys: Sequence[str], *, missing_name: str, missing_text: str
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, None]:
     """The zip of these objects; those that are not there are listed in a text file at its end.
 
     Raises S3DownloadError or S3AccessError when S3 fails: a broken download is seen, a zip that
@@ -39,8 +40,9 @@ def stream_zip(
         except PhotoUnavailableError:
             missing.append(name)
             continue
-        archive.add(pieces, name, size=size)
-        yield from archive.all_files()
+        with closing(pieces):  # a zip that is left lets go of its connection to S3
+            archive.add(pieces, name, size=size)
+            yield from archive.all_files()
     if missing:
         # With a byte order mark: Windows' editor would guess another encoding.
         archive.add(f"\ufeff{missing_text}\r\n\r\n" + "\r\n".join(missing) + "\r\n", list_name)

@@ -4,10 +4,9 @@ Pages run no inline scripts or styles; only photos come from another host. Every
 token gets the same "not found" answer.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from functools import lru_cache, partial
 from hashlib import sha256
-from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -18,14 +17,18 @@ from fastapi.responses import (
     HTMLResponse,
     JSONResponse,
     RedirectResponse,
-    StreamingResponse,
 )
 from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from api.bulkheads.downloads import Download, DownloadResponse
+from api.bulkheads.searches import run_while_connected
+from api.bulkheads.threads import Kind, get_bulkhead, in_threads
+from api.errors import RETRY_AFTER
 from api.gallery.archive import MAX_ZIP_PHOTOS, clean_file_name, stream_zip
 from api.gallery.texts import Language, choose_language, read_texts, tell
-from models.errors import EventNotFoundError, FacePassError, PhotoNotFoundError
+from api.security import name_address
+from models.errors import EventNotFoundError, FacePassError, PhotoNotFoundError, TooBusyError
 from models.keys import derive_original_key
 from models.queries.events import find_gallery
 from models.queries.photos import (
@@ -37,7 +40,7 @@ from models.queries.photos import (
 from models.queries.runs import find_active_run
 from models.session import open_session
 from models.settings import get_settings
-from tasks.s3.bucket import get_bucket
+from tasks.s3.bucket import get_guests_bucket
 from tasks.s3.links import build_disposition, get_link_signer
 
 PAGE_PHOTOS = 60
@@ -68,7 +71,7 @@ router = APIRouter(prefix="/gallery", route_class=GalleryRoute, include_in_schem
 
 
 @router.get("/static/{name}")
-def read_static_file(name: str) -> FileResponse:
+async def read_static_file(name: str) -> FileResponse:
     """The stylesheet and the script."""
     if name not in STATIC_FILES:
         raise HTTPException(404, "Not found")
@@ -81,6 +84,7 @@ def read_static_file(name: str) -> FileResponse:
 
 
 @router.get("/{gallery_token}")
+@in_threads(Kind.PAGES)
 def read_gallery(gallery_token: str, request: Request, after: str = "0") -> HTMLResponse:
     """The page: the event's name, its photos (those after the photo `after`), "find me"."""
     language = read_language(request)
@@ -110,6 +114,7 @@ def read_gallery(gallery_token: str, request: Request, after: str = "0") -> HTML
 
 
 @router.get("/{gallery_token}/status")
+@in_threads(Kind.PAGES)
 def read_gallery_status(gallery_token: str, request: Request) -> dict[str, object]:
     """How many photos there are by now, and whether more are being added."""
     with open_session() as session:
@@ -121,6 +126,7 @@ def read_gallery_status(gallery_token: str, request: Request) -> dict[str, objec
 
 
 @router.get("/{gallery_token}/photos/{photo_id}/preview")
+@in_threads(Kind.PAGES)
 def redirect_to_preview(gallery_token: str, photo_id: int) -> RedirectResponse:
     """A preview by a fresh link: where the page's own has expired, and without a script."""
     photo = _find_gallery_photo(gallery_token, photo_id)
@@ -128,6 +134,7 @@ def redirect_to_preview(gallery_token: str, photo_id: int) -> RedirectResponse:
 
 
 @router.get("/{gallery_token}/photos/{photo_id}/original")
+@in_threads(Kind.PAGES)
 def redirect_to_original(gallery_token: str, photo_id: int) -> RedirectResponse:
     """An original, from S3, to be saved under its own name."""
     photo = _find_gallery_photo(gallery_token, photo_id)
@@ -136,33 +143,41 @@ def redirect_to_original(gallery_token: str, photo_id: int) -> RedirectResponse:
 
 
 @router.post("/{gallery_token}/zip")
-def download_zip(
+async def download_zip(
     gallery_token: str,
     request: Request,
     photo_ids: Annotated[list[int], Form(max_length=MAX_ZIP_PHOTOS)],
-) -> StreamingResponse:
+) -> DownloadResponse:
     """Originals of this event as one zip; ids of other events' photos are left out."""
+    name, pieces = await get_bulkhead(Kind.PAGES).run(
+        partial(_open_zip, gallery_token, photo_ids, read_language(request))
+    )
+    download = Download(name_address(request), pieces)
+    try:
+        # The first piece is read here: where S3 is away, the answer can still say so.
+        first = await run_while_connected(request, download.read)
+    except BaseException:
+        download.close()
+        raise
+    disposition = build_disposition(f"{clean_file_name(name)}.zip")
+    return DownloadResponse(download, first, {**PRIVATE, "Content-Disposition": disposition})
+
+
+def _open_zip(
+    gallery_token: str, photo_ids: list[int], language: Language
+) -> tuple[str, Generator[bytes, None, None]]:
+    """The event's name, and the zip, of which nothing is read yet."""
     asked = [number for number in photo_ids if 0 < number <= MAX_ID]
     with open_session() as session:
         event = find_gallery(session, gallery_token)
         photos = find_gallery_photos(session, event.id or 0, asked)
     if not photos:
         raise PhotoNotFoundError("None of these photos is in this gallery.")
-    language = read_language(request)
-    pieces = stream_zip(
-        get_bucket(),
+    return event.name, stream_zip(
+        get_guests_bucket(),
         [derive_original_key(photo.s3_key, photo.event_id) for photo in photos],
         missing_name=tell(language, "zip_missing_name"),
         missing_text=tell(language, "zip_missing"),
-    )
-    return StreamingResponse(
-        # The first piece is read here: where S3 is away, the answer can still say so.
-        chain([next(pieces)], pieces),
-        media_type="application/zip",
-        headers={
-            **PRIVATE,
-            "Content-Disposition": build_disposition(f"{clean_file_name(event.name)}.zip"),
-        },
     )
 
 
@@ -179,13 +194,18 @@ def _find_gallery_photo(gallery_token: str, photo_id: int) -> GalleryPhoto:
 def explain_failure(request: Request, error: FacePassError) -> Response:
     """404 for what is not there, 503 for what is away; never the operator's sentence."""
     kind, status = ("lost", 404) if isinstance(error, _LOST) else ("away", 503)
+    if isinstance(error, TooBusyError):
+        kind = "busy"
+    again = RETRY_AFTER if status == 503 else {}
     if "text/html" not in request.headers.get("accept", ""):
-        return JSONResponse({"detail": kind}, status, headers={"Cache-Control": "no-store"})
+        return JSONResponse(
+            {"detail": kind}, status, headers={"Cache-Control": "no-store", **again}
+        )
     language = read_language(request)
     # The reader's first: somebody who is lost may read only the other one.
     languages = ["ru", "en"] if language == "ru" else ["en", "ru"]
     page = render_page("failure.html", language, kind=kind, languages=languages)
-    return HTMLResponse(page, status, headers=build_page_headers(""))
+    return HTMLResponse(page, status, headers={**build_page_headers(""), **again})
 
 
 def read_language(request: Request) -> Language:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
+from api.bulkheads.threads import Kind, in_threads
 from api.deps import EventUuid
 from api.errors import describe_errors
 from api.schemas import ErasureAnswer, ReturnAnswer
@@ -19,6 +20,7 @@ PhotoId = Annotated[int, Path(ge=1, le=2**63 - 1, description="photo_id of the p
 
 
 @router.delete("/faces", name="erase_faces", responses=describe_errors(400, 404, 503))
+@in_threads(Kind.BULK)
 def delete_event_faces(event_uuid: EventUuid) -> ErasureAnswer:
     """Erase every face of an event, cached ones too; it takes no syncs until it is resumed.
 
@@ -32,6 +34,7 @@ def delete_event_faces(event_uuid: EventUuid) -> ErasureAnswer:
 
 
 @router.post("/resume", responses=describe_errors(400, 404, 503))
+@in_threads(Kind.BULK)
 def resume_syncs(event_uuid: EventUuid) -> ReturnAnswer:
     """Let an erased event sync again; its next sync reads every photo anew.
 
@@ -46,6 +49,7 @@ def resume_syncs(event_uuid: EventUuid) -> ReturnAnswer:
 
 
 @router.delete("/photos/{photo_id}", responses=describe_errors(400, 404, 503))
+@in_threads(Kind.BULK)
 def erase_photo(event_uuid: EventUuid, photo_id: PhotoId) -> ErasureAnswer:
     """Erase one photo's faces, for good: no sync reads this key again, even with a new file.
 
@@ -56,6 +60,7 @@ def erase_photo(event_uuid: EventUuid, photo_id: PhotoId) -> ErasureAnswer:
 
 
 @router.post("/photos/{photo_id}/restore", responses=describe_errors(400, 404, 503))
+@in_threads(Kind.BULK)
 def restore_erased_photo(event_uuid: EventUuid, photo_id: PhotoId) -> ReturnAnswer:
     """Take back the erasure of one photo: the next sync reads it again."""
     event_id = _find_event_id(event_uuid)

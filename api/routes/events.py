@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
+from api.bulkheads.threads import Kind, in_threads
 from api.deps import EventUuid
 from api.errors import describe_errors
 from api.schemas import (
@@ -41,6 +42,7 @@ router = APIRouter(prefix="/api/v1/events", tags=["events"])
 
 
 @router.post("", status_code=201, responses=describe_errors(400, 409, 503))
+@in_threads(Kind.EVENTS)
 def add_event(body: EventCreate, request: Request) -> EventAnswer:
     """Add an event; its answer says where its previews go and which link its guests get."""
     with open_session() as session:
@@ -55,6 +57,7 @@ def add_event(body: EventCreate, request: Request) -> EventAnswer:
 
 
 @router.get("", responses=describe_errors(503))
+@in_threads(Kind.EVENTS)
 def read_events(request: Request) -> list[EventAnswer]:
     """All events, the newest first."""
     with open_session() as session:
@@ -65,6 +68,7 @@ def read_events(request: Request) -> list[EventAnswer]:
 
 
 @router.get("/{event_uuid}", responses=describe_errors(400, 404, 503))
+@in_threads(Kind.EVENTS)
 def read_event_details(event_uuid: EventUuid, request: Request) -> EventDetails:
     """One event: its photos by status, its faces, its newest sync."""
     with open_session() as session:
@@ -81,6 +85,7 @@ def read_event_details(event_uuid: EventUuid, request: Request) -> EventDetails:
 
 
 @router.patch("/{event_uuid}", responses=describe_errors(400, 404, 409, 503))
+@in_threads(Kind.EVENTS)
 def change_event(event_uuid: EventUuid, body: EventChange) -> EventChangeAnswer:
     """Change an event's profile: its next sync reads every photo anew.
 
@@ -105,6 +110,7 @@ def change_event(event_uuid: EventUuid, body: EventChange) -> EventChangeAnswer:
 
 
 @router.get("/{event_uuid}/photos", responses=describe_errors(400, 404, 503))
+@in_threads(Kind.EVENTS)
 def read_photos(
     event_uuid: EventUuid,
     status: PhotoStatus | None = None,
@@ -127,6 +133,7 @@ def read_photos(
 
 
 @router.post("/{event_uuid}/photos/requeue", responses=describe_errors(400, 404, 503))
+@in_threads(Kind.BULK)
 def requeue_failed_photos(
     event_uuid: EventUuid, reason: PhotoReason | None = None
 ) -> RequeueAnswer:
@@ -141,6 +148,7 @@ def requeue_failed_photos(
 
 
 @router.post("/{event_uuid}/gallery-token", responses=describe_errors(400, 404, 503))
+@in_threads(Kind.EVENTS)
 def change_gallery_link(event_uuid: EventUuid, request: Request) -> GalleryLink:
     """Give the event's guests a new link; the old one ends at once."""
     with open_session() as session:

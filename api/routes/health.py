@@ -3,15 +3,16 @@
 `/ready` asks PostgreSQL, S3 and Prefect at the same time and waits a few seconds for each.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import anyio
-import anyio.to_thread
 from fastapi import APIRouter, Depends, HTTPException, Request
 
-from api.errors import describe_errors
+from api.errors import RETRY_AFTER, describe_errors
 from api.schemas import Health
 from api.security import limit_rate
 from deployments.orchestrator import Orchestrator
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 router = APIRouter(tags=["health"])
 
-PATIENCE_S = 4.0
+PATIENCE_S = 2.5
 # Threads that hang in a part that does not answer must not take all of the API's.
 _THREADS_A_PART = 2
 
@@ -32,8 +33,8 @@ class ReadinessProbe:
 
     def __init__(self, orchestrator: Orchestrator) -> None:
         self._checks: dict[str, Callable[[], Awaitable[None]]] = {
-            "PostgreSQL": _build_check(partial(check_tables, PATIENCE_S)),
-            "S3": _build_check(_check_bucket),
+            "PostgreSQL": _build_check("postgresql", partial(check_tables, PATIENCE_S)),
+            "S3": _build_check("s3", _check_bucket),
             "Prefect": orchestrator.check_deployment,
         }
 
@@ -79,21 +80,23 @@ async def read_readiness(request: Request) -> Health:
     probe: ReadinessProbe = request.app.state.readiness
     if missing := await probe.list_missing():
         parts = ", ".join(missing)
-        raise HTTPException(503, f"Not ready, no answer from: {parts}; the API's log says why.")
+        detail = f"Not ready, no answer from: {parts}; the API's log says why."
+        raise HTTPException(503, detail, RETRY_AFTER)
     return Health()
 
 
 def _check_bucket() -> None:
     """Raise S3AccessError or S3DownloadError unless the bucket can be listed."""
-    from tasks.s3.bucket import get_bucket  # boto3 is slow to import: not at the API's start
+    from tasks.s3.bucket import get_guests_bucket  # boto3 is slow to import: not at the start
 
-    get_bucket().check()
+    get_guests_bucket().check()
 
 
-def _build_check(check: Callable[[], None]) -> Callable[[], Awaitable[None]]:
-    return partial(
-        anyio.to_thread.run_sync,
-        check,
-        abandon_on_cancel=True,
-        limiter=anyio.CapacityLimiter(_THREADS_A_PART),
-    )
+def _build_check(part: str, check: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+    # Not anyio's threads: of one that is given up, its limiter would forget that it still hangs.
+    threads = ThreadPoolExecutor(_THREADS_A_PART, thread_name_prefix=f"ready-{part}")
+
+    async def ask() -> None:
+        await asyncio.wrap_future(threads.submit(check))
+
+    return ask

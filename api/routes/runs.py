@@ -1,12 +1,12 @@
 """REST routes that start a sync, previews or a reembedding of an event, and show a sync's state."""
 
 import logging
-from functools import partial
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, HTTPException, Path
 
+from api.bulkheads.threads import Kind, in_threads
 from api.deps import EventUuid, OrchestratorDep, parse_uuid
 from api.errors import describe_errors
 from api.reconcile import reconcile_run
@@ -32,6 +32,7 @@ router = APIRouter(prefix="/api/v1")
 
 
 @router.post("/faces/sync-s3", tags=["sync"], responses=describe_errors(400, 404, 409, 503))
+@in_threads(Kind.PREFECT)
 def start_sync(request: SyncRequest, orchestrator: OrchestratorDep) -> SyncAnswer:
     """Sync an event's previews from S3; answers at once, the work goes on in the background.
 
@@ -40,21 +41,20 @@ def start_sync(request: SyncRequest, orchestrator: OrchestratorDep) -> SyncAnswe
     """
     with open_session() as session:
         event = find_syncable_event(session, parse_uuid(request.event_uuid))
-        event_id, name = event.id or 0, event.name
-        s3_prefix = check_prefix(request.s3_prefix, event_id)
-        run = begin_run(
-            session,
-            event,
-            partial(
-                orchestrator.start_sync,
-                event_id=event_id,
-                s3_prefix=s3_prefix,
-                run_name=build_run_name(name, s3_prefix),
-            ),
-            orchestrator=orchestrator,
+    event_id, name = event.id or 0, event.name
+    s3_prefix = check_prefix(request.s3_prefix, event_id)
+    run = begin_run(
+        event,
+        lambda key: orchestrator.start_sync(
+            event_id=event_id,
             s3_prefix=s3_prefix,
-            join=lambda task_id: remember_prefix(session, task_id, event_id, s3_prefix),
-        )
+            run_name=build_run_name(name, s3_prefix),
+            request_key=key,
+        ),
+        orchestrator=orchestrator,
+        s3_prefix=s3_prefix,
+        join=lambda session, task_id: remember_prefix(session, task_id, event_id, s3_prefix),
+    )
     if run.joined is None:
         logger.info("Event %d: sync %s started", event_id, run.task_id)
         message = f"Sync task started for event {name}"
@@ -66,6 +66,7 @@ def start_sync(request: SyncRequest, orchestrator: OrchestratorDep) -> SyncAnswe
 
 
 @router.get("/faces/sync-s3/{task_id}", tags=["sync"], responses=describe_errors(404, 503))
+@in_threads(Kind.PREFECT)
 def read_sync(
     task_id: Annotated[str, Path(examples=["a1b2c3d4-e5f6-7890-abcd-ef1234567890"])],
     orchestrator: OrchestratorDep,
@@ -86,6 +87,7 @@ def read_sync(
     tags=["previews"],
     responses=describe_errors(400, 404, 409, 503),
 )
+@in_threads(Kind.PREFECT)
 def start_previews(event_uuid: EventUuid, orchestrator: OrchestratorDep) -> PreviewsAnswer:
     """Make the previews that an event's originals lack, then sync the event; answers at once.
 
@@ -94,15 +96,15 @@ def start_previews(event_uuid: EventUuid, orchestrator: OrchestratorDep) -> Prev
     """
     with open_session() as session:
         event = find_syncable_event(session, event_uuid)
-        event_id, name = event.id or 0, event.name
-        run = begin_run(
-            session,
-            event,
-            partial(
-                orchestrator.start_previews, event_id=event_id, run_name=build_previews_name(name)
-            ),
-            orchestrator=orchestrator,
-        )
+    event_id, name = event.id or 0, event.name
+    run = begin_run(
+        event,
+        # Needs no key: a run that has not begun is found by itself.
+        lambda _: orchestrator.start_previews(
+            event_id=event_id, run_name=build_previews_name(name)
+        ),
+        orchestrator=orchestrator,
+    )
     logger.info("Event %d: previews %s started", event_id, run.task_id)
     return PreviewsAnswer(
         task_id=run.task_id,
@@ -116,6 +118,7 @@ def start_previews(event_uuid: EventUuid, orchestrator: OrchestratorDep) -> Prev
     tags=["events"],
     responses=describe_errors(400, 404, 409, 503),
 )
+@in_threads(Kind.PREFECT)
 def start_reembedding(
     event_uuid: EventUuid, body: ReembedRequest, orchestrator: OrchestratorDep
 ) -> ReembedAnswer:
@@ -127,27 +130,26 @@ def start_reembedding(
     _check_pack(body.model_pack)
     with open_session() as session:
         event = find_syncable_event(session, event_uuid)
-        event_id, name = event.id or 0, event.name
+    event_id, name = event.id or 0, event.name
 
-        def refuse(task_id: UUID) -> bool:
-            raise EventBusyError(
-                f"Event {name} is held by the task {task_id}: ask again when that has ended."
-            )
-
-        run = begin_run(
-            session,
-            event,
-            partial(
-                orchestrator.start_reembed,
-                event_id=event_id,
-                model_pack=body.model_pack,
-                profile=body.profile and body.profile.value,
-                run_name=f"{name} · {body.model_pack or body.profile or 'same model'}",
-            ),
-            orchestrator=orchestrator,
-            s3_prefix=event_folder(event_id),
-            join=refuse,
+    def refuse(_: object, task_id: UUID) -> bool:
+        raise EventBusyError(
+            f"Event {name} is held by the task {task_id}: ask again when that has ended."
         )
+
+    run = begin_run(
+        event,
+        lambda key: orchestrator.start_reembed(
+            event_id=event_id,
+            model_pack=body.model_pack,
+            profile=body.profile and body.profile.value,
+            run_name=f"{name} · {body.model_pack or body.profile or 'same model'}",
+            request_key=f"{key}: {body.model_pack} {body.profile}",
+        ),
+        orchestrator=orchestrator,
+        s3_prefix=event_folder(event_id),
+        join=refuse,
+    )
     logger.info("Event %d: change of model %s started", event_id, run.task_id)
     return ReembedAnswer(
         task_id=run.task_id,

@@ -1,23 +1,27 @@
 """The REST route for a guest's search: a selfie in, matching photos out.
 
 The selfie stays in memory: neither it nor its vector is stored. While a face engine is still
-loading, searches that need it wait without a thread, and other searches go on.
+loading, searches that need it wait without a thread, and other searches go on. What waits for its
+turn is bounded, and fair between the callers' addresses.
 """
 
 from collections import defaultdict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from functools import partial
 from typing import Annotated
 
 import anyio
 import anyio.to_thread
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Header, HTTPException, Request
 from starlette.datastructures import FormData, State, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from api.bulkheads.searches import BODY_S, SearchQueue, run_while_connected
+from api.bulkheads.threads import Kind, get_bulkhead
 from api.deps import parse_uuid
 from api.errors import describe_errors
 from api.schemas import SearchAnswer, SearchForm, SearchRefusal, describe_form
-from api.security import require_api_key
+from api.security import name_address, require_api_key
 from models.errors import InvalidUploadError, SelfieError
 from models.packs import PackChoice, choose_pack
 from models.queries.events import find_event, find_gallery
@@ -47,22 +51,31 @@ async def search_photos(
     A photographer names the event by `event_uuid` and shows a key where keys are set; a guest has
     the `gallery_token` of the link.
     """
-    form = await read_form(request, get_settings().max_upload_bytes)
-    texts = {name: value for name, value in form.items() if isinstance(value, str)}
-    file = form.get("file")
-    fields = SearchForm.from_fields(texts)
-    if fields.event_uuid is not None:
-        await require_api_key(request, x_api_key)
-    if not isinstance(file, UploadFile):
-        raise InvalidUploadError("The form has no `file`: send the selfie as a file.")
-    selfie = await file.read()
-    await form.close()
-    event_id, choice, is_ready = await anyio.to_thread.run_sync(_find_event, fields)
-    waits = get_engine_waits(request.app.state)
+    address = name_address(request)
+    with get_queue(request.app.state).hold_place(address) as count_bytes:
+        form = await read_form_in_time(request, count_bytes)
+        texts = {name: value for name, value in form.items() if isinstance(value, str)}
+        file = form.get("file")
+        fields = SearchForm.from_fields(texts)
+        if fields.event_uuid is not None:
+            await require_api_key(request, x_api_key)
+        if not isinstance(file, UploadFile):
+            raise InvalidUploadError("The form has no `file`: send the selfie as a file.")
+        selfie = await file.read()
+        await form.close()
+        return await run_while_connected(
+            request, partial(_search_in_turn, request.app.state, address, fields, selfie)
+        )
+
+
+async def _search_in_turn(
+    state: State, address: str, fields: SearchForm, selfie: bytes
+) -> SearchAnswer:
+    event_id, choice, is_ready = await get_bulkhead(Kind.LOOKUPS).run(partial(_find_event, fields))
     if not is_ready:
-        await waits.wait(choice.model_pack)
-    return await anyio.to_thread.run_sync(
-        _search, fields, selfie, event_id, choice, limiter=waits.searches
+        await get_engine_waits(state).wait(choice.model_pack)
+    return await get_queue(state).compute(
+        address, partial(_search, fields, selfie, event_id, choice)
     )
 
 
@@ -98,15 +111,12 @@ def _search(fields: SearchForm, selfie: bytes, event_id: int, choice: PackChoice
 
 
 class EngineWaits:
-    """One load a pack at a time, however many searches ask for it, and one search a core.
+    """One load a pack at a time, however many searches ask for it.
 
     The rest wait, and other calls do not.
     """
 
     def __init__(self) -> None:
-        from tasks.faces.limits import count_cores
-
-        self.searches = anyio.CapacityLimiter(get_settings().engine_threads or count_cores())
         self._locks: defaultdict[str | None, anyio.Lock] = defaultdict(anyio.Lock)
         self._loads = anyio.CapacityLimiter(LOADS_AT_ONCE)
 
@@ -130,21 +140,50 @@ def get_engine_waits(state: State) -> EngineWaits:
     return waits
 
 
+def get_queue(state: State) -> SearchQueue:
+    """The application's one, made by the first search."""
+    if not hasattr(state, "searches"):
+        from tasks.faces.limits import count_cores
+
+        state.searches = SearchQueue(get_settings().engine_threads or count_cores())
+    queue: SearchQueue = state.searches
+    return queue
+
+
 class _MemoryParser(MultiPartParser):
     """Starlette's parser; its own spools files of more than a megabyte to a temporary folder."""
 
     spool_max_size = 2**62
 
 
-async def read_form(request: Request, max_bytes: int) -> FormData:
+async def read_form_in_time(request: Request, count_bytes: Callable[[int], None]) -> FormData:
+    """As read_form; HTTPException 408 for a body that takes too long, which holds a place."""
+    try:
+        with anyio.fail_after(BODY_S):
+            return await read_form(request, get_settings().max_upload_bytes, count_bytes)
+    except TimeoutError as error:
+        raise HTTPException(
+            408,
+            f"The form took more than {BODY_S} seconds to arrive: send a smaller picture.",
+            {"connection": "close"},
+        ) from error
+
+
+async def read_form(
+    request: Request, max_bytes: int, count_bytes: Callable[[int], None]
+) -> FormData:
     """The form's fields and files, as they were sent.
 
-    Raises SelfieError for more than `max_bytes` in all, and InvalidUploadError for another body.
+    count_bytes: told of each piece as it comes. Raises SelfieError for more than `max_bytes` in
+    all, InvalidUploadError for another body, and what `count_bytes` raises.
     """
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise InvalidUploadError("Send the search as multipart/form-data, the selfie as `file`.")
     parser = _MemoryParser(
-        request.headers, _limit_body(request, max_bytes), max_files=1, max_fields=MAX_FIELDS
+        request.headers,
+        _limit_body(request, max_bytes, count_bytes),
+        max_files=1,
+        max_fields=MAX_FIELDS,
     )
     try:
         return await parser.parse()
@@ -152,7 +191,9 @@ async def read_form(request: Request, max_bytes: int) -> FormData:
         raise InvalidUploadError(f"The form cannot be read: {error.message}") from error
 
 
-async def _limit_body(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
+async def _limit_body(
+    request: Request, max_bytes: int, count_bytes: Callable[[int], None]
+) -> AsyncGenerator[bytes, None]:
     refused = SelfieError(
         f"This file is too large: send at most {max_bytes} bytes.", SelfieCode.TOO_MANY_BYTES
     )
@@ -164,4 +205,5 @@ async def _limit_body(request: Request, max_bytes: int) -> AsyncGenerator[bytes,
         read += len(chunk)
         if read > max_bytes:
             raise refused
+        count_bytes(len(chunk))
         yield chunk

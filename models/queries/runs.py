@@ -9,10 +9,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from psycopg2.errors import LockNotAvailable
 from sqlalchemy import case, func, or_, text, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col, select
 
+from models.errors import TooBusyError
 from models.keys import event_folder
 from models.queries.events import lock_event
 from models.queries.webhooks import add_deliveries, prepare_delivery
@@ -20,6 +23,7 @@ from models.tables import Event, Photo, SyncRun, utc_now
 from models.vocabulary import ErrorKind, PhotoStatus, SyncState
 
 REQUEST_LOCK_CLASS = 0x46_52  # "FR": first half of the advisory lock's key
+REQUEST_TURN_S = 8  # that a request waits for the one before it, of the same event
 HEARTBEAT_INTERVAL_S = 10
 # A run without a heartbeat for longer is dead, whatever Prefect still says of it: five beats, so
 # that a loaded machine is not called dead, and below the minute in which an operator looks again.
@@ -214,11 +218,23 @@ def merge_requests(prefixes: Sequence[str]) -> list[str]:
 
 
 def lock_requests(session: Session, event_id: int) -> None:
-    """Let one request for an event be answered at a time, until the transaction ends."""
-    session.execute(
-        text("SELECT pg_advisory_xact_lock(:lock_class, :event_id)"),
-        {"lock_class": REQUEST_LOCK_CLASS, "event_id": event_id},
-    )
+    """Let one request for an event be answered at a time, until the transaction ends.
+
+    No row is locked: a sync stores on while the request waits for Prefect. Raises TooBusyError
+    when the request before takes long.
+    """
+    session.execute(text(f"SET LOCAL lock_timeout = '{REQUEST_TURN_S}s'"))
+    try:
+        session.execute(
+            text("SELECT pg_advisory_xact_lock(:lock_class, :event_id)"),
+            {"lock_class": REQUEST_LOCK_CLASS, "event_id": event_id},
+        )
+    except OperationalError as error:
+        if not isinstance(error.orig, LockNotAvailable):
+            raise
+        raise TooBusyError(
+            "An earlier request for this event still waits for Prefect: try again in a moment."
+        ) from error
 
 
 def drop_requests(session: Session, event: Event, seen: list[str], s3_prefix: str) -> None:

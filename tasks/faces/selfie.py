@@ -12,11 +12,15 @@ import numpy as np
 from models.errors import PhotoUnavailableError, SelfieError
 from models.vocabulary import PhotoReason, SelfieCode, SelfieFace
 from tasks.faces.engine import SHORTEST_VECTOR, FaceEngine, Floats
+from tasks.faces.limits import PixelBudget
 from tasks.images.decode import BgrImage, decode_photo
 
 # Phones' cameras have twelve million pixels and more; the detector and the recogniser see 640 and
 # 112 of a side.
 LONGEST_SIDE = 1280
+# Decoded at most. A JPEG is decoded at a share of its size; what is larger than this is a PNG or
+# WebP that no camera makes, of half a gigabyte while it is decoded.
+MOST_PIXELS = 25_000_000
 # A face whose longer side is at least this share of the largest one's might be the guest's too.
 SIMILAR_SIZE = 0.7
 # Measured with opencv_zoo on the seven people of the sample photos, each against their own previews
@@ -64,7 +68,7 @@ def read_selfie(content: bytes, engine: FaceEngine, max_pixels: int, chosen: int
 
     Raises SelfieError.
     """
-    photo = _decode(content, max_pixels)
+    photo = _decode(content, max_pixels, engine.budget)
     with engine.computing:
         detections, landmarks = detect_selfie_faces(engine, photo)
         faces = _describe_faces(detections, photo)
@@ -124,15 +128,23 @@ def align_at_scales(
     return [engine.align(small, points) for points in found or [landmarks * shrink]]
 
 
-def _decode(content: bytes, max_pixels: int) -> BgrImage:
+def _decode(content: bytes, max_pixels: int, budget: PixelBudget) -> BgrImage:
     """The picture, its longest side at most LONGEST_SIDE. Raises SelfieError."""
+
+    def reserve(pixels: int) -> None:
+        if pixels > MOST_PIXELS:
+            raise PhotoUnavailableError(PhotoReason.TOO_MANY_PIXELS)
+        budget.reserve(pixels)
+
     try:
-        photo = decode_photo(content, max_pixels, enough_pixels=LONGEST_SIDE)
+        photo = decode_photo(content, max_pixels, reserve, LONGEST_SIDE)
+        return _resize(photo, min(1.0, LONGEST_SIDE / max(photo.shape[:2])))
     except PhotoUnavailableError as error:
         too_large = error.reason == PhotoReason.TOO_MANY_PIXELS
         code = SelfieCode.TOO_MANY_PIXELS if too_large else SelfieCode.NOT_AN_IMAGE
         raise _refuse(code) from error
-    return _resize(photo, min(1.0, LONGEST_SIDE / max(photo.shape[:2])))
+    finally:
+        budget.release()
 
 
 def _describe_faces(detections: Floats, photo: BgrImage) -> list[SelfieFace]:

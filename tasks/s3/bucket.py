@@ -8,7 +8,7 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,6 +38,7 @@ logger = logging.getLogger(__name__)
 # that fail, and no body that ends early.
 BODY_TRIES = 3
 LONGEST_WAIT_S = 8.0
+GUESTS_TIMEOUT_S, GUESTS_TRIES = 7.0, 2
 READ_BYTES = 1024 * 1024  # of a photo, at a time
 PIECE_BYTES = 256 * 1024  # of an original, at a time
 
@@ -101,14 +102,14 @@ class Bucket:
                 time.sleep(draw_wait(attempt))
 
 
-def open_bucket(settings: Settings) -> Bucket:
+def open_bucket(settings: Settings, read_timeout_s: float | None = None, tries: int = 4) -> Bucket:
     """The configured bucket. Raises ConfigurationError or S3AccessError."""
     name = settings.require_s3_bucket()
     config = Config(
         connect_timeout=5,
-        read_timeout=settings.s3_timeout_s,
+        read_timeout=read_timeout_s or settings.s3_timeout_s,
         max_pool_connections=256,  # opened when needed: an engine of 64 cores fetches 192 at a time
-        retries={"mode": "standard", "total_max_attempts": 4},
+        retries={"mode": "standard", "total_max_attempts": tries},
         # Uploads bring their Content-MD5, which every S3 server checks; boto3's own checksum comes
         # after the body, which many refuse.
         request_checksum_calculation="when_required",
@@ -123,6 +124,13 @@ def open_bucket(settings: Settings) -> Bucket:
 def get_bucket() -> Bucket:
     """This process's bucket; the client is thread-safe and its connections are shared."""
     return open_bucket(get_settings())
+
+
+@lru_cache(maxsize=1)
+def get_guests_bucket() -> Bucket:
+    """The same bucket for somebody who waits: S3 is given up after a quarter of a minute."""
+    settings = get_settings()
+    return open_bucket(settings, min(GUESTS_TIMEOUT_S, settings.s3_timeout_s), GUESTS_TRIES)
 
 
 def open_s3_client(
@@ -198,7 +206,7 @@ def list_s3_keys(bucket: Bucket, s3_prefix: str) -> Generator[Sequence[str], Non
         yield [item.s3_key for item in page]
 
 
-def open_original_stream(bucket: Bucket, key: str) -> tuple[int, Iterator[bytes]]:
+def open_original_stream(bucket: Bucket, key: str) -> tuple[int, Generator[bytes, None, None]]:
     """An object's size and its bytes, a piece at a time: memory does not grow with it.
 
     Raises PhotoUnavailableError where it is not there, S3DownloadError or S3AccessError about S3
@@ -227,7 +235,7 @@ def _read_body(body: "StreamingBody", max_bytes: int) -> bytes:
     return content.getvalue()
 
 
-def _read_pieces(bucket: Bucket, body: "StreamingBody") -> Iterator[bytes]:
+def _read_pieces(bucket: Bucket, body: "StreamingBody") -> Generator[bytes, None, None]:
     # Ends with an empty read: that is when botocore compares what came with what was announced.
     with map_s3_errors(bucket.name), closing(body):
         while piece := body.read(PIECE_BYTES):

@@ -18,10 +18,11 @@ from tests.support.rest_api import RestApi
 def forget_settings() -> None:
     """Have everything built from the settings built anew."""
     from tasks.faces.cache import reset_model_cache
-    from tasks.s3.bucket import get_bucket
+    from tasks.s3.bucket import get_bucket, get_guests_bucket
     from tasks.s3.links import get_link_signer
 
-    for cached in (get_settings, get_database_engine, get_bucket, get_link_signer):
+    buckets = (get_bucket, get_guests_bucket)
+    for cached in (get_settings, get_database_engine, *buckets, get_link_signer):
         cached.cache_clear()
     reset_model_cache()
 

@@ -190,7 +190,14 @@ async function searchAll(selfie) {
   } while (true);
 }
 
-const CODES = { 404: "lost", 409: "needs_sync", 413: "too_many_bytes", 429: "too_often" };
+const CODES = {
+  404: "lost",
+  408: "offline",
+  409: "needs_sync",
+  413: "too_many_bytes",
+  429: "too_often",
+  503: "busy",
+};
 
 async function search(selfie, face, cursor) {
   const form = new FormData();

@@ -28,6 +28,7 @@ ANSWERS: dict[type[FacePassError], int] = {
     errors.DatabaseOutdatedError: 503,
     errors.OrchestratorUnavailableError: 503,
     errors.ErasureIncompleteError: 503,
+    errors.TooBusyError: 503,
     # The operator's, or the flow's own; a caller of the API cannot change anything about them.
     errors.FacePassError: 500,
     errors.ConfigurationError: 500,

@@ -65,6 +65,7 @@ def test_no_text_is_left_over_and_none_is_missing() -> None:
     asked = set(re.findall(r'tell\(\s*["\'](\w+)["\']', pages))
     asked |= set(re.findall(r'tell\([\w()]+, "(\w+)"', code))
     asked |= {"surely_title", "maybe_title", "lost", "lost_title", "away", "away_title"}
+    asked |= {"busy", "busy_title"}
     assert asked == set(PAGE_TEXTS)
 
     script = (FOLDER / "static" / "gallery.js").read_text("utf-8")
