@@ -40,6 +40,7 @@ ANSWERS: dict[type[FacePassError], int] = {
     errors.ClusterUnavailableError: 500,
     errors.PhotoUnavailableError: 500,
     errors.PhotoChangedError: 500,
+    errors.ResultUnreadableError: 500,
     errors.SyncIncompleteError: 500,
     errors.PhotosUnreachableError: 500,
     errors.SyncSkippedError: 500,
