@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from models.errors import PhotoChangedError
+from models.errors import PhotoChangedError, S3DownloadError
 from models.queries.events import lock_event
 from models.queries.runs import announce_attempt, drop_requests, remember_prefix, start_attempt
 from models.session import open_session
@@ -164,3 +164,25 @@ def test_a_photo_whose_etag_is_never_true_fails_the_run_with_a_sentence(
     assert "change with every look" in row.detail
     # Five in the first attempt, one in each of its three retries.
     assert len(looks) == MOST_CHANGES + 3
+
+
+def test_a_second_look_at_a_batch_of_which_nothing_could_be_stored_is_a_real_one(
+    event: EventBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event.put("a.jpg", portrait(1))
+    event.put("b.jpg", portrait(2))
+    read_photo, looks = Bucket.read_photo, []
+
+    def fail_once(bucket: Bucket, s3_key: str, etag: str, max_bytes: int) -> bytes:
+        looks.append(s3_key)
+        if looks.count(s3_key) == 1:
+            if s3_key.endswith("/a.jpg"):
+                raise S3DownloadError("S3 unreachable.")
+            event.put("b.jpg", portrait(3), original=False)
+        return read_photo(bucket, s3_key, etag, max_bytes)
+
+    monkeypatch.setattr(Bucket, "read_photo", fail_once)
+
+    assert event.sync().result["new_photos"] == 2
+    # One unreachable, one replaced: the same two are asked for again, and not of the cache.
+    assert event.query("SELECT sync_epoch FROM event WHERE id = :event")[0][0] == 1
