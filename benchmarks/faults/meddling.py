@@ -15,8 +15,7 @@ from benchmarks.faults.s3_proxy import Sickness
 POLL_S = 0.1
 OTHER_PROFILE = "groups"
 RETRY_LIMIT_S = 60.0  # until a sync without S3 waits for its next attempt
-STORED_LIMIT_S = 20.0
-FAILED_LIMIT_S = 20.0
+BEGUN_LIMIT_S = 60.0  # until a sync has stored its first photos
 STORM_LIMIT_S = 40.0
 PLANS = 6  # one more batch each at least, while photos are requeued
 REQUEUERS = 4
@@ -28,7 +27,7 @@ def change_profile(moment: Moment) -> bool:
     Some photos are stored before: the retry must not leave them as they are.
     """
     proxy, photographer, victim = moment.scene.proxy, moment.photographer, moment.victim
-    if not _wait(lambda: is_half_read(moment.scene.database, victim.task_id), STORED_LIMIT_S):
+    if not _wait(lambda: is_half_read(moment.scene.database, victim.task_id), BEGUN_LIMIT_S):
         return False
     proxy.sicken(Sickness.RESET, 1.0)
     try:
@@ -43,7 +42,7 @@ def change_profile(moment: Moment) -> bool:
 def requeue_against_plans(moment: Moment) -> bool:
     """Requeue failed photos without a pause while the same event's syncs plan again and again."""
     database, victim = moment.scene.database, moment.victim
-    if not _wait(lambda: count_failed(database, victim.event_id) > 0, FAILED_LIMIT_S):
+    if not _wait(lambda: count_failed(database, victim.event_id) > 0, BEGUN_LIMIT_S):
         return False
     plans, over = count_plans(database, victim.event_id), threading.Event()
 

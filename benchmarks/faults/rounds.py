@@ -108,10 +108,12 @@ class Round:
             try:
                 hit = fault.inject(moment)
             except (SQLAlchemyError, httpx.HTTPError) as error:
-                self.report.remarks.append(f"{fault.name} missed: {type(error).__name__}")
+                self.report.remarks.append(f"{fault.name}: {type(error).__name__}")
         if hit:
             self._struck.append((fault, victim))
         else:
+            state = self._photographer.look(victim)["state"]
+            self.report.remarks.append(f"{fault.name} missed; the sync is {state}")
             self.report.missed.append(fault)
 
     def _find_victim(self) -> EventCase:
