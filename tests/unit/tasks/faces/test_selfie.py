@@ -1,12 +1,23 @@
 """Faces of selfies on a stand-in pack: found at a smaller size, mapped back, aligned again."""
 
+from io import BytesIO
+
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
 
+from models.errors import SelfieError
 from models.settings import Settings
+from models.vocabulary import SelfieCode
 from tasks.faces.engine import NO_DETECTIONS, FaceEngine
-from tasks.faces.selfie import CANVAS_SIDE, align_at_scales, detect_selfie_faces
+from tasks.faces.selfie import (
+    CANVAS_SIDE,
+    MOST_PIXELS,
+    align_at_scales,
+    detect_selfie_faces,
+    read_selfie,
+)
 from tasks.packs.registry import resolve_pack
 from tests.support.standin_pack import draw_markers, write_standin_pack
 
@@ -75,3 +86,25 @@ def test_a_face_that_is_not_seen_again_is_aligned_by_its_first_landmarks(
     (crop,) = align_at_scales(engine, photo, box, landmarks)
 
     np.testing.assert_array_equal(crop, engine.align(photo, landmarks))
+
+
+@pytest.mark.parametrize(
+    ("side", "code"), [(5001, SelfieCode.TOO_MANY_PIXELS), (1500, SelfieCode.NO_FACE)]
+)
+def test_a_picture_is_decoded_within_the_engines_budget(
+    engine: FaceEngine, monkeypatch: pytest.MonkeyPatch, side: int, code: SelfieCode
+) -> None:
+    """A grey PNG, of a few kilobytes: 25 million pixels are half a gigabyte once decoded."""
+    asked: list[int] = []
+    reserve = engine.budget.reserve
+    monkeypatch.setattr(engine.budget, "reserve", lambda n: (asked.append(n), reserve(n)))
+    monkeypatch.setattr(engine, "detect", lambda photo: NO_DETECTIONS)
+    file = BytesIO()
+    Image.new("L", (side, side), 128).save(file, "PNG")
+
+    with pytest.raises(SelfieError) as refused:
+        read_selfie(file.getvalue(), engine, 2 * MOST_PIXELS, None)
+
+    assert refused.value.code == code
+    assert asked == ([side * side] if side * side <= MOST_PIXELS else [])
+    assert engine.budget.held == 0
