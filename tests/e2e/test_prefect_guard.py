@@ -13,7 +13,7 @@ from deployments.stack.prefect import open_prefect_client
 from tests.support.http_server import QuietHandler, serve_http
 from tests.support.waiting import wait_until
 
-LIMIT_S = 60
+LIMIT_S = 120
 NEVER = "2099-01-01T00:00:00Z"
 FOREIGN = "foreign"  # what every run is called that a foreign page asks for
 
