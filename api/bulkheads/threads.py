@@ -36,7 +36,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of one kind. Two of PREFECT's threads at most share three connections' worth of pool.
+    """Limits of one kind of work.
 
     waiting: callers without a thread; one more is refused at once, and one that got none in
     `wait_s` is refused then. statement_s: for each statement of PostgreSQL.
@@ -48,8 +48,8 @@ class Limits:
     statement_s: float
 
 
-# The connections they may hold together (two a thread of PREFECT's) are fewer than the pool has,
-# so that the background tasks always find one.
+# All threads together hold fewer connections than the pool has (PREFECT's hold two each), so that
+# the background tasks always find one.
 LIMITS = {
     Kind.PREFECT: Limits(threads=6, waiting=60, wait_s=10, statement_s=10),
     Kind.EVENTS: Limits(threads=4, waiting=60, wait_s=5, statement_s=5),
