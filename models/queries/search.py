@@ -117,8 +117,8 @@ LIMIT :limit
 _PREPARE = text("""
 SET LOCAL jit = off;
 SET LOCAL max_parallel_workers_per_gather = 0;
-CREATE TEMPORARY TABLE IF NOT EXISTS searched_face (wanted halfvec)
-ON COMMIT DELETE ROWS
+CREATE TEMPORARY TABLE IF NOT EXISTS searched_face (wanted halfvec) ON COMMIT DELETE ROWS;
+DELETE FROM searched_face
 """)
 _COPY_FACE = "COPY searched_face FROM STDIN (FORMAT binary)"
 _FIRST = Cursor(-math.inf, 0)

@@ -7,6 +7,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil  # type: ignore[import-untyped]  # publishes no types, and its stubs are not locked
+from sqlalchemy import NullPool, create_engine, text
+
+from tests.support.administrator import read_admin_url
 
 
 @contextmanager
@@ -36,12 +39,9 @@ def find_listener(url: str) -> list[psutil.Process]:
 
 def find_postgresql() -> list[psutil.Process]:
     """All processes of the stack's PostgreSQL, the one that accepts connections first."""
-    from sqlalchemy import text
-
-    from models.session import open_session
-
-    with open_session() as session:
-        folder = session.execute(text("SHOW data_directory")).scalar_one()
+    engine = create_engine(read_admin_url(), poolclass=NullPool)
+    with engine.connect() as connection:
+        folder = connection.execute(text("SHOW data_directory")).scalar_one()
     first = psutil.Process(int((Path(folder) / "postmaster.pid").read_text().split()[0]))
     return [first, *first.children(recursive=True)]
 

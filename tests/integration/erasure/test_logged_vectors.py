@@ -13,7 +13,7 @@ from sqlalchemy import create_engine, text
 
 from models.queries.search import FaceQuery, find_photos
 from models.session import open_session
-from models.settings import get_settings
+from tests.support.administrator import read_admin_url
 from tests.support.event_box import EventBox
 from tests.support.photos import encode_jpeg, read_group, read_sample
 from tests.support.waiting import wait_until
@@ -47,8 +47,7 @@ class LoudDatabase:
     def __init__(self, log: Path) -> None:
         self._log = log
         self._start = log.stat().st_size
-        url = get_settings().require_database_url()
-        self.engine = create_engine(url, isolation_level="AUTOCOMMIT")
+        self.engine = create_engine(read_admin_url(), isolation_level="AUTOCOMMIT")
 
     def run(self, statements: str) -> None:
         with self.engine.connect() as connection:

@@ -9,13 +9,14 @@ from sqlalchemy import Engine, NullPool, create_engine, make_url, text
 
 from deployments.stack.postgres import SUPERUSER
 from models.migrate import build_alembic_config, upgrade_database
+from tests.support.administrator import read_admin_url
 from models.settings import get_settings
 
 
 @pytest.fixture
 def database(joined_stack: dict[str, str]) -> Iterator[Engine]:
     """An empty database of the test's own."""
-    address = make_url(get_settings().require_database_url()).set(username=SUPERUSER)
+    address = read_admin_url()
     name = f"migrated_{uuid4().hex[:8]}"
     admin = create_engine(address, isolation_level="AUTOCOMMIT", poolclass=NullPool)
     with admin.connect() as connection:
