@@ -5,12 +5,10 @@ from uuid import uuid4
 
 import pytest
 from alembic import command
-from sqlalchemy import Engine, NullPool, create_engine, make_url, text
+from sqlalchemy import Engine, NullPool, create_engine, text
 
-from deployments.stack.postgres import SUPERUSER
 from models.migrate import build_alembic_config, upgrade_database
 from tests.support.administrator import read_admin_url
-from models.settings import get_settings
 
 
 @pytest.fixture
