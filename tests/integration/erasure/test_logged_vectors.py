@@ -30,7 +30,7 @@ ERRORS = {
 }
 STUMBLE = """
 CREATE SEQUENCE stumbles;
-CREATE FUNCTION stumble() RETURNS trigger LANGUAGE plpgsql AS $body$ BEGIN
+CREATE FUNCTION stumble() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $body$ BEGIN
     PERFORM pg_advisory_xact_lock_shared(4711);
     IF '{code}' <> '' AND nextval('stumbles') = 1 THEN
         RAISE EXCEPTION 'stumbled: {message}' USING ERRCODE = '{code}';
