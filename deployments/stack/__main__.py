@@ -63,7 +63,7 @@ def describe_stack(stack: EmbeddedStack) -> list[str]:
         f"bucket {plan.environment['FACEPASS_S3_BUCKET']}",
         "Logs": str(stack.home.logs),
         "To upload": f"set -a; . {shlex.quote(str(stack.home.push_env_file))}",
-        "To join": f"set -a; . {shlex.quote(str(stack.home.env_file))}  (every right)",
+        "To join": f"set -a; . {shlex.quote(str(stack.home.env_file))}",
     }
     width = max(len(name) for name in rows)
     return [

@@ -26,6 +26,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from deployments.names import WORK_POOL
+from deployments.stack.postgres import SUPERUSER
 from deployments.stack.prefect import open_prefect_client, read_pool_template
 from deployments.stack.process import Process, find_marked
 from tests.integration.stack.test_stack import (
@@ -352,13 +353,14 @@ def test_a_parent_killed_with_9_leaves_nothing_and_the_next_start_finds_all(
 def test_a_death_on_a_full_disk_says_so_first(pair: Pair) -> None:
     hard = pair.hard
     require_small_disk(hard.home)
-    mark, environment = read_mark(hard), hard.environment
-    query(environment, "CREATE TABLE more AS SELECT 1 AS n")
+    mark, url = read_mark(hard), hard.environment["FACEPASS_DATABASE_URL"]
+    admin = {"FACEPASS_DATABASE_URL": url.replace("facepass@", f"{SUPERUSER}@")}
+    query(admin, "CREATE TABLE more AS SELECT 1 AS n")
     leave_free(hard.home, 0)
     with suppress(psycopg2.Error):
         for _ in range(20):  # PostgreSQL keeps some log files ahead
-            query(environment, "INSERT INTO more VALUES (1)")
-            query(environment, "SELECT pg_switch_wal()")
+            query(admin, "INSERT INTO more VALUES (1)")
+            query(admin, "SELECT pg_switch_wal()")
     assert hard.process.wait(60) == 1
     lines = hard.output.read_text().splitlines()
     death = next(n for n, line in enumerate(lines) if line.startswith("PostgreSQL ended"))
