@@ -1,6 +1,5 @@
-"""The memory that a block of code adds to this process."""
+"""The memory that a block of code adds to this process, or takes in another one."""
 
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +13,8 @@ MEGABYTE = 1_000_000
 class MemoryWatch:
     """Resident memory before a block and at its peak, in bytes."""
 
-    def __init__(self) -> None:
-        self._process = psutil.Process(os.getpid())
+    def __init__(self, pid: int | None = None) -> None:
+        self._process = psutil.Process(pid)
         self.before = self.peak = self._read()
 
     @property
@@ -32,9 +31,9 @@ class MemoryWatch:
 
 
 @contextmanager
-def watch_memory() -> Iterator[MemoryWatch]:
-    """Within the block, a thread samples the process's resident memory 50 times a second."""
-    watch, over = MemoryWatch(), threading.Event()
+def watch_memory(pid: int | None = None) -> Iterator[MemoryWatch]:
+    """Within the block, a thread samples a process's resident memory 50 times a second."""
+    watch, over = MemoryWatch(pid), threading.Event()
 
     def sample() -> None:
         while not over.wait(SAMPLE_S):

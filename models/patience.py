@@ -65,7 +65,7 @@ class PatientCursor(psycopg2.extensions.cursor):  # type: ignore[misc]  # publis
             super().execute(query, vars)
 
 
-class PatientConnection(psycopg2.extensions.connection):  # type: ignore[misc]
+class PatientConnection(psycopg2.extensions.connection):  # type: ignore[misc]  # the same
     """A connection whose transactions' ends are watched."""
 
     def commit(self) -> None:

@@ -20,13 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil  # type: ignore[import-untyped]  # publishes no types, and its stubs are not locked
 
-from benchmarks.memory import MEGABYTE
+from benchmarks.memory import MEGABYTE, watch_memory
 from benchmarks.s3_client import open_client
 from deployments.sample_photos import make_sample_photos
 from deployments.stack.prefect import WORKER
-from deployments.stack.process import Part, interrupt_on_signals
+from deployments.stack.process import interrupt_on_signals
 from deployments.stack.stack import API, EmbeddedStack
 from models.settings import Settings
 from tests.support.faults import FaultProxy
@@ -41,7 +40,6 @@ STALL_S = 30
 LIMIT_S = 600
 CAMERA = (3000, 4000)  # what a phone sends that no script has made smaller
 SCREEN = (1200, 1600)
-SAMPLE_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -175,7 +173,8 @@ def measure(stack: EmbeddedStack, proxy: FaultProxy, guests: int) -> dict[str, A
     album.put(range(1, COPIES))
     task_id = album.start_sync()
     album.wait_for_sync(task_id, photos=len(list(make_sample_photos())) + 1)
-    with watch_part(stack.parts[API]) as peak:
+    process = stack.parts[API].process
+    with watch_memory(process.pid if process else None) as memory:
         proxy.hang.set()
         mend = threading.Timer(STALL_S, proxy.hang.clear)
         mend.start()
@@ -190,28 +189,9 @@ def measure(stack: EmbeddedStack, proxy: FaultProxy, guests: int) -> dict[str, A
         "told_to_come_again": sum(answer.status == 503 and answer.again for answer in answers),
         "by_status": dict(Counter(str(answer.status) for answer in answers)),
         "slowest_s": round(max(answer.seconds for answer in answers), 1),
-        "api_peak_mb": round(max(peak) / MEGABYTE),
+        "api_peak_mb": round(memory.peak / MEGABYTE),
         "sync": status["state"],
     }
-
-
-@contextmanager
-def watch_part(part: Part) -> Iterator[list[int]]:
-    """The resident memory of a part of the stack, sampled within the block; in bytes."""
-    process = psutil.Process(part.process.pid if part.process else None)
-    samples, over = [int(process.memory_info().rss)], threading.Event()
-
-    def sample() -> None:
-        while not over.wait(SAMPLE_S):
-            samples.append(int(process.memory_info().rss))
-
-    thread = threading.Thread(target=sample, daemon=True)
-    thread.start()
-    try:
-        yield samples
-    finally:
-        over.set()
-        thread.join()
 
 
 if __name__ == "__main__":

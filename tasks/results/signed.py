@@ -52,6 +52,7 @@ class SignedStorage(WritableFileSystem):
     secret: SecretBytes
     _checked: dict[str, bytes] = PrivateAttr(default_factory=dict)
 
+    # Both are synchronous, where Prefect's type is a coroutine's: Prefect takes either.
     def read_path(self, path: str, **_: object) -> bytes | None:  # type: ignore[override]
         """The record; None where there is none of this event's making.
 
