@@ -14,6 +14,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     DateTime,
+    ForeignKey,
     Index,
     SmallInteger,
     Text,
@@ -137,6 +138,11 @@ class Photo(SQLModel, table=True):
     change: str = Field(sa_column=Column(Text, nullable=False))
     # How often it was replaced between a listing and its reading, in the run that has it.
     changes: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
+    # Degrees clockwise, 0 to 270, by which the stored preview lies: its faces say so.
+    turned: int = Field(
+        default=0,
+        sa_column=Column(SmallInteger, nullable=False, server_default=text("0")),
+    )
     pack_id: int | None = Field(default=None, foreign_key="pack.id", sa_type=SmallInteger)
     sync_run_id: UUID | None = None
     batch: int | None = None
@@ -162,6 +168,20 @@ class Face(SQLModel, table=True):
     y2: float
     confidence: float
     embedding: Any = Field(sa_column=Column(HALFVEC, nullable=False))
+
+
+class SimilarityHistogram(SQLModel, table=True):
+    """How similar different people of an event are: all pairs of faces that share a photo.
+
+    Numbers only. counts: pairs by cosine similarity, from -1 to 1 in steps of 0.01.
+    """
+
+    __tablename__ = "similarity_histogram"
+
+    event_id: int = Field(primary_key=True, foreign_key="event.id", ondelete="CASCADE")
+    pack_id: int = Field(sa_column=Column(SmallInteger, ForeignKey("pack.id"), primary_key=True))
+    counts: list[int] = Field(sa_column=Column(ARRAY(BigInteger), nullable=False))
+    updated_at: datetime = Field(default_factory=utc_now, sa_column=_timestamp(nullable=False))
 
 
 class WebhookDelivery(SQLModel, table=True):

@@ -1,7 +1,7 @@
 """The search for a guest: it takes a selfie and returns the event's photos of that person.
 
-The similarity thresholds of each model pack are here too, with their sources. The API imports
-this module only at the first search, because it loads the face engine.
+The similarity thresholds are the model pack's own (tasks/packs/figures.py). The API imports this
+module only at the first search, because it loads the face engine.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from models.errors import InvalidCursorError, SelfieError
 from models.keys import derive_original_key
 from models.packs import PackChoice, choose_pack
 from models.queries.events import read_event
-from models.queries.packs import find_pack_id
+from models.queries.packs import list_pack_ids
 from models.queries.search import (
     NO_PACK,
     Cursor,
@@ -25,40 +25,8 @@ from models.settings import get_settings
 from models.vocabulary import SelfieCode, SelfieFace
 from tasks.faces.cache import get_face_engine
 from tasks.faces.selfie import Selfie, read_selfie
-from tasks.packs.registry import USUAL_DET_SIZE, resolve_pack
+from tasks.packs.registry import USUAL_DET_SIZE, ModelPack, resolve_pack
 from tasks.s3.links import get_link_signer
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """Cosine similarities of a pack.
-
-    A pack's figures say nothing about another pack's, and one for comparing two photos
-    (verification) says nothing about picking one person out of thousands (search).
-    """
-
-    search: float  # below it a photo is left out, unless the caller asks for less
-    surely: float  # from it on a match is told as certain, below it as possible
-
-
-_SFACE = Thresholds(
-    # OpenCV Zoo verifies pairs at 0.363, DeepFace at 0.407. On the demo's photos (126 faces of 7
-    # people; mirrored, darker, cropped) different people reach 0.36, a guest's selfie against them
-    # 0.38, and the hardest person, turned away and blurred, comes down to 0.42 of her own.
-    search=0.40,
-    # PhotoPrism accepts a face as a person's at 0.549 (and links unasked at 0.696).
-    surely=0.55,
-)
-_ARCFACE = Thresholds(
-    # Immich's default (maxDistance 0.5) and where Frames-of-Me drops a face; DeepFace: 0.45.
-    search=0.50,
-    # Frames-of-Me tells a photo as "yours" from 0.60 (and is sure at 0.70). Not measured here:
-    # the pack's weights cannot be had where this is built.
-    surely=0.60,
-)
-THRESHOLDS = {"opencv_zoo": _SFACE, "buffalo_l": _ARCFACE}
-# InsightFace's other packs, and packs of one's own, are of ArcFace's kind.
-OTHERS = _ARCFACE
 
 NEEDS_SYNC = (
     "This event's faces were found by another model and cannot be compared: "
@@ -67,11 +35,6 @@ NEEDS_SYNC = (
 MODEL_CHANGED = "The event's model was changed meanwhile: ask for the first page again."
 # Looks at the event before a search gives up on one whose model changes with each of them.
 TRIES = 3
-
-
-def find_thresholds(pack_name: str) -> Thresholds:
-    """The thresholds of a pack, by its name."""
-    return THRESHOLDS.get(pack_name, OTHERS)
 
 
 @dataclass(frozen=True)
@@ -133,19 +96,19 @@ def _search_by(choice: PackChoice, request: SearchRequest) -> SearchResult | Non
     """
     settings = get_settings()
     engine = get_face_engine(choice.model_pack)
-    identity = engine.pack.identity
+    pack = engine.pack
     if choice.det_size != USUAL_DET_SIZE:
-        identity = resolve_pack(settings, choice.model_pack, choice.det_size).identity
+        pack = resolve_pack(settings, choice.model_pack, choice.det_size)
     selfie = read_selfie(request.selfie, engine, settings.max_pixels, request.face)
-    thresholds = find_thresholds(engine.pack.name)
-    lowest = thresholds.search if request.min_similarity is None else request.min_similarity
-    found = _find(request, selfie, choice, identity, lowest)
+    figures = engine.pack.figures
+    lowest = figures.search if request.min_similarity is None else request.min_similarity
+    found = _find(request, selfie, choice, pack, lowest)
     if found is None:
         return None
     photos, pack_id = found
     page = photos[: request.limit]
     more = len(photos) > request.limit
-    surely = thresholds.surely
+    surely = figures.surely
     return SearchResult(
         matches=[_build_match(photo, request.event_id, surely) for photo in page],
         face=selfie.face,
@@ -156,7 +119,7 @@ def _search_by(choice: PackChoice, request: SearchRequest) -> SearchResult | Non
 
 
 def _find(
-    request: SearchRequest, selfie: Selfie, choice: PackChoice, identity: str, lowest: float
+    request: SearchRequest, selfie: Selfie, choice: PackChoice, pack: ModelPack, lowest: float
 ) -> tuple[Sequence[FoundPhoto], int] | None:
     """The page and one photo more where there is one, and the number of the pack that found them.
 
@@ -166,14 +129,15 @@ def _find(
     with open_snapshot() as session:
         if choose_pack(read_event(session, request.event_id)) != choice:
             return None
-        pack_id = find_pack_id(session, identity)
-        if has_foreign_faces(session, request.event_id, pack_id):
+        pack_ids = list_pack_ids(session, [pack.identity])
+        if has_foreign_faces(session, request.event_id, pack_ids):
             raise SelfieError(NEEDS_SYNC, SelfieCode.NEEDS_SYNC, (selfie.face,))
-        if pack_id is None:
+        if not pack_ids:
             return [], NO_PACK
+        pack_id = pack_ids[-1]
         if request.after is not None and request.after.pack_id != pack_id:
             raise InvalidCursorError(MODEL_CHANGED)
-        query = FaceQuery(request.event_id, pack_id, selfie.embedding, lowest)
+        query = FaceQuery(request.event_id, pack_ids, selfie.embedding, lowest)
         photos = find_photos(session, query, after=request.after, limit=request.limit + 1)
     return photos, pack_id
 

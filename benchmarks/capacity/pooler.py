@@ -111,7 +111,7 @@ def _face_is_forgotten(engine: Engine, event_id: int) -> bool:
     """A search's face and settings are gone with its transaction, on every connection."""
     with Session(engine) as session, session.begin():
         face = np.asarray(make_face(1), np.float32)
-        find_photos(session, FaceQuery(event_id, 1, face, 0.3), after=None, limit=5)
+        find_photos(session, FaceQuery(event_id, [1], face, 0.3), after=None, limit=5)
     left = set()
     for _ in range(2 * SERVERS):
         with engine.connect() as connection:

@@ -89,7 +89,7 @@ def _store(session: Session, event: Filled, pack_id: int) -> None:
 def _search(session: Session, event: Filled, pack_id: int) -> None:
     face = np.asarray(make_face(event.event_id + 1), np.float32)
     find_photos(
-        session, FaceQuery(event.event_id, pack_id, face, MIN_SIMILARITY), after=None, limit=50
+        session, FaceQuery(event.event_id, [pack_id], face, MIN_SIMILARITY), after=None, limit=50
     )
 
 
@@ -119,7 +119,7 @@ PROBES: dict[str, Probe] = {
     "a batch's pending photos": _batch,
     "store a slice of 10 photos": _store,
     "search": _search,
-    "faces of another pack?": lambda s, event, pack: has_foreign_faces(s, event.event_id, pack),
+    "faces of another pack?": lambda s, event, pack: has_foreign_faces(s, event.event_id, [pack]),
     "a page of the gallery": _gallery,
     "photos in the gallery": lambda s, event, _: count_gallery_photos(s, event.event_id),
     "a page of photos": _photos,

@@ -46,7 +46,7 @@ def open_plain(pack: ModelPack, *, tuned: bool) -> Any:  # noqa: ANN401 (no type
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         extras = {"allowed_modules": ["detection", "recognition"], "sess_options": options}
     analysis = app.FaceAnalysis(name=str(pack.folder), providers=["CPUExecutionProvider"], **extras)
-    analysis.prepare(ctx_id=-1, det_size=(640, 640), det_thresh=pack.detection_threshold)
+    analysis.prepare(ctx_id=-1, det_size=(640, 640), det_thresh=pack.figures.detection)
     return analysis
 
 

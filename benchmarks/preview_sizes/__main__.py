@@ -34,7 +34,6 @@ from tasks.images.decode import decode_photo
 from tasks.images.preview import PreviewRecipe, make_preview
 from tasks.packs.opencv_zoo import build_opencv_zoo
 from tasks.packs.registry import resolve_pack
-from tasks.search import find_thresholds
 
 SCENES = 42  # a multiple of the people's number and of the rooms'
 # Pixels of the original, of a face's box. Small ones are many in a photo.
@@ -94,7 +93,7 @@ def run_study(engines: dict[int, FaceEngine], scenes: int) -> list[Row]:
             previews[side].append(make_preview(scene.original, PreviewRecipe(side)))
         for (side, det_size), found in scores.items():
             found.append(score_preview(engines[det_size], previews[side][-1], scene, people))
-    threshold = find_thresholds(PACK).search
+    threshold = engines[min(engines)].pack.figures.search
     rows = []
     for (side, det_size), found in scores.items():
         costs = measure_costs(engines[det_size], previews[side])

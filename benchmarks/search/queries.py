@@ -42,7 +42,7 @@ def search_by_product(database: Engine, pack_id: int) -> Search:
 
     def search(event_id: int, face: Floats) -> Sequence[int]:
         with Session(database) as session, session.begin():
-            query = FaceQuery(event_id, pack_id, face, LOWEST)
+            query = FaceQuery(event_id, [pack_id], face, LOWEST)
             return [photo.photo_id for photo in find_photos(session, query, after=None, limit=TOP)]
 
     return search

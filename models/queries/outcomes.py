@@ -42,6 +42,7 @@ class PhotoOutcome:
     s3_key: str
     faces: Sequence[FaceRecord]
     reason: PhotoReason | None
+    turned: int = 0  # degrees clockwise by which the preview lies
 
     @property
     def status(self) -> PhotoStatus:
@@ -111,10 +112,11 @@ def draw_other_photos(
 
 _SETTLE = text("""
 UPDATE photo SET status = settled.status, reason = settled.reason,
-       confidence = settled.confidence, pack_id = :pack_id, attempts = attempts + 1,
-       processed_at = now()
+       confidence = settled.confidence, turned = settled.turned, pack_id = :pack_id,
+       attempts = attempts + 1, processed_at = now()
 FROM unnest(CAST(:keys AS text[]), CAST(:statuses AS text[]), CAST(:reasons AS text[]),
-            CAST(:confidences AS float8[])) AS settled (s3_key, status, reason, confidence)
+            CAST(:confidences AS float8[]), CAST(:turns AS smallint[]))
+    AS settled (s3_key, status, reason, confidence, turned)
 WHERE photo.event_id = :event_id AND photo.s3_key = settled.s3_key
   AND photo.sync_run_id = :run AND photo.status = 'pending'
 RETURNING photo.id, photo.s3_key
@@ -144,6 +146,7 @@ def store_outcomes(
                 max((face.confidence for face in outcome.faces), default=0.0)
                 for outcome in outcomes
             ],
+            "turns": [outcome.turned for outcome in outcomes],
             "event_id": event_id,
             "run": run,
             "pack_id": pack_id,

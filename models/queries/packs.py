@@ -3,6 +3,8 @@
 Each face row stores this small number instead of the pack's long identity (name@hash).
 """
 
+from collections.abc import Sequence
+
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
@@ -13,6 +15,12 @@ from models.tables import Pack
 def find_pack_id(session: Session, identity: str) -> int | None:
     """A pack's number; None where it has made no vector yet."""
     return session.exec(select(Pack.id).where(Pack.identity == identity)).one_or_none()
+
+
+def list_pack_ids(session: Session, identities: Sequence[str]) -> list[int]:
+    """The numbers of those packs that have made vectors."""
+    found = session.exec(select(Pack.id).where(col(Pack.identity).in_(identities)))
+    return sorted(number for number in found if number is not None)
 
 
 def register_pack(session: Session, identity: str, licence: str) -> int:

@@ -19,7 +19,7 @@ from sqlmodel import Session, col, select
 
 from models.copying import copy_into, encode_rows, encode_vector
 from models.errors import InvalidCursorError
-from models.tables import Face, Photo
+from models.tables import Face, Pack, Photo
 from models.vocabulary import PhotoStatus
 
 NO_PACK = 0  # packs are counted from 1
@@ -57,13 +57,13 @@ class Cursor:
 
 @dataclass(frozen=True)
 class FaceQuery:
-    """A face to look for in one event, among the faces of one pack.
+    """A face to look for in one event, among the faces of packs whose vectors are comparable.
 
     embedding: float32 (dim,), of length 1; min_similarity: cosine.
     """
 
     event_id: int
-    pack_id: int
+    pack_ids: Sequence[int]
     embedding: npt.NDArray[np.float32]
     min_similarity: float
 
@@ -95,7 +95,7 @@ WITH face_query AS MATERIALIZED (
 ), near AS MATERIALIZED (
     SELECT photo_id, embedding <#> (SELECT wanted FROM face_query) AS distance, x1, y1, x2, y2
     FROM face
-    WHERE event_id = :event_id AND pack_id = :pack_id
+    WHERE event_id = :event_id AND pack_id = ANY(CAST(:pack_ids AS smallint[]))
       AND embedding <#> (SELECT wanted FROM face_query) <= :max_distance
 ), best AS (
     SELECT DISTINCT ON (photo_id) * FROM near ORDER BY photo_id, distance, x1, y1
@@ -135,7 +135,7 @@ def find_photos(
         _NEAREST,
         {
             "event_id": query.event_id,
-            "pack_id": query.pack_id,
+            "pack_ids": list(query.pack_ids),
             "max_distance": -query.min_similarity,
             "indexed": PhotoStatus.INDEXED,
             "after_distance": after.distance,
@@ -149,35 +149,34 @@ def find_photos(
     ]
 
 
-def has_foreign_faces(session: Session, event_id: int, pack_id: int | None) -> bool:
-    """Whether photos of the event are still known by faces of another pack.
+def has_foreign_faces(session: Session, event_id: int, pack_ids: Sequence[int]) -> bool:
+    """Whether photos of the event are still known by faces of other packs than these.
 
     They cannot be compared, so a search would silently leave these photos out.
     """
-    return find_foreign_photo(session, event_id, pack_id) is not None
+    return find_foreign_photo(session, event_id, pack_ids) is not None
 
 
 def find_foreign_photo(
-    session: Session, event_id: int, pack_id: int | None, *, listed: Collection[str] = ()
+    session: Session, event_id: int, pack_ids: Sequence[int], *, listed: Collection[str] = ()
 ) -> str | None:
     """The key of one such photo that lies in none of the `listed` prefixes.
 
     Faces that are made ready beside a photo's own (models/queries/reembeds.py) are nothing to
     wait for.
     """
-    faces = select(Face.id).where(Face.event_id == event_id)
-    if pack_id is not None:
-        # Not `<>`: two ranges of the index are read, and there is mostly nothing in either.
-        faces = faces.where((col(Face.pack_id) < pack_id) | (col(Face.pack_id) > pack_id))
-    if session.exec(faces.limit(1)).first() is None:
+    faces = exists().where(col(Face.event_id) == event_id, col(Face.pack_id) == Pack.id)
+    # Pack by pack: a place of the index is read for each, and there is mostly nothing in any.
+    others = select(Pack.id).where(col(Pack.id).not_in(pack_ids), faces)
+    if session.exec(others.limit(1)).first() is None:
         return None
-    own, wanted = aliased(Face), NO_PACK if pack_id is None else pack_id
+    own = aliased(Face)
     photos = select(Photo.s3_key).where(
         Photo.event_id == event_id,
         col(Photo.status).in_((PhotoStatus.INDEXED, PhotoStatus.PENDING)),
-        col(Photo.pack_id).is_distinct_from(wanted),
+        func.coalesce(Photo.pack_id, NO_PACK).not_in(pack_ids),
         exists().where(col(Face.photo_id) == Photo.id),
-        ~exists().where(col(own.photo_id) == Photo.id, col(own.pack_id) == wanted),
+        ~exists().where(col(own.photo_id) == Photo.id, col(own.pack_id).in_(pack_ids)),
         *(~func.starts_with(Photo.s3_key, prefix) for prefix in listed),
     )
     return session.exec(photos.limit(1)).first()

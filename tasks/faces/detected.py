@@ -21,12 +21,14 @@ class DetectedFaces:
     """All faces of one photo, best detection first.
 
     boxes: float32 (F, 4), x1 y1 x2 y2 in 0..1 of the photo; scores: float32 (F,) in 0..1;
-    embeddings: float32 (F, dim), each of length 1.
+    embeddings: float32 (F, dim), each of length 1; turned: degrees clockwise, 0 to 270, by which
+    the photo lies, as its faces say.
     """
 
     boxes: npt.NDArray[np.float32]
     scores: npt.NDArray[np.float32]
     embeddings: npt.NDArray[np.float32]
+    turned: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ def pack_faces(photos: Sequence[PhotoFaces]) -> bytes:
     np.savez(
         buffer,
         counts=np.array(counts, dtype=np.int64),
+        turns=np.array([photo.faces.turned if photo.faces else 0 for photo in photos], np.int16),
         verdicts=np.array([photo.verdict for photo in photos], dtype=np.str_),
         allow_pickle=False,
         **stacked,
@@ -85,10 +88,11 @@ def _unpack(product: bytes) -> list[PhotoFaces]:
     with np.load(BytesIO(product), allow_pickle=False) as arrays:
         boxes, scores, embeddings = arrays["boxes"], arrays["scores"], arrays["embeddings"]
         ends = np.cumsum(arrays["counts"])
-        parts = zip(ends - arrays["counts"], ends, arrays["verdicts"], strict=True)
+        starts, turns = ends - arrays["counts"], arrays["turns"]
+        parts = zip(starts, ends, turns, arrays["verdicts"], strict=True)
         return [
-            PhotoFaces(DetectedFaces(boxes[i:end], scores[i:end], embeddings[i:end]))
+            PhotoFaces(DetectedFaces(boxes[i:end], scores[i:end], embeddings[i:end], int(turn)))
             if end > i
             else PhotoFaces(None, str(verdict))
-            for i, end, verdict in parts
+            for i, end, turn, verdict in parts
         ]

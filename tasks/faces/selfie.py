@@ -57,10 +57,14 @@ _SENTENCES = {
 
 @dataclass(frozen=True)
 class Selfie:
-    """The face that counts. embedding: float32 (dim,), of length 1; it is never stored."""
+    """The face that counts. embedding: float32 (dim,), of length 1; it is never stored.
+
+    quality: above 0; the weight of this selfie beside others of the same person.
+    """
 
     face: SelfieFace
     embedding: Floats
+    quality: float = 1.0
 
 
 def read_selfie(content: bytes, engine: FaceEngine, max_pixels: int, chosen: int | None) -> Selfie:

@@ -84,6 +84,6 @@ def _open_analysis(pack: ModelPack, providers: list[str], det_size: int) -> "Fac
     analysis.prepare(
         ctx_id=-1 if providers[0] == "CPUExecutionProvider" else 0,
         det_size=(det_size, det_size),
-        det_thresh=pack.detection_threshold,
+        det_thresh=pack.figures.detection,
     )
     return analysis

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from models.errors import ModelPackError
 from models.settings import Settings
+from tasks.packs.figures import ARCFACE_FIGURES, KNOWN_FIGURES, PackFigures
 from tasks.packs.folder import find_models, hash_models, read_licence, read_manifest, shorten_error
 from tasks.packs.install import download_pack, install_pack, is_downloaded
 
@@ -26,20 +27,18 @@ INSIGHTFACE_PACKS = (
     "raccoon_s",
     "raccoon_l",
 )
-# A detector's scores are its own scale. 0.5 is the default of InsightFace's FaceAnalysis.prepare.
-# YuNet: OpenCV's default of 0.9 loses two of the six faces in InsightFace's sample photo t1 (they
-# score 0.88 to 0.93); at 0.6 all six are there, and none in scikit-image's photos without people.
-DETECTION_THRESHOLDS = {OPENCV_ZOO: 0.6}
-DEFAULT_DETECTION_THRESHOLD = 0.5
 # Backends whose vectors differ from onnxruntime's by more than rounding (`make gate` shows it):
 # vectors of two precisions are kept apart like those of two packs.
 COARSE_PRECISIONS = {"openvino-bf16": "bf16"}
 USUAL_DET_SIZE = 640  # pixels: the side of the square in which faces are looked for
+# How the face engine looks at a photo; raised with every change that changes faces or vectors. The
+# first way, upright only, had no name.
+LOOK = "+look2"
 
 
 @dataclass(frozen=True)
 class ModelPack:
-    """A pack on disk. `digest`: SHA-256 over its models; `detection_threshold`: 0..1.
+    """A pack on disk. `digest`: SHA-256 over its models.
 
     `precision` is named where it changes vectors by more than rounding; `det_size`, in pixels, is
     part of what the pack is: at another size it finds other faces in the same photo.
@@ -49,16 +48,27 @@ class ModelPack:
     folder: Path
     digest: str
     licence: str
-    detection_threshold: float
+    figures: PackFigures
     precision: str = ""
     det_size: int = USUAL_DET_SIZE
 
     @property
     def identity(self) -> str:
-        """Name and content in one word: packs with the same identity give the same vectors."""
+        """Name, content and look in one word: with the same identity, the same vectors."""
+        return self._identify(LOOK)
+
+    @property
+    def former_identity(self) -> str:
+        """The identity of the same models with the first look.
+
+        It missed faces that do not stand upright; its vectors are comparable with today's.
+        """
+        return self._identify("")
+
+    def _identify(self, look: str) -> str:
         precision = self.precision and f"+{self.precision}"
         size = f"+det{self.det_size}" if self.det_size != USUAL_DET_SIZE else ""
-        return f"{self.name}@{self.digest[:16]}{precision}{size}"
+        return f"{self.name}@{self.digest[:16]}{look}{precision}{size}"
 
 
 def resolve_pack(
@@ -126,5 +136,5 @@ def _read_pack(folder: Path) -> ModelPack:
         ) from error
     if licence is None and name in INSIGHTFACE_PACKS:
         licence = "non-commercial research only (InsightFace)"
-    threshold = DETECTION_THRESHOLDS.get(name, DEFAULT_DETECTION_THRESHOLD)
-    return ModelPack(name, found, digest, licence or f"unknown: see {found}", threshold)
+    figures = KNOWN_FIGURES.get(name, ARCFACE_FIGURES)
+    return ModelPack(name, found, digest, licence or f"unknown: see {found}", figures)

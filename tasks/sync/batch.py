@@ -194,4 +194,4 @@ def build_outcome(photo: PhotoRef, faces: PhotoFaces) -> PhotoOutcome:
             strict=True,
         )
     ]
-    return PhotoOutcome(photo.s3_key, records, None)
+    return PhotoOutcome(photo.s3_key, records, None, detected.turned)

@@ -68,7 +68,7 @@ def find_foreign_request(session: Session, run: SyncRun, pack_id: int) -> Listin
     A search finds nothing in the event until all its faces are of one pack, so a sync of a part
     takes the rest along.
     """
-    s3_key = find_foreign_photo(session, run.event_id, pack_id, listed=run.tallies)
+    s3_key = find_foreign_photo(session, run.event_id, [pack_id], listed=run.tallies)
     return None if s3_key is None else ListingRequest(cut_previews_folder(s3_key, run.event_id))
 
 

@@ -17,7 +17,7 @@ from models.errors import (
 from models.keys import build_run_name, default_prefix, derive_original_key
 from models.packs import choose_pack
 from models.queries.events import list_active_events, list_idle_events, read_event
-from models.queries.packs import find_pack_id, register_pack
+from models.queries.packs import list_pack_ids, register_pack
 from models.queries.plans import Listing, copy_listing, needs_plan
 from models.queries.search import has_foreign_faces
 from models.session import open_session
@@ -52,8 +52,8 @@ def list_resync_targets() -> list[ResyncTarget]:
         found = list(list_active_events(session))
         for event in list_idle_events(session):
             identity = _identify_pack(event)
-            pack_id = find_pack_id(session, identity) if identity else None
-            if identity and has_foreign_faces(session, event.id or 0, pack_id):
+            pack_ids = list_pack_ids(session, [identity]) if identity else []
+            if identity and has_foreign_faces(session, event.id or 0, pack_ids):
                 found.append(event)
     events = [(event.id or 0, event.name) for event in found]
     targets = [(event_id, name, default_prefix(event_id)) for event_id, name in events]

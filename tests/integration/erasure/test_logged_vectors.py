@@ -162,7 +162,7 @@ def test_a_guests_search_writes_no_vector_into_a_log(
     vector = [float(number) for number in face.embedding.strip("[]").split(",")]
     import numpy as np
 
-    query = FaceQuery(event.id, face.pack_id, np.asarray(vector, np.float32), 0.9)
+    query = FaceQuery(event.id, [face.pack_id], np.asarray(vector, np.float32), 0.9)
     for _ in range(2):  # the second by the same connection
         with open_session() as session:
             (found,) = find_photos(session, query, after=None, limit=5)

@@ -438,7 +438,7 @@ def test_an_error_of_the_database_does_not_tell_the_face(wedding: EventBox) -> N
     (row,) = wedding.query("SELECT pack_id FROM face WHERE event_id = :event LIMIT 1")
     face = np.full(3, 0.57735, np.float32)  # of another length than the event's
     with pytest.raises(DBAPIError) as caught, open_session() as session:
-        find_photos(session, FaceQuery(wedding.id, row.pack_id, face, 0.4), after=None, limit=1)
+        find_photos(session, FaceQuery(wedding.id, [row.pack_id], face, 0.4), after=None, limit=1)
     assert "different halfvec dimensions" in str(caught.value)
     assert "0.577" not in str(caught.value)
 

@@ -71,7 +71,7 @@ def test_a_search_shows_the_indexed_photos_of_its_own_event_alone(
     events: tuple[EventBox, EventBox], pack_id: int
 ) -> None:
     mine, _ = events
-    query = FaceQuery(mine.id, pack_id, np.array([1, 0], np.float32), 0.5)
+    query = FaceQuery(mine.id, [pack_id], np.array([1, 0], np.float32), 0.5)
     with open_session() as session:
         found = find_photos(session, query, after=None, limit=100)
     assert [photo.s3_key for photo in found] == [f"{mine.prefix}indexed.jpg"]
@@ -91,7 +91,7 @@ def test_a_searchs_pages_repeat_no_photo_also_of_those_that_are_equally_near(
         f" SELECT id, event_id, {pack_id}, 0, 0, 1, 1, 0.9, '[1,0]' FROM photo,"
         " generate_series(1, 2) WHERE event_id = :event RETURNING id"
     )
-    query = FaceQuery(event.id, pack_id, np.array([1, 0], np.float32), 0.5)
+    query = FaceQuery(event.id, [pack_id], np.array([1, 0], np.float32), 0.5)
     seen: list[int] = []
     after = None
     with open_session() as session:

@@ -52,7 +52,7 @@ def plain(pack: ModelPack, pictures: list[Picture]) -> list[list[Any]]:
         allowed_modules=list(NEEDED_MODULES),
         providers=["CPUExecutionProvider"],
     )
-    analysis.prepare(ctx_id=-1, det_size=(640, 640), det_thresh=pack.detection_threshold)
+    analysis.prepare(ctx_id=-1, det_size=(640, 640), det_thresh=pack.figures.detection)
     found = [analysis.get(picture) for picture in pictures]
     assert [len(faces) for faces in found] == [6, 6, 6, 1, 0]
     return found

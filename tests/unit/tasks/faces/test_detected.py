@@ -80,7 +80,7 @@ def test_the_same_batch_gives_the_same_product(batch: list[PhotoFaces]) -> None:
     with zipfile.ZipFile(BytesIO(pack_faces(list(batch)))) as second:
         assert {name: second.read(name) for name in second.namelist()} == parts
     assert set(parts) == {
-        f"{name}.npy" for name in ("boxes", "counts", "embeddings", "scores", "verdicts")
+        f"{name}.npy" for name in ("boxes", "counts", "embeddings", "scores", "turns", "verdicts")
     }
 
 

@@ -79,7 +79,7 @@ def test_the_licences_are_in_the_pack(pack: ModelPack) -> None:
     ):
         assert part in text
     assert describe_pack(pack) == (
-        f"Model pack opencv_zoo@{pack.digest[:16]} "
+        f"Model pack {pack.identity} "
         "(licence: MIT (YuNet), Apache-2.0 (SFace); commercial use allowed)"
     )
 
@@ -96,7 +96,7 @@ def test_it_is_the_same_pack_in_another_folder(pack: ModelPack, tmp_path: Path) 
     copy = shutil.copytree(pack.folder, tmp_path / "elsewhere")
     moved = resolve_pack(Settings(model_pack=str(copy), model_root=tmp_path))
     assert (moved.identity, moved.licence) == (pack.identity, pack.licence)
-    assert moved.detection_threshold == pack.detection_threshold == 0.6
+    assert moved.figures.detection == pack.figures.detection == 0.6
 
 
 @pytest.mark.parametrize("damage", ["truncated", "missing", "other recipe"])

@@ -15,7 +15,7 @@ from insightface.app import FaceAnalysis
 from models.errors import ModelPackError
 from models.settings import Settings
 from tasks.packs.loading import load_analysis
-from tasks.packs.registry import describe_pack, is_pack_known, resolve_pack
+from tasks.packs.registry import LOOK, describe_pack, is_pack_known, resolve_pack
 from tests.support.standin_pack import draw_markers, write_standin_pack
 
 
@@ -67,8 +67,8 @@ def settings(pack: str | Path, root: Path) -> Settings:
 
 def test_a_folder_is_described_by_name_content_and_licence(standin: Path, tmp_path: Path) -> None:
     pack = resolve_pack(settings(standin, tmp_path))
-    assert (pack.name, pack.folder, pack.detection_threshold) == ("buffalo_l", standin, 0.5)
-    assert pack.identity == f"buffalo_l@{pack.digest[:16]}"
+    assert (pack.name, pack.folder, pack.figures.detection) == ("buffalo_l", standin, 0.5)
+    assert pack.identity == f"buffalo_l@{pack.digest[:16]}{LOOK}"
     assert describe_pack(pack) == (
         f"Model pack {pack.identity} (licence: non-commercial research only (InsightFace))"
     )
