@@ -138,7 +138,7 @@ class Photo(SQLModel, table=True):
     change: str = Field(sa_column=Column(Text, nullable=False))
     # How often it was replaced between a listing and its reading, in the run that has it.
     changes: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
-    # Degrees clockwise, 0 to 270, by which the stored preview lies: its faces say so.
+    # Degrees clockwise, 0 to 270, that its preview has to be turned by to stand upright.
     turned: int = Field(
         default=0,
         sa_column=Column(SmallInteger, nullable=False, server_default=text("0")),

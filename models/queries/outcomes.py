@@ -42,7 +42,7 @@ class PhotoOutcome:
     s3_key: str
     faces: Sequence[FaceRecord]
     reason: PhotoReason | None
-    turned: int = 0  # degrees clockwise by which the preview lies
+    turned: int = 0  # as DetectedFaces.turned
 
     @property
     def status(self) -> PhotoStatus:

@@ -21,8 +21,8 @@ class DetectedFaces:
     """All faces of one photo, best detection first.
 
     boxes: float32 (F, 4), x1 y1 x2 y2 in 0..1 of the photo; scores: float32 (F,) in 0..1;
-    embeddings: float32 (F, dim), each of length 1; turned: degrees clockwise, 0 to 270, by which
-    the photo lies, as its faces say.
+    embeddings: float32 (F, dim), each of length 1; turned: degrees clockwise, 0 to 270, that the
+    photo has to be turned by to stand upright, as most of its faces say.
     """
 
     boxes: npt.NDArray[np.float32]

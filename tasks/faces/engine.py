@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
@@ -17,9 +18,11 @@ from models.errors import FaceEngineError, FacePassError, PhotoUnavailableError
 from models.vocabulary import PhotoReason
 from tasks.faces.detected import DetectedFaces
 from tasks.faces.limits import PixelBudget, count_cores, return_large_blocks
+from tasks.faces.looks import FaceFinder, judge_turn
+from tasks.faces.tiles import SeenFace
 from tasks.images.decode import BgrImage
-from tasks.packs.loading import load_analysis
-from tasks.packs.registry import ModelPack
+from tasks.packs.loading import load_analysis, load_small_detector
+from tasks.packs.registry import USUAL_DET_SIZE, ModelPack
 
 logger = logging.getLogger(__name__)
 
@@ -121,6 +124,13 @@ class FaceEngine:
         analysis: Any = load_analysis(pack, inference, cores, pack.det_size)
         self.pack = pack
         self._detector = analysis.models["detection"]
+        self._small_detector: Any = load_small_detector(pack, inference, cores)
+        self._finder = FaceFinder(
+            self.detect,
+            partial(_detect, self._small_detector),
+            pack.figures.doubt,
+            large=pack.det_size > USUAL_DET_SIZE,
+        )
         self._recogniser = analysis.models["recognition"]
         # A core for a block: as many at a time as there are, batches and selfies together.
         self.computing = limits.computing
@@ -135,22 +145,30 @@ class FaceEngine:
         photo: BGR uint8 (H, W, 3), upright. Detection: SCRFD's scheme (Guo et al. 2021); faces
         are aligned by five landmarks and embedded as ArcFace does (Deng et al. 2019).
         """
-        detections, landmarks = self.detect(photo)
+        faces = self.find_faces(photo)
         height, width = photo.shape[:2]
         scale = np.array([width, height, width, height], dtype=np.float32)
+        boxes = np.array([face.box for face in faces], np.float32).reshape(-1, 4)
         return DetectedFaces(
-            boxes=np.clip(detections[:, :4] / scale, 0.0, 1.0).astype(np.float32),
-            scores=detections[:, 4].astype(np.float32),
-            embeddings=self.embed_crops([self.align(photo, points) for points in landmarks]),
+            boxes=np.clip(boxes / scale, 0.0, 1.0).astype(np.float32),
+            scores=np.array([face.score for face in faces], np.float32),
+            embeddings=self.embed_crops([self.align(photo, face.landmarks) for face in faces]),
+            turned=judge_turn(faces),
         )
 
+    def find_faces(self, photo: BgrImage, *, doubt_all: bool = False) -> list[SeenFace]:
+        """Find faces whichever way up they are (tasks/faces/looks.py), best score first.
+
+        doubt_all: each is looked at again, as if the first look left it in doubt.
+        """
+        return [] if is_strip(photo) else self._finder.find_faces(photo, doubt_all=doubt_all)
+
     def detect(self, photo: BgrImage) -> tuple[Floats, Floats]:
-        """Find faces: float32 (F, 5), x1 y1 x2 y2 in pixels and the score; landmarks (F, 5, 2)."""
-        height, width = photo.shape[:2]
-        if min(height, width) * LONGEST_STRIP < max(height, width):
-            return NO_DETECTIONS
-        detections, landmarks = self._detector.detect(photo)
-        return NO_DETECTIONS if landmarks is None else (detections, landmarks)
+        """Find faces by the first look alone.
+
+        Returns float32 (F, 5), x1 y1 x2 y2 in pixels and the score; landmarks (F, 5, 2).
+        """
+        return NO_DETECTIONS if is_strip(photo) else _detect(self._detector, photo)
 
     def align(self, photo: BgrImage, landmarks: Floats) -> BgrImage:
         """A face turned upright by its landmarks (5, 2), in the recogniser's square."""
@@ -217,6 +235,17 @@ class FaceEngine:
             with self.computing:
                 refusal = judge_failure(error, self)
         raise refusal
+
+
+def is_strip(photo: BgrImage) -> bool:
+    """Whether the photo is longer than LONGEST_STRIP times its width."""
+    height, width = photo.shape[:2]
+    return bool(min(height, width) * LONGEST_STRIP < max(height, width))
+
+
+def _detect(detector: Any, photo: BgrImage) -> tuple[Floats, Floats]:  # noqa: ANN401 (InsightFace publishes no types)
+    detections, landmarks = detector.detect(photo)
+    return NO_DETECTIONS if landmarks is None else (detections, landmarks)
 
 
 def judge_failure(error: Exception, engine: "FaceEngine") -> PhotoUnavailableError:

@@ -2,17 +2,18 @@
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from models.errors import ModelPackError
 from tasks.packs.folder import shorten_error
 from tasks.packs.openvino import PRECISIONS, OpenVinoSession
-from tasks.packs.registry import USUAL_DET_SIZE, ModelPack
+from tasks.packs.registry import USUAL_DET_SIZE, ModelPack, find_sized_pack
 
 if TYPE_CHECKING:
     from insightface.app import FaceAnalysis
 
 NEEDED_MODULES = ("detection", "recognition")
+SMALL_DET_SIZE = 320  # pixels: the square of a second look
 
 
 def load_analysis(
@@ -24,17 +25,7 @@ def load_analysis(
     letterboxed to a square of det_size pixels; opencv_zoo's, to what the pack was built for.
     Raises ModelPackError.
     """
-    providers = ["CPUExecutionProvider"]
-    if inference == "cuda":
-        providers.insert(0, "CUDAExecutionProvider")
-    try:
-        analysis = _open_analysis(pack, providers, det_size)
-    except Exception as error:  # InsightFace, onnxruntime and protobuf share no base class
-        raise ModelPackError(
-            f"Model pack {pack.name} in {pack.folder} could not be loaded "
-            f"({shorten_error(error)}): delete or replace that folder, "
-            "or set FACEPASS_MODEL_PACK to another pack."
-        ) from error
+    analysis = _open(pack, inference, det_size, NEEDED_MODULES)
     missing = [name for name in NEEDED_MODULES if name not in analysis.models]
     if missing:
         raise ModelPackError(
@@ -47,23 +38,67 @@ def load_analysis(
             f"Model pack {pack.name} looks for faces in {side} pixels and no others: give its "
             "events the profile standard, or another model pack."
         )
-    # onnxruntime falls back to the CPU without an error where it has no CUDA, or cannot load it.
-    active = [model.session.get_providers()[0] for model in analysis.models.values()]
-    if any(name != providers[0] for name in active):
+    _check_backend(analysis, inference)
+    _move_to_openvino(analysis, inference, threads)
+    return analysis
+
+
+def load_small_detector(pack: ModelPack, inference: str, threads: int = 1) -> Any:  # noqa: ANN401 (InsightFace publishes no types)
+    """The pack's detector for squares of SMALL_DET_SIZE pixels, for second looks.
+
+    Where the detector's file is made for one size and there is none for this one, it is the usual
+    detector: it sees the small square enlarged. Raises ModelPackError.
+    """
+    sized = find_sized_pack(pack, SMALL_DET_SIZE)
+    analysis = _open(sized, inference, SMALL_DET_SIZE, ("detection",))
+    _check_backend(analysis, inference)
+    _move_to_openvino(analysis, inference, threads)
+    return analysis.models["detection"]
+
+
+def _name_providers(inference: str) -> list[str]:
+    """onnxruntime's names of the devices, the wanted one first."""
+    usual = ["CPUExecutionProvider"]
+    return ["CUDAExecutionProvider", *usual] if inference == "cuda" else usual
+
+
+def _check_backend(analysis: "FaceAnalysis", inference: str) -> None:
+    """Raise ModelPackError where onnxruntime fell back to the CPU, which it does silently."""
+    wanted = _name_providers(inference)[0]
+    if any(model.session.get_providers()[0] != wanted for model in analysis.models.values()):
         raise ModelPackError(
             "CUDA is not available to onnxruntime: install onnxruntime-gpu in place of onnxruntime "
             "(with CUDA's libraries), or set FACEPASS_INFERENCE=cpu."
         )
-    if inference in PRECISIONS:  # OpenVINO runs what InsightFace has checked and configured
-        for name, model in analysis.models.items():
-            side = det_size if name == "detection" else model.input_size[0]
-            model.session = OpenVinoSession(Path(model.model_file), inference, threads, side)
-            # Else InsightFace opens onnxruntime's session for the size, if the detector takes any.
-            model.static_shape_sessions = False
-    return analysis
 
 
-def _open_analysis(pack: ModelPack, providers: list[str], det_size: int) -> "FaceAnalysis":
+def _move_to_openvino(analysis: "FaceAnalysis", inference: str, threads: int) -> None:
+    """Have OpenVINO run what InsightFace has checked and configured, in its modes."""
+    if inference not in PRECISIONS:
+        return
+    for model in analysis.models.values():
+        side = model.input_size[0]
+        model.session = OpenVinoSession(Path(model.model_file), inference, threads, side)
+        # Else InsightFace opens onnxruntime's session for the size, if the detector takes any.
+        model.static_shape_sessions = False
+
+
+def _open(
+    pack: ModelPack, inference: str, det_size: int, modules: tuple[str, ...]
+) -> "FaceAnalysis":
+    try:
+        return _open_analysis(pack, _name_providers(inference), det_size, modules)
+    except Exception as error:  # InsightFace, onnxruntime and protobuf share no base class
+        raise ModelPackError(
+            f"Model pack {pack.name} in {pack.folder} could not be loaded "
+            f"({shorten_error(error)}): delete or replace that folder, "
+            "or set FACEPASS_MODEL_PACK to another pack."
+        ) from error
+
+
+def _open_analysis(
+    pack: ModelPack, providers: list[str], det_size: int, modules: tuple[str, ...]
+) -> "FaceAnalysis":
     import onnxruntime
     from insightface import app
 
@@ -77,7 +112,7 @@ def _open_analysis(pack: ModelPack, providers: list[str], det_size: int) -> "Fac
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     analysis = app.FaceAnalysis(
         name=str(pack.folder),
-        allowed_modules=list(NEEDED_MODULES),
+        allowed_modules=list(modules),
         providers=providers,
         sess_options=options,
     )

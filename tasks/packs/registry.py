@@ -85,6 +85,24 @@ def resolve_pack(
     return replace(pack, precision=precision, det_size=det_size)
 
 
+def find_sized_pack(pack: ModelPack, det_size: int) -> ModelPack:
+    """The same pack with its detector's file for another size, where it is made for one size.
+
+    It is for detecting only. The pack itself where it has no such file, and cannot be given one.
+    """
+    if pack.name != OPENCV_ZOO:
+        return pack
+    from tasks.packs.opencv_zoo import build_opencv_zoo, is_zoo_built
+
+    fill = partial(build_opencv_zoo, det_size=det_size)
+    try:
+        name = f"{OPENCV_ZOO}-{det_size}"
+        folder = install_pack(name, pack.folder.parent, is_zoo_built, fill)
+    except ModelPackError:  # a folder of one's own that cannot be written to
+        return pack
+    return replace(pack, folder=folder)
+
+
 def is_pack_known(settings: Settings, name: str) -> bool:
     """Whether a name, not a path, is one that `resolve_pack` can bring; nothing is fetched."""
     root = settings.model_root.expanduser() / "models"

@@ -1,4 +1,4 @@
-"""By how much a preview lies; how similar the different people of an event are."""
+"""By how much a preview has to be turned; how similar the different people of an event are."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,0 +1,220 @@
+"""Sights of faces: pictures drawn turned and scaled, and what is found in them mapped back.
+
+Affine matrices (2, 3) map pixels of the photo to pixels of what is drawn. Turns, directions and
+tilts are degrees clockwise.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from tasks.images.decode import BgrImage
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+Affine: TypeAlias = npt.NDArray[np.float64]
+# A picture -> float32 (F, 5), x1 y1 x2 y2 in pixels and the score; landmarks (F, 5, 2).
+Detect: TypeAlias = Callable[[BgrImage], tuple[Floats, Floats]]
+
+SMALL_SIDE = 320  # pixels: the square of a second look, as the small detector takes it
+GREY = 127
+_BACKGROUND = (GREY, GREY, GREY)
+# What is drawn at less than this share of its size is averaged first, or its pixels are noise.
+_LEAST_SHRINK = 0.8
+# A detection is a tile's face: so far from its middle at most, and of about the size that was
+# drawn, both as shares of that size.
+_OFFSET, _SMALLEST, _LARGEST = 0.4, 0.5, 1.7
+
+
+@dataclass(frozen=True)
+class SeenFace:
+    """A face: its box x1 y1 x2 y2 and five landmarks (5, 2), in pixels of the photo as it is.
+
+    tilt: the turn that makes it stand upright, -180 to 180; 0 where the first look was good enough.
+    """
+
+    box: Floats
+    score: float
+    landmarks: Floats
+    tilt: float = 0.0
+
+    @property
+    def centre(self) -> Floats:
+        """The middle of its box."""
+        return np.asarray((self.box[:2] + self.box[2:]) / 2, np.float32)
+
+    @property
+    def side(self) -> float:
+        """Its longer side, in pixels."""
+        return float(max(self.box[2] - self.box[0], self.box[3] - self.box[1], 1.0))
+
+
+@dataclass(frozen=True)
+class Sight:
+    """A face as it is seen in one direction and size; landmarks in pixels of the photo."""
+
+    score: float
+    landmarks: Floats
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of the photo: where its corner was, and its scale."""
+
+    pixels: BgrImage
+    corner: Floats
+    scale: float
+
+
+def list_faces(found: tuple[Floats, Floats]) -> list[SeenFace]:
+    """What a detector has found, as faces."""
+    rows = zip(*found, strict=True)
+    return [SeenFace(row[:4], float(row[4]), points) for row, points in rows]
+
+
+def fold_turn(degrees: float) -> float:
+    """The same turn, from -180 to 180."""
+    return float((degrees + 180) % 360 - 180)
+
+
+def turn_photo(photo: BgrImage, turn: float, share: float = 1.0) -> tuple[BgrImage, Affine]:
+    """The whole photo, turned, in the middle of a small square; share: what it takes of its side.
+
+    Returns the square and the affine to it.
+    """
+    height, width = photo.shape[:2]
+    cosine, sine = abs(np.cos(np.radians(turn))), abs(np.sin(np.radians(turn)))
+    longest = max(width * cosine + height * sine, width * sine + height * cosine)
+    scale = SMALL_SIDE * share / longest
+    part = _shrink(_Part(photo, np.zeros(2, np.float32), 1.0), scale)
+    affine = _build_affine(turn, scale / part.scale)
+    affine[:, 2] = SMALL_SIDE / 2 - affine[:, :2] @ np.array(part.pixels.shape[1::-1]) / 2
+    square = _warp(part.pixels, affine, (SMALL_SIDE, SMALL_SIDE))
+    affine[:, :2] *= part.scale
+    return square, affine
+
+
+def turn_by_quarters(photo: BgrImage, turn: int) -> tuple[BgrImage, Affine]:
+    """The photo turned by 90, 180 or 270 degrees, pixel by pixel, and the affine to it."""
+    height, width = photo.shape[:2]
+    affine = _build_affine(turn, 1.0).round()
+    affine[:, 2] = {90: (height, 0), 180: (width, height), 270: (0, width)}[turn]
+    return np.ascontiguousarray(np.rot90(photo, -turn // 90)), affine
+
+
+def turn_upright(photo: BgrImage, face: SeenFace) -> tuple[BgrImage, SeenFace]:
+    """The photo turned by the face's tilt, nothing cut off, and the face in it."""
+    height, width = photo.shape[:2]
+    affine = _build_affine(face.tilt, 1.0)
+    corners = np.array([[0, 0], [width, 0], [0, height], [width, height]]) @ affine[:, :2].T
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    affine[:, 2] = -low
+    sides = (max(1, round(float(high[0] - low[0]))), max(1, round(float(high[1] - low[1]))))
+    centre = affine[:, :2] @ face.centre + affine[:, 2]
+    half = (face.box[2:] - face.box[:2]) / 2
+    box = np.concatenate([centre - half, centre + half]).astype(np.float32)
+    return _warp(photo, affine, sides), SeenFace(box, face.score, _apply(affine, face.landmarks))
+
+
+def map_back(face: SeenFace, affine: Affine, turn: float) -> SeenFace:
+    """A face of a turned picture in the photo's own pixels.
+
+    Its box keeps its sides; they change places where it lies rather than stands.
+    """
+    back = _invert(affine)
+    half = (face.box[2:] - face.box[:2]) / 2 * np.hypot(*back[0, :2])
+    if round(turn / 90) % 2:
+        half = half[::-1]
+    centre = back[:, :2] @ face.centre + back[:, 2]
+    box = np.concatenate([centre - half, centre + half]).astype(np.float32)
+    return SeenFace(box, face.score, _apply(back, face.landmarks), fold_turn(face.tilt + turn))
+
+
+def look_at_face(
+    detect: Detect,
+    photo: BgrImage,
+    face: SeenFace,
+    directions: Sequence[float],
+    sizes: Sequence[int],
+) -> list[Sight | None]:
+    """Sights of a face: in all directions of the first size, then of the second, and so on.
+
+    They are drawn as tiles of small squares. sizes: the face's longer side in a tile, in pixels.
+    """
+    wanted = [(direction, size) for size in sizes for direction in directions]
+    row = 3 if max(sizes) * 6 <= SMALL_SIDE else 2
+    width = SMALL_SIDE // row
+    part = _cut_out(photo, face, max(sizes), width)
+    sights: list[Sight | None] = []
+    for first in range(0, len(wanted), row * row):
+        canvas = np.full((SMALL_SIDE, SMALL_SIDE, 3), GREY, np.uint8)
+        tiles = []
+        for number, (direction, size) in enumerate(wanted[first : first + row * row]):
+            corner = np.array([number % row, number // row]) * width
+            affine = _build_affine(direction, size / (face.side * part.scale))
+            affine[:, 2] = width / 2 - affine[:, :2] @ ((face.centre - part.corner) * part.scale)
+            x, y = corner
+            canvas[y : y + width, x : x + width] = _warp(part.pixels, affine, (width, width))
+            affine[:, 2] += corner
+            tiles.append((affine, corner + width / 2, size))
+        found = detect(canvas)
+        sights += [_read_tile(found, part, *tile) for tile in tiles]
+    return sights
+
+
+def _read_tile(
+    found: tuple[Floats, Floats],
+    part: _Part,
+    affine: Affine,
+    centre: npt.NDArray[np.float64],
+    size: int,
+) -> Sight | None:
+    """The best detection in the middle of a tile, of about the expected size."""
+    detections, landmarks = found
+    middles = (detections[:, :2] + detections[:, 2:4]) / 2
+    offsets = np.abs(middles - centre).max(axis=1, initial=0.0) / size
+    sides = (detections[:, 2:4] - detections[:, :2]).max(axis=1, initial=0.0) / size
+    fits = (offsets < _OFFSET) & (sides > _SMALLEST) & (sides < _LARGEST)
+    if not fits.any():
+        return None
+    best = int(np.argmax(np.where(fits, detections[:, 4], 0.0)))
+    points = _apply(_invert(affine), landmarks[best]) / part.scale + part.corner
+    return Sight(float(detections[best, 4]), points.astype(np.float32))
+
+
+def _cut_out(photo: BgrImage, face: SeenFace, size: int, width: int) -> _Part:
+    """The face and what a tile shows around it, not much larger than it will be drawn."""
+    reach = face.side / size * width  # more than the tile's half, in any direction
+    x1, y1 = (max(0, int(value - reach)) for value in face.centre)
+    x2, y2 = (max(1, int(value + reach) + 1) for value in face.centre)
+    part = _Part(photo[y1:y2, x1:x2], np.array([x1, y1], np.float32), 1.0)
+    return _shrink(part, 1.5 * size / face.side)
+
+
+def _shrink(part: _Part, scale: float) -> _Part:
+    if scale >= _LEAST_SHRINK:
+        return part
+    sides = tuple(max(1, round(side * scale)) for side in part.pixels.shape[1::-1])
+    pixels = cv2.resize(part.pixels, sides, interpolation=cv2.INTER_AREA)
+    return _Part(np.asarray(pixels, np.uint8), part.corner, scale)
+
+
+def _build_affine(turn: float, scale: float) -> Affine:
+    cosine, sine = np.cos(np.radians(turn)) * scale, np.sin(np.radians(turn)) * scale
+    return np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0]])
+
+
+def _warp(picture: BgrImage, affine: Affine, sides: tuple[int, int]) -> BgrImage:
+    drawn = cv2.warpAffine(picture, affine, sides, flags=cv2.INTER_LINEAR, borderValue=_BACKGROUND)
+    return np.asarray(drawn, np.uint8)
+
+
+def _invert(affine: Affine) -> Affine:
+    return np.asarray(cv2.invertAffineTransform(affine), np.float64)
+
+
+def _apply(affine: Affine, points: Floats) -> Floats:
+    return np.asarray(points @ affine[:, :2].T + affine[:, 2], np.float32)
