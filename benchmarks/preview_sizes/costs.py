@@ -71,7 +71,7 @@ def _time_steps(engine: FaceEngine, preview: bytes) -> tuple[float, float, float
     started = thread_time()
     photo = decode_photo(preview, MAX_PIXELS)
     decoded = thread_time()
-    _, landmarks = engine.detect(photo)
+    landmarks = [face.landmarks for face in engine.find_faces(photo)]
     detected = thread_time()
     engine.embed_crops([engine.align(photo, points) for points in landmarks])
     ended = thread_time()

@@ -31,7 +31,7 @@ STEP = 30
 DIRECTIONS = (0, 30, 330, 60, 300, 90, 270, 180)
 REST = (120, 240, 150, 210)
 # From this score on no other direction is looked in.
-CLEAR = 0.85
+CLEAR = 0.9
 COARSE_SIZE = 48  # pixels: a face's longer side
 MOST_DROP = 0.4  # of the score, where a direction shows no face
 LEAST_BEND = 1e-4  # of a parabola that has a vertex

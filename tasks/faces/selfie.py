@@ -1,7 +1,8 @@
 """The face in a guest's selfie: found, checked for quality and embedded, only in memory.
 
-An event's faces come from small previews. So a large face in a selfie is aligned at several
-scales (`align_at_scales`), and the embeddings are averaged.
+A selfie may be tilted or lie on its side: each of its faces is looked at in all directions. An
+event's faces come from small previews. So a large face in a selfie is aligned at several scales
+(`align_at_scales`), and the embeddings are averaged.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from models.errors import PhotoUnavailableError, SelfieError
 from models.vocabulary import PhotoReason, SelfieCode, SelfieFace
 from tasks.faces.engine import SHORTEST_VECTOR, FaceEngine, Floats
 from tasks.faces.limits import PixelBudget
+from tasks.faces.tiles import GREY, SeenFace, turn_upright
 from tasks.images.decode import BgrImage, decode_photo
 
 # Phones' cameras have twelve million pixels and more; the detector and the recogniser see 640 and
@@ -34,14 +36,16 @@ SMALLEST_FACE = 24  # pixels, the box's shorter side
 # mostly not (0.21 to 0.56), 0.06 has 0.009 to 0.020 and never is (0.38 at most).
 LEAST_SHARPNESS = 0.02
 
+# From here on a selfie tells no more by being larger or sharper.
+LARGE_ENOUGH = 112  # pixels, the box's longer side
+SHARP_ENOUGH = 0.1  # as LEAST_SHARPNESS
+LEAST_QUALITY = 1e-3
+
 CANVAS_SIDE = 640  # pixels: the detector's own, so that nothing is scaled again
 TILE_SIDE = CANVAS_SIDE // 2
 FACE_SIZES = (40, 56, 80, 112)  # pixels: a face's longer side in each of the canvas's tiles
 # What faces are taken from: larger ones would be thinned out, not averaged, on their way to 112.
 LARGEST_FACE = 224
-GREY = 127
-# Shares of the canvas that the whole photo takes where it shows no face at its full size.
-SMALLER = (0.5, 0.25)
 LEAST_OVERLAP = 0.3  # intersection over union: boxes differ with the size, faces do not move
 
 _SENTENCES = {
@@ -74,18 +78,26 @@ def read_selfie(content: bytes, engine: FaceEngine, max_pixels: int, chosen: int
     """
     photo = _decode(content, max_pixels, engine.budget)
     with engine.computing:
-        detections, landmarks = detect_selfie_faces(engine, photo)
-        faces = _describe_faces(detections, photo)
-        index = _choose(faces, detections, chosen)
-        box = detections[index, :4]
-        if min(box[2] - box[0], box[3] - box[1]) < SMALLEST_FACE:
+        found = sorted(engine.find_faces(photo, doubt_all=True), key=_measure_area, reverse=True)
+        faces = _describe_faces(found, photo)
+        index = _choose(faces, found, chosen)
+        face = found[index]
+        if (face.box[2:] - face.box[:2]).min() < SMALLEST_FACE:
             raise _refuse(SelfieCode.FACE_TOO_SMALL, faces)
-        crops = align_at_scales(engine, photo, box, landmarks[index])
-        if max(measure_sharpness(crop) for crop in crops) < LEAST_SHARPNESS:
+        crops = align_at_scales(engine, *_make_upright(photo, face))
+        sharpness = max(measure_sharpness(crop) for crop in crops)
+        if sharpness < LEAST_SHARPNESS:
             raise _refuse(SelfieCode.FACE_TOO_BLURRED, faces)
         total = engine.embed_crops(crops).sum(axis=0)
     length = max(float(np.linalg.norm(total)), SHORTEST_VECTOR)
-    return Selfie(faces[index], (total / length).astype(np.float32))
+    quality = measure_quality(face, sharpness)
+    return Selfie(faces[index], (total / length).astype(np.float32), quality)
+
+
+def measure_quality(face: SeenFace, sharpness: float) -> float:
+    """The weight of a face, above 0 to 1: its score, less where it is small or blurred."""
+    size = min(1.0, face.side / LARGE_ENOUGH)
+    return max(face.score * size * min(1.0, sharpness / SHARP_ENOUGH), LEAST_QUALITY)
 
 
 def measure_sharpness(crop: BgrImage) -> float:
@@ -93,24 +105,6 @@ def measure_sharpness(crop: BgrImage) -> float:
     half = cv2.resize(crop, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     grey = cv2.cvtColor(half, cv2.COLOR_BGR2GRAY).astype(np.float32)
     return float(cv2.Laplacian(grey, cv2.CV_32F).var() / max(float(grey.var()), 1e-6))
-
-
-def detect_selfie_faces(engine: FaceEngine, photo: BgrImage) -> tuple[Floats, Floats]:
-    """As FaceEngine.detect, largest face first; again at a smaller size when nothing is found."""
-    detections, landmarks = engine.detect(photo)
-    for share in SMALLER:
-        if len(detections):
-            break
-        scale = CANVAS_SIDE * share / max(photo.shape[:2])
-        offset = CANVAS_SIDE * (1 - share) / 2
-        canvas = np.full((CANVAS_SIDE, CANVAS_SIDE, 3), GREY, np.uint8)
-        _paste(canvas, photo, scale, (offset, offset))
-        detections, landmarks = engine.detect(canvas)
-        detections[:, :4] = (detections[:, :4] - offset) / scale
-        landmarks = (landmarks - np.float32(offset)) / np.float32(scale)
-    sides = detections[:, 2:4] - detections[:, :2]
-    order = np.argsort(-sides[:, 0] * sides[:, 1], kind="stable")
-    return detections[order], landmarks[order]
 
 
 def align_at_scales(
@@ -151,25 +145,35 @@ def _decode(content: bytes, max_pixels: int, budget: PixelBudget) -> BgrImage:
         budget.release()
 
 
-def _describe_faces(detections: Floats, photo: BgrImage) -> list[SelfieFace]:
+def _make_upright(photo: BgrImage, face: SeenFace) -> tuple[BgrImage, Floats, Floats]:
+    """The photo in which the face stands upright; its box and landmarks there."""
+    if face.tilt:
+        photo, face = turn_upright(photo, face)
+    return photo, face.box, face.landmarks
+
+
+def _measure_area(face: SeenFace) -> float:
+    return float(np.prod(face.box[2:] - face.box[:2]))
+
+
+def _describe_faces(found: list[SeenFace], photo: BgrImage) -> list[SelfieFace]:
     height, width = photo.shape[:2]
-    boxes = np.clip(detections[:, :4] / [width, height, width, height], 0.0, 1.0)
-    return [
-        SelfieFace(box=(x1, y1, x2, y2), confidence=score)
-        for (x1, y1, x2, y2), score in zip(boxes.tolist(), detections[:, 4].tolist(), strict=True)
-    ]
+    described = []
+    for face in found:
+        x1, y1, x2, y2 = np.clip(face.box / [width, height, width, height], 0.0, 1.0).tolist()
+        described.append(SelfieFace(box=(x1, y1, x2, y2), confidence=face.score))
+    return described
 
 
-def _choose(faces: list[SelfieFace], detections: Floats, chosen: int | None) -> int:
+def _choose(faces: list[SelfieFace], found: list[SeenFace], chosen: int | None) -> int:
     if not faces:
         raise _refuse(SelfieCode.NO_FACE)
     if chosen is not None:
         if chosen >= len(faces):
             raise _refuse(SelfieCode.NO_SUCH_FACE, faces)
         return chosen
-    sides = (detections[:, 2:4] - detections[:, :2]).max(axis=1)
-    similar = int((sides >= SIMILAR_SIZE * sides.max()).sum())
-    if similar > 1:
+    largest = max(face.side for face in found)
+    if sum(face.side >= SIMILAR_SIZE * largest for face in found) > 1:
         raise _refuse(SelfieCode.SEVERAL_FACES, faces)
     return 0
 

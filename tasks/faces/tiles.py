@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -197,6 +196,8 @@ def _cut_out(photo: BgrImage, face: SeenFace, size: int, width: int) -> _Part:
 def _shrink(part: _Part, scale: float) -> _Part:
     if scale >= _LEAST_SHRINK:
         return part
+    import cv2  # heavy: only where faces are looked for
+
     sides = tuple(max(1, round(side * scale)) for side in part.pixels.shape[1::-1])
     pixels = cv2.resize(part.pixels, sides, interpolation=cv2.INTER_AREA)
     return _Part(np.asarray(pixels, np.uint8), part.corner, scale)
@@ -208,12 +209,14 @@ def _build_affine(turn: float, scale: float) -> Affine:
 
 
 def _warp(picture: BgrImage, affine: Affine, sides: tuple[int, int]) -> BgrImage:
+    import cv2  # heavy: only where faces are looked for
+
     drawn = cv2.warpAffine(picture, affine, sides, flags=cv2.INTER_LINEAR, borderValue=_BACKGROUND)
     return np.asarray(drawn, np.uint8)
 
 
 def _invert(affine: Affine) -> Affine:
-    return np.asarray(cv2.invertAffineTransform(affine), np.float64)
+    return np.asarray(np.linalg.inv(np.vstack([affine, [0.0, 0.0, 1.0]]))[:2], np.float64)
 
 
 def _apply(affine: Affine, points: Floats) -> Floats:

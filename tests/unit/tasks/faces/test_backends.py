@@ -1,6 +1,7 @@
 """Each backend against plain InsightFace, on real photos with opencv_zoo."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from PIL import ImageOps
 from models.errors import ModelPackError
 from models.settings import Settings
 from tasks.faces.engine import FaceEngine
+from tasks.packs.figures import Doubt
 from tasks.packs.loading import NEEDED_MODULES, load_analysis
 from tasks.packs.opencv_zoo import DETECTOR, RECOGNISER
 from tasks.packs.openvino import OpenVinoSession, open_openvino
@@ -87,7 +89,8 @@ def test_faces_are_those_of_plain_face_analysis(
     box_px: float,
     cosine: float,
 ) -> None:
-    engine = FaceEngine(pack, inference, threads=2)
+    first_look = replace(pack, figures=replace(pack.figures, doubt=Doubt()))
+    engine = FaceEngine(first_look, inference, threads=2)
     readers = [lambda picture=picture: picture for picture in pictures]
     for faces, expected, picture in zip(engine.embed_all(readers), plain, pictures, strict=True):
         assert not isinstance(faces, Exception)
@@ -98,6 +101,30 @@ def test_faces_are_those_of_plain_face_analysis(
             inside = np.clip(face.bbox, 0, [width, height, width, height])
             assert np.abs(found - inside).max() <= box_px
             assert float(vector @ face.normed_embedding) >= cosine
+
+
+@pytest.mark.parametrize("inference", ["cpu", "openvino"])
+@pytest.mark.parametrize("turn", [90, 180, 270])
+def test_a_photo_that_lies_has_the_faces_of_the_upright_one(
+    pack: ModelPack, pictures: list[Picture], inference: str, turn: int
+) -> None:
+    engine = FaceEngine(pack, inference, threads=2)
+    upright = engine.embed(pictures[0])
+    assert upright.turned == 0
+
+    lying = engine.embed(np.ascontiguousarray(np.rot90(pictures[0], turn // 90)))
+
+    assert (lying.turned, len(lying.scores)) == (turn, len(upright.scores))
+    likeness = lying.embeddings @ upright.embeddings.T
+    assert likeness.max(axis=1).min() > 0.8
+    assert sorted(likeness.argmax(axis=1)) == list(range(len(upright.scores)))
+    turned_box = {
+        90: lambda x1, y1, x2, y2: (y1, 1 - x2, y2, 1 - x1),
+        180: lambda x1, y1, x2, y2: (1 - x2, 1 - y2, 1 - x1, 1 - y1),
+        270: lambda x1, y1, x2, y2: (1 - y2, x1, 1 - y1, x2),
+    }[turn]
+    for box, same in zip(lying.boxes, likeness.argmax(axis=1), strict=True):
+        assert box == pytest.approx(turned_box(*upright.boxes[same]), abs=0.02)
 
 
 def test_one_photo_gives_the_same_bits_every_time(pack: ModelPack, pictures: list[Picture]) -> None:

@@ -1,4 +1,4 @@
-"""Faces of selfies on a stand-in pack: found at a smaller size, mapped back, aligned again."""
+"""Faces of selfies on a stand-in pack: turned upright, aligned again, weighed."""
 
 from io import BytesIO
 
@@ -12,12 +12,12 @@ from models.settings import Settings
 from models.vocabulary import SelfieCode
 from tasks.faces.engine import NO_DETECTIONS, FaceEngine
 from tasks.faces.selfie import (
-    CANVAS_SIDE,
     MOST_PIXELS,
     align_at_scales,
-    detect_selfie_faces,
+    measure_quality,
     read_selfie,
 )
+from tasks.faces.tiles import SeenFace
 from tasks.packs.registry import resolve_pack
 from tests.support.standin_pack import draw_markers, write_standin_pack
 
@@ -29,50 +29,46 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> FaceEngine:
     return FaceEngine(resolve_pack(Settings(model_pack=str(folder))), "cpu")
 
 
-def test_the_largest_face_comes_first(engine: FaceEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    boxes = np.array([[0, 0, 5, 5, 0.9], [0, 0, 20, 20, 0.7], [0, 0, 9, 9, 0.8]], np.float32)
-    points = np.arange(30, dtype=np.float32).reshape(3, 5, 2)
-    monkeypatch.setattr(engine, "detect", lambda photo: (boxes, points))
-
-    detections, landmarks = detect_selfie_faces(engine, np.zeros((50, 50, 3), np.uint8))
-
-    assert detections[:, 2].tolist() == [20, 9, 5]
-    assert landmarks.tolist() == points[[1, 2, 0]].tolist()
-
-
-@pytest.mark.parametrize("size", [(300, 400), (1600, 900), (640, 640), (90, 70)])
-@pytest.mark.parametrize("misses", [1, 2])
-def test_a_face_found_at_a_smaller_size_is_told_where_it_is(
-    engine: FaceEngine, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], misses: int
+def test_a_tilted_selfie_is_told_where_its_face_is_and_aligned_upright(
+    engine: FaceEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A detector that sees only what is dark on the canvas' grey, once it sees it small enough."""
-    height, width = size
-    photo = np.full((height, width, 3), 255, np.uint8)
-    y1, y2, x1, x2 = height // 5, height * 3 // 5, width // 4, width * 3 // 4
-    photo[y1:y2, x1:x2] = 0
-    calls: list[tuple[int, ...]] = []
+    small = SeenFace(np.array([0, 0, 30, 30], np.float32), 0.9, np.zeros((5, 2), np.float32))
+    points = np.array([[120, 90], [120, 130], [110, 110], [95, 95], [95, 125]], np.float32)
+    lying = SeenFace(np.array([70, 60, 150, 160], np.float32), 0.7, points, -90.0)
+    doubted: list[bool] = []
 
-    def detect(seen: npt.NDArray[np.uint8]) -> object:
-        calls.append(seen.shape)
-        if len(calls) <= misses:
-            return NO_DETECTIONS
-        ys, xs = np.nonzero(seen[:, :, 0] < 60)
-        box = [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1, 0.9]
-        return np.array([box], np.float32), np.full((1, 5, 2), box[:2], np.float32)
+    def find_faces(photo: object, *, doubt_all: bool = False) -> list[SeenFace]:
+        doubted.append(doubt_all)
+        return [small, lying]
 
-    monkeypatch.setattr(engine, "detect", detect)
+    monkeypatch.setattr(engine, "find_faces", find_faces)
+    monkeypatch.setattr(engine, "detect", lambda seen: NO_DETECTIONS)
+    aligned: list[npt.NDArray[np.float32]] = []
+    align = engine.align
+    monkeypatch.setattr(
+        engine, "align", lambda photo, at: (aligned.append(at), align(photo, at))[1]
+    )
+    noise = np.random.default_rng(1).integers(0, 255, (200, 200, 3), np.uint8)
+    file = BytesIO()
+    Image.fromarray(noise).save(file, "PNG")
 
-    detections, landmarks = detect_selfie_faces(engine, photo)
+    selfie = read_selfie(file.getvalue(), engine, MOST_PIXELS, None)
 
-    pixel = max(size) / CANVAS_SIDE / (0.5, 0.25)[misses - 1]
-    assert detections[0, :4] == pytest.approx([x1, y1, x2, y2], abs=2 * pixel + 1)
-    assert landmarks[0, 0] == pytest.approx([x1, y1], abs=2 * pixel + 1)
-    assert calls[1:] == [(CANVAS_SIDE, CANVAS_SIDE, 3)] * misses
+    assert doubted == [True]
+    assert selfie.face.box == pytest.approx((0.35, 0.3, 0.75, 0.8))
+    right, left = aligned[0][:2]
+    assert (left[0] - right[0], left[1] - right[1]) == pytest.approx((40, 0), abs=0.1)
+    assert 0 < selfie.quality <= 0.7
 
 
-def test_where_there_is_no_face_none_is_found(engine: FaceEngine) -> None:
-    detections, landmarks = detect_selfie_faces(engine, draw_markers(400, 300, []))
-    assert (detections.shape, landmarks.shape) == ((0, 5), (0, 5, 2))
+def test_small_and_blurred_selfies_weigh_less() -> None:
+    def weigh(side: float, sharpness: float) -> float:
+        box = np.array([0, 0, side, side], np.float32)
+        return measure_quality(SeenFace(box, 0.9, np.zeros((5, 2), np.float32)), sharpness)
+
+    assert weigh(300, 0.3) == weigh(112, 0.1) == 0.9
+    assert 0 < weigh(30, 0.3) < weigh(60, 0.3) < 0.9
+    assert 0 < weigh(300, 0.0) < weigh(300, 0.05) < 0.9
 
 
 def test_a_face_that_is_not_seen_again_is_aligned_by_its_first_landmarks(
@@ -98,7 +94,7 @@ def test_a_picture_is_decoded_within_the_engines_budget(
     asked: list[int] = []
     reserve = engine.budget.reserve
     monkeypatch.setattr(engine.budget, "reserve", lambda n: (asked.append(n), reserve(n)))
-    monkeypatch.setattr(engine, "detect", lambda photo: NO_DETECTIONS)
+    monkeypatch.setattr(engine, "find_faces", lambda photo, doubt_all: [])
     file = BytesIO()
     Image.new("L", (side, side), 128).save(file, "PNG")
 

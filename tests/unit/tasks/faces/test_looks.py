@@ -1,0 +1,246 @@
+"""Second looks by detectors that know painted faces: found and measured in every direction."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.faces.looks import FLOOR, FaceFinder, find_vertex, judge_turn, merge_faces
+from tasks.faces.tiles import (
+    Floats,
+    SeenFace,
+    fold_turn,
+    map_back,
+    turn_by_quarters,
+    turn_photo,
+    turn_upright,
+)
+from tasks.images.decode import BgrImage
+from tasks.packs.figures import Doubt
+
+# Right eye, left eye, nose, right and left corner of the mouth: colours, and places in a face of
+# side 1 around its middle.
+COLOURS = ((0, 0, 255), (0, 255, 0), (255, 0, 0), (255, 255, 0), (255, 0, 255))
+PLACES = np.array([(-0.2, -0.2), (0.2, -0.2), (0.0, 0.05), (-0.15, 0.25), (0.15, 0.25)])
+DOUBT = Doubt(doubtful=0.93, poor=0.85)
+
+
+def paint_face(photo: BgrImage, centre: tuple[float, float], side: float, tilt: float) -> Floats:
+    """Paint a face that has to be turned clockwise by `tilt` to stand upright; its points."""
+    angle = np.radians(-tilt)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    points = PLACES @ turn.T * side + centre
+    for (x, y), colour in zip(points, COLOURS, strict=True):
+        cv2.circle(photo, (round(x), round(y)), max(2, round(side / 11)), colour, -1)
+    return points.astype(np.float32)
+
+
+class PaintedDetector:
+    """Finds painted faces whose tilt and size it can see; its points are less tilted than theirs.
+
+    bent: the share of a tilt that its points do not show. The score falls with the tilt.
+    """
+
+    def __init__(self, *, widest: float = 50.0, bent: float = 0.5, largest: float = 1.0) -> None:
+        self.widest, self.bent, self.largest = widest, bent, largest
+        self.looks: list[tuple[int, int]] = []
+
+    def __call__(self, photo: BgrImage) -> tuple[Floats, Floats]:
+        self.looks.append(photo.shape[:2])
+        rows, landmarks = [], []
+        blobs = [self._find_blobs(photo, colour) for colour in COLOURS]
+        for eye in blobs[0]:
+            points = np.array(
+                [min(one, key=lambda p: np.hypot(*(p - eye))) for one in blobs if one]
+            )
+            if len(points) < len(COLOURS):
+                continue
+            right, left = points[:2]
+            side = float(np.hypot(*(left - right)) / 0.4)
+            tilt = -float(np.degrees(np.arctan2(left[1] - right[1], left[0] - right[0])))
+            if abs(tilt) > self.widest or side > self.largest * max(photo.shape[:2]):
+                continue
+            centre = points.mean(axis=0)
+            angle = np.radians(tilt * self.bent)
+            turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+            landmarks.append((points - centre) @ turn.T + centre)
+            rows.append([*(centre - side / 2), *(centre + side / 2), 0.95 - (tilt / 80) ** 2 / 2])
+        if not rows:
+            return np.zeros((0, 5), np.float32), np.zeros((0, 5, 2), np.float32)
+        return np.array(rows, np.float32), np.array(landmarks, np.float32)
+
+    @staticmethod
+    def _find_blobs(photo: BgrImage, colour: tuple[int, int, int]) -> list[Floats]:
+        mask = (np.abs(photo.astype(int) - colour).max(axis=2) < 90).astype(np.uint8)
+        count, _, stats, centres = cv2.connectedComponentsWithStats(mask)
+        return [centres[n] for n in range(1, count) if stats[n, cv2.CC_STAT_AREA] >= 3]
+
+
+def make_photo(width: int = 640, height: int = 480) -> BgrImage:
+    return np.full((height, width, 3), 60, np.uint8)
+
+
+def make_finder(
+    first: PaintedDetector, small: PaintedDetector, doubt: Doubt = DOUBT, *, large: bool = False
+) -> FaceFinder:
+    return FaceFinder(first, small, doubt, large=large)
+
+
+@pytest.mark.parametrize(
+    "tilt", [-170, -135, -90, -60, -45, -30, -20, 20, 30, 45, 60, 90, 135, 180]
+)
+@pytest.mark.parametrize("side", [60, 150, 300])
+def test_a_face_has_its_own_points_whichever_way_up_it_is(tilt: int, side: int) -> None:
+    photo = make_photo()
+    points = paint_face(photo, (300, 230), side, tilt)
+
+    (face,) = make_finder(PaintedDetector(), PaintedDetector()).find_faces(photo)
+
+    assert fold_turn(face.tilt - tilt) == pytest.approx(0, abs=12)
+    assert np.abs(face.landmarks - points).max() < 0.08 * side
+    assert np.abs(face.centre - (300, 230)).max() < 0.2 * side
+
+
+def test_an_upright_face_costs_no_second_look() -> None:
+    photo = make_photo()
+    paint_face(photo, (300, 230), 150, 0)
+    first, small = PaintedDetector(), PaintedDetector()
+
+    (face,) = make_finder(first, small).find_faces(photo)
+
+    assert (face.tilt, len(first.looks), small.looks) == (0.0, 1, [])
+
+
+def test_a_detector_that_keeps_points_right_is_not_asked_again() -> None:
+    photo = make_photo()
+    points = paint_face(photo, (300, 230), 150, 40)
+    first, small = PaintedDetector(bent=0.0), PaintedDetector(bent=0.0)
+
+    (face,) = make_finder(first, small, Doubt()).find_faces(photo)
+
+    assert (len(first.looks), small.looks) == (1, [])
+    assert np.abs(face.landmarks - points).max() < 4
+
+
+def test_a_face_that_fills_the_photo_is_found_at_a_smaller_scale() -> None:
+    photo = make_photo()
+    points = paint_face(photo, (320, 240), 460, 0)
+    paint_face(photo, (610, 450), 44, 0)
+    first = PaintedDetector(largest=0.4)
+
+    found = make_finder(first, PaintedDetector(), large=True).find_faces(photo)
+
+    assert sorted(round(face.side / 100) for face in found) == [0, 5]
+    large = max(found, key=lambda face: face.side)
+    assert np.abs(large.landmarks - points).max() < 8
+
+
+@pytest.mark.parametrize("turn", [90, 180, 270])
+def test_all_faces_of_a_photo_that_lies_are_found_and_its_turn_is_told(turn: int) -> None:
+    upright = make_photo()
+    for x, side in ((100, 80), (300, 60), (450, 40), (560, 20)):
+        paint_face(upright, (x, 200), side, 0)
+    photo, affine = turn_by_quarters(upright, 360 - turn)
+
+    found = make_finder(PaintedDetector(), PaintedDetector()).find_faces(photo)
+
+    assert len(found) == 4
+    assert judge_turn(found) == turn
+    expected = affine[:, :2] @ (450, 200) + affine[:, 2]
+    assert min(np.abs(face.centre - expected).max() for face in found) < 6
+
+
+def test_a_photo_without_a_face_has_none_and_is_not_looked_at_for_ever() -> None:
+    first, small = PaintedDetector(), PaintedDetector()
+    assert make_finder(first, small).find_faces(make_photo()) == []
+    assert (len(first.looks), len(small.looks)) == (4, 6)
+
+
+def test_what_only_a_second_look_sees_needs_a_better_score() -> None:
+    def see_a_cup(photo: BgrImage) -> tuple[Floats, Floats]:
+        if photo.shape[:2] == (480, 640):
+            return np.zeros((0, 5), np.float32), np.zeros((0, 5, 2), np.float32)
+        row = [[100, 100, 160, 160, FLOOR - 0.01]]
+        return np.array(row, np.float32), np.full((1, 5, 2), 130, np.float32)
+
+    assert FaceFinder(see_a_cup, see_a_cup, DOUBT, large=True).find_faces(make_photo()) == []
+
+
+boxes = st.tuples(*[st.floats(0, 500)] * 2, *[st.floats(8, 120)] * 2)
+
+
+@given(boxes, st.sampled_from([0, 45, 90, 135, 180, 225, 270, 315]), st.floats(0.25, 1))
+def test_what_a_turned_photo_shows_is_mapped_back(
+    box: tuple[float, ...], turn: int, share: float
+) -> None:
+    x, y, width, height = box
+    photo = make_photo(700, 500)
+    _, affine = turn_photo(photo, turn, share)
+    points = np.array([[x, y], [x + width, y], [x + width / 2, y + height / 2]], np.float32)
+    drawn = (points @ affine[:, :2].T + affine[:, 2]).astype(np.float32)
+    scale = float(np.hypot(*affine[0, :2]))
+    sides = np.array([width, height], np.float32) * scale
+    if turn % 180 == 90:
+        sides = sides[::-1]
+    seen = SeenFace(np.concatenate([drawn[2] - sides / 2, drawn[2] + sides / 2]), 0.9, drawn)
+
+    face = map_back(seen, affine, turn)
+
+    assert face.landmarks == pytest.approx(points, abs=0.1)
+    assert face.box == pytest.approx([x, y, x + width, y + height], abs=0.1)
+    assert face.tilt == fold_turn(turn)
+
+
+@given(st.sampled_from([90, 180, 270]), st.integers(0, 39), st.integers(0, 29))
+def test_quarter_turns_are_exact(turn: int, x: int, y: int) -> None:
+    photo = np.zeros((30, 40, 3), np.uint8)
+    photo[y, x] = 255
+    turned, affine = turn_by_quarters(photo, turn)
+    u, v = np.floor(affine[:, :2] @ (x + 0.5, y + 0.5) + affine[:, 2]).astype(int)
+    assert turned[v, u].all()
+
+
+@settings(deadline=None)
+@given(st.floats(-180, 180), st.floats(100, 500), st.floats(80, 400))
+def test_a_tilted_selfie_is_turned_until_its_face_stands(tilt: float, x: float, y: float) -> None:
+    photo = make_photo()
+    points = paint_face(photo, (x, y), 70, tilt)
+    half = np.array([35, 35], np.float32)
+    centre = np.array([x, y], np.float32)
+    face = SeenFace(np.concatenate([centre - half, centre + half]), 0.9, points, tilt)
+
+    turned, upright = turn_upright(photo, face)
+
+    right, left = upright.landmarks[:2]
+    assert left[1] - right[1] == pytest.approx(0, abs=0.5)
+    assert left[0] > right[0]
+    px, py = np.floor(upright.landmarks[2]).astype(int)
+    assert turned[py, px].tolist() == pytest.approx(COLOURS[2], abs=40)
+
+
+@given(st.floats(0.6, 1), st.floats(0.6, 1), st.floats(0.6, 1))
+def test_a_vertex_lies_between_the_neighbours(left: float, middle: float, right: float) -> None:
+    between = find_vertex(middle, left, right)
+    assert -0.5 <= between <= 0.5
+    if left < middle and right < middle and abs(left - right) > 1e-3:
+        assert (between > 0) == (right > left)
+
+
+def test_two_sights_of_a_face_are_one_and_the_better_one() -> None:
+    points = np.zeros((5, 2), np.float32)
+    near = [
+        SeenFace(np.array([x, 0, x + 100, 100], np.float32), score, points)
+        for x, score in ((0, 0.7), (20, 0.9), (300, 0.6))
+    ]
+    assert [face.score for face in merge_faces(near)] == [0.9, 0.6]
+
+
+def test_one_lying_guest_among_others_turns_no_photo() -> None:
+    faces = [
+        SeenFace(np.zeros(4, np.float32), 0.9, np.zeros((5, 2), np.float32), tilt)
+        for tilt in (0.0, 0.0, 90.0, 180.0)
+    ]
+    assert judge_turn(faces) == 0
+    assert judge_turn(faces[2:3]) == 90
+    assert judge_turn([]) == 0
