@@ -1,10 +1,12 @@
 """The figures of model packs: thresholds with their source, and whether commercial use is allowed.
 
-A pack's figures say nothing about another pack's, and one for comparing two photos (verification)
-says nothing about picking one person out of thousands (search).
+A pack carries them in its manifest, in the section that folder.py reads and writes. They say
+nothing about another pack's, and one for comparing two photos (verification) says nothing about
+picking one person out of thousands (search).
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class PackFigures:
     detection: a face's least score, 0..1, on the detector's own scale. search: the least cosine
     similarity to a selfie at which a photo is shown; surely: from it on a match is told as certain,
     below it as possible. expansion: none where it was not measured, and no search is expanded.
-    source: where the figures come from, in one line.
+    source: where the figures come from, in one line; empty where search and surely are not
+    measured, and a pack without them is not used.
     """
 
     detection: float
@@ -36,6 +39,7 @@ class PackFigures:
     expansion: Expansion | None
     source: str
     commercial: bool  # whether the licence allows commercial use
+    licence: str = ""  # in one line; empty: what the folder's MODEL.LICENSE says
 
 
 # Measured on public photos with this engine: LFW (2,518 photos, 1,200 people) and 368 hard photos.
@@ -48,14 +52,98 @@ OPENCV_ZOO_FIGURES = PackFigures(
     expansion=Expansion(seed=0.50, search=0.48, surely=0.52),
     source="measured on LFW and on 368 hard photos of five athletes",
     commercial=True,
+    licence="MIT (YuNet), Apache-2.0 (SFace); commercial use allowed",
 )
-# Of ArcFace's kind: Immich's default (maxDistance 0.5); Frames-of-Me says "yours" from 0.60.
-ARCFACE_FIGURES = PackFigures(
+# Of true pairs of LFW 4.4 % are rejected at 0.40, 5.4 % at 0.50 and 14.9 % at 0.60; at 0.40, 5 in
+# 100,000 pairs of strangers are accepted, and at 0.50 strangers were not counted.
+BUFFALO_L_FIGURES = PackFigures(
     detection=0.5,  # InsightFace's default
     search=0.50,
     surely=0.60,
     expansion=None,
-    source="Immich and Frames-of-Me",
+    source="search: Immich's default, rejects 5.4 % of LFW's true pairs; surely: Frames-of-Me's "
+    '"yours", rejects 14.9 %; not measured here',
     commercial=False,
+    licence="non-commercial research only (InsightFace)",
 )
-KNOWN_FIGURES = {"opencv_zoo": OPENCV_ZOO_FIGURES}
+# AuraFace v1 (fal/AuraFace-v1) with YuNet. Not measured here; taken over from irlume
+# (github.com/archledger/irlume, docs/FAIRNESS.md and benchmarks/results-recognition.json): at 0.45
+# 1 of 12,000 pairs of strangers of LFW, AgeDB, CALFW and CPLFW is accepted, at 0.50 3 in 100,000 of
+# LFW's 87 million, and 0.55 is its match. Of true pairs of LFW 18 % are rejected at 0.50, 46 % at
+# 0.60 by another's run.
+AURAFACE_FIGURES = PackFigures(
+    detection=OPENCV_ZOO_FIGURES.detection,  # the same detector
+    search=0.45,
+    surely=0.55,
+    expansion=None,
+    source="taken over from irlume's measurements with YuNet (LFW, AgeDB, CALFW, CPLFW); not "
+    "measured here",
+    commercial=True,
+    licence="Apache-2.0 (AuraFace), MIT (YuNet); commercial use allowed",
+)
+# Of packs that bring no figures in their manifest, by name.
+KNOWN_FIGURES = {"opencv_zoo": OPENCV_ZOO_FIGURES, "buffalo_l": BUFFALO_L_FIGURES}
+# Of a pack that says nothing: it can be measured by these, and nothing is shown by them.
+UNMEASURED_FIGURES = PackFigures(
+    detection=0.5, search=0.50, surely=0.60, expansion=None, source="", commercial=False
+)
+MEASURED = ("search", "surely", "expansion", "source")
+
+
+def parse_figures(section: object) -> PackFigures:
+    """The figures that a manifest's section tells; ValueError, in words, for what cannot be.
+
+    A section may tell of the detector and the licence alone, as that of a pack to be measured.
+    """
+    if not isinstance(section, Mapping):
+        raise ValueError("they are no JSON object")
+    licence, commercial = section.get("licence", ""), section.get("commercial", False)
+    if not isinstance(licence, str) or not isinstance(commercial, bool):
+        raise ValueError("licence is no text, or commercial neither true nor false")
+    figures = replace(
+        UNMEASURED_FIGURES,
+        detection=_read_threshold(section, "detection"),
+        commercial=commercial,
+        licence=licence,
+    )
+    if not any(name in section for name in MEASURED):
+        return figures
+    source = section.get("source")
+    if not isinstance(source, str) or not source.strip():
+        raise ValueError("source does not say where they come from")
+    search, surely = _read_bands(section)
+    expansion = _parse_expansion(section.get("expansion"))
+    return replace(figures, search=search, surely=surely, expansion=expansion, source=source)
+
+
+def build_section(figures: PackFigures) -> dict[str, object]:
+    """The section that parse_figures reads as these figures. Raises ValueError as it does."""
+    section = asdict(figures)
+    if not figures.source:
+        section = {name: value for name, value in section.items() if name not in MEASURED}
+    parse_figures(section)
+    return section
+
+
+def _parse_expansion(section: object) -> Expansion | None:
+    if section is None:
+        return None
+    if not isinstance(section, Mapping):
+        raise ValueError("expansion is no JSON object")
+    search, surely = _read_bands(section, "expansion.")
+    return Expansion(_read_threshold(section, "seed", "expansion."), search, surely)
+
+
+def _read_bands(section: Mapping[str, object], where: str = "") -> tuple[float, float]:
+    search, surely = (_read_threshold(section, name, where) for name in ("search", "surely"))
+    if surely < search:
+        raise ValueError(f"{where}surely is below {where}search")
+    return search, surely
+
+
+def _read_threshold(section: Mapping[str, object], name: str, where: str = "") -> float:
+    value = section.get(name)
+    # A bool is an int in Python, and its JSON allows NaN, which lies in no range.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+        raise ValueError(f"{where}{name} is no number above 0 and up to 1")
+    return float(value)

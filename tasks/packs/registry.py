@@ -11,8 +11,15 @@ from pathlib import Path
 
 from models.errors import ModelPackError
 from models.settings import Settings
-from tasks.packs.figures import ARCFACE_FIGURES, KNOWN_FIGURES, PackFigures
-from tasks.packs.folder import find_models, hash_models, read_licence, read_manifest, shorten_error
+from tasks.packs.figures import KNOWN_FIGURES, UNMEASURED_FIGURES, PackFigures
+from tasks.packs.folder import (
+    find_models,
+    hash_models,
+    read_figures,
+    read_licence,
+    read_manifest,
+    shorten_error,
+)
 from tasks.packs.install import download_pack, install_pack, is_downloaded
 
 OPENCV_ZOO = "opencv_zoo"
@@ -72,15 +79,25 @@ class ModelPack:
 
 
 def resolve_pack(
-    settings: Settings, model_pack: str | None = None, det_size: int = USUAL_DET_SIZE
+    settings: Settings,
+    model_pack: str | None = None,
+    det_size: int = USUAL_DET_SIZE,
+    *,
+    need_figures: bool = True,
 ) -> ModelPack:
     """A pack, or the one that the settings name; fetched or built when it is not there.
 
     `model_pack` is a folder, `opencv_zoo`, a name InsightFace downloads, or that of a folder beside
-    those, under `model_root`. Raises ModelPackError.
+    those, under `model_root`. Without `need_figures` also one whose thresholds are not measured.
+    Raises ModelPackError.
     """
     root = settings.model_root.expanduser().resolve() / "models"
     pack = _locate_pack(model_pack or settings.model_pack, root, det_size)
+    if need_figures and not pack.figures.source:
+        raise ModelPackError(
+            f"Model pack {pack.name} says nothing about its thresholds: measure them on photos of "
+            f"known people with `facepass accuracy FOLDER --model-pack {pack.folder} --write`."
+        )
     precision = COARSE_PRECISIONS.get(settings.inference, "")
     return replace(pack, precision=precision, det_size=det_size)
 
@@ -136,5 +153,6 @@ def _read_pack(folder: Path) -> ModelPack:
         ) from error
     if licence is None and name in INSIGHTFACE_PACKS:
         licence = "non-commercial research only (InsightFace)"
-    figures = KNOWN_FIGURES.get(name, ARCFACE_FIGURES)
-    return ModelPack(name, found, digest, licence or f"unknown: see {found}", figures)
+    figures = read_figures(found) or KNOWN_FIGURES.get(name, UNMEASURED_FIGURES)
+    licence = figures.licence or licence or f"unknown: see {found}"
+    return ModelPack(name, found, digest, licence, figures)
