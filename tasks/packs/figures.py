@@ -81,12 +81,13 @@ AURAFACE_FIGURES = PackFigures(
     commercial=True,
     licence="Apache-2.0 (AuraFace), MIT (YuNet); commercial use allowed",
 )
-# Of packs that bring no figures in their manifest, by name.
-KNOWN_FIGURES = {"opencv_zoo": OPENCV_ZOO_FIGURES, "buffalo_l": BUFFALO_L_FIGURES}
 # Of a pack that says nothing: it can be measured by these, and nothing is shown by them.
 UNMEASURED_FIGURES = PackFigures(
     detection=0.5, search=0.50, surely=0.60, expansion=None, source="", commercial=False
 )
+# InsightFace's other packs: nobody is known to have measured them for search.
+INSIGHTFACE_FIGURES = replace(UNMEASURED_FIGURES, licence=BUFFALO_L_FIGURES.licence)
+BUILT_IN = "built_in"
 MEASURED = ("search", "surely", "expansion", "source")
 
 
@@ -116,13 +117,21 @@ def parse_figures(section: object) -> PackFigures:
     return replace(figures, search=search, surely=surely, expansion=expansion, source=source)
 
 
-def build_section(figures: PackFigures) -> dict[str, object]:
-    """The section that parse_figures reads as these figures. Raises ValueError as it does."""
-    section = asdict(figures)
+def build_section(figures: PackFigures, *, built_in: bool = False) -> dict[str, object]:
+    """The section that parse_figures reads as these figures. Raises ValueError as it does.
+
+    built_in: they are the product's own, and a later release may replace them.
+    """
+    section: dict[str, object] = asdict(figures)
     if not figures.source:
         section = {name: value for name, value in section.items() if name not in MEASURED}
     parse_figures(section)
-    return section
+    return {**section, BUILT_IN: True} if built_in else section
+
+
+def is_built_in(section: object) -> bool:
+    """Whether the product's own figures stand in the section, and not the owner's."""
+    return isinstance(section, Mapping) and section.get(BUILT_IN) is True
 
 
 def _parse_expansion(section: object) -> Expansion | None:

@@ -46,17 +46,20 @@ def read_figures(folder: Path) -> PackFigures | None:
         ) from error
 
 
-def write_figures(folder: Path, figures: PackFigures) -> None:
+def write_figures(folder: Path, figures: PackFigures, *, built_in: bool = False) -> None:
     """Put the figures into the manifest of the pack in `folder`; its identity stays what it is.
 
-    A folder without a manifest gets one that InsightFace passes over. Raises ModelPackError.
+    A folder without a manifest gets one that InsightFace passes over. built_in: as build_section.
+    Raises ModelPackError where the manifest cannot be read or written, ValueError for figures that
+    cannot be.
     """
     path = folder / MANIFEST
     text = _read_text(path)
     manifest = _parse_object(text)
     if text.strip() and not manifest:
         raise ModelPackError(f"{path} holds no manifest: correct or delete it.")
-    section = json.dumps(build_section(figures), indent=2, ensure_ascii=False)
+    built = build_section(figures, built_in=built_in)
+    section = json.dumps(built, indent=2, ensure_ascii=False)
     entry = f'"{SECTION}": {section}'.replace("\n", "\n  ")
     rest = _cut_section(text).rstrip() if manifest else ""
     if rest:

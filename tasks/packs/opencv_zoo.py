@@ -20,7 +20,14 @@ from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from models.errors import ModelPackError
-from tasks.packs.folder import hash_file_sha256, read_manifest
+from tasks.packs.figures import OPENCV_ZOO_FIGURES, build_section, is_built_in
+from tasks.packs.folder import (
+    MANIFEST,
+    SECTION,
+    hash_file_sha256,
+    read_manifest,
+    write_figures,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +76,8 @@ def build_opencv_zoo(folder: Path, det_size: int = DET_SIZE) -> None:
     }
     shutil.copyfile(Path(__file__).with_name(LICENCE_FILE), folder / "MODEL.LICENSE")
     manifest = json.dumps(describe_manifest(digests), indent=2) + "\n"
-    (folder / "manifest.json").write_text(manifest, encoding="utf-8")
+    (folder / MANIFEST).write_text(manifest, encoding="utf-8")
+    write_figures(folder, OPENCV_ZOO_FIGURES, built_in=True)
 
 
 def is_zoo_built(folder: Path) -> bool:
@@ -78,7 +86,21 @@ def is_zoo_built(folder: Path) -> bool:
     if not all(file.is_file() for file in files):
         return False
     digests = {file.name: hash_file_sha256(file) for file in files}
-    return read_manifest(folder) == describe_manifest(digests)
+    manifest = read_manifest(folder)
+    manifest.pop(SECTION, None)  # figures may be the owner's own, and are not built
+    return manifest == describe_manifest(digests)
+
+
+def update_figures(folder: Path) -> None:
+    """Give a built pack this release's figures, unless its owner has measured others."""
+    section = read_manifest(folder).get(SECTION)
+    ours = build_section(OPENCV_ZOO_FIGURES, built_in=True)
+    if section == ours or (section is not None and not is_built_in(section)):
+        return
+    try:
+        write_figures(folder, OPENCV_ZOO_FIGURES, built_in=True)
+    except ModelPackError as error:  # a folder that may only be read
+        logger.warning("%s Until then the earlier ones are used.", error)
 
 
 def describe_manifest(digests: dict[str, str]) -> dict[str, object]:
