@@ -69,8 +69,9 @@ def _replace_pack(folder: Path, fetch: Callable[[Path], None]) -> None:
         if folder.exists():
             shutil.rmtree(folder)
         fresh.rename(folder)
-    # InsightFace's own zip beside it belonged to the download that was not whole.
-    folder.with_name(f"{folder.name}.zip").unlink(missing_ok=True)
+    if folder.name in INSIGHTFACE_PACKS:
+        # InsightFace's own zip beside it belonged to the download that was not whole.
+        folder.with_name(f"{folder.name}.zip").unlink(missing_ok=True)
 
 
 def is_downloaded(folder: Path) -> bool:

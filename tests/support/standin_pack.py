@@ -54,6 +54,14 @@ def write_standin_pack(folder: Path) -> None:
     write_figures(folder, STANDIN_FIGURES)
 
 
+def write_standin_recogniser(path: Path, dimension: int = EMBEDDING_DIMENSION) -> None:
+    """Write a file of AuraFace's shape (glintr100.onnx): one face of 112x112 to `dimension`."""
+    model = _make_projection("input.1", 112, dimension, seed=5)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
 def draw_markers(
     width: int, height: int, centers: Sequence[tuple[int, int]]
 ) -> npt.NDArray[np.uint8]:
