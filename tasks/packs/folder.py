@@ -56,7 +56,7 @@ def write_figures(folder: Path, figures: PackFigures, *, built_in: bool = False)
     path = folder / MANIFEST
     text = _read_text(path)
     manifest = _parse_object(text)
-    if text.strip() and not manifest:
+    if path.exists() and not manifest:
         raise ModelPackError(f"{path} holds no manifest: correct or delete it.")
     built = build_section(figures, built_in=built_in)
     section = json.dumps(built, indent=2, ensure_ascii=False)

@@ -132,11 +132,12 @@ def test_insightface_reads_a_manifest_with_figures(zoo: ModelPack) -> None:
     assert load_model_package(zoo.folder).name == "opencv_zoo"
 
 
-def test_what_is_no_manifest_is_not_overwritten(standin: Path) -> None:
-    (standin / "manifest.json").write_text("not JSON")
+@pytest.mark.parametrize("content", [b"not JSON", b'{"name": "\xe9"}', b"[]", b""])
+def test_what_is_no_manifest_is_not_overwritten(standin: Path, content: bytes) -> None:
+    (standin / "manifest.json").write_bytes(content)
     with pytest.raises(ModelPackError, match="holds no manifest: correct or delete it"):
         write_figures(standin, STANDIN_FIGURES)
-    assert (standin / "manifest.json").read_text() == "not JSON"
+    assert (standin / "manifest.json").read_bytes() == content
 
 
 @pytest.mark.parametrize("former", ["no section", "the section of a former release"])
