@@ -106,8 +106,8 @@ def _check_use(settings: Settings, pack: ModelPack, *, need_figures: bool) -> No
     """Raise ModelPackError for a pack that must not be used, or cannot without its figures."""
     if not (pack.figures.commercial or settings.accept_noncommercial):
         raise ModelPackError(
-            f"The licence of model pack {pack.name} does not say that it may be used commercially "
-            f"({pack.licence}): set FACEPASS_MODEL_PACK=opencv_zoo, which may, or "
+            f"Model pack {pack.name} does not say that its licence allows commercial use "
+            f"({pack.licence}): set FACEPASS_MODEL_PACK=opencv_zoo, whose does, or "
             "FACEPASS_ACCEPT_NONCOMMERCIAL=1 when you have read the licence and keep to it."
         )
     if need_figures and not pack.figures.source:

@@ -137,7 +137,7 @@ def test_a_recogniser_of_no_told_licence_has_to_be_accepted(
 ) -> None:
     assert main(["pack", str(file), "--name", "mine"]) == 0
     assert "FACEPASS_ACCEPT_NONCOMMERCIAL=1" in capsys.readouterr().out
-    with pytest.raises(ModelPackError, match=r"commercially \(unknown \(mine\), MIT \(YuNet\)\)"):
+    with pytest.raises(ModelPackError, match=r"commercial use \(unknown \(mine\), MIT \(YuNet\)\)"):
         resolve_pack(Settings(model_pack="mine", model_root=models.parent), need_figures=False)
 
 

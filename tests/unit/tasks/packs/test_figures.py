@@ -240,9 +240,9 @@ def test_buffalo_l_is_refused_until_its_licence_is_accepted(standin: Path, tmp_p
     with pytest.raises(ModelPackError) as caught:
         resolve(folder, tmp_path)
     assert str(caught.value) == (
-        "The licence of model pack buffalo_l does not say that it may be used commercially "
-        "(non-commercial research only (InsightFace)): set FACEPASS_MODEL_PACK=opencv_zoo, which "
-        "may, or FACEPASS_ACCEPT_NONCOMMERCIAL=1 when you have read the licence and keep to it."
+        "Model pack buffalo_l does not say that its licence allows commercial use (non-commercial "
+        "research only (InsightFace)): set FACEPASS_MODEL_PACK=opencv_zoo, whose does, or "
+        "FACEPASS_ACCEPT_NONCOMMERCIAL=1 when you have read the licence and keep to it."
     )
     assert resolve(folder, tmp_path, accept=True).figures == BUFFALO_L_FIGURES
 
@@ -251,7 +251,7 @@ def test_a_pack_whose_licence_is_unknown_is_refused_likewise(standin: Path) -> N
     section = {**build_section(STANDIN_FIGURES)}
     del section["commercial"]
     (standin / "manifest.json").write_text(json.dumps({"facepass": section}))
-    with pytest.raises(ModelPackError, match=r"used commercially \(unknown: see .*opencv_zoo"):
+    with pytest.raises(ModelPackError, match=r"commercial use \(unknown: see .*opencv_zoo"):
         resolve(standin, standin.parent)
 
 
