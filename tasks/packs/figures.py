@@ -66,17 +66,17 @@ BUFFALO_L_FIGURES = PackFigures(
     commercial=False,
     licence="non-commercial research only (InsightFace)",
 )
-# AuraFace v1 (fal/AuraFace-v1) with YuNet. Not measured here; taken over from irlume
-# (github.com/archledger/irlume, docs/FAIRNESS.md and benchmarks/results-recognition.json): at 0.45
-# 1 of 12,000 pairs of strangers of LFW, AgeDB, CALFW and CPLFW is accepted, at 0.50 3 in 100,000 of
-# LFW's 87 million, and 0.55 is its match. Of true pairs of LFW 18 % are rejected at 0.50, 46 % at
-# 0.60 by another's run.
+# AuraFace v1 (fal/AuraFace-v1) with YuNet, not measured here. Taken over from irlume
+# (github.com/archledger/irlume): at 0.45 it accepts 1 of 12,000 pairs of strangers of LFW, AgeDB,
+# CALFW and CPLFW, with the mirror image averaged in (benchmarks/results-recognition.json); at 0.50
+# 3 in 100,000 of LFW's 87 million (docs/FAIRNESS.md); 0.55 is what it ships (issue 276). By
+# another's run 18 % of LFW's true pairs are rejected at 0.50, and 46 % at 0.60.
 AURAFACE_FIGURES = PackFigures(
     detection=OPENCV_ZOO_FIGURES.detection,  # the same detector
     search=0.45,
     surely=0.55,
     expansion=None,
-    source="taken over from irlume's measurements with YuNet (LFW, AgeDB, CALFW, CPLFW); not "
+    source="taken over from irlume's measurements (LFW with YuNet; AgeDB, CALFW, CPLFW); not "
     "measured here",
     commercial=True,
     licence="Apache-2.0 (AuraFace), MIT (YuNet); commercial use allowed",
