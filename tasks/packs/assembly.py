@@ -45,7 +45,11 @@ FACE_SIDE, DIMENSION = 112, 512
 RECOGNISER = "recogniser.onnx"
 MOST_BYTES = 1_500_000_000  # protobuf ends at 2 GB; ResNet-100 has 261 MB
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}")  # InsightFace's form of a model_id
-_INSIGHTFACE = replace(INSIGHTFACE_FIGURES, detection=OPENCV_ZOO_FIGURES.detection)
+# With YuNet, which opencv_zoo has too.
+_UNMEASURED = replace(
+    UNMEASURED_FIGURES, detection=OPENCV_ZOO_FIGURES.detection, doubt=OPENCV_ZOO_FIGURES.doubt
+)
+_INSIGHTFACE = replace(_UNMEASURED, licence=INSIGHTFACE_FIGURES.licence)
 AURAFACE = "a7933ea5330113b01c9b60351d8f4c33003f145d8470ac5f0e52ee2effe25c60"
 # What is known of a recogniser's file by its SHA-256. InsightFace's antelopev2 has a glintr100.onnx
 # too, and that one is not for commercial use.
@@ -90,8 +94,7 @@ def read_recogniser(path: Path, name: str | None, licence: str, *, commercial: b
             "no name of a pack that is known."
         )
     figures = KNOWN_RECOGNISERS.get(digest) or replace(
-        UNMEASURED_FIGURES,
-        detection=OPENCV_ZOO_FIGURES.detection,
+        _UNMEASURED,
         licence=f"{licence or 'unknown'} ({name}), MIT (YuNet)",
         commercial=commercial,
     )

@@ -23,6 +23,18 @@ class Expansion:
 
 
 @dataclass(frozen=True)
+class Doubt:
+    """Scores of a detector that puts tilted faces' points too upright; 0 for one that does not.
+
+    doubtful: below it a face is looked at again, turned; poor: below it a face does not show that
+    the photo was seen the right way up.
+    """
+
+    doubtful: float = 0.0
+    poor: float = 0.0
+
+
+@dataclass(frozen=True)
 class PackFigures:
     """What was measured of a pack.
 
@@ -39,6 +51,7 @@ class PackFigures:
     expansion: Expansion | None
     source: str
     commercial: bool  # whether the licence allows commercial use
+    doubt: Doubt = Doubt()
     licence: str = ""  # in one line; empty: what the folder's MODEL.LICENSE says
 
 
@@ -52,6 +65,8 @@ OPENCV_ZOO_FIGURES = PackFigures(
     expansion=Expansion(seed=0.50, search=0.48, surely=0.52),
     source="measured on LFW and on 368 hard photos of five athletes",
     commercial=True,
+    # Upright faces score 0.93, small ones 0.92; those tilted by 20 degrees 0.92 and 0.90.
+    doubt=Doubt(doubtful=0.935, poor=0.85),
     licence="MIT (YuNet), Apache-2.0 (SFace); commercial use allowed",
 )
 # Of true pairs of LFW 4.4 % are rejected at 0.40, 5.4 % at 0.50 and 14.9 % at 0.60; at 0.40, 5 in
@@ -79,6 +94,7 @@ AURAFACE_FIGURES = PackFigures(
     source="taken over from irlume's measurements (LFW with YuNet; AgeDB, CALFW, CPLFW); not "
     "measured here",
     commercial=True,
+    doubt=OPENCV_ZOO_FIGURES.doubt,
     licence="Apache-2.0 (AuraFace), MIT (YuNet); commercial use allowed",
 )
 # Of a pack that says nothing: it can be measured by these, and nothing is shown by them.
@@ -105,6 +121,7 @@ def parse_figures(section: object) -> PackFigures:
         UNMEASURED_FIGURES,
         detection=_read_threshold(section, "detection"),
         commercial=commercial,
+        doubt=_parse_doubt(section.get("doubt")),
         licence=licence,
     )
     if not any(name in section for name in MEASURED):
@@ -132,6 +149,18 @@ def build_section(figures: PackFigures, *, built_in: bool = False) -> dict[str, 
 def is_built_in(section: object) -> bool:
     """Whether the product's own figures stand in the section, and not the owner's."""
     return isinstance(section, Mapping) and section.get(BUILT_IN) is True
+
+
+def _parse_doubt(section: object) -> Doubt:
+    if section is None:
+        return Doubt()
+    if not isinstance(section, Mapping):
+        raise ValueError("doubt is no JSON object")
+    scores = (section.get("doubtful"), section.get("poor"))
+    if scores == (0, 0):
+        return Doubt()
+    doubtful, poor = (_read_threshold(section, name, "doubt.") for name in ("doubtful", "poor"))
+    return Doubt(doubtful, poor)
 
 
 def _parse_expansion(section: object) -> Expansion | None:

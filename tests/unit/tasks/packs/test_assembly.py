@@ -124,6 +124,7 @@ def test_another_recogniser_is_written_and_has_to_be_measured(
         resolve_pack(settings)
     pack = resolve_pack(settings, need_figures=False)
     assert pack.figures.detection == OPENCV_ZOO_FIGURES.detection
+    assert pack.figures.doubt == OPENCV_ZOO_FIGURES.doubt  # the detector's own
     assert (pack.licence, pack.figures.commercial) == ("BSD-3-Clause (mine), MIT (YuNet)", True)
 
     assembly.write_figures(pack.folder, STANDIN_FIGURES)

@@ -207,6 +207,8 @@ def test_a_pack_without_figures_names_the_command_that_measures_them(standin: Pa
         ({"source": 3}, "source does not say"),
         ({"commercial": "yes"}, "neither true nor false"),
         ({"licence": ["MIT"]}, "licence is no text"),
+        ({"doubt": 1}, "doubt is no JSON object"),
+        ({"doubt": {"doubtful": 2, "poor": 0.5}}, "doubt.doubtful is no number"),
         ({"expansion": 0.5}, "expansion is no JSON object"),
         ({"expansion": {"search": 0.5, "surely": 0.6}}, "expansion.seed is no number"),
         (
