@@ -3,6 +3,7 @@
 The answer is the error's own sentence, without a stack trace.
 """
 
+import logging
 from dataclasses import asdict
 
 from fastapi import FastAPI, Request
@@ -11,6 +12,8 @@ from fastapi.responses import JSONResponse
 
 from api.schemas import ErrorAnswer
 from models import errors
+
+logger = logging.getLogger(__name__)
 
 _STATUS: dict[type[Exception], int] = {
     errors.InvalidPrefixError: 400,
@@ -28,7 +31,9 @@ _STATUS: dict[type[Exception], int] = {
     errors.DatabaseUnavailableError: 503,
     errors.DatabaseOutdatedError: 503,
     errors.TooBusyError: 503,
+    errors.ModelPackError: 503,
 }
+NO_MODEL = "The models that find faces cannot be used now: the API's log says why."
 RETRY_AFTER = {"Retry-After": "15"}  # seconds: told with every 503
 
 
@@ -46,6 +51,10 @@ def describe_errors(*statuses: int) -> dict[int | str, dict[str, object]]:
 async def _answer_error(_: Request, error: Exception) -> JSONResponse:
     status = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
     body: dict[str, object] = {"detail": str(error)}
+    if isinstance(error, errors.ModelPackError) and status == 503:
+        # A guest asked: the sentence is the operator's, and names folders of this machine.
+        logger.error("%s", error)
+        body = {"detail": NO_MODEL}
     if isinstance(error, errors.SelfieError):
         body |= {"code": error.code, "faces": [asdict(face) for face in error.faces]}
     return JSONResponse(body, status, RETRY_AFTER if status == 503 else None)

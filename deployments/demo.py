@@ -33,7 +33,7 @@ EVENT_NAME = "Свадьба"
 POLL_S = 0.2
 SYNC_LIMIT_S = 300
 # What the demo takes from the caller; everything else would lead it to the caller's own servers.
-KEPT_SETTINGS = {"FACEPASS_MODEL_PACK", "FACEPASS_MODEL_ROOT"}
+KEPT_SETTINGS = {"FACEPASS_MODEL_PACK", "FACEPASS_MODEL_ROOT", "FACEPASS_ACCEPT_NONCOMMERCIAL"}
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 

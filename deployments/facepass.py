@@ -5,6 +5,7 @@ fast. Its result is the exit code of the command.
 """
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -172,6 +173,55 @@ def register() -> None:
     from deployments.register import main as register_release
 
     raise typer.Exit(register_release())
+
+
+@app.command(epilog="Exit codes: 0 written, 1 refused. Which pack may be used: docs/running.md.")
+def pack(
+    recogniser: Annotated[
+        Path, typer.Argument(metavar="FILE.onnx", help="As AuraFace's glintr100.onnx.")
+    ],
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of the pack; AuraFace's is auraface.")
+    ] = None,
+    licence: Annotated[
+        str, typer.Option(metavar="TEXT", help="The file's licence in a line; AuraFace's is known.")
+    ] = "",
+    commercial: Annotated[
+        bool, typer.Option("--commercial", help="Its licence allows commercial use.")
+    ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Put the pack in the place of one of that name.")
+    ] = False,
+) -> None:
+    """Make a model pack of the detector YuNet and a recogniser's file.
+
+    FILE is of ArcFace's kind: faces of 112x112 pixels, 512 numbers a face. AuraFace's is
+    https://huggingface.co/fal/AuraFace-v1 (glintr100.onnx, 261 MB, Apache-2.0); it is known by its
+    SHA-256. The pack is written for all sizes of detection, into models/NAME, models/NAME-1280 and
+    models/NAME-320 under FACEPASS_MODEL_ROOT.
+    """
+    if commercial and not licence:
+        raise typer.BadParameter("--commercial needs --licence, which says what allows it.")
+    from models.errors import FacePassError
+    from models.settings import get_settings
+    from tasks.packs.assembly import assemble_pack, read_recogniser
+
+    try:
+        found = read_recogniser(recogniser, name, licence, commercial=commercial)
+        root = get_settings().model_root.expanduser().resolve() / "models"
+        folder = assemble_pack(found, root, may_replace=replace)
+    except FacePassError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+    typer.echo(f"Written: {folder} (licence: {found.figures.licence}).")
+    if not found.figures.commercial:
+        typer.echo("Its licence must be read and accepted: FACEPASS_ACCEPT_NONCOMMERCIAL=1.")
+    if not found.figures.source:
+        typer.echo(
+            "Next, measure its thresholds on photos of people you know: "
+            f"facepass accuracy FOLDER --model-pack {shlex.quote(str(folder))} --write"
+        )
+    typer.echo(f"Then use it: FACEPASS_MODEL_PACK={shlex.quote(str(folder))}")
 
 
 @app.command()

@@ -85,6 +85,9 @@ class Settings(BaseSettings):
     model_root: Path = Field(
         Path("~/.insightface"), description="folder whose models/ holds the packs"
     )
+    accept_noncommercial: bool = Field(
+        False, description="1: the owner has read a pack's licence that forbids commercial use"
+    )
     inference: Literal["cpu", "openvino", "openvino-bf16", "cuda"] = Field(
         "cpu", description="what runs the models; openvino and cuda need an extra"
     )

@@ -10,6 +10,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from benchmarks.engine.standin import STANDIN_FIGURES
+from tasks.packs.folder import write_figures
+
 STRIDES = (8, 16, 32)
 ANCHORS = 2  # a cell
 NEVER = -50.0  # a score's logit: far below every threshold
@@ -22,6 +25,7 @@ def write_trivial_pack(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, model in (("detector", _make_detector()), ("recogniser", _make_recogniser())):
         (folder / f"{name}.onnx").write_bytes(model.SerializeToString(deterministic=True))
+    write_figures(folder, STANDIN_FIGURES)
 
 
 def _make_detector() -> onnx.ModelProto:

@@ -22,7 +22,12 @@ from models.settings import Settings
 # What would lead the measurement to the caller's own servers.
 OUTSIDE = ("FACEPASS_", "PREFECT_", "AWS_")
 # What a caller may set to measure another setting of the product's.
-KEPT = ("FACEPASS_MODEL_PACK", "FACEPASS_MODEL_ROOT", "FACEPASS_BATCH_SIZE")
+KEPT = (
+    "FACEPASS_MODEL_PACK",
+    "FACEPASS_MODEL_ROOT",
+    "FACEPASS_ACCEPT_NONCOMMERCIAL",
+    "FACEPASS_BATCH_SIZE",
+)
 
 
 @dataclass(frozen=True)

@@ -80,13 +80,14 @@ def describe_s3(settings: Settings, server: S3Server | None, keys: Keys | None) 
 
 
 def describe_model(settings: Settings, home: Path) -> dict[str, str]:
-    """The model pack: what is set, or the one that needs no network."""
+    """The model pack: what is set, or the one that needs no network and no acceptance."""
     chosen = settings.model_fields_set
     pack = settings.model_pack if "model_pack" in chosen else OFFLINE_PACK
     root = settings.model_root.expanduser().resolve() if "model_root" in chosen else home
     if os.sep in pack or Path(pack).is_dir():
         pack = str(Path(pack).expanduser().resolve())  # children work in another folder
-    return {"FACEPASS_MODEL_PACK": pack, "FACEPASS_MODEL_ROOT": str(root)}
+    model = {"FACEPASS_MODEL_PACK": pack, "FACEPASS_MODEL_ROOT": str(root)}
+    return model | ({"FACEPASS_ACCEPT_NONCOMMERCIAL": "1"} if settings.accept_noncommercial else {})
 
 
 def export_settings(settings: Settings) -> dict[str, str]:

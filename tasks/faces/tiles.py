@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.images.decode import BgrImage
+from tasks.packs.registry import SMALL_DET_SIZE
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Affine: TypeAlias = npt.NDArray[np.float64]
 # A picture -> float32 (F, 5), x1 y1 x2 y2 in pixels and the score; landmarks (F, 5, 2).
 Detect: TypeAlias = Callable[[BgrImage], tuple[Floats, Floats]]
 
-SMALL_SIDE = 320  # pixels: the square of a second look, as the small detector takes it
+SMALL_SIDE = SMALL_DET_SIZE  # pixels: the square of a second look
 GREY = 127
 _BACKGROUND = (GREY, GREY, GREY)
 # What is drawn at less than this share of its size is averaged first, or its pixels are noise.

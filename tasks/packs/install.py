@@ -14,9 +14,23 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 from models.errors import ModelPackError
-from tasks.packs.folder import find_models, shorten_error
+from tasks.packs.folder import find_models, hash_file_sha256, shorten_error
 
 logger = logging.getLogger(__name__)
+
+# What InsightFace 2.1 offers for faces (insightface/gui/core/model_packages.py), as NAME.zip of its
+# release, and each zip's SHA-256 as InsightFace publishes it
+# (github.com/deepinsight/insightface, server/backend/insightface_server/models/packages.py).
+# raccoon_* carry a manifest, antelopev2 a folder in a folder.
+INSIGHTFACE_PACKS = {
+    "buffalo_l": "80ffe37d8a5940d59a7384c201a2a38d4741f2f3c51eef46ebb28218a7b0ca2f",
+    "buffalo_m": "d98264bd8f2dc75cbc2ddce2a14e636e02bb857b3051c234b737bf3b614edca9",
+    "buffalo_s": "d85a87f503f691807cd8bb97128bdf7a0660326cd9cd02657127fa978bab8b5e",
+    "buffalo_sc": "57d31b56b6ffa911c8a73cfc1707c73cab76efe7f13b675a05223bf42de47c72",
+    "antelopev2": "8e182f14fc6e80b3bfa375b33eb6cff7ee05d8ef7633e738d1c89021dcf0c5c5",
+    "raccoon_s": "f67a624ef8a4495899eb4359a8a6953f7b4c62a8399c5bc745c0e0f6582f898d",
+    "raccoon_l": "70cd4f2f1de0a89dd0983bdac55a066a6178543f86e9ec87154f6f259bdded7e",
+}
 
 
 def install_pack(
@@ -55,8 +69,9 @@ def _replace_pack(folder: Path, fetch: Callable[[Path], None]) -> None:
         if folder.exists():
             shutil.rmtree(folder)
         fresh.rename(folder)
-    # InsightFace's own zip beside it belonged to the download that was not whole.
-    folder.with_name(f"{folder.name}.zip").unlink(missing_ok=True)
+    if folder.name in INSIGHTFACE_PACKS:
+        # InsightFace's own zip beside it belonged to the download that was not whole.
+        folder.with_name(f"{folder.name}.zip").unlink(missing_ok=True)
 
 
 def is_downloaded(folder: Path) -> bool:
@@ -77,25 +92,41 @@ def is_downloaded(folder: Path) -> bool:
 
 
 def download_pack(folder: Path) -> None:
-    """Let InsightFace download and unpack the pack named as the folder."""
-    from insightface.utils import storage
-
-    logger.info("Downloading model pack %s", folder.name)
-    work = folder.with_name("download")
+    """Download, check and unpack InsightFace's pack named as the folder. Raises ModelPackError."""
+    name = folder.name
+    logger.info("Downloading model pack %s", name)
+    archive = folder.with_name(f"{name}.zip")
     try:
-        # It prints; standard output belongs to the commands' results.
-        with redirect_stdout(io.StringIO()):
-            unpacked = storage.ensure_available("models", folder.name, root=str(work))
-    except Exception as error:  # requests, zipfile, RuntimeError for a status other than 200
+        _download_archive(archive)
+        if hash_file_sha256(archive) != INSIGHTFACE_PACKS[name]:
+            raise ModelPackError(
+                f"Model pack {name} was downloaded, but its SHA-256 is not the one that "
+                "InsightFace publishes, so nothing of it is kept: try again, or set "
+                "FACEPASS_MODEL_PACK to a folder that holds the pack, or to opencv_zoo."
+            )
+        unpacked = folder.with_name("unpacked") / name
+        with zipfile.ZipFile(archive) as opened:
+            opened.extractall(unpacked)  # never outside it: zipfile drops leading / and ..
+    except (OSError, RuntimeError, zipfile.BadZipFile) as error:
         raise ModelPackError(
-            f"Model pack {folder.name} could not be downloaded ({shorten_error(error)}): check the "
+            f"Model pack {name} could not be downloaded ({shorten_error(error)}): check the "
             "network, or set FACEPASS_MODEL_PACK to a folder that holds the pack, or to "
             "opencv_zoo."
         ) from error
-    found = find_models(Path(unpacked))
+    found = find_models(unpacked)
     if found is None:
         raise ModelPackError(
-            f"Model pack {folder.name} was downloaded but holds no models: set FACEPASS_MODEL_PACK "
+            f"Model pack {name} was downloaded but holds no models: set FACEPASS_MODEL_PACK "
             "to a folder that holds the pack, or to opencv_zoo."
         )
     found.rename(folder)
+
+
+def _download_archive(archive: Path) -> None:
+    """Fetch InsightFace's zip of that name. Raises OSError, as requests do, or RuntimeError."""
+    from insightface.utils import storage
+
+    # It prints; standard output belongs to the commands' results.
+    with redirect_stdout(io.StringIO()):
+        url = storage.model_zoo_download_url(archive.name)
+        storage.download_file(url, path=str(archive), overwrite=True)

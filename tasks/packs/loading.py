@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 from models.errors import ModelPackError
 from tasks.packs.folder import shorten_error
 from tasks.packs.openvino import PRECISIONS, OpenVinoSession
-from tasks.packs.registry import USUAL_DET_SIZE, ModelPack, find_sized_pack
+from tasks.packs.registry import SMALL_DET_SIZE, USUAL_DET_SIZE, ModelPack, find_sized_pack
 
 if TYPE_CHECKING:
     from insightface.app import FaceAnalysis
 
 NEEDED_MODULES = ("detection", "recognition")
-SMALL_DET_SIZE = 320  # pixels: the square of a second look
 
 
 def load_analysis(

@@ -20,7 +20,14 @@ from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from models.errors import ModelPackError
-from tasks.packs.folder import hash_file_sha256, read_manifest
+from tasks.packs.figures import OPENCV_ZOO_FIGURES, build_section, is_built_in
+from tasks.packs.folder import (
+    MANIFEST,
+    SECTION,
+    hash_file_sha256,
+    read_manifest,
+    write_figures,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +51,7 @@ SOURCES = {
 }
 
 # The first line is what the product says at start.
-LICENCE_FILE = "opencv_zoo_licence.txt"  # beside this module
+LICENCE_FILE = Path(__file__).with_name("opencv_zoo_licence.txt")
 
 
 def build_opencv_zoo(folder: Path, det_size: int = DET_SIZE) -> None:
@@ -56,20 +63,31 @@ def build_opencv_zoo(folder: Path, det_size: int = DET_SIZE) -> None:
     """
     logger.info("Building model pack %s", folder.name)
     folder.mkdir(exist_ok=True)
-    detector, recogniser = _read_source(DETECTOR), _read_source(RECOGNISER)
-    for model in (detector, recogniser):
-        fold_weights(model)
-        keep_used(model)
-    adapt_yunet(detector, det_size)
-    for value in (*recogniser.graph.input, *recogniser.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_param = "N"  # any number of faces at once
+    recogniser = _read_source(RECOGNISER)
+    fold_weights(recogniser)
+    keep_used(recogniser)
+    free_batch(recogniser)
     digests = {
-        DETECTOR: _write_model(detector, folder / DETECTOR),
-        RECOGNISER: _write_model(recogniser, folder / RECOGNISER),
+        DETECTOR: write_yunet(folder, det_size),
+        RECOGNISER: write_model(recogniser, folder / RECOGNISER),
     }
-    shutil.copyfile(Path(__file__).with_name(LICENCE_FILE), folder / "MODEL.LICENSE")
-    manifest = json.dumps(describe_manifest(digests), indent=2) + "\n"
-    (folder / "manifest.json").write_text(manifest, encoding="utf-8")
+    shutil.copyfile(LICENCE_FILE, folder / "MODEL.LICENSE")
+    write_manifest(folder, describe_manifest(digests))
+    write_figures(folder, OPENCV_ZOO_FIGURES, built_in=True)
+
+
+def write_yunet(folder: Path, det_size: int) -> str:
+    """Write the detector's file into `folder`; returns its SHA-256. Raises ModelPackError."""
+    detector = _read_source(DETECTOR)
+    fold_weights(detector)
+    keep_used(detector)
+    adapt_yunet(detector, det_size)
+    return write_model(detector, folder / DETECTOR)
+
+
+def write_manifest(folder: Path, manifest: dict[str, object]) -> None:
+    """Write InsightFace's manifest."""
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
 def is_zoo_built(folder: Path) -> bool:
@@ -78,7 +96,21 @@ def is_zoo_built(folder: Path) -> bool:
     if not all(file.is_file() for file in files):
         return False
     digests = {file.name: hash_file_sha256(file) for file in files}
-    return read_manifest(folder) == describe_manifest(digests)
+    manifest = read_manifest(folder)
+    manifest.pop(SECTION, None)  # figures may be the owner's own, and are not built
+    return manifest == describe_manifest(digests)
+
+
+def update_figures(folder: Path) -> None:
+    """Give a built pack this release's figures, unless its owner has measured others."""
+    section = read_manifest(folder).get(SECTION)
+    ours = build_section(OPENCV_ZOO_FIGURES, built_in=True)
+    if section == ours or (section is not None and not is_built_in(section)):
+        return
+    try:
+        write_figures(folder, OPENCV_ZOO_FIGURES, built_in=True)
+    except ModelPackError as error:  # a folder that may only be read
+        logger.warning("%s Until then the earlier ones are used.", error)
 
 
 def describe_manifest(digests: dict[str, str]) -> dict[str, object]:
@@ -90,11 +122,7 @@ def describe_manifest(digests: dict[str, str]) -> dict[str, object]:
         "license": "MODEL.LICENSE",
         "recipe": PACK_RECIPE,
         "tasks": {
-            "detection": {
-                "file": DETECTOR,
-                "sha256": digests[DETECTOR],
-                "preprocessing": {"mean": 0, "std": 1},
-            },
+            "detection": describe_yunet(digests[DETECTOR]),
             "recognition": {
                 "file": RECOGNISER,
                 "sha256": digests[RECOGNISER],
@@ -105,6 +133,17 @@ def describe_manifest(digests: dict[str, str]) -> dict[str, object]:
             },
         },
     }
+
+
+def describe_yunet(digest: str) -> dict[str, object]:
+    """The detector in InsightFace's manifest; it is fed pixels as they are."""
+    return {"file": DETECTOR, "sha256": digest, "preprocessing": {"mean": 0, "std": 1}}
+
+
+def free_batch(model: onnx.ModelProto) -> None:
+    """Let a recogniser take any number of faces at once, in place."""
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "N"
 
 
 def fold_weights(model: onnx.ModelProto) -> None:
@@ -190,7 +229,7 @@ def _read_source(name: str) -> onnx.ModelProto:
     return onnx.load_model_from_string(content)
 
 
-def _write_model(model: onnx.ModelProto, path: Path) -> str:
+def write_model(model: onnx.ModelProto, path: Path) -> str:
     """Check and write the model; returns the file's SHA-256."""
     onnx.checker.check_model(model, full_check=True)
     content = model.SerializeToString(deterministic=True)

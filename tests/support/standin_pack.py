@@ -1,8 +1,9 @@
 """A tiny model pack with buffalo_l's files and random weights, and pictures it finds "faces" in.
 
 The weights of buffalo_l may not be shipped, so the tests run the same code path on this pack:
-five files without a manifest, told apart by their shapes, and 512 numbers a face. The detector
-fires on pure magenta squares, so a test knows how many faces a picture has, and where.
+five files told apart by their shapes, as InsightFace passes over a manifest of figures alone, and
+512 numbers a face. The detector fires on pure magenta squares, so a test knows how many faces a
+picture has, and where.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,9 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from tasks.packs.figures import PackFigures
+from tasks.packs.folder import write_figures
+
 DETECTOR_SIDE = 640  # pixels; photos are letterboxed to it
 MARKER_SIDE = 24  # pixels after letterboxing: covers whole 8x8 cells wherever it lies
 BOX_STRIDES = 6.0  # the box reaches this many strides of 8 pixels from its cell to each side
@@ -21,10 +25,21 @@ MAGENTA_BGR = (255, 0, 255)
 # Eyes, nose, corners of the mouth around the cell, in strides: a face's proportions.
 LANDMARKS = (-2.2, -1.6, 2.2, -1.6, 0.0, 0.6, -1.8, 2.8, 1.8, 2.8)
 EMBEDDING_DIMENSION = 512
+STANDIN_FIGURES = PackFigures(
+    detection=0.5,
+    search=0.50,
+    surely=0.60,
+    expansion=None,
+    source="made up for tests",
+    commercial=True,
+)
 
 
 def write_standin_pack(folder: Path) -> None:
-    """Write the five files into `folder`, which is made if need be; the same bytes every time."""
+    """Write the five files and figures into `folder`, which is made if need be.
+
+    The same bytes every time.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     models = {
         "det_10g": _make_detector(),
@@ -36,6 +51,15 @@ def write_standin_pack(folder: Path) -> None:
     for name, model in models.items():
         content = model.SerializeToString(deterministic=True)
         (folder / f"{name}.onnx").write_bytes(content)
+    write_figures(folder, STANDIN_FIGURES)
+
+
+def write_standin_recogniser(path: Path, dimension: int = EMBEDDING_DIMENSION) -> None:
+    """Write a file of AuraFace's shape (glintr100.onnx): one face of 112x112 to `dimension`."""
+    model = _make_projection("input.1", 112, dimension, seed=5)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    path.write_bytes(model.SerializeToString(deterministic=True))
 
 
 def draw_markers(

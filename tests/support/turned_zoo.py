@@ -13,6 +13,9 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from tasks.packs.figures import build_section
+from tests.support.standin_pack import STANDIN_FIGURES
+
 DIMENSION = 256
 
 
@@ -26,6 +29,8 @@ def write_turned_zoo(zoo: Path, folder: Path) -> None:
     _weight_and_double(model)
     path.write_bytes(model.SerializeToString(deterministic=True))
     manifest["model_id"] = folder.name
+    # A lower threshold than opencv_zoo's, so that it shows weaker detections too.
+    manifest["facepass"] = build_section(STANDIN_FIGURES)
     recognition["sha256"] = sha256(path.read_bytes()).hexdigest()
     recognition["embedding_dimension"] = DIMENSION
     (folder / "manifest.json").write_text(json.dumps(manifest))

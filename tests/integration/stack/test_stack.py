@@ -208,6 +208,19 @@ def test_a_taken_port_is_named_at_once(tmp_path: Path) -> None:
     assert "Traceback" not in refused.output.read_text()
 
 
+def test_a_pack_whose_licence_was_not_accepted_ends_the_start_with_a_sentence(
+    tmp_path: Path,
+) -> None:
+    refused = launch(tmp_path / "home", FACEPASS_MODEL_PACK="buffalo_l")
+    assert refused.process.wait(120) == 1
+    shown = refused.output.read_text()
+    (sentence,) = [line for line in shown.splitlines() if "buffalo_l" in line]
+    assert sentence.startswith("Model pack buffalo_l does not say that its licence allows")
+    assert "FACEPASS_MODEL_PACK=opencv_zoo" in sentence
+    assert "Traceback" not in shown
+    assert not (tmp_path / "home" / "stack.env").exists()
+
+
 def test_a_part_that_dies_is_named_and_ends_all(stack: RunningStack) -> None:
     # As in a home of before the product had a role of its own.
     url = stack.environment["FACEPASS_DATABASE_URL"].replace("facepass@", f"{SUPERUSER}@")

@@ -148,7 +148,7 @@ def test_another_pack_embeds_everything_anew_and_mixes_nothing(
 
     result = event.sync().result
 
-    # buffalo_l's file names, five models, no manifest, 512 dimensions: the same code path.
+    # buffalo_l's file names, five models, no manifest of theirs, 512 dimensions: the same path.
     assert (result["new_photos"], result["updated"], result["skipped"]) == (0, 2, 0)
     assert event.face_counts()["b.jpg"] == 2
     rows = event.query(

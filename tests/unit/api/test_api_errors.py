@@ -6,7 +6,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from api.errors import describe_errors, install_error_handlers
+from api.errors import NO_MODEL, describe_errors, install_error_handlers
 from api.schemas import ErrorAnswer
 from models import errors
 from models.errors import FacePassError
@@ -29,10 +29,10 @@ ANSWERS: dict[type[FacePassError], int] = {
     errors.OrchestratorUnavailableError: 503,
     errors.ErasureIncompleteError: 503,
     errors.TooBusyError: 503,
+    errors.ModelPackError: 503,
     # The operator's, or the flow's own; a caller of the API cannot change anything about them.
     errors.FacePassError: 500,
     errors.ConfigurationError: 500,
-    errors.ModelPackError: 500,
     errors.S3AccessError: 500,
     errors.PhotosForbiddenError: 500,
     errors.S3DownloadError: 500,
@@ -67,7 +67,7 @@ def test_no_error_was_forgotten() -> None:
 
 @pytest.mark.parametrize(("kind", "status"), ANSWERS.items())
 def test_an_error_answers_with_its_status_and_its_own_sentence(
-    kind: type[FacePassError], status: int
+    kind: type[FacePassError], status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = FastAPI()
     install_error_handlers(app)
@@ -80,7 +80,10 @@ def test_an_error_answers_with_its_status_and_its_own_sentence(
     answer = TestClient(app).get("/")
     assert answer.status_code == status
     extras = {"code": "", "faces": []} if kind is errors.SelfieError else {}
-    assert answer.json() == {"detail": str(error)} | extras
+    # A pack's sentence names folders: it goes into the log, and a guest does not see it.
+    sentence = NO_MODEL if kind is errors.ModelPackError else str(error)
+    assert answer.json() == {"detail": sentence} | extras
+    assert ("empty" in caplog.text) == (kind is errors.ModelPackError)
     assert ErrorAnswer.model_validate(answer.json())
 
 

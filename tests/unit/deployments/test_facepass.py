@@ -59,7 +59,7 @@ def test_the_console_command_is_the_one_that_is_installed() -> None:
 
 
 def test_the_subcommands_are_those_that_people_run() -> None:
-    work = ["api", "migrate", "push", "register", "result-storage"]
+    work = ["api", "migrate", "pack", "push", "register", "result-storage"]
     assert sorted([*work, "demo", "demo-event", "ui-password", "up"]) == SUBCOMMANDS
 
 

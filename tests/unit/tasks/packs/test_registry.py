@@ -5,6 +5,8 @@ import shutil
 import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 
 import cv2
@@ -28,46 +30,63 @@ def standin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Release:
-    """Stands in for InsightFace's download; leaves on disk what the real one leaves."""
+    """Stands in for InsightFace's release: a zip of the stand-in pack under each name."""
 
     def __init__(self, pack: Path) -> None:
         self.pack = pack
         self.calls = 0
         self.failure: Exception | None = None
         self.nested = False
+        self.published: dict[str, str] = {}  # SHA-256 by name
 
-    def ensure_available(self, sub_dir: str, name: str, root: str) -> str:
-        """Copy the pack to root/sub_dir/name, or fail half-way."""
+    def download_file(self, url: str, path: str, *, overwrite: bool) -> None:
+        """Write the zip to `path`, or fail half-way; as InsightFace's of that name."""
         self.calls += 1
-        print("download_path:", root)  # noqa: T201 - as the real one does
-        folder = Path(root) / sub_dir / name
-        folder.mkdir(parents=True)
+        print("Downloading", url)  # noqa: T201 - as the real one does
+        assert overwrite
+        name = Path(path).stem
+        assert url.endswith(f"/releases/download/model-zoo/{name}.zip")
+        Path(path).write_bytes(b"half a zip" if self.failure else self.zip(name))
         if self.failure:
-            folder.with_name(f"{name}.zip").write_bytes(b"half a zip")
             raise self.failure
-        shutil.copytree(self.pack, folder / name if self.nested else folder, dirs_exist_ok=True)
-        return str(folder)
+
+    def zip(self, name: str) -> bytes:
+        """The zip's bytes, the same each time."""
+        content = BytesIO()
+        with zipfile.ZipFile(content, "w") as archive:
+            for file in sorted(self.pack.glob("*.onnx")):
+                member = f"{name}/{file.name}" if self.nested else file.name
+                archive.writestr(zipfile.ZipInfo(member), file.read_bytes())
+        return content.getvalue()
+
+    def publish(self, *names: str) -> None:
+        """Let the product know the SHA-256 of these packs' zips as they are now."""
+        self.published |= {name: sha256(self.zip(name)).hexdigest() for name in names}
 
 
 @pytest.fixture
 def release(standin: Path, monkeypatch: pytest.MonkeyPatch) -> Release:
     """InsightFace's download, replaced: no test reaches the network."""
     fake = Release(standin)
-    monkeypatch.setattr("insightface.utils.storage.ensure_available", fake.ensure_available)
+    fake.publish("buffalo_l")
+    monkeypatch.setattr("insightface.utils.storage.download_file", fake.download_file)
+    monkeypatch.setattr("tasks.packs.install.INSIGHTFACE_PACKS", fake.published)
     return fake
 
 
-def settings(pack: str | Path, root: Path) -> Settings:
+def settings(pack: str | Path, root: Path, *, accept: bool = True) -> Settings:
     """Settings with this pack, and packs under `root`."""
-    return Settings(model_pack=str(pack), model_root=root)
+    return Settings(model_pack=str(pack), model_root=root, accept_noncommercial=accept)
 
 
 # --- folders ---
 
 
 def test_a_folder_is_described_by_name_content_and_licence(standin: Path, tmp_path: Path) -> None:
-    pack = resolve_pack(settings(standin, tmp_path))
-    assert (pack.name, pack.folder, pack.figures.detection) == ("buffalo_l", standin, 0.5)
+    copy = shutil.copytree(standin, tmp_path / "buffalo_l")
+    (copy / "manifest.json").unlink()
+    pack = resolve_pack(settings(copy, tmp_path))
+    assert (pack.name, pack.folder, pack.figures.detection) == ("buffalo_l", copy, 0.5)
     assert pack.identity == f"buffalo_l@{pack.digest[:16]}{LOOK}"
     assert describe_pack(pack) == (
         f"Model pack {pack.identity} (licence: non-commercial research only (InsightFace))"
@@ -165,7 +184,7 @@ def test_a_half_unpacked_zip_is_fetched_again(
 ) -> None:
     folder = shutil.copytree(standin, tmp_path / "models" / "buffalo_l")
     with zipfile.ZipFile(folder.with_name("buffalo_l.zip"), "w") as archive:
-        for file in standin.iterdir():
+        for file in standin.glob("*.onnx"):
             archive.write(file, file.name)
     resolve_pack(settings("buffalo_l", tmp_path))
     assert release.calls == 0
@@ -181,8 +200,10 @@ def test_a_half_unpacked_zip_is_fetched_again(
 
 def test_a_zip_with_a_folder_in_it_works(release: Release, tmp_path: Path) -> None:
     release.nested = True
-    assert resolve_pack(settings("antelopev2", tmp_path)).name == "antelopev2"
-    resolve_pack(settings("antelopev2", tmp_path))
+    release.publish("antelopev2")
+    wanted = settings("antelopev2", tmp_path)
+    assert resolve_pack(wanted, need_figures=False).name == "antelopev2"
+    resolve_pack(wanted, need_figures=False)
     assert release.calls == 1
 
 
@@ -198,8 +219,36 @@ def test_a_download_without_models_is_refused(
     release: Release, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     release.pack = tmp_path_factory.mktemp("empty")
+    release.publish("buffalo_l")
     with pytest.raises(ModelPackError, match="was downloaded but holds no models: set FACEPASS"):
-        resolve_pack(settings("buffalo_s", tmp_path))
+        resolve_pack(settings("buffalo_l", tmp_path))
+    assert [path.name for path in (tmp_path / "models").iterdir()] == [".buffalo_l.lock"]
+
+
+def test_a_download_with_another_hash_leaves_nothing_behind(
+    release: Release, tmp_path: Path
+) -> None:
+    release.published["buffalo_l"] = "0" * 64
+    with pytest.raises(ModelPackError, match="SHA-256 is not the one that InsightFace publishes"):
+        resolve_pack(settings("buffalo_l", tmp_path))
+    assert [path.name for path in (tmp_path / "models").iterdir()] == [".buffalo_l.lock"]
+    release.publish("buffalo_l")
+    assert resolve_pack(settings("buffalo_l", tmp_path)).name == "buffalo_l"
+
+
+def test_no_member_of_a_zip_lands_outside_the_packs_folder(
+    release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("../../evil.onnx", b"outside")
+        archive.writestr("/evil.onnx", b"outside")
+        archive.writestr("det_10g.onnx", b"inside")
+    monkeypatch.setattr(release, "zip", lambda _name: content.getvalue())
+    release.publish("buffalo_l")
+    folder = resolve_pack(settings("buffalo_l", tmp_path)).folder
+    inside = set(tmp_path.rglob("*.onnx"))
+    assert inside == {folder / "det_10g.onnx", folder / "evil.onnx"}
 
 
 def test_of_two_threads_one_downloads(release: Release, tmp_path: Path) -> None:
@@ -240,7 +289,7 @@ def test_all_five_files_are_told_apart(standin: Path) -> None:
 
     tasks = {
         path.stem: get_model(str(path), providers=["CPUExecutionProvider"]).taskname
-        for path in standin.iterdir()
+        for path in standin.glob("*.onnx")
     }
     assert tasks == {
         "det_10g": "detection",
