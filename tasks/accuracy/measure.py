@@ -34,14 +34,16 @@ FACE_SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 1.0)
 class Measurement:
     """All that was measured, with the sizes of the samples.
 
-    marks: the rates at the thresholds of `figures`, by their names; chosen: figures by the rule of
-    rates.py, none where the photos do not suffice.
+    figures: the pack's, or those chosen where it has none; they say what is found. chosen: by the
+    rule of rates.py, none where the photos do not suffice. marks and chosen_marks: the rates at the
+    thresholds of both, by their names. guests: people who search, with each of their photos once.
     """
 
     pack: str
     profile: str
     figures: PackFigures
     chosen: PackFigures | None
+    chosen_marks: dict[str, Rates]
     photos: int
     unreadable: int
     people: int
@@ -79,8 +81,11 @@ def measure(
             "No photo is accepted as a selfie: measure with photos that show one large face."
         )
     searches = Searches(album)
-    chosen = searches.choose_figures(engine.pack.figures)
     figures = engine.pack.figures
+    chosen = searches.choose_figures(figures)
+    chosen_marks = searches.rate(chosen)[1] if chosen else {}
+    if chosen and not figures.source:
+        figures = chosen
     sampler = Sampler(album, studio, figures)
     expanded, marks, without_seed = searches.rate(figures)
     return Measurement(
@@ -88,6 +93,7 @@ def measure(
         profile=profile.value,
         figures=figures,
         chosen=chosen,
+        chosen_marks=chosen_marks,
         photos=len(album.photos),
         unreadable=album.unreadable,
         people=len({photo.person for photo in album.photos}),
