@@ -9,5 +9,5 @@ Where do I go to…?
     change what is counted, or the thresholds' rule   rates.py
     change what is measured, and on which samples     measure.py, samples.py
     change the tables, the JSON or docs/accuracy.md   report.py, page.py, plot.py
-    change the command itself                         command.py
+    change the command itself                         __main__.py
 """

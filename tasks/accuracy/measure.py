@@ -35,7 +35,7 @@ class Measurement:
     """All that was measured, with the sizes of the samples.
 
     figures: the pack's, or those chosen where it has none; they say what is found. chosen: by the
-    rule of rates.py, none where the photos do not suffice. marks and chosen_marks: the rates at the
+    rule of rates.py; or none, and not_chosen says why. marks and chosen_marks: the rates at the
     thresholds of both, by their names. guests: people who search, with each of their photos once.
     """
 
@@ -44,6 +44,7 @@ class Measurement:
     figures: PackFigures
     chosen: PackFigures | None
     chosen_marks: dict[str, Rates]
+    not_chosen: str
     photos: int
     unreadable: int
     people: int
@@ -82,7 +83,11 @@ def measure(
         )
     searches = Searches(album)
     figures = engine.pack.figures
-    chosen = searches.choose_figures(figures)
+    chosen, not_chosen = None, ""
+    try:
+        chosen = searches.choose_figures(figures)
+    except MeasurementRefusedError as error:
+        not_chosen = str(error)
     chosen_marks = searches.rate(chosen)[1] if chosen else {}
     if chosen and not figures.source:
         figures = chosen
@@ -94,6 +99,7 @@ def measure(
         figures=figures,
         chosen=chosen,
         chosen_marks=chosen_marks,
+        not_chosen=not_chosen,
         photos=len(album.photos),
         unreadable=album.unreadable,
         people=len({photo.person for photo in album.photos}),
@@ -160,21 +166,22 @@ class Searches:
         marks["expanded surely"] = sure.rate(expansion.surely)
         return scores.rate_all(), marks, int(np.isnan(expanded).any(axis=1).sum())
 
-    def choose_figures(self, figures: PackFigures) -> PackFigures | None:
-        """The figures with thresholds chosen by the rule; none where the photos do not suffice."""
-        try:
-            require_enough(self.guests, self.plain)
-            search = self.plain.choose_threshold(MOST_WRONG)
-            surely = self.plain.choose_threshold(MOST_WRONG_SURELY)
-            _, expanded = self._search(Expansion(surely, search, surely))
-            expansion = Expansion(
-                seed=surely,
-                search=self.plain.expand(expanded, search).choose_threshold(MOST_WRONG),
-                surely=self.plain.expand(expanded, surely).choose_threshold(MOST_WRONG_SURELY),
-            )
-        except MeasurementRefusedError:
-            return None
-        return replace(figures, search=search, surely=surely, expansion=expansion)
+    def choose_figures(self, figures: PackFigures) -> PackFigures:
+        """The figures with thresholds chosen by the rule. Raises MeasurementRefusedError."""
+        require_enough(self.guests, self.plain)
+        search = self.plain.choose_threshold(MOST_WRONG)
+        surely = self.plain.choose_threshold(MOST_WRONG_SURELY)
+        _, expanded = self._search(Expansion(surely, search, surely))
+        expansion = Expansion(
+            seed=surely,
+            search=self.plain.expand(expanded, search).choose_threshold(MOST_WRONG),
+            surely=self.plain.expand(expanded, surely).choose_threshold(MOST_WRONG_SURELY),
+        )
+        source = (
+            f"measured by `facepass accuracy` on {len(self._album.photos)} photos of "
+            f"{len({photo.person for photo in self._album.photos})} people"
+        )
+        return replace(figures, search=search, surely=surely, expansion=expansion, source=source)
 
 
 def list_in_photo(album: Album) -> Floats:

@@ -36,6 +36,10 @@ def list_tables(measured: Measurement) -> dict[str, Cells]:
     return {
         "At the pack's thresholds": _list_marks(measured),
         "By threshold": _list_thresholds(measured),
+        "Largest face, of the photo's longer side": [
+            ["", *measured.by_face_share],
+            ["photos", *map(str, measured.by_face_share.values())],
+        ],
         "Turned": _list_turns(measured),
         "Close-ups": _list_close_ups(measured),
         "Smaller faces": _list_views("face", measured.face_heights),
@@ -43,14 +47,22 @@ def list_tables(measured: Measurement) -> dict[str, Cells]:
     }
 
 
+def summarise(measured: Measurement) -> str:
+    """Whom and what the figures are of, in plain sentences."""
+    refused = sum(measured.refused_selfies.values())
+    return (
+        f"{measured.pack}, profile `{measured.profile}`: {measured.photos} photos of "
+        f"{measured.people} people ({measured.unreadable} more could not be read), a face in "
+        f"{measured.photos_with_face} of them, {measured.faces} faces. {measured.searches} photos "
+        f"of {measured.guests} people were each a selfie that looks for that person in all the "
+        f"others; {refused} were refused as selfies, {measured.without_seed} searched without a "
+        f"seed. Other views are of {measured.turned_photos[0].photos} photos, one a person."
+    )
+
+
 def write_tables(console: Console, measured: Measurement) -> None:
     """Print them."""
-    console.print(
-        f"{measured.pack}, profile {measured.profile}: {measured.photos} photos of "
-        f"{measured.people} people, {measured.unreadable} more cannot be read; "
-        f"{measured.searches} selfies of {measured.guests} guests; "
-        f"a face in {measured.photos_with_face} photos ({measured.seconds:.0f} s)"
-    )
+    console.print(summarise(measured), markup=False)
     for title, cells in list_tables(measured).items():
         table = Table(title=title, title_justify="left")
         for name in cells[0]:
@@ -58,6 +70,7 @@ def write_tables(console: Console, measured: Measurement) -> None:
         for line in cells[1:]:
             table.add_row(*line)
         console.print(table)
+    console.print(f"{measured.seconds:.0f} s", markup=False)
 
 
 def _tell(rates: Rates) -> list[str]:
@@ -68,10 +81,10 @@ RATES_HEAD = ["own photos", "wrong a guest", "guests with any"]
 
 
 def _list_marks(measured: Measurement) -> Cells:
-    rows = [
-        [name, f"{rates.threshold:.2f}", *_tell(rates)] for name, rates in measured.marks.items()
-    ]
-    return [["", "threshold", *RATES_HEAD], *rows]
+    marks = [("", name, rates) for name, rates in measured.marks.items()]
+    marks += [("by the rule", name, rates) for name, rates in measured.chosen_marks.items()]
+    rows = [[name, by, f"{rates.threshold:.2f}", *_tell(rates)] for by, name, rates in marks]
+    return [["", "", "threshold", *RATES_HEAD], *rows]
 
 
 def _list_thresholds(measured: Measurement) -> Cells:

@@ -28,7 +28,7 @@ def test_points_lie_on_an_even_axis() -> None:
 
 def test_panels_of_the_same_curves_share_a_legend() -> None:
     def list_texts(*panels: Panel) -> list[str]:
-        root = ElementTree.fromstring(draw_panels(panels))
+        root = ElementTree.fromstring(draw_panels(panels))  # noqa: S314 (its own)
         return [element.text for element in root.iter() if element.text]
 
     ends = (0.0, 180.0)
