@@ -39,20 +39,22 @@ class EventFaces:
         return cls(stacked, np.repeat(np.arange(len(photos)), counts), len(photos))
 
     def replace(self, photo: int, vectors: Floats) -> "EventFaces":
-        """The same event with other faces in one photo; none, and it is as if it were not there."""
+        """The same event with other faces in one photo."""
         kept = self.owners != photo
         parts = [self.vectors[kept], *([vectors] if len(vectors) else [])]
         owners = [self.owners[kept], np.full(len(vectors), photo)]
         return EventFaces(np.concatenate(parts), np.concatenate(owners), self.photos)
 
-    def rate_photos(self, wanted: Floats) -> tuple[Floats, Numbers]:
+    def rate_photos(self, wanted: Floats, left_out: int | None) -> tuple[Floats, Numbers]:
         """Each photo's similarity by its best face, and that face's row; -1 where it has none."""
+        best = np.full(self.photos, -1)
         if not len(self.owners):
-            return np.full(self.photos, NOTHING, np.float32), np.full(self.photos, -1)
+            return np.full(self.photos, NOTHING, np.float32), best
         similar = self.vectors @ wanted
         order = np.argsort(similar, kind="stable")
-        best = np.full(self.photos, -1)
         best[self.owners[order]] = order  # of a photo's faces the last one stays: the most similar
+        if left_out is not None:
+            best[left_out] = -1
         return np.where(best < 0, np.float32(NOTHING), similar[best]), best
 
 
@@ -64,12 +66,15 @@ class Search:
     expanded: Floats | None
 
 
-def search_event(selfie: Floats, event: EventFaces, expansion: Expansion | None) -> Search:
+def search_event(
+    selfie: Floats, event: EventFaces, expansion: Expansion | None, left_out: int | None = None
+) -> Search:
     """Both passes: the nearest photos' faces that are similar enough are averaged into the selfie.
 
-    selfie: (dim,), of length 1. At most MOST_SEEDS faces, one a photo, weighted by similarity.
+    selfie: (dim,), of length 1; left_out: the photo it was taken from, which is then as one without
+    a face. At most MOST_SEEDS faces, one a photo, weighted by similarity.
     """
-    plain, best = event.rate_photos(selfie)
+    plain, best = event.rate_photos(selfie, left_out)
     if expansion is None:
         return Search(plain, None)
     nearest = np.argsort(-plain, kind="stable")[:MOST_SEEDS]
@@ -77,5 +82,5 @@ def search_event(selfie: Floats, event: EventFaces, expansion: Expansion | None)
     if not len(seeds):
         return Search(plain, None)
     total = selfie + plain[seeds] @ event.vectors[best[seeds]]
-    expanded, _ = event.rate_photos((total / np.linalg.norm(total)).astype(np.float32))
+    expanded, _ = event.rate_photos((total / np.linalg.norm(total)).astype(np.float32), left_out)
     return Search(plain, expanded)

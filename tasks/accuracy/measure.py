@@ -143,8 +143,7 @@ class Searches:
         shape = (len(self._album.selfies), len(self._album.photos))
         plain, expanded = np.empty(shape, np.float32), np.full(shape, np.nan, np.float32)
         for row, (number, selfie) in enumerate(self._album.selfies.items()):
-            event = self._event.replace(number, self._event.vectors[:0])
-            search = search_event(selfie, event, expansion)
+            search = search_event(selfie, self._event, expansion, left_out=number)
             plain[row] = search.plain
             if search.expanded is not None:
                 expanded[row] = search.expanded

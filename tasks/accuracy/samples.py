@@ -157,8 +157,7 @@ class Sampler:
     def _find(self, selfie: Floats, event: EventFaces, own: int) -> Flags:
         """The photos found plainly and by the expanded search: (2, P). `own` is the selfie's."""
         figures = self._figures
-        event = event.replace(own, event.vectors[:0])
-        search = search_event(selfie, event, figures.expansion)
+        search = search_event(selfie, event, figures.expansion, left_out=own)
         plain = search.plain >= figures.search
         if figures.expansion is None or search.expanded is None:
             return np.array([plain, plain])
