@@ -17,6 +17,7 @@ from tasks.accuracy.rates import (
     PairRates,
     Rates,
     Scores,
+    find_doubtful,
     rate_pairs,
     require_enough,
 )
@@ -24,10 +25,20 @@ from tasks.accuracy.samples import Sampler, ViewRates
 from tasks.faces.engine import FaceEngine
 from tasks.packs.figures import Expansion, PackFigures
 
-PAIR_THRESHOLDS = (0.30, 0.35, 0.40, 0.45, 0.50, 0.55)
+PAIR_THRESHOLDS = (0.35, 0.40, 0.45, 0.50, 0.55)
 MOST_PHOTOS_PAIRED = 3000
 # Shares of the photo's longer side, of its largest face's: the borders of the table.
 FACE_SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 1.0)
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Rates at a pack's thresholds by their names; those without photos of doubtful folders."""
+
+    rates: dict[str, Rates]
+    trusted: dict[str, Rates]
+    expanded: list[Rates]
+    without_seed: int
 
 
 @dataclass(frozen=True)
@@ -35,8 +46,9 @@ class Measurement:
     """All that was measured, with the sizes of the samples.
 
     figures: the pack's, or those chosen where it has none; they say what is found. chosen: by the
-    rule of rates.py; or none, and not_chosen says why. marks and chosen_marks: the rates at the
-    thresholds of both, by their names. guests: people who search, with each of their photos once.
+    rule of rates.py; or none, and not_chosen says why. marks: the rates at the thresholds of
+    `figures`, by their names; trusted_marks and chosen_marks: without photos of doubtful folders.
+    guests: people who search, with each of their photos once.
     """
 
     pack: str
@@ -56,6 +68,8 @@ class Measurement:
     faces: int
     by_face_share: dict[str, int]
     marks: dict[str, Rates]
+    trusted_marks: dict[str, Rates]
+    doubtful_photos: int
     plain: list[Rates]
     expanded: list[Rates]
     in_photo_pairs: PairRates
@@ -88,11 +102,11 @@ def measure(
         chosen = searches.choose_figures(figures)
     except MeasurementRefusedError as error:
         not_chosen = str(error)
-    chosen_marks = searches.rate(chosen)[1] if chosen else {}
+    chosen_marks = searches.rate(chosen).trusted if chosen else {}
     if chosen and not figures.source:
         figures = chosen
     sampler = Sampler(album, studio, figures)
-    expanded, marks, without_seed = searches.rate(figures)
+    marks = searches.rate(figures)
     return Measurement(
         pack=engine.pack.identity,
         profile=profile.value,
@@ -105,14 +119,16 @@ def measure(
         people=len({photo.person for photo in album.photos}),
         guests=searches.guests,
         searches=len(album.selfies),
-        without_seed=without_seed,
+        without_seed=marks.without_seed,
         refused_selfies=dict(album.refused),
         photos_with_face=sum(len(faces.scores) > 0 for faces in album.faces),
         faces=sum(len(faces.scores) for faces in album.faces),
         by_face_share=count_by_share(album),
-        marks=marks,
+        marks=marks.rates,
+        trusted_marks=marks.trusted,
+        doubtful_photos=int(searches.doubtful.sum()),
         plain=searches.plain.rate_all(),
-        expanded=expanded,
+        expanded=marks.expanded,
         in_photo_pairs=rate_pairs(list_in_photo(album), PAIR_THRESHOLDS),
         other_people=rate_pairs(list_other_people(album), PAIR_THRESHOLDS),
         turned_photos=sampler.turn_photos(engine),
@@ -132,11 +148,13 @@ class Searches:
         people = np.array([photo.person for photo in album.photos])
         rows = np.array(list(album.selfies))
         own = people[rows][:, None] == people[None, :]
-        self.guests = len(set(people[rows].tolist()))
         strangers = ~own
         own[np.arange(len(rows)), rows] = False
         plain, _ = self._search(None)
         self.plain = Scores(plain, own, strangers)
+        self.guests = len(np.unique(people[rows]))
+        self.doubtful = find_doubtful(self.plain, people[rows])
+        self._doubtful_searches = self.doubtful[rows]
 
     def _search(self, expansion: Expansion | None) -> tuple[Floats, Floats]:
         """Similarities of both passes (N, P); a second pass that was not made is not-a-numbers."""
@@ -149,38 +167,50 @@ class Searches:
                 expanded[row] = search.expanded
         return plain, expanded
 
-    def rate(self, figures: PackFigures) -> tuple[list[Rates], dict[str, Rates], int]:
-        """The expanded searches' rates, those at the figures' thresholds, searches without seed."""
-        marks = {
-            "search": self.plain.rate(figures.search),
-            "surely": self.plain.rate(figures.surely),
-        }
-        expansion = figures.expansion
-        if expansion is None:
-            return [], marks, len(self._album.selfies)
-        _, expanded = self._search(expansion)
-        scores = self.plain.expand(expanded, figures.search)
-        marks["expanded search"] = scores.rate(expansion.search)
-        sure = self.plain.expand(expanded, figures.surely)
-        marks["expanded surely"] = sure.rate(expansion.surely)
-        return scores.rate_all(), marks, int(np.isnan(expanded).any(axis=1).sum())
+    def rate(self, figures: PackFigures) -> Marks:
+        """The rates at the figures' thresholds, and those of the expanded searches at each."""
+        thresholds = {"search": figures.search, "surely": figures.surely}
+        scores = dict.fromkeys(thresholds, self.plain)
+        expanded = None
+        if figures.expansion is not None:
+            _, expanded = self._search(figures.expansion)
+            for name, fallback in tuple(thresholds.items()):
+                scores[f"expanded {name}"] = self.plain.expand(expanded, fallback)
+            thresholds["expanded search"] = figures.expansion.search
+            thresholds["expanded surely"] = figures.expansion.surely
+        return Marks(
+            {name: scores[name].rate(threshold) for name, threshold in thresholds.items()},
+            {name: self._trust(scores[name]).rate(value) for name, value in thresholds.items()},
+            scores["expanded search"].rate_all() if expanded is not None else [],
+            int(np.isnan(expanded).any(axis=1).sum()) if expanded is not None else 0,
+        )
 
     def choose_figures(self, figures: PackFigures) -> PackFigures:
         """The figures with thresholds chosen by the rule. Raises MeasurementRefusedError."""
-        require_enough(self.guests, self.plain)
-        search = self.plain.choose_threshold(MOST_WRONG)
-        surely = self.plain.choose_threshold(MOST_WRONG_SURELY)
+        plain = self._trust(self.plain)
+        require_enough(self.guests, plain)
+        search = plain.choose_threshold(MOST_WRONG)
+        surely = plain.choose_threshold(MOST_WRONG_SURELY)
         _, expanded = self._search(Expansion(surely, search, surely))
-        expansion = Expansion(
-            seed=surely,
-            search=self.plain.expand(expanded, search).choose_threshold(MOST_WRONG),
-            surely=self.plain.expand(expanded, surely).choose_threshold(MOST_WRONG_SURELY),
-        )
+        chosen = [
+            self._trust(self.plain.expand(expanded, fallback)).choose_threshold(most_wrong)
+            for fallback, most_wrong in ((search, MOST_WRONG), (surely, MOST_WRONG_SURELY))
+        ]
         source = (
             f"measured by `facepass accuracy` on {len(self._album.photos)} photos of "
             f"{len({photo.person for photo in self._album.photos})} people"
         )
-        return replace(figures, search=search, surely=surely, expansion=expansion, source=source)
+        return replace(
+            figures,
+            search=search,
+            surely=max(search, surely),
+            expansion=Expansion(surely, chosen[0], max(chosen)),
+            source=source,
+        )
+
+    def _trust(self, scores: Scores) -> Scores:
+        """The scores without photos whose folder is doubtful."""
+        return scores.leave_out(self._doubtful_searches, self.doubtful)
 
 
 def list_in_photo(album: Album) -> Floats:

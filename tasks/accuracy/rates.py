@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import MeasurementRefusedError
-from tasks.accuracy.event import Floats
+from tasks.accuracy.event import NOTHING, Floats, Numbers
 
 THRESHOLDS = tuple(round(0.20 + 0.01 * step, 2) for step in range(61))
 # The rule: the lowest threshold at which an event of so many photos shows a guest so many wrong
@@ -18,6 +18,9 @@ MOST_WRONG_SURELY = 0.01
 # Fewer say nothing of one wrong photo in a hundred searches of 2,500.
 LEAST_PEOPLE = 100  # with two photos
 LEAST_COMPARISONS = 500_000  # of a selfie with a stranger's photo
+# A folder is doubted by the selfies of one other guest, so many at least.
+LEAST_SELFIES = 3
+OWN_QUARTILE = 0.25
 RARE = 0.999  # the quantile of different people's similarities that is told
 
 Flags = npt.NDArray[np.bool_]
@@ -63,6 +66,13 @@ class Scores:
         """The rates at each threshold."""
         return [self.rate(threshold) for threshold in thresholds]
 
+    def leave_out(self, searches: Flags, photos: Flags) -> "Scores":
+        """The scores without some searches (N,) and photos (P,)."""
+        kept = ~searches
+        return Scores(
+            self.similarities[kept], self.own[kept] & ~photos, self.strangers[kept] & ~photos
+        )
+
     def expand(self, expanded: Floats, fallback: float) -> "Scores":
         """The scores of expanded searches (N, P).
 
@@ -83,6 +93,27 @@ class Scores:
             f"This pack shows others' photos even at {THRESHOLDS[-1]}: use another pack, or look "
             "whether the folders' photos are of the people they are sorted by."
         )
+
+
+def find_doubtful(scores: Scores, guests: Numbers) -> Flags:
+    """The photos (P,) whose folder is doubtful; guests: (N,), whose search each is.
+
+    Such a photo resembles another guest's selfies as people resemble themselves (the median, by the
+    lower quartile), and each of its own person's less: it lies in the wrong folder, or shows
+    somebody else too. A pack's vectors decide it, so it is told, and left out of the rule alone.
+    """
+    if not scores.own.any():
+        return np.zeros(scores.own.shape[1], np.bool_)
+    usual = np.quantile(scores.similarities[scores.own], OWN_QUARTILE)
+    own = np.where(scores.own, scores.similarities, NOTHING).max(axis=0)
+    doubtful = np.zeros(len(own), np.bool_)
+    for guest in np.unique(guests):
+        rows = guests == guest
+        if rows.sum() >= LEAST_SELFIES:
+            other = np.median(scores.similarities[rows], axis=0)
+            is_stranger = scores.strangers[rows].all(axis=0)
+            doubtful |= is_stranger & (other >= usual) & (other > own)
+    return doubtful
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,9 @@ def summarise(measured: Measurement) -> str:
         f"{measured.photos_with_face} of them, {measured.faces} faces. {measured.searches} photos "
         f"of {measured.guests} people were each a selfie that looks for that person in all the "
         f"others; {refused} were refused as selfies, {measured.without_seed} searched without a "
-        f"seed. Other views are of {measured.turned_photos[0].photos} photos, one a person."
+        f"seed. {measured.doubtful_photos} photos look like somebody of another folder: they count "
+        "as they are sorted, and are left out where it says trusted or by the rule. Other views: "
+        f"{measured.turned_photos[0].photos} photos, one a person."
     )
 
 
@@ -78,10 +80,12 @@ def _tell(rates: Rates) -> list[str]:
 
 
 RATES_HEAD = ["own photos", "wrong a guest", "guests with any"]
+EXPANDED_HEAD = ["own, expanded", "wrong", "with any"]
 
 
 def _list_marks(measured: Measurement) -> Cells:
     marks = [("", name, rates) for name, rates in measured.marks.items()]
+    marks += [("trusted", name, rates) for name, rates in measured.trusted_marks.items()]
     marks += [("by the rule", name, rates) for name, rates in measured.chosen_marks.items()]
     rows = [[name, by, f"{rates.threshold:.2f}", *_tell(rates)] for by, name, rates in marks]
     return [["", "", "threshold", *RATES_HEAD], *rows]
@@ -97,7 +101,7 @@ def _list_thresholds(measured: Measurement) -> Cells:
         ]
         for rates in measured.plain[::SHOWN]
     ]
-    return [["threshold", *RATES_HEAD, *(f"expanded: {name}" for name in RATES_HEAD)], *rows]
+    return [["threshold", *RATES_HEAD, *EXPANDED_HEAD], *rows]
 
 
 def _tell_view(rates: ViewRates) -> list[str]:
@@ -115,8 +119,8 @@ def _list_views(name: str, views: Sequence[ViewRates]) -> Cells:
 
 
 def _list_turns(measured: Measurement) -> Cells:
-    head = ["turned by", "in a photo: detected", "found", "expanded"]
-    head += ["as a selfie: accepted", "finds", "expanded"]
+    head = ["turned by", "photo detected", "found", "expanded"]
+    head += ["selfie accepted", "finds", "expanded"]
     pairs = zip(measured.turned_photos, measured.turned_selfies, strict=True)
     return [head, *([photo.view, *_tell_view(photo), *_tell_view(own)] for photo, own in pairs)]
 
@@ -134,6 +138,6 @@ def _list_pairs(measured: Measurement) -> Cells:
     rows = []
     for name, rates in kinds.items():
         rare = "–" if rates.rare is None else f"{rates.rare:.3f}"
-        shares = [f"{rates.above[t]:.1e}" if rates.above else "–" for t in thresholds]
+        shares = [f"{rates.above[t]:.0e}" if rates.above else "–" for t in thresholds]
         rows.append([name, str(rates.pairs), rare, *shares])
     return [["", "pairs", "99.9 % below", *(f"≥ {t:.2f}" for t in thresholds)], *rows]
