@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -14,6 +14,7 @@ from tasks.accuracy.rates import (
     THRESHOLDS,
     Rates,
     Scores,
+    find_doubtful,
     rate_pairs,
     require_enough,
 )
@@ -38,6 +39,7 @@ def test_rates_count_own_photos_and_strangers_and_never_the_selfie() -> None:
     assert make_scores(values).rate(0.5) == Rates(0.5, recall=4 / 12, wrong=0.5, wrong_any=0.25)
 
 
+@settings(deadline=None)
 @given(similarities)
 def test_a_higher_threshold_never_shows_more(values: np.ndarray) -> None:
     rates = make_scores(values).rate_all()
@@ -48,6 +50,7 @@ def test_a_higher_threshold_never_shows_more(values: np.ndarray) -> None:
         assert higher.wrong_any <= lower.wrong_any
 
 
+@settings(deadline=None)
 @given(similarities, st.sampled_from([0.01, 0.1, 1.0]))
 def test_the_rule_takes_the_lowest_threshold_that_is_good_enough(
     values: np.ndarray, most_wrong: float
@@ -67,6 +70,7 @@ def test_the_rule_takes_the_lowest_threshold_that_is_good_enough(
     assert all(show_wrong(one) > most_wrong for one in THRESHOLDS if one < chosen)
 
 
+@settings(deadline=None)
 @given(similarities, similarities, st.lists(st.booleans(), min_size=4, max_size=4))
 def test_a_search_without_a_seed_shows_what_it_shows_plainly(
     plain: np.ndarray, expanded: np.ndarray, seeded: list[bool]
@@ -102,3 +106,37 @@ def test_thresholds_need_people_and_comparisons(people: int, searches: int, is_e
         return
     with pytest.raises(MeasurementRefusedError, match=f"here are {people} .*nothing is written"):
         require_enough(people, scores)
+
+
+def make_people(photos: int, people: int, alike: float = 0.6, strange: float = 0.1) -> Scores:
+    """Everybody has the same number of photos, and each of them searches."""
+    person = np.repeat(np.arange(people), photos)
+    same = person[:, None] == person[None, :]
+    values = np.where(same, alike, strange).astype(np.float32)
+    own = same & ~np.eye(len(person), dtype=bool)
+    return Scores(np.where(np.eye(len(person)), -1, values).astype(np.float32), own, ~same)
+
+
+def test_a_photo_in_the_wrong_folder_is_doubtful_and_spoils_no_rule() -> None:
+    scores, guests = make_people(photos=4, people=5), np.repeat(np.arange(5), 4)
+    assert not find_doubtful(scores, guests).any()
+    # The last person's last photo is really of the first person.
+    scores.similarities[-1, :], scores.similarities[:, -1] = 0.1, 0.1
+    scores.similarities[-1, :4] = scores.similarities[:4, -1] = 0.65
+    doubtful = find_doubtful(scores, guests)
+    assert np.flatnonzero(doubtful).tolist() == [19]
+    assert scores.choose_threshold(0.01) == 0.66
+    trusted = scores.leave_out(doubtful, doubtful)
+    assert trusted.similarities.shape == (19, 20)
+    assert trusted.choose_threshold(0.01) == 0.2
+    assert trusted.rate(0.5) == Rates(0.5, recall=1.0, wrong=0.0, wrong_any=0.0)
+
+
+def test_a_hard_photo_and_a_twin_are_not_doubtful() -> None:
+    guests = np.repeat(np.arange(5), 4)
+    hard = make_people(photos=4, people=5)
+    hard.similarities[-1, :], hard.similarities[:, -1] = 0.2, 0.2  # nobody's, by its vector
+    assert not find_doubtful(hard, guests).any()
+    twins = make_people(photos=4, people=5)
+    twins.similarities[:4, 4:8] = twins.similarities[4:8, :4] = 0.6  # as alike as each to itself
+    assert not find_doubtful(twins, guests).any()

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.accuracy.views import cut_close_up, place_close_up, shrink_face, turn_photo
@@ -38,6 +38,7 @@ def test_a_turned_photo_is_no_larger_than_a_preview() -> None:
     assert turn_photo(draw_mark(600, 640, 300, 300), 30, 640).shape == (640, 640, 3)
 
 
+@settings(deadline=None)
 @given(
     st.floats(0, 150), st.floats(0, 150), st.floats(10, 60), st.floats(10, 60), st.floats(0.3, 1)
 )
