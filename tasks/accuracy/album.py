@@ -83,31 +83,27 @@ class Studio:
         """
 
         def read(content: Callable[[], bytes]) -> Floats | str:
-            try:
-                selfie = read_selfie(content(), engine, self.max_pixels, chosen=None)
-            except SelfieError as error:
-                if error.code != SelfieCode.SEVERAL_FACES:
-                    return str(error.code)
-                selfie = read_selfie(content(), engine, self.max_pixels, chosen=0)
-            return selfie.embedding
-
-        def read_or_code(content: Callable[[], bytes]) -> Floats | str:
-            try:
-                return read(content)
-            except SelfieError as error:
-                return str(error.code)
+            code = ""
+            for chosen in (None, 0):
+                try:
+                    return read_selfie(content(), engine, self.max_pixels, chosen).embedding
+                except SelfieError as error:
+                    code = str(error.code)
+                    if code != SelfieCode.SEVERAL_FACES:
+                        break
+            return code
 
         with ThreadPoolExecutor(count_cores()) as pool:
-            return list(self._track(pool.map(read_or_code, contents), title, len(contents)))
+            return list(self._track(pool.map(read, contents), title, len(contents)))
 
     def read_preview(self, file: Path, engine: FaceEngine) -> BgrImage:
         """The photo as a sync sees it. Raises PhotoUnavailableError."""
         preview = make_preview(read_file(file), self.recipe, engine.budget.reserve)
         return decode_photo(preview, MAX_ORIGINAL_PIXELS)
 
-    def read_original(self, file: Path) -> BgrImage:
+    def read_original(self, file: Path, reserve: Callable[[int], None] | None = None) -> BgrImage:
         """The photo upright, large enough for a selfie. Raises PhotoUnavailableError."""
-        return decode_photo(read_file(file), self.max_pixels, enough_pixels=SELFIE_PIXELS)
+        return decode_photo(read_file(file), self.max_pixels, reserve, SELFIE_PIXELS)
 
     def _track(self, items: Iterable[Item], title: str, total: int | None = None) -> Iterator[Item]:
         hidden = not self._console.is_terminal

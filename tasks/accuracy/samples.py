@@ -7,14 +7,15 @@ from typing import TypeAlias
 
 import numpy as np
 
+from models.errors import PhotoUnavailableError
 from models.packs import PROFILES
-from models.vocabulary import ProfileName
+from models.vocabulary import PhotoReason, ProfileName
 from tasks.accuracy.album import Album, Studio, find_box
 from tasks.accuracy.event import EventFaces, Floats, search_event
 from tasks.accuracy.rates import Flags
 from tasks.accuracy.views import cut_close_up, encode_selfie, shrink_face, turn_photo
 from tasks.faces.detected import DetectedFaces
-from tasks.faces.engine import FaceEngine
+from tasks.faces.engine import FaceEngine, PhotoReader
 from tasks.images.decode import BgrImage
 from tasks.packs.figures import PackFigures
 
@@ -107,35 +108,38 @@ class Sampler:
 
     def _rate_views(self, name: str, engine: FaceEngine, view: View) -> ViewRates:
         """The photos whose largest face can be seen so."""
-        seen = {}
-        for number in self.photos:
-            row = self._album.find_largest(number)
-            if row is None:
-                continue
-            photo = self._studio.read_original(self._album.photos[number].file)
-            picture = view(photo, find_box(self._album.faces[number], row, photo.shape))
-            if picture is not None:
-                seen[number] = picture
-        readers = [partial(np.asarray, picture) for picture in seen.values()]
-        return self._rate_photos(name, engine, readers, list(seen))
+        numbers = [i for i in self.photos if self._album.find_largest(i) is not None]
+        readers = [partial(self._show, number, view, engine) for number in numbers]
+        return self._rate_photos(name, engine, readers, numbers)
+
+    def _show(self, number: int, view: View, engine: FaceEngine) -> BgrImage:
+        """The view. Raises PhotoUnavailableError where the photo cannot be seen so."""
+        photo = self._studio.read_original(self._album.photos[number].file, engine.budget.reserve)
+        row = self._album.find_largest(number) or 0
+        picture = view(photo, find_box(self._album.faces[number], row, photo.shape))
+        if picture is None:
+            raise PhotoUnavailableError(PhotoReason.UNPROCESSABLE)
+        return picture
 
     def _rate_photos(
         self,
         name: str,
         engine: FaceEngine,
-        readers: Sequence[Callable[[], BgrImage]],
+        readers: Sequence[PhotoReader],
         numbers: Sequence[int],
     ) -> ViewRates:
         """Each view takes its photo's place in the event; the person's other photos search."""
-        detected, hits = 0, list[Flags]()
+        photos, detected, hits = 0, 0, list[Flags]()
         for number, faces in zip(numbers, self._studio.embed(engine, readers, name), strict=True):
-            vectors = faces.embeddings if isinstance(faces, DetectedFaces) else np.zeros((0, 1))
-            detected += len(vectors) > 0
-            seen = self._event.replace(number, vectors.astype(np.float32))
+            if not isinstance(faces, DetectedFaces):
+                continue
+            photos += 1
+            detected += len(faces.scores) > 0
+            seen = self._event.replace(number, faces.embeddings)
             for other in self._album.list_others(number):
                 selfie = self._album.selfies.get(other)
                 hits += [] if selfie is None else [self._find(selfie, seen, other)[:, number]]
-        return self._sum_up(name, len(numbers), detected, hits)
+        return self._sum_up(name, photos, detected, hits)
 
     def _rate_selfies(self, degrees: int, engine: FaceEngine) -> ViewRates:
         def make(number: int) -> bytes:
