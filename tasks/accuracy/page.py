@@ -37,16 +37,19 @@ def write_page(docs: Path, measured: Measurement) -> None:
 
 
 def draw_picture(measured: Measurement) -> str:
-    """Own photos and wrong ones by threshold, and what is found of turned faces: an SVG."""
+    """Own photos and wrong ones by threshold, and what is found of turned faces: an SVG.
+
+    The second panel is of the expanded search, where there is one.
+    """
     expansion = measured.figures.expansion
     thresholds = [
-        _draw_rates("own photos", BLUE, False, measured.plain),
-        Curve("guests with a wrong one", RED, False, _list_wrong(measured.plain)),
+        _draw_rates("plain: own", BLUE, False, measured.plain),
+        Curve("plain: wrong", RED, False, _list_wrong(measured.plain)),
     ]
     if measured.expanded:
         thresholds += [
-            _draw_rates("own, expanded", BLUE, True, measured.expanded),
-            Curve("wrong, expanded", RED, True, _list_wrong(measured.expanded)),
+            _draw_rates("exp.: own", BLUE, True, measured.expanded),
+            Curve("exp.: wrong", RED, True, _list_wrong(measured.expanded)),
         ]
     turns = [
         _draw_turns("in a photo", BLUE, measured.turned_photos, expanded=expansion is not None),
@@ -55,7 +58,13 @@ def draw_picture(measured: Measurement) -> str:
     degrees = [value for value, _ in turns[0].points]
     return draw_panels(
         [
-            Panel("By threshold", "similarity", thresholds, THRESHOLD_TICKS, ".1f"),
+            Panel(
+                "Own photos shown, and guests with a wrong one",
+                "similarity",
+                thresholds,
+                THRESHOLD_TICKS,
+                ".1f",
+            ),
             Panel("A turned face finds and is found", "degrees", turns, degrees),
         ]
     )

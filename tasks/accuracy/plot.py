@@ -102,7 +102,7 @@ def _draw_legend(panel: Panel) -> list[str]:
     for curve in panel.curves:
         line = _draw_line(curve, f"{start},0 {start + 36},0")
         parts.append(f"{line}<text x='{start + 44}' y='4'>{escape(curve.name)}</text>")
-        start += max(SAMPLE_PX, 60 + LETTER_PX * len(curve.name))
+        start += max(SAMPLE_PX, 52 + LETTER_PX * len(curve.name))
     return parts
 
 

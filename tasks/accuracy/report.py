@@ -56,8 +56,8 @@ def summarise(measured: Measurement) -> str:
         f"{measured.photos_with_face} of them, {measured.faces} faces. {measured.searches} photos "
         f"of {measured.guests} people were each a selfie that looks for that person in all the "
         f"others; {refused} were refused as selfies, {measured.without_seed} searched without a "
-        f"seed. {measured.doubtful_photos} photos look like somebody of another folder: they count "
-        "as they are sorted, and are left out where it says trusted or by the rule. Other views: "
+        f"seed. Photos of a doubtful folder: {measured.doubtful_photos}; they count as they are "
+        "sorted, and are left out where it says trusted or by the rule. Other views: "
         f"{measured.turned_photos[0].photos} photos, one a person."
     )
 
@@ -84,11 +84,11 @@ EXPANDED_HEAD = ["own, expanded", "wrong", "with any"]
 
 
 def _list_marks(measured: Measurement) -> Cells:
-    marks = [("", name, rates) for name, rates in measured.marks.items()]
+    marks = [("all", name, rates) for name, rates in measured.marks.items()]
     marks += [("trusted", name, rates) for name, rates in measured.trusted_marks.items()]
     marks += [("by the rule", name, rates) for name, rates in measured.chosen_marks.items()]
     rows = [[name, by, f"{rates.threshold:.2f}", *_tell(rates)] for by, name, rates in marks]
-    return [["", "", "threshold", *RATES_HEAD], *rows]
+    return [["shown as", "photos", "threshold", *RATES_HEAD], *rows]
 
 
 def _list_thresholds(measured: Measurement) -> Cells:
