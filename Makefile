@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up demo-event test test-unit test-stack test-distributed test-benchmarks bench bench-scale bench-dask bench-latency bench-search bench-guests bench-capacity trace gate preview-study lint format lock faults hostile
+.PHONY: help setup demo up demo-event test test-unit test-stack test-distributed test-benchmarks bench bench-scale bench-dask bench-latency bench-search bench-guests bench-capacity trace gate preview-study accuracy lint format lock faults hostile
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,6 +85,9 @@ bench-guests: $(READY) ## a hundred searches at once while a sync runs and S3 st
 
 preview-study: $(READY) ## what each size of previews finds and costs; remakes docs/previews.md; 3 to 10 minutes
 	@python -m benchmarks.preview_sizes --docs docs
+
+accuracy: $(READY) ## what is found and who else is shown, on photos of known people; remakes docs/accuracy.md; 10 minutes
+	@FACEPASS_MODEL_PACK=$${FACEPASS_MODEL_PACK:-opencv_zoo} facepass accuracy --docs docs $(FOLDER)
 
 faults: $(READY) ## over sixty faults in running syncs, each audited; 30 minutes at most
 	@python -m benchmarks.faults

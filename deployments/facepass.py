@@ -148,6 +148,43 @@ def push(
     raise typer.Exit(push_folder(options, as_json=as_json))
 
 
+@app.command(epilog="Exit codes: 0 measured, 2 refused, with a sentence that says why.")
+def accuracy(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FOLDER",
+            help="A folder for each person, with photos of that person; "
+            "../shared/data/lfw_part unless given.",
+        ),
+    ] = None,
+    model_pack: Annotated[
+        str | None, typer.Option(metavar="NAME|FOLDER", help="Instead of FACEPASS_MODEL_PACK.")
+    ] = None,
+    profile: Annotated[
+        ProfileName, typer.Option(help="Of the event that the photos are.")
+    ] = ProfileName.STANDARD,
+    photos: Annotated[
+        int | None, typer.Option(metavar="N", min=2, help="At most so many, of whole people.")
+    ] = None,
+    docs: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Make its accuracy.md anew.")
+    ] = None,
+    write: Annotated[
+        bool, typer.Option("--write", help="Write thresholds chosen by it into the model pack.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The line of JSON only.")] = False,
+) -> None:
+    """Measure what is found, and who else is shown, on photos of known people.
+
+    Tables, then one line of JSON. Nothing of it holds a photo, a name or a face.
+    """
+    from tasks.accuracy.__main__ import Options, show_accuracy
+
+    options = Options(folder, model_pack, profile, photos, docs, write=write, as_json=as_json)
+    raise typer.Exit(show_accuracy(options))
+
+
 @app.command()
 def api() -> None:
     """Serve the REST API and the gallery."""

@@ -191,3 +191,7 @@ class PushRefusedError(FacePassError):
 
 class DeletionRefusedError(PushRefusedError):
     """More photos would be deleted from S3 than anybody deletes by the way."""
+
+
+class MeasurementRefusedError(FacePassError):
+    """Accuracy cannot be measured, or thresholds chosen, with the photos that are there."""

@@ -10,6 +10,7 @@ Where do I go to…?
     change how faces are found                  faces/
     add a model pack                            packs/
     see which photos are refused, and why       images/
+    measure how right it is                     accuracy/
     see how S3 is read and written              s3/
     see how a guest's selfie is searched        search.py
 """

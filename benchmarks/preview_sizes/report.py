@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.preview_sizes.costs import Costs
-from benchmarks.preview_sizes.plot import Curve, draw_panels
 from benchmarks.preview_sizes.score import HeightScore
+from tasks.accuracy.plot import Curve, Panel, draw_panels
 
 # Between these two lines of the page everything is written by the study.
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
@@ -83,19 +83,24 @@ def draw_plot(rows: Sequence[Row]) -> str:
         "Found by a selfie": lambda one: one.found,
     }
     return draw_panels(
-        {
-            title: [
-                Curve(
-                    row.name,
-                    COLOURS.get(row.preview_side, "#525252"),
-                    row.det_size != FINE,
-                    [(one.height, read(one)) for one in row.heights],
-                )
-                for row in rows
-            ]
+        [
+            Panel(
+                title,
+                "height of the face in an original of 6000x4000, pixels",
+                [
+                    Curve(
+                        row.name,
+                        COLOURS.get(row.preview_side, "#525252"),
+                        row.det_size != FINE,
+                        [(one.height, read(one)) for one in row.heights],
+                    )
+                    for row in rows
+                ],
+                ticks=[one.height for one in rows[0].heights],
+                is_logarithmic=True,
+            )
             for title, read in panels.items()
-        },
-        "height of the face in an original of 6000x4000, pixels",
+        ]
     )
 
 

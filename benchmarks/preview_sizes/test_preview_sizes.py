@@ -14,7 +14,6 @@ from PIL import Image
 from benchmarks.preview_sizes.__main__ import describe_row, score_preview
 from benchmarks.preview_sizes.costs import Costs, measure_costs
 from benchmarks.preview_sizes.faces import CutOut, cut_out_people, draw_soft_shape, resize_cut_out
-from benchmarks.preview_sizes.plot import PANEL, place_point
 from benchmarks.preview_sizes.report import BEGIN, END, Row, draw_plot, write_docs
 from benchmarks.preview_sizes.scenes import KnownFace, Scene, make_scene
 from benchmarks.preview_sizes.score import (
@@ -234,13 +233,6 @@ def test_the_plot_names_its_curves_and_asks_nobody() -> None:
     texts = [element.text for element in root.iter() if element.text]
     assert {"640/640", "1600/640", "Detected", "Found by a selfie", "100%"} <= set(texts)
     assert "http" not in draw_plot(make_rows()).replace("http://www.w3.org/2000/svg", "")
-
-
-def test_points_lie_on_a_logarithmic_axis() -> None:
-    width, height = PANEL
-    assert place_point(60, 0, (60, 960)) == (0, height)
-    assert place_point(240, 0.5, (60, 960)) == (width / 2, height / 2)
-    assert place_point(960, 1, (60, 960)) == (width, 0)
 
 
 # --- really ---

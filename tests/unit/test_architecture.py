@@ -38,6 +38,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "tasks.packs": BASIC,
     "tasks.s3": BASIC,
     "tasks.faces": (*BASIC, "tasks.images", "tasks.packs"),
+    "tasks.accuracy": (*BASIC, "models.packs", "tasks.faces", "tasks.images", "tasks.packs"),
     "tasks.results": ("models", "tasks.s3"),
     "tasks.sync": (
         "models",
@@ -117,7 +118,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "onnx": ("tasks.packs",),
     "openvino": ("tasks.packs",),
     "cv2": ("tasks.faces", "tasks.images", "tasks.packs", "tasks.previews"),
-    "PIL": ("tasks.images", "deployments"),
+    "PIL": ("tasks.accuracy", "tasks.images", "deployments"),
     "pgserver": ("deployments.stack",),
 }
 # A library's module -> where it is never imported at module level: it is slow, or absent.

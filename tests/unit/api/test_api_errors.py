@@ -50,6 +50,7 @@ ANSWERS: dict[type[FacePassError], int] = {
     errors.ApiUnavailableError: 500,
     errors.PushRefusedError: 500,
     errors.DeletionRefusedError: 500,
+    errors.MeasurementRefusedError: 500,
 }
 
 

@@ -28,6 +28,7 @@ MODULES = [
     "deployments.result_storage",
     "deployments.stack",
     "models.migrate",
+    "tasks.accuracy",
 ]
 HEAVY = ("prefect", "sqlalchemy", "boto3", "numpy", "PIL", "fastapi", "rich", "pydantic")
 
@@ -59,7 +60,7 @@ def test_the_console_command_is_the_one_that_is_installed() -> None:
 
 
 def test_the_subcommands_are_those_that_people_run() -> None:
-    work = ["api", "migrate", "pack", "push", "register", "result-storage"]
+    work = ["accuracy", "api", "migrate", "pack", "push", "register", "result-storage"]
     assert sorted([*work, "demo", "demo-event", "ui-password", "up"]) == SUBCOMMANDS
 
 
