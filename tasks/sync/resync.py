@@ -80,7 +80,8 @@ def find_outdated() -> tuple[int, str] | None:
     One at a time, and none that is being synced; None where there is none.
     """
     with open_session() as session:
-        choices = {choose_pack(event) for event in list_events(session)}
+        live = [event for event in list_events(session) if event.erased_at is None]
+        choices = {choose_pack(event) for event in live}
         for choice in sorted(choices, key=repr):
             pack = _find_pack(choice)
             former = pack and find_pack_id(session, pack.former_identity)
