@@ -272,11 +272,11 @@ def test_the_resync_brings_outdated_events_up_to_date_one_after_the_other(
     busy.query("UPDATE sync_run SET finished_at = now() WHERE event_id = :event RETURNING 1")
     shown = [list_shown(event) for event in events]
 
-    state = asyncio.run(resync_events(return_state=True))  # type: ignore[arg-type]  # Prefect's overloads
+    state = asyncio.run(resync_events(return_state=True))
 
     assert state.name == "Completed: 0 started, 0 waiting already, 0 unchanged"
     # The next hour starts no second one beside it.
-    asyncio.run(resync_events(return_state=True))  # type: ignore[arg-type]  # as above
+    asyncio.run(resync_events(return_state=True))
 
     def look() -> bool:
         for event, photos in zip(events, shown, strict=True):
