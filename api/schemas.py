@@ -122,6 +122,13 @@ class LastSync(Shape):
         return cls(task_id=run.flow_run_id, state=run.state, finished_at=run.finished_at)
 
 
+class FalseRateAnswer(Shape):
+    """Of these pairs of different people, one in 1,000 at most is more similar than that."""
+
+    pairs: int
+    per_thousand_above: float = Field(description="cosine")
+
+
 class EventDetails(EventAnswer):
     """An event with what is known of its photos."""
 
@@ -130,6 +137,10 @@ class EventDetails(EventAnswer):
     active_until: datetime
     erased_at: datetime | None = None  # since when it has no faces and takes no syncs
     last_sync: LastSync | None
+    lying_previews: int = Field(description="previews on a side or upside down, to be made anew")
+    false_rate: FalseRateAnswer | None = Field(
+        description="how alike different people of this event look; null: too few photos to say"
+    )
 
 
 class EventChange(Shape):
@@ -164,6 +175,7 @@ class PhotoAnswer(Shape):
     faces: int
     original_missing: bool
     erased_alone: bool
+    turned: int = Field(description="degrees clockwise by which the stored preview lies")
 
 
 class PhotoPage(Shape):

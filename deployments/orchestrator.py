@@ -19,6 +19,7 @@ from prefect.client.schemas.filters import (
     FlowFilter,
     FlowFilterName,
     FlowRunFilter,
+    FlowRunFilterId,
     FlowRunFilterState,
     FlowRunFilterStateName,
     FlowRunFilterStateType,
@@ -36,6 +37,7 @@ from deployments.names import (
     PREVIEWS_DEPLOYMENT,
     PREVIEWS_FLOW,
     REEMBED_DEPLOYMENT,
+    REEMBED_FLOW,
     RESYNC_QUEUE,
     SYNC_DEPLOYMENT,
     SYNC_FLOW,
@@ -213,6 +215,36 @@ class Orchestrator:
                 parameters={"event_id": event_id, "s3_prefix": s3_prefix},
                 tags=_tag_event(event_id),
                 flow_run_name=run_name,
+            )
+        return run.id
+
+    async def start_update(
+        self, *, event_id: int, run_name: str, but: UUID | None = None
+    ) -> UUID | None:
+        """Like start_reembed with nothing changed, in the queue of the resyncs.
+
+        None while any event is being re-embedded or waits for it, except by the run `but`: one
+        after the other, so that they never take a whole pool.
+        """
+        ended = [StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED]
+        types = FlowRunFilterStateType(not_any_=ended)
+        others = FlowRunFilterId(not_any_=[but]) if but else None
+        unfinished = FlowRunFilter(state=FlowRunFilterState(type=types), id=others)
+        reembeds = FlowFilter(name=FlowFilterName(any_=[REEMBED_FLOW]))
+        with self._asking(REEMBED_DEPLOYMENT):
+            if await self._client.read_flow_runs(
+                flow_filter=reembeds, flow_run_filter=unfinished, limit=1
+            ):
+                return None
+            run: FlowRun = await arun_deployment(
+                REEMBED_DEPLOYMENT,
+                client=self._client,
+                timeout=0,
+                work_queue_name=RESYNC_QUEUE,
+                parameters={"event_id": event_id},
+                tags=_tag_event(event_id),
+                flow_run_name=run_name,
+                as_subflow=False,
             )
         return run.id
 

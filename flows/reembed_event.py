@@ -1,18 +1,21 @@
 """The flow that changes an event's face model pack or profile without downtime.
 
 It finds the faces of all photos with the new model, then switches once; until then guests search
-the old faces. A sync that was requested meanwhile starts afterwards, as a run of its own.
+the old faces. A sync that was requested meanwhile starts afterwards, as a run of its own; so does
+the re-embedding of the next event whose faces were found by a former release's look.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Literal
+from uuid import UUID
 
 import anyio
-from prefect import flow
+from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
 
-from deployments.orchestrator import open_orchestrator
+from deployments.orchestrator import Orchestrator, open_orchestrator
 from models.errors import OrchestratorUnavailableError
 from models.settings import get_settings
 from tasks.sync.artifacts import tag_event
@@ -23,7 +26,7 @@ from tasks.sync.reembed import (
     report_reembedding,
     switch_model,
 )
-from tasks.sync.resync import ResyncTarget, list_waiting_sync
+from tasks.sync.resync import ResyncTarget, find_outdated, list_waiting_sync
 from tasks.sync.runner import BatchTaskRunner, map_batches
 from tasks.sync.states import FINAL_ERRORS, SYNC_RETRIES, end_in_state
 
@@ -48,7 +51,7 @@ def reembed_event(
     """
     with (
         tag_event(event_id),
-        sync_afterwards(event_id),
+        go_on_afterwards(event_id),
         hold_event_to_reembed(event_id, model_pack, profile) as sync,
     ):
         batches = plan_photos_to_reembed(sync)
@@ -57,29 +60,46 @@ def reembed_event(
 
 
 @contextmanager
-def sync_afterwards(event_id: int) -> Iterator[None]:
-    """Start the sync that was asked for while the block held the event, unless it is tried again.
+def go_on_afterwards(event_id: int) -> Iterator[None]:
+    """Start what waits for the block's end, unless it is tried again.
 
-    Where Prefect cannot be reached the next sync looks at the request.
+    Where Prefect cannot be reached the next sync, or the hourly resync, looks for it.
     """
     try:
         yield
     except FINAL_ERRORS:
-        start_waiting_sync(event_id)
+        go_on(event_id)
         raise
-    start_waiting_sync(event_id)
+    go_on(event_id)
 
 
-def start_waiting_sync(event_id: int) -> None:
-    """Start it, if there is any, as a run of its own."""
+def go_on(event_id: int) -> None:
+    """Start the sync that was asked for meanwhile, if any, and the next event's re-embedding."""
     with suppress(OrchestratorUnavailableError):
-        anyio.run(start_resyncs, list_waiting_sync(event_id))
+        anyio.run(start_waiting, list_waiting_sync(event_id), find_outdated())
 
 
-async def start_resyncs(targets: list[ResyncTarget]) -> None:
-    """Start these syncs, none where one is waiting already."""
-    for target in targets:
-        async with open_orchestrator() as orchestrator:
+async def start_waiting(targets: list[ResyncTarget], outdated: tuple[int, str] | None) -> None:
+    """Start these as runs of their own, none where one is waiting already."""
+    if not targets and outdated is None:
+        return
+    async with open_orchestrator() as orchestrator:
+        for target in targets:
             await orchestrator.start_resync(
                 event_id=target.event_id, s3_prefix=target.s3_prefix, run_name=target.run_name
             )
+        await update_event(orchestrator, outdated, but=UUID(str(flow_run.get_id())))
+
+
+async def update_event(
+    orchestrator: Orchestrator, outdated: tuple[int, str] | None, but: UUID | None = None
+) -> None:
+    """Re-embed an outdated event, unless another run than `but` is re-embedding one."""
+    if outdated is None:
+        return
+    event_id, name = outdated
+    run = await orchestrator.start_update(
+        event_id=event_id, run_name=f"{name} · this release's look", but=but
+    )
+    if run is not None:
+        get_run_logger().info("%s is re-embedded for this release's look: run %s", name, run)

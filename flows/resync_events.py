@@ -1,5 +1,7 @@
 """The scheduled flow that starts a sync of every active event that has changed.
 
+It also starts bringing events up to date whose faces were found by a former release's look.
+
 Each sync is a separate run of the usual sync deployment in the Prefect work pool. To see the
 result of an event's sync, look at its own run.
 """
@@ -11,14 +13,16 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from deployments.orchestrator import open_orchestrator
-from tasks.sync.resync import cut_groups, find_changed, list_resync_targets
+from flows.reembed_event import update_event
+from tasks.sync.resync import cut_groups, find_changed, find_outdated, list_resync_targets
 
 
 @flow(name="resync_events", flow_run_name="resync of active events", persist_result=False)
 async def resync_events() -> State[Any]:
     """Look at every active event, and start a sync of those that have changed.
 
-    No second one is started where one is waiting already.
+    No second one is started where one is waiting already. One outdated event is re-embedded, and
+    each such run starts the next.
     """
     targets = list_resync_targets()
     changed = started = 0
@@ -33,6 +37,7 @@ async def resync_events() -> State[Any]:
                 get_run_logger().info(
                     "%s: %s", target.run_name, f"run {run}" if run else "one is waiting already"
                 )
+        await update_event(orchestrator, find_outdated())
     counts = f"{started} started, {changed - started} waiting already"
     return Completed(
         name=f"Completed: {counts}, {len(targets) - changed} unchanged",

@@ -10,6 +10,7 @@ Where do I go to…?
     change a table                tables.py, then add a file in migrations/versions/
     name a key or prefix in S3    keys.py
     keep values out of any log    copying.py
+    say what a sync found out     findings.py
     see how dedup decides         queries/plans.py (grep for s3_key)
     add or change a query         queries/
 """

@@ -1,6 +1,7 @@
 """REST routes that add, list and change events, list their photos, and renew the guests' link."""
 
 import logging
+from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -21,6 +22,7 @@ from api.schemas import (
     RequeueAnswer,
 )
 from models.errors import EventBusyError
+from models.keys import event_folder
 from models.queries.events import (
     create_event,
     extend_activity,
@@ -29,7 +31,14 @@ from models.queries.events import (
     lock_event,
     rotate_gallery_token,
 )
-from models.queries.photos import count_faces, count_photos, list_photos, requeue_photos
+from models.queries.packs import read_false_rate
+from models.queries.photos import (
+    count_faces,
+    count_lying_previews,
+    count_photos,
+    list_photos,
+    requeue_photos,
+)
 from models.queries.reembeds import is_reembedding
 from models.queries.runs import find_last_run
 from models.session import open_session
@@ -70,17 +79,19 @@ def read_events(request: Request) -> list[EventAnswer]:
 @router.get("/{event_uuid}", responses=describe_errors(400, 404, 503))
 @in_threads(Kind.EVENTS)
 def read_event_details(event_uuid: EventUuid, request: Request) -> EventDetails:
-    """One event: its photos by status, its faces, its newest sync."""
+    """One event: its photos by status, its faces, how alike its people look, its newest sync."""
     with open_session() as session:
         event = find_event(session, event_uuid)
         event_id = event.id or 0
-        run = find_last_run(session, event_id)
+        run, rate = find_last_run(session, event_id), read_false_rate(session, event_id)
         return EventDetails.from_row(
             event,
             _build_gallery_url(event.gallery_token, request),
             photos=count_photos(session, event_id),
             faces=count_faces(session, event_id),
             last_sync=run and LastSync.from_row(run),
+            lying_previews=count_lying_previews(session, event_id, [event_folder(event_id)]),
+            false_rate=rate and asdict(rate),
         )
 
 

@@ -52,7 +52,7 @@ def _plan(session: Session, event: Filled, pack_id: int) -> None:
         image_base_url="https://s3.example.com/weddings",
     )
     copy_listing(session, listing)
-    write_plan(session, listing, run=event.run, pack_id=pack_id, first_batch=0, batch_size=100)
+    write_plan(session, listing, run=event.run, pack_ids=[pack_id], first_batch=0, batch_size=100)
 
 
 def _list_previews(event: Filled) -> Iterator[list[ListedPreview]]:

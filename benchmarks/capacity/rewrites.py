@@ -100,7 +100,7 @@ def _sync(database: Engine, event_id: int, pack_id: int, photos: int, etag: str)
         base = "https://s3.example.com/weddings"
         listing = Listing(event_id, prefix, [listed], [], base)
         copy_listing(session, listing)
-        write_plan(session, listing, run=run, pack_id=pack_id, first_batch=0, batch_size=100)
+        write_plan(session, listing, run=run, pack_ids=[pack_id], first_batch=0, batch_size=100)
     with Session(database) as session:
         batches = list_pending_batches(session, run)
     for batch in batches:

@@ -21,6 +21,7 @@ from rich.progress import (
 
 from deployments.push.event import PushedEvent
 from deployments.push.upload import NamedPhoto, UploadResult
+from models.findings import tell_findings
 
 NAMED_AT_MOST = 20  # files in the summary; --json has all
 _KINDS = {
@@ -118,6 +119,7 @@ class Report:
                 f"Sync      {result['new_photos']} new photos{others}; "
                 f"{result['faces_found']} faces found"
             )
+            yield from (f"Note      {sentence}" for sentence in tell_findings(result))
 
 
 def _name_files(title: str, files: list[tuple[UploadResult, str | None]]) -> Iterator[str]:

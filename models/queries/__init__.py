@@ -10,7 +10,8 @@ Where do I go to…?
     see what is stored of a photo      outcomes.py
     see how a run's record changes     runs.py (attempts, heartbeats, counts)
     see how faces are searched         search.py
-    see how packs get their numbers    packs.py
+    see how packs get their numbers,
+      and how alike people look        packs.py
     say which photos guests see        photos.py
     see how a model is changed         reembeds.py
     see what an erasure changes        erasures.py

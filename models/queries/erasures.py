@@ -15,6 +15,7 @@ from sqlmodel import Session, col, select
 
 from models.errors import EventErasedError, PhotoNotFoundError
 from models.queries.events import extend_activity, find_event, lock_event
+from models.queries.packs import forget_similarities, keep_similarities
 from models.queries.webhooks import add_deliveries
 from models.tables import Event, Face, Photo, SyncRun, utc_now
 from models.vocabulary import PhotoStatus, SyncState
@@ -33,7 +34,7 @@ class ErasedRows:
 # Failed photos never had faces and keep their reason; those erased alone keep their flag. A run
 # that had stored a photo still counts it; one that had not never will.
 _FORGET_PHOTOS = text("""
-UPDATE photo SET status = 'erased', reason = NULL, confidence = 0, pack_id = NULL,
+UPDATE photo SET status = 'erased', reason = NULL, confidence = 0, turned = 0, pack_id = NULL,
        processed_at = NULL,
        sync_run_id = CASE WHEN status = 'pending' THEN NULL ELSE sync_run_id END,
        batch = CASE WHEN status = 'pending' THEN NULL ELSE batch END
@@ -75,6 +76,7 @@ def erase_event_rows(
     syncs = _stop_syncs(session, event_id)
     photos = _count_rows(session.execute(_FORGET_PHOTOS, {"event_id": event_id}))
     faces = _count_rows(session.execute(delete(Face).where(col(Face.event_id) == event_id)))
+    forget_similarities(session, event_id)
     return ErasedRows(faces, photos, syncs, event.erased_at)
 
 
@@ -111,11 +113,13 @@ def erase_photo_rows(session: Session, event_id: int, photo_id: int) -> ErasedRo
     photo = _find_photo(session, event_id, photo_id)
     erased_at = _forget_results(event, utc_now())
     photo.status, photo.reason, photo.confidence = PhotoStatus.ERASED, None, 0.0
-    photo.pack_id = photo.processed_at = None
+    photo.turned, photo.pack_id, photo.processed_at = 0, None, None
     photo.erased_alone = True
     session.add_all([event, photo])
     session.flush()
     faces = _count_rows(session.execute(delete(Face).where(col(Face.photo_id) == photo_id)))
+    if faces:
+        keep_similarities(session, event)
     return ErasedRows(faces, 1, 0, erased_at)
 
 

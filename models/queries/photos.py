@@ -6,7 +6,7 @@ Guests see only photos that were read, with or without faces.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, update
+from sqlalchemy import false, func, or_, update
 from sqlalchemy.sql.expression import ColumnElement
 from sqlmodel import Session, col, select
 
@@ -35,6 +35,17 @@ def count_faces(session: Session, event_id: int) -> int:
         .select_from(Face)
         .join(Photo, col(Face.photo_id) == Photo.id)
         .where(Photo.event_id == event_id, Photo.status == PhotoStatus.INDEXED, _IN_SERVICE)
+    )
+    return session.exec(query).one()
+
+
+def count_lying_previews(session: Session, event_id: int, prefixes: Sequence[str]) -> int:
+    """Previews below these prefixes that lie on a side or upside down, as their faces show."""
+    query = select(func.count()).where(
+        Photo.event_id == event_id,
+        Photo.status == PhotoStatus.INDEXED,
+        Photo.turned != 0,
+        or_(false(), *(func.starts_with(Photo.s3_key, prefix) for prefix in prefixes)),
     )
     return session.exec(query).one()
 

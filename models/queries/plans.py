@@ -102,11 +102,11 @@ def widen_prefix(tallies: dict[str, dict[str, int]], s3_prefix: str) -> str:
     return next((known for known in tallies if s3_prefix.startswith(known)), s3_prefix)
 
 
-# A photo is *known* when its key and ETag stand in the ledger as read under the same model pack; it
-# is not read again. A failed photo *rests* until its ETag changes, unless its content was never
-# seen (what vanished may be back, what was forbidden allowed, what was archived restored) or it was
-# requeued, which empties its ETag. A photo that was *erased* by itself is left alone. All else is
-# *work*: it becomes `pending`, with the run's id and a batch number, in key order.
+# A photo is *known* when its key and ETag stand in the ledger as read under a pack with comparable
+# vectors; it is not read again. A failed photo *rests* until its ETag changes, unless its content
+# was never seen (what vanished may be back, what was forbidden allowed, what was archived restored)
+# or it was requeued, which empties its ETag. A photo that was *erased* by itself is left alone. All
+# else is *work*: it becomes `pending`, with the run's id and a batch number, in key order.
 # A photo this very run has already stored is neither skipped nor resting: the run counts it.
 # So is one that was erased while it was this run's.
 _CLASSIFY = """
@@ -118,7 +118,8 @@ SELECT listed.*, photo.id AS photo_id,
            WHEN photo.id IS NULL OR photo.etag <> listed.etag THEN 'work'
            WHEN photo.status = 'failed'
                AND photo.reason NOT IN ('vanished', 'forbidden', 'archived') THEN 'resting'
-           WHEN photo.pack_id IS DISTINCT FROM :pack_id THEN 'work'
+           WHEN photo.pack_id IS NULL THEN 'work'
+           WHEN photo.pack_id <> ALL(CAST(:pack_ids AS smallint[])) THEN 'work'
            WHEN photo.status IN ('indexed', 'no_face') THEN 'known'
            WHEN photo.status = 'gone' AND photo.confidence > 0 THEN 'known'
            WHEN photo.status = 'gone' AND photo.reason = 'no_face_detected' THEN 'known'
@@ -160,7 +161,7 @@ ON CONFLICT (event_id, s3_key) DO UPDATE SET
     etag = excluded.etag, size = excluded.size, image_url = excluded.image_url,
     original_missing = excluded.original_missing, status = 'pending', reason = NULL,
     -- What is known of the old content says nothing of the new.
-    confidence = 0, pack_id = NULL,
+    confidence = 0, turned = 0, pack_id = NULL,
     -- A key keeps the word it was first counted by within one run.
     change = CASE WHEN photo.processed_at IS NULL THEN 'new'
                   WHEN photo.sync_run_id = excluded.sync_run_id THEN photo.change
@@ -205,10 +206,10 @@ SELECT EXISTS (SELECT FROM classified WHERE verdict = 'work')
 """  # noqa: S608 (parts of this module)
 
 
-def needs_plan(session: Session, listing: Listing, *, pack_id: int) -> bool:
+def needs_plan(session: Session, listing: Listing, *, pack_ids: Sequence[int]) -> bool:
     """Whether a plan of the copied listing would change anything in the ledger; changes nothing."""
     values = {"event_id": listing.event_id, "s3_prefix": listing.s3_prefix}
-    session.execute(text(_CLASSIFY), {**values, "pack_id": pack_id, "run": None})
+    session.execute(text(_CLASSIFY), {**values, "pack_ids": list(pack_ids), "run": None})
     return bool(session.execute(text(_NEEDS_PLAN), values).scalar_one())
 
 
@@ -217,11 +218,13 @@ def write_plan(
     listing: Listing,
     *,
     run: UUID,
-    pack_id: int,
+    pack_ids: Sequence[int],
     first_batch: int,
     batch_size: int,
 ) -> Tally:
     """Classify the copied listing and write its work into the ledger.
+
+    pack_ids: the packs by which a photo is known, all with comparable vectors.
 
     Batches are numbered from `first_batch`: one more than full ones at most. Only number 0, a
     run's very first, is a small one.
@@ -230,7 +233,7 @@ def write_plan(
         "event_id": listing.event_id,
         "s3_prefix": listing.s3_prefix,
         "run": run,
-        "pack_id": pack_id,
+        "pack_ids": list(pack_ids),
         "first_batch": first_batch,
         "batch_size": batch_size,
     }

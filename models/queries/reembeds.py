@@ -7,6 +7,7 @@ and counts ignore them until `switch_pack` replaces the old faces in one transac
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import chain
 from typing import Any
 from uuid import UUID
@@ -14,15 +15,20 @@ from uuid import UUID
 from sqlalchemy import delete, text
 from sqlmodel import Session, col, select
 
+from models.findings import FalseRate, describe_findings
 from models.keys import default_prefix, event_folder
 from models.packs import PackChoice
 from models.queries.events import lock_event
 from models.queries.outcomes import PhotoOutcome, PhotoRef, check_epoch, insert_faces
+from models.queries.packs import keep_similarities, read_false_rate
+from models.queries.photos import count_lying_previews
 from models.queries.runs import REEMBED, complete_run
 from models.tables import Face, Photo, SyncRun, utc_now
 from models.vocabulary import PhotoStatus
 
 READ = (PhotoStatus.INDEXED, PhotoStatus.NO_FACE)
+QUIET = timedelta(minutes=10)  # since the event's last run, before it is brought up to date
+REST = timedelta(days=1)  # from one try to the next
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,45 @@ def is_reembedding(session: Session, event_id: int) -> bool:
         col(SyncRun.finished_at).is_(None),
     )
     return session.exec(query.limit(1)).first() is not None
+
+
+# Photos without a face too: a newer look may find one. An event that somebody works on is left in
+# peace, and one that was tried lately: what cannot be read stays as it is.
+_FIND_OUTDATED = text("""
+SELECT event.id, event.name FROM event
+WHERE erased_at IS NULL
+  AND event.profile = :profile AND event.model_pack IS NOT DISTINCT FROM :model_pack
+  AND EXISTS (
+      SELECT FROM photo WHERE photo.event_id = event.id
+      AND photo.status IN ('indexed', 'no_face') AND photo.pack_id = :pack_id
+  )
+  AND NOT EXISTS (
+      SELECT FROM sync_run AS run WHERE run.event_id = event.id AND (
+          run.finished_at IS NULL OR run.finished_at > now() - CAST(:quiet AS interval)
+          OR run.s3_prefix = 'events/' || event.id || '/' AND run.state <> 'skipped'
+          AND run.created_at > now() - CAST(:rest AS interval)
+      )
+  )
+ORDER BY event.active_until DESC, event.id DESC LIMIT 1
+""")
+
+
+def find_outdated_event(
+    session: Session, choice: PackChoice, pack_id: int
+) -> tuple[int, str] | None:
+    """The id and name of an event of this choice with photos that an outdated pack knows, if any.
+
+    The one that stays active longest comes first.
+    """
+    values = {
+        "profile": choice.profile,
+        "model_pack": choice.model_pack,
+        "pack_id": pack_id,
+        "quiet": QUIET,
+        "rest": REST,
+    }
+    row = session.execute(_FIND_OUTDATED, values).one_or_none()
+    return None if row is None else (row.id, row.name)
 
 
 def plan_reembedding(
@@ -115,6 +160,10 @@ def store_beside(
         delete(Face).where(col(Face.photo_id).in_(ids.values()), col(Face.pack_id) == pack_id)
     )
     insert_faces(session, outcomes, ids, event_id=event_id, pack_id=pack_id)
+    # Not beside: by how much a preview lies is the preview's own, whichever faces are in service.
+    stored = [outcome for outcome in outcomes if outcome.s3_key in ids]
+    turns = [outcome.turned for outcome in stored]
+    session.execute(_TURN, {"ids": [ids[outcome.s3_key] for outcome in stored], "turns": turns})
     record = session.get_one(SyncRun, run, with_for_update=True, populate_existing=True)
     work = record.tallies[REEMBED]
     all_left = {name: list(some) for name, some in work["left"].items()}
@@ -125,11 +174,18 @@ def store_beside(
     session.add(record)
 
 
+_TURN = text("""
+UPDATE photo SET turned = found.turned
+FROM unnest(CAST(:ids AS bigint[]), CAST(:turns AS smallint[])) AS found (id, turned)
+WHERE photo.id = found.id AND photo.turned <> found.turned
+""")
 # Left out, so that the next sync reads them: their old faces go, and nobody else's are shown.
+# Those that can be compared stay as they are, so that guests find them until then.
 _LEAVE = text("""
-UPDATE photo SET status = 'pending', reason = NULL, confidence = 0, pack_id = NULL,
+UPDATE photo SET status = 'pending', reason = NULL, confidence = 0, turned = 0, pack_id = NULL,
        sync_run_id = NULL, batch = NULL
 WHERE event_id = :event_id AND id = ANY(:left) AND status IN ('indexed', 'no_face')
+  AND (pack_id = ANY(:pack_ids)) IS NOT TRUE
 """)
 _SETTLE = text("""
 UPDATE photo SET status = CASE WHEN best IS NULL THEN 'no_face' ELSE 'indexed' END,
@@ -140,7 +196,7 @@ FROM (
     FROM photo LEFT JOIN face
       ON face.event_id = :event_id AND face.pack_id = :pack_id AND face.photo_id = photo.id
     WHERE photo.event_id = :event_id AND photo.status IN ('indexed', 'no_face')
-      AND photo.pack_id IS DISTINCT FROM :pack_id
+      AND photo.pack_id IS DISTINCT FROM :pack_id AND NOT photo.id = ANY(:left)
     GROUP BY photo.id
 ) AS found WHERE photo.id = found.id
 """)
@@ -148,6 +204,10 @@ FROM (
 _FORGET_GONE = text("""
 UPDATE photo SET pack_id = NULL
 WHERE event_id = :event_id AND status = 'gone' AND pack_id <> :pack_id
+""")
+_DROP_OLD_FACES = text("""
+DELETE FROM face WHERE event_id = :event_id AND pack_id <> :pack_id
+  AND NOT (photo_id = ANY(:left) AND pack_id = ANY(:pack_ids))
 """)
 _COUNT_RESULT = text("""
 SELECT count(*) FILTER (WHERE status = 'no_face') AS no_face,
@@ -158,10 +218,18 @@ FROM photo WHERE event_id = :event_id
 
 
 def switch_pack(
-    session: Session, *, event_id: int, epoch: int, run: UUID, pack_id: int, choice: PackChoice
+    session: Session,
+    *,
+    event_id: int,
+    epoch: int,
+    run: UUID,
+    pack_id: int,
+    pack_ids: Sequence[int],
+    choice: PackChoice,
 ) -> dict[str, Any] | None:
     """Put the new faces in service and the old ones away; who reads sees all of it or nothing.
 
+    pack_ids: those with comparable vectors: what could not be read anew keeps its faces of them.
     Ends the run's record with the result; None when batches are missing. Raises
     SyncSupersededError.
     """
@@ -172,25 +240,29 @@ def switch_pack(
     if not record.planned or len(set(work["done"])) != record.batches:
         return None
     left = [photo_id for some in work["left"].values() for photo_id in some]
-    values = {"event_id": event_id, "pack_id": pack_id, "left": left}
-    for statement in (_LEAVE, _SETTLE, _FORGET_GONE):
+    values = {"event_id": event_id, "pack_id": pack_id, "pack_ids": list(pack_ids), "left": left}
+    for statement in (_LEAVE, _SETTLE, _FORGET_GONE, _DROP_OLD_FACES):
         session.execute(statement, values)
-    session.execute(
-        delete(Face).where(col(Face.event_id) == event_id, col(Face.pack_id) != pack_id)
-    )
     event.model_pack, event.profile = choice.model_pack, choice.profile
     if left:
         event.pending_prefixes = [*event.pending_prefixes, default_prefix(event_id)]
     session.add(event)
     session.flush()
+    keep_similarities(session, event)
     counts = session.execute(_COUNT_RESULT, values).mappings().one()
-    result = build_reembedding_result(record, dict(counts), choice)
+    rate = read_false_rate(session, event_id, pack_ids)
+    lying = count_lying_previews(session, event_id, [event_folder(event_id)])
+    result = build_reembedding_result(record, dict(counts), choice, rate, lying)
     complete_run(session, run, result)
     return result
 
 
 def build_reembedding_result(
-    record: SyncRun, counts: dict[str, int], choice: PackChoice
+    record: SyncRun,
+    counts: dict[str, int],
+    choice: PackChoice,
+    rate: FalseRate | None = None,
+    lying_previews: int = 0,
 ) -> dict[str, Any]:
     """What a change amounts to; `left` counts what the next sync reads, by the reason."""
     work = record.tallies[REEMBED]
@@ -206,4 +278,5 @@ def build_reembedding_result(
         "message": f"{photos} photos are found by the new model",
         **counts,
         "seconds": round((utc_now() - (record.started_at or record.created_at)).total_seconds(), 1),
+        **describe_findings(rate, lying_previews),
     }

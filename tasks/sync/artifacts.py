@@ -6,7 +6,7 @@ cannot be written, the run continues.
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from uuid import UUID
@@ -23,6 +23,7 @@ from prefect.exceptions import PrefectException
 from prefect.runtime import flow_run
 
 from models.errors import FacePassError
+from models.findings import tell_findings
 from models.keys import build_previews_name, build_run_name
 from models.queries.events import read_event
 from models.queries.runs import count_progress
@@ -154,14 +155,18 @@ def build_summary(event_name: str, result: dict[str, Any]) -> str:
         "Faces found": result["faces_found"],
         "Gone from S3": result["gone"],
         "Previews without an original": result["missing_originals"],
+        "Previews that lie": result["lying_previews"],
     }
-    return build_page(event_name, result["message"], rows)
+    return build_page(event_name, result["message"], rows, tell_findings(result))
 
 
-def build_page(title: str, message: str, rows: Mapping[str, object]) -> str:
-    """A heading, a sentence and a table of two columns, as Markdown."""
+def build_page(
+    title: str, message: str, rows: Mapping[str, object], notes: Iterable[str] = ()
+) -> str:
+    """A heading, a sentence, a table of two columns and paragraphs, as Markdown."""
     lines = [f"# {title}", "", f"{message}.", "", "| | |", "|---|---|"]
-    return "\n".join([*lines, *(f"| {name} | {value} |" for name, value in rows.items())])
+    lines += (f"| {name} | {value} |" for name, value in rows.items())
+    return "\n".join([*lines, *(f"\n{note}" for note in notes)])
 
 
 def build_failure_table(photos: Sequence[Photo]) -> list[dict[str, str]]:

@@ -27,8 +27,10 @@ class SyncContext:
     """One attempt of a run: which event, under which epoch (the fencing token) and model pack.
 
     `pack` is the pack's identity, `pack_id` its number in the database, and `choice` how a worker
-    finds it on its own machine. `request` is what the attempt lists first. `common_settings` are
-    those that all processes of a cluster must share; empty where threads do the work.
+    finds it on its own machine. `pack_ids` are those whose vectors are comparable, itself among
+    them: photos that they know are not read again. `request` is what the attempt lists first.
+    `common_settings` are those that all processes of a cluster must share; empty where threads do
+    the work.
     """
 
     flow_run_id: UUID
@@ -39,6 +41,7 @@ class SyncContext:
     pack_id: int
     pack: str
     choice: PackChoice = USUAL_CHOICE
+    pack_ids: list[int] = field(default_factory=list)
     request: ListingRequest = ListingRequest(None)
     progress_id: UUID | None = None
     common_settings: dict[str, Any] = field(default_factory=dict, repr=False)

@@ -43,7 +43,7 @@ from models.errors import (
 from models.keys import check_prefix, event_folder
 from models.packs import PackChoice, choose_pack
 from models.queries.events import lock_event
-from models.queries.packs import register_pack
+from models.queries.packs import list_pack_ids, register_pack
 from models.queries.runs import (
     HEARTBEAT_INTERVAL_S,
     HEARTBEAT_LIMIT,
@@ -159,6 +159,7 @@ def _begin(claimant: Claimant, claim: Claim) -> SyncContext:
     request = claim.request
     with open_session() as session:
         pack_id = register_pack(session, pack.identity, pack.licence)
+        pack_ids = list_pack_ids(session, [pack.identity, pack.former_identity])
         if not claimant.reembeds:
             run = session.get_one(SyncRun, claimant.flow_run_id)
             if not keep_to_pack(session, run, pack_id):
@@ -175,6 +176,7 @@ def _begin(claimant: Claimant, claim: Claim) -> SyncContext:
         pack_id=pack_id,
         pack=pack.identity,
         choice=claim.choice,
+        pack_ids=pack_ids,
         request=request,
         progress_id=start_progress(claim.event_name),
         common_settings=read_common_settings(),

@@ -5,7 +5,7 @@ requested while the run worked.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 from prefect import get_run_logger, task
@@ -16,6 +16,7 @@ from models.keys import check_prefix, cut_previews_folder, derive_original_key
 from models.packs import choose_pack
 from models.queries.events import lock_event
 from models.queries.outcomes import check_epoch, list_pending_batches
+from models.queries.packs import keep_similarities, measure_similarities
 from models.queries.plans import (
     Listing,
     Tally,
@@ -48,6 +49,9 @@ def rounds(sync: SyncContext) -> Iterator[ListingRequest]:
     while request is not None:
         yield request
         with open_session() as session:
+            # Ahead, not while the event's row keeps requests waiting.
+            measured = measure_similarities(session, sync.event_id)
+        with open_session() as session:
             # Whoever leaves a request locks this row too: it is seen here, or finds the run ended.
             event = lock_event(session, sync.event_id)
             check_epoch(session, sync.event_id, sync.epoch)
@@ -57,18 +61,21 @@ def rounds(sync: SyncContext) -> Iterator[ListingRequest]:
             if event.pending_prefixes:
                 request = find_request(run, event)
             else:
-                request = find_foreign_request(session, run, sync.pack_id)
+                request = find_foreign_request(session, run, sync.pack_ids)
             if request is None:
-                close_run(session, run)
+                keep_similarities(session, event, measured)
+                close_run(session, run, sync.pack_ids)
 
 
-def find_foreign_request(session: Session, run: SyncRun, pack_id: int) -> ListingRequest | None:
+def find_foreign_request(
+    session: Session, run: SyncRun, pack_ids: Sequence[int]
+) -> ListingRequest | None:
     """The folder of a photo that another pack knows and that the run has not listed, if any.
 
-    A search finds nothing in the event until all its faces are of one pack, so a sync of a part
-    takes the rest along.
+    A search finds nothing in the event until all its faces are comparable, so a sync of a part
+    takes the rest along. pack_ids: the packs whose vectors are.
     """
-    s3_key = find_foreign_photo(session, run.event_id, [pack_id], listed=run.tallies)
+    s3_key = find_foreign_photo(session, run.event_id, pack_ids, listed=run.tallies)
     return None if s3_key is None else ListingRequest(cut_previews_folder(s3_key, run.event_id))
 
 
@@ -142,7 +149,7 @@ def _write(session: Session, sync: SyncContext, request: ListingRequest, listing
         session,
         listing,
         run=sync.flow_run_id,
-        pack_id=sync.pack_id,
+        pack_ids=sync.pack_ids,
         first_batch=run.batches,
         batch_size=batch_size,
     )

@@ -12,6 +12,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from models.errors import PhotosUnreachableError, SyncIncompleteError
+from models.findings import tell_findings
 from models.queries.events import read_event
 from models.queries.outcomes import PhotoOutcome, PhotoRef, check_epoch
 from models.queries.reembeds import (
@@ -117,6 +118,7 @@ def switch_model(sync: SyncContext) -> dict[str, Any]:
             epoch=sync.epoch,
             run=sync.flow_run_id,
             pack_id=sync.pack_id,
+            pack_ids=sync.pack_ids,
             choice=sync.choice,
         )
     if result is None:
@@ -136,7 +138,7 @@ def report_reembedding(sync: SyncContext, result: dict[str, Any]) -> State[Any]:
     }
     publish_page(
         f"event-{sync.event_id}-model",
-        build_page(sync.event_name, result["message"], rows),
+        build_page(sync.event_name, result["message"], rows, tell_findings(result)),
         f"Last change of the model of {sync.event_name}",
     )
     return Completed(name=name_completion(result), message=result["message"], data=result)

@@ -1,5 +1,6 @@
 """The guide's statistics of a sync: counted in the database, stored, and shown in Prefect's UI."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from prefect import get_run_logger
@@ -8,7 +9,9 @@ from prefect.states import Completed
 from sqlmodel import Session
 
 from models.errors import SyncIncompleteError
-from models.queries.photos import list_photos
+from models.findings import FalseRate, describe_findings
+from models.queries.packs import read_false_rate
+from models.queries.photos import count_lying_previews, list_photos
 from models.queries.runs import complete_run, count_run
 from models.session import open_session
 from models.tables import SyncRun, utc_now
@@ -17,7 +20,13 @@ from tasks.sync.artifacts import FAILED_PHOTOS_SHOWN, finish_progress, publish_s
 from tasks.sync.context import SyncContext
 
 
-def build_result(run: SyncRun, counts: dict[str, int], seconds: float) -> dict[str, Any]:
+def build_result(
+    run: SyncRun,
+    counts: dict[str, int],
+    seconds: float,
+    rate: FalseRate | None = None,
+    lying_previews: int = 0,
+) -> dict[str, Any]:
     """The sync's result, from the ledger's counts and the listings' tallies.
 
     total_found = new_photos + updated + skipped + failed, by construction.
@@ -43,10 +52,11 @@ def build_result(run: SyncRun, counts: dict[str, int], seconds: float) -> dict[s
         "gone": run.gone,
         "missing_originals": sum(tally["missing_originals"] for tally in tallies),
         "seconds": round(seconds, 1),
+        **describe_findings(rate, lying_previews),
     }
 
 
-def close_run(session: Session, run: SyncRun) -> None:
+def close_run(session: Session, run: SyncRun, pack_ids: Sequence[int]) -> None:
     """End a run's record with its result; the caller holds the event's row.
 
     Raises SyncIncompleteError when photos are left, for the flow's retries.
@@ -57,7 +67,10 @@ def close_run(session: Session, run: SyncRun) -> None:
             f"{counts['pending']} photos are still to be read; the next attempt takes them up."
         )
     seconds = (utc_now() - (run.started_at or run.created_at)).total_seconds()
-    complete_run(session, run.flow_run_id, build_result(run, counts, seconds))
+    rate = read_false_rate(session, run.event_id, pack_ids)
+    # As missing originals are: told by every sync of their folder for as long as they are there.
+    lying = count_lying_previews(session, run.event_id, list(run.tallies))
+    complete_run(session, run.flow_run_id, build_result(run, counts, seconds, rate, lying))
 
 
 def report_statistics(sync: SyncContext) -> State[Any]:
@@ -78,5 +91,7 @@ def report_statistics(sync: SyncContext) -> State[Any]:
 def name_completion(result: dict[str, Any]) -> str:
     """The name of a completed run's state: what is usual always, the rest where there is any."""
     rest = [f"{result[name]} {name}" for name in ("updated", "failed", "gone") if result[name]]
+    if result["lying_previews"]:
+        rest.append(f"{result['lying_previews']} lying")
     counts = [f"{result['new_photos']} new", f"{result['skipped']} skipped", *rest]
     return f"Completed: {', '.join(counts)}"

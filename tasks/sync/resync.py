@@ -1,4 +1,4 @@
-"""Prefect tasks of the scheduled resync: they list active events and find those that changed."""
+"""Prefect tasks of the scheduled resync: they list active events, changed and outdated ones."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,15 +15,15 @@ from models.errors import (
     S3DownloadError,
 )
 from models.keys import build_run_name, default_prefix, derive_original_key
-from models.packs import choose_pack
-from models.queries.events import list_active_events, list_idle_events, read_event
-from models.queries.packs import list_pack_ids, register_pack
+from models.packs import PackChoice, choose_pack
+from models.queries.events import list_active_events, list_events, list_idle_events, read_event
+from models.queries.packs import find_pack_id, list_pack_ids
 from models.queries.plans import Listing, copy_listing, needs_plan
+from models.queries.reembeds import find_outdated_event
 from models.queries.search import has_foreign_faces
 from models.session import open_session
 from models.settings import get_settings
-from models.tables import Event
-from tasks.packs.registry import resolve_pack
+from tasks.packs.registry import ModelPack, resolve_pack
 from tasks.s3.bucket import get_bucket, list_s3_keys, list_s3_objects
 
 GROUP = 50  # events looked at in a task; the syncs of those that changed are started after it
@@ -45,15 +45,17 @@ class ResyncTarget:
 def list_resync_targets() -> list[ResyncTarget]:
     """The active events, each with the prefix of its previews; and those nobody can search.
 
-    These are idle ones whose faces are of another pack than the event's: the settings name
-    another one by now, or the change of its profile met no sync.
+    These are idle ones whose faces cannot be compared with a selfie by the event's pack: the
+    settings name another one by now, or the change of its profile met no sync.
     """
     with open_session() as session:
         found = list(list_active_events(session))
         for event in list_idle_events(session):
-            identity = _identify_pack(event)
-            pack_ids = list_pack_ids(session, [identity]) if identity else []
-            if identity and has_foreign_faces(session, event.id or 0, pack_ids):
+            pack = _find_pack(choose_pack(event))
+            if pack is None:
+                continue
+            pack_ids = list_pack_ids(session, [pack.identity, pack.former_identity])
+            if has_foreign_faces(session, event.id or 0, pack_ids):
                 found.append(event)
     events = [(event.id or 0, event.name) for event in found]
     targets = [(event_id, name, default_prefix(event_id)) for event_id, name in events]
@@ -63,13 +65,29 @@ def list_resync_targets() -> list[ResyncTarget]:
     ]
 
 
-def _identify_pack(event: Event) -> str | None:
-    """The identity of an event's pack; None for a pack that is not here: no sync could use it."""
-    choice = choose_pack(event)
+def _find_pack(choice: PackChoice) -> ModelPack | None:
+    """The pack of a choice; None for one that is not here: no sync could use it."""
     try:
-        return resolve_pack(get_settings(), choice.model_pack, choice.det_size).identity
+        return resolve_pack(get_settings(), choice.model_pack, choice.det_size)
     except ModelPackError:
         return None
+
+
+@task(name="find_outdated", task_run_name="find faces of a former look", persist_result=False)
+def find_outdated() -> tuple[int, str] | None:
+    """The id and name of an event to re-embed, since the engine looks better than it did then.
+
+    One at a time, and none that is being synced; None where there is none.
+    """
+    with open_session() as session:
+        live = [event for event in list_events(session) if event.erased_at is None]
+        choices = {choose_pack(event) for event in live}
+        for choice in sorted(choices, key=repr):
+            pack = _find_pack(choice)
+            former = pack and find_pack_id(session, pack.former_identity)
+            if former and (found := find_outdated_event(session, choice, former)):
+                return found
+    return None
 
 
 def cut_groups(targets: list[ResyncTarget]) -> list[list[ResyncTarget]]:
@@ -121,11 +139,11 @@ def has_changed(target: ResyncTarget) -> bool:
             return True
         choice = choose_pack(event)
         pack = resolve_pack(get_settings(), choice.model_pack, choice.det_size)
-        pack_id = register_pack(session, pack.identity, pack.licence)
+        pack_ids = list_pack_ids(session, [pack.identity, pack.former_identity])
         prefix = target.s3_prefix
         listing = Listing(target.event_id, prefix, previews, originals, bucket.public_url)
         copy_listing(session, listing)
-        return needs_plan(session, listing, pack_id=pack_id)
+        return needs_plan(session, listing, pack_ids=pack_ids)
 
 
 @task(name="list_waiting_sync", persist_result=False)

@@ -181,7 +181,9 @@ def test_copy_brings_every_name_into_the_table_as_it_is(event: EventBox) -> None
 
     with open_session() as session:
         copy_listing(session, listing)
-        tally = write_plan(session, listing, run=uuid4(), pack_id=1, first_batch=0, batch_size=1000)
+        tally = write_plan(
+            session, listing, run=uuid4(), pack_ids=[1], first_batch=0, batch_size=1000
+        )
 
     rows = event.query("SELECT s3_key, etag, image_url FROM photo WHERE event_id = :event")
     assert {row.s3_key: row.etag for row in rows} == {item.s3_key: item.etag for item in page}

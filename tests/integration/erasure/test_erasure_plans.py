@@ -87,7 +87,9 @@ def test_every_listed_photo_is_counted_once_and_erased_ones_are_left_alone(
         listed += [ListedPreview(f"{event.prefix}new{i}.jpg", "e", 1) for i in range(fresh)]
         listing = Listing(event.id, event.prefix, [listed], [], "u")
         copy_listing(session, listing)
-        tally = write_plan(session, listing, run=run, pack_id=pack_id, first_batch=0, batch_size=3)
+        tally = write_plan(
+            session, listing, run=run, pack_ids=[pack_id], first_batch=0, batch_size=3
+        )
         session.expire_all()
 
         photos = {photo.s3_key: photo for photo in event_photos(session, event)}

@@ -51,7 +51,7 @@ def test_requeue_and_plan_at_once_end_without_a_deadlock(
             listing = list_photos(event, f"e{number}")
             copy_listing(session, listing)
             lock_event(session, event.id)
-            write_plan(session, listing, run=run, pack_id=pack_id, first_batch=1, batch_size=100)
+            write_plan(session, listing, run=run, pack_ids=[pack_id], first_batch=1, batch_size=100)
             session.execute(
                 text(
                     "UPDATE photo SET status = 'failed', reason = 'empty' WHERE event_id = :event"

@@ -117,6 +117,9 @@ def test_the_summary_names_the_files_that_need_a_look() -> None:
     assert "3 RAW, 1 with names that are no text (rename them)" in text
     assert "120 new photos, 30 known before, 4 without a face, 22 failed; 311 faces found" in text
     assert "0.jpg (empty), 1.jpg (empty)" in text
+    assert (
+        "Note      In this event 1 pair of different people in 1,000 looks alike above 0.47" in text
+    )
     assert "and 2 more" in text
     assert "Кофе/\ufffd[31m.jpg (it changed)" in text
     told = report.as_json()

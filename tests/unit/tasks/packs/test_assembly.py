@@ -157,6 +157,7 @@ def test_a_pack_that_is_there_is_replaced_only_when_asked(
     assert {path.name for path in models.iterdir() if not path.name.startswith(".")} == {
         "mine",
         "mine-1280",
+        "mine-320",
     }
 
 

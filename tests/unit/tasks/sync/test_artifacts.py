@@ -19,6 +19,8 @@ RESULT = {
     "gone": 1,
     "missing_originals": 3,
     "seconds": 20.0,
+    "lying_previews": 2,
+    "false_rate": {"pairs": 9000, "per_thousand_above": 0.47},
 }
 
 
@@ -57,3 +59,10 @@ def test_every_reason_of_a_failure_says_what_to_do(reason: PhotoReason) -> None:
     assert build_failure_table([photo]) == [
         {"photo": photo.s3_key, "reason": reason.value, "what to do": WHAT_TO_DO[reason]}
     ]
+
+
+def test_the_summary_tells_the_events_false_rate_and_what_to_do_about_lying_previews() -> None:
+    assert read_rows(RESULT)["Previews that lie"] == "2"
+    *_, lying, _, alike = build_summary("Свадьба", RESULT).splitlines()
+    assert lying.startswith("2 previews lie on a side or upside down: apply EXIF's orientation")
+    assert alike == "In this event 1 pair of different people in 1,000 looks alike above 0.47."

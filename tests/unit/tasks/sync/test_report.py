@@ -16,6 +16,7 @@ PREFIX = "events/1/previews/"
 GUIDE_FIELDS = [
     *("event_id", "s3_prefix", "total_found", "new_photos", "skipped", "status", "message"),
     *("updated", "failed", "no_face", "faces_found", "gone", "missing_originals", "seconds"),
+    *("lying_previews", "false_rate"),
 ]
 NUMBER = st.integers(0, 10**7)
 COUNTED = ("new_photos", "updated", "failed", "no_face", "erased", "pending", "faces_found")
@@ -117,10 +118,12 @@ def test_the_total_is_the_sum_of_its_parts_whatever_the_counts(
             {"skipped": 1, "updated": 4, "failed": 2, "gone": 5},
             "Completed: 0 new, 1 skipped, 4 updated, 2 failed, 5 gone",
         ),
+        ({"skipped": 9, "lying_previews": 7}, "Completed: 0 new, 9 skipped, 7 lying"),
     ],
 )
 def test_the_name_of_a_completed_run_tells_what_needs_an_eye(
     counts: dict[str, int], name: str
 ) -> None:
-    nothing = dict.fromkeys(("new_photos", "skipped", "updated", "failed", "gone"), 0)
+    told = ("new_photos", "skipped", "updated", "failed", "gone", "lying_previews")
+    nothing = dict.fromkeys(told, 0)
     assert name_completion(nothing | counts) == name
