@@ -47,7 +47,8 @@ async def _answer_error(_: Request, error: Exception) -> JSONResponse:
     status = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
     body: dict[str, object] = {"detail": str(error)}
     if isinstance(error, errors.SelfieError):
-        body |= {"code": error.code, "faces": [asdict(face) for face in error.faces]}
+        faces = [asdict(face) for face in error.faces]
+        body |= {"code": error.code, "faces": faces, "file": error.file}
     return JSONResponse(body, status, RETRY_AFTER if status == 503 else None)
 
 

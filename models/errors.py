@@ -153,16 +153,26 @@ class ErasureIncompleteError(FacePassError):
 
 
 class SelfieError(FacePassError):
-    """A search cannot be made, for a code; `faces` are the selfie's, largest first, where found."""
+    """A search cannot be made, for a code; `faces` are the selfie's, largest first, where found.
 
-    def __init__(self, sentence: str, code: str = "", faces: tuple[SelfieFace, ...] = ()) -> None:
+    file: of several selfies the one that it is about, the first being 1.
+    """
+
+    def __init__(
+        self,
+        sentence: str,
+        code: str = "",
+        faces: tuple[SelfieFace, ...] = (),
+        file: int | None = None,
+    ) -> None:
         super().__init__(sentence)
         self.code = code
         self.faces = faces
+        self.file = file
 
     def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
         """Travel to another process with its code."""
-        return type(self), (str(self), self.code, self.faces)
+        return type(self), (str(self), self.code, self.faces, self.file)
 
 
 class InvalidCursorError(FacePassError):

@@ -365,7 +365,9 @@ def test_what_is_no_form_with_a_file_is_refused(api: httpx.Client, wedding: Even
         {"content": b"x", "headers": {"content-type": "multipart/form-data"}},
         {"content": b"x", "headers": {"content-type": "multipart/form-data; boundary=b"}},
         {"data": event, "files": {"picture": b"x"}},
-        {"data": event, "files": [("file", b"x"), ("file", b"y")]},
+        {"data": event, "files": [("file", b"x")] * 4},
+        {"data": event | {"face": ["0", "1"]}, "files": {"file": b"x"}},
+        {"data": event | {"face": "1"}, "files": [("file", b"x")] * 2},
     ):
         answer = api.post(SEARCH, **call)  # type: ignore[arg-type]
         assert answer.status_code == 400, answer.text
