@@ -13,9 +13,9 @@ from models.vocabulary import SelfieCode, SelfieFace
 from tasks.faces.engine import SHORTEST_VECTOR, FaceEngine, Floats
 from tasks.faces.selfie import Selfie, read_selfie
 
-# Of the pack's search threshold: two selfies below that share of it are taken for two people's.
-# With opencv_zoo (0.45) that is 0.225. Of LFW's pairs of one person SHARE_OF_SAME are below it, of
-# two people's SHARE_OF_OTHERS are.
+# A share of the pack's search threshold: two selfies less alike than that are taken for two
+# people's. With opencv_zoo it is 0.225: 93 % of LFW's pairs of two people are below it, and 1.2 % of
+# those of one (1,629 pairs), every one of them with one of four photos; the next are at 0.33.
 LEAST_LIKENESS = 0.5
 
 
