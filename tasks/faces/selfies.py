@@ -14,8 +14,8 @@ from tasks.faces.engine import SHORTEST_VECTOR, FaceEngine, Floats
 from tasks.faces.selfie import Selfie, read_selfie
 
 # A share of the pack's search threshold: two selfies less alike than that are taken for two
-# people's. With opencv_zoo it is 0.225: 93 % of LFW's pairs of two people are below it, and 1.2 % of
-# those of one (1,629 pairs), every one of them with one of four photos; the next are at 0.33.
+# people's. With opencv_zoo it is 0.225: below it are 93 % of LFW's pairs of two people, and 1.2 %
+# of those of one (1,629 pairs), every one of them with one of four photos; the next are at 0.33.
 LEAST_LIKENESS = 0.5
 
 

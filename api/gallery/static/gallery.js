@@ -128,6 +128,7 @@ function isShowingResults() {
 
 function say(words, isError = false) {
   const message = byId(isShowingResults() ? "add-message" : "message");
+  if (isShowingResults()) byId("add").open = true;
   message.textContent = words;
   message.classList.toggle("error", isError);
 }
@@ -260,6 +261,7 @@ function showMatches(matches, number) {
   }
   for (const id of ["message", "add-message"]) byId(id).textContent = "";
   byId("add").hidden = number >= MOST_SELFIES;
+  byId("add").open = !matches.length;
   showSection("results");
   title.focus();
 }
