@@ -153,10 +153,7 @@ class ErasureIncompleteError(FacePassError):
 
 
 class SelfieError(FacePassError):
-    """A search cannot be made, for a code; `faces` are the selfie's, largest first, where found.
-
-    file: of several selfies the one that it is about, the first being 1.
-    """
+    """A search cannot be made, for a code; `faces` are those of the selfie number `file`."""
 
     def __init__(
         self,
@@ -167,8 +164,8 @@ class SelfieError(FacePassError):
     ) -> None:
         super().__init__(sentence)
         self.code = code
-        self.faces = faces
-        self.file = file
+        self.faces = faces  # the largest first, where any were found
+        self.file = file  # of several selfies, the first being 1
 
     def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
         """Travel to another process with its code."""

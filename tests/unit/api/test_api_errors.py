@@ -79,7 +79,8 @@ def test_an_error_answers_with_its_status_and_its_own_sentence(
 
     answer = TestClient(app).get("/")
     assert answer.status_code == status
-    extras = {"code": "", "faces": []} if kind is errors.SelfieError else {}
+    refusal = {"code": "", "faces": [], "file": None}
+    extras = refusal if kind is errors.SelfieError else {}
     assert answer.json() == {"detail": str(error)} | extras
     assert ErrorAnswer.model_validate(answer.json())
 
