@@ -288,8 +288,14 @@ class SearchForm(Shape):
     event_uuid: str | None = None
     gallery_token: str | None = None
     limit: int = Field(50, ge=1, le=PAGE_LIMIT)
-    cursor: str | None = None
-    min_similarity: float | None = Field(None, ge=0, le=1)
+    cursor: str | None = Field(
+        None,
+        description="an answer's next_cursor, with the same selfies: the page behind it, of the "
+        "same search whatever is stored meanwhile; 400 where a face it began with is gone",
+    )
+    min_similarity: float | None = Field(
+        None, ge=0, le=1, description="the least `similarity` to show, instead of the pack's own"
+    )
     face: list[Annotated[int, Field(ge=0, le=PAGE_LIMIT)] | None] = Field(
         [],
         max_length=MOST_SELFIES,
