@@ -56,7 +56,8 @@ async def _answer_error(_: Request, error: Exception) -> JSONResponse:
         logger.error("%s", error)
         body = {"detail": NO_MODEL}
     if isinstance(error, errors.SelfieError):
-        body |= {"code": error.code, "faces": [asdict(face) for face in error.faces]}
+        faces = [asdict(face) for face in error.faces]
+        body |= {"code": error.code, "faces": faces, "file": error.file}
     return JSONResponse(body, status, RETRY_AFTER if status == 503 else None)
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tasks.search import SearchResult
 
 PAGE_LIMIT = 500
+MOST_SELFIES = 3
 
 EventName = Annotated[
     str,
@@ -299,10 +300,19 @@ class SearchForm(Shape):
     event_uuid: str | None = None
     gallery_token: str | None = None
     limit: int = Field(50, ge=1, le=PAGE_LIMIT)
-    cursor: str | None = None
-    min_similarity: float | None = Field(None, ge=0, le=1)
-    face: int | None = Field(
-        None, ge=0, le=PAGE_LIMIT, description="which of the selfie's faces, the largest being 0"
+    cursor: str | None = Field(
+        None,
+        description="an answer's next_cursor, with the same selfies: the page behind it, of the "
+        "same search whatever is stored meanwhile; 400 where a face it began with is gone",
+    )
+    min_similarity: float | None = Field(
+        None, ge=0, le=1, description="the least `similarity` to show, instead of the pack's own"
+    )
+    face: list[Annotated[int, Field(ge=0, le=PAGE_LIMIT)] | None] = Field(
+        [],
+        max_length=MOST_SELFIES,
+        description="which of the selfie's faces, the largest being 0; with several selfies the "
+        "field is repeated, once for each, and empty where there is nothing to choose",
     )
 
     @model_validator(mode="after")
@@ -312,10 +322,12 @@ class SearchForm(Shape):
         return self
 
     @classmethod
-    def from_fields(cls, fields: dict[str, str]) -> Self:
+    def from_fields(cls, fields: Sequence[tuple[str, str]]) -> Self:
         """Read the form's fields; empty ones count as left out. Raises InvalidUploadError."""
+        values: dict[str, Any] = {name: value for name, value in fields if value}
+        faces = [value or None for name, value in fields if name == "face"]
         try:
-            return cls.model_validate({name: value for name, value in fields.items() if value})
+            return cls.model_validate(values | {"face": faces if any(faces) else []})
         except ValidationError as error:
             first = error.errors()[0]
             name = "".join(f"{part}: " for part in first["loc"])
@@ -331,9 +343,17 @@ class MatchAnswer(Shape):
     image_url: str
     original_url: str | None = Field(description="null where the original is not in S3")
     preview_url: str
-    similarity: float = Field(description="cosine")
+    similarity: float = Field(
+        description="cosine to what was searched with: the selfie, or where the search was "
+        "expanded its mean with the surest finds; it orders the photos and decides their band"
+    )
+    selfie_similarity: float = Field(
+        description="cosine to the selfie alone (of several, to their mean)"
+    )
     box: Box
-    band: Literal["surely", "maybe"]
+    band: Literal["surely", "maybe"] = Field(
+        description="surely: from thresholds.surely on; maybe: below it"
+    )
 
 
 class FaceAnswer(Shape):
@@ -346,8 +366,12 @@ class FaceAnswer(Shape):
 class ThresholdsAnswer(Shape):
     """The similarities that this answer was made by."""
 
-    min_similarity: float
+    min_similarity: float = Field(description="the least similarity that is shown")
     surely: float
+    expanded_by: int = Field(
+        description="photos whose faces were averaged with the selfie, since they surely show its "
+        "person; 0: the search went by the selfie alone, and has other thresholds"
+    )
 
 
 class SearchAnswer(Shape):
@@ -355,21 +379,33 @@ class SearchAnswer(Shape):
 
     matches: list[MatchAnswer]
     selfie: FaceAnswer
+    selfies: list[FaceAnswer] = Field(description="each selfie's face, as they were sent")
     thresholds: ThresholdsAnswer
     next_cursor: str | None
 
     @classmethod
     def from_result(cls, result: "SearchResult") -> Self:
         """The answer that a search's result makes."""
+        faces = [FaceAnswer.model_validate(vars(face)) for face in result.faces]
         return cls(
             matches=[
                 MatchAnswer.model_validate(
-                    vars(match) | vars(match.photo) | {"similarity": match.photo.similarity}
+                    vars(match)
+                    | vars(match.photo)
+                    | {
+                        "similarity": match.photo.similarity,
+                        "selfie_similarity": match.photo.selfie_similarity,
+                    }
                 )
                 for match in result.matches
             ],
-            selfie=FaceAnswer(box=result.face.box, confidence=result.face.confidence),
-            thresholds=ThresholdsAnswer(min_similarity=result.min_similarity, surely=result.surely),
+            selfie=faces[0],
+            selfies=faces,
+            thresholds=ThresholdsAnswer(
+                min_similarity=result.thresholds.lowest,
+                surely=result.thresholds.surely,
+                expanded_by=result.expanded_by,
+            ),
             next_cursor=result.next_cursor and result.next_cursor.encode(),
         )
 
@@ -380,11 +416,21 @@ class SearchRefusal(Shape):
     detail: str
     code: SelfieCode
     faces: list[FaceAnswer]
+    file: int | None = Field(
+        None, description="of several selfies the one that it is about, the first being 1"
+    )
 
 
 def describe_form() -> dict[str, Any]:
     """The request body for OpenAPI: the form is read by hand, so that it stays in memory."""
     schema = SearchForm.model_json_schema()
-    fields = schema["properties"] | {"file": {"type": "string", "format": "binary"}}
+    files = {
+        "type": "array",
+        "items": {"type": "string", "format": "binary"},
+        "minItems": 1,
+        "maxItems": MOST_SELFIES,
+        "description": "the selfie; up to three of one person, from different sides, find more",
+    }
+    fields = schema["properties"] | {"file": files}
     form = {"type": "object", "properties": fields, "required": ["file"]}
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form}}}}

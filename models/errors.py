@@ -153,16 +153,23 @@ class ErasureIncompleteError(FacePassError):
 
 
 class SelfieError(FacePassError):
-    """A search cannot be made, for a code; `faces` are the selfie's, largest first, where found."""
+    """A search cannot be made, for a code; `faces` are those of the selfie number `file`."""
 
-    def __init__(self, sentence: str, code: str = "", faces: tuple[SelfieFace, ...] = ()) -> None:
+    def __init__(
+        self,
+        sentence: str,
+        code: str = "",
+        faces: tuple[SelfieFace, ...] = (),
+        file: int | None = None,
+    ) -> None:
         super().__init__(sentence)
         self.code = code
-        self.faces = faces
+        self.faces = faces  # the largest first, where any were found
+        self.file = file  # of several selfies, the first being 1
 
     def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
         """Travel to another process with its code."""
-        return type(self), (str(self), self.code, self.faces)
+        return type(self), (str(self), self.code, self.faces, self.file)
 
 
 class InvalidCursorError(FacePassError):

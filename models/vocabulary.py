@@ -76,6 +76,7 @@ class SelfieCode(StrEnum):
     NO_SUCH_FACE = "no_such_face"
     FACE_TOO_SMALL = "face_too_small"
     FACE_TOO_BLURRED = "face_too_blurred"
+    DIFFERENT_PEOPLE = "different_people"  # of several selfies one is not of the others' person
     NEEDS_SYNC = "needs_sync"  # the event's faces are another pack's
 
 

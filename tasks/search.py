@@ -1,11 +1,13 @@
-"""The search for a guest: it takes a selfie and returns the event's photos of that person.
+"""The search for a guest: it takes selfies and returns the event's photos of that person.
 
-The similarity thresholds are the model pack's own (tasks/packs/figures.py). The API imports this
-module only at the first search, because it loads the face engine.
+It reads the event's faces twice, exactly: first those nearest to the selfie, then those nearest to
+the mean of the selfie and its surest finds (query expansion). The similarity thresholds are the
+model pack's own (tasks/packs/figures.py). The API imports this module only at the first search,
+because it loads the face engine.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from models.errors import InvalidCursorError, SelfieError
 from models.keys import derive_original_key
@@ -18,13 +20,15 @@ from models.queries.search import (
     FaceQuery,
     FoundPhoto,
     find_photos,
+    find_seeds,
     has_foreign_faces,
 )
 from models.session import open_session, open_snapshot
 from models.settings import get_settings
 from models.vocabulary import SelfieCode, SelfieFace
 from tasks.faces.cache import get_face_engine
-from tasks.faces.selfie import Selfie, read_selfie
+from tasks.faces.selfies import PersonsSelfies, read_selfies
+from tasks.packs.figures import PackFigures
 from tasks.packs.registry import USUAL_DET_SIZE, ModelPack, resolve_pack
 from tasks.s3.links import get_link_signer
 
@@ -39,15 +43,26 @@ TRIES = 3
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """A selfie and the pack to search by; `face` chooses one of the selfie's, 0 the largest."""
+    """Selfies of one person and the pack to search by.
+
+    faces: for each selfie which of its faces, 0 the largest; empty where the largest are meant.
+    """
 
     event_id: int
-    selfie: bytes
+    selfies: Sequence[bytes]
     limit: int
     choice: PackChoice
     after: Cursor | None = None
     min_similarity: float | None = None
-    face: int | None = None
+    faces: Sequence[int | None] = ()
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """The least similarity that is shown, and the least that is told as certain."""
+
+    lowest: float
+    surely: float
 
 
 @dataclass(frozen=True)
@@ -62,12 +77,15 @@ class Match:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """Matches, best first, with the face and the thresholds they were measured by."""
+    """Matches, best first, with the selfies' faces and the thresholds they were measured by.
+
+    expanded_by: photos whose faces were averaged with the selfie's; 0: none was sure enough.
+    """
 
     matches: list[Match]
-    face: SelfieFace
-    min_similarity: float
-    surely: float
+    faces: tuple[SelfieFace, ...]
+    thresholds: Thresholds
+    expanded_by: int
     next_cursor: Cursor | None
 
 
@@ -99,47 +117,60 @@ def _search_by(choice: PackChoice, request: SearchRequest) -> SearchResult | Non
     pack = engine.pack
     if choice.det_size != USUAL_DET_SIZE:
         pack = resolve_pack(settings, choice.model_pack, choice.det_size)
-    selfie = read_selfie(request.selfie, engine, settings.max_pixels, request.face)
-    figures = engine.pack.figures
-    lowest = figures.search if request.min_similarity is None else request.min_similarity
-    found = _find(request, selfie, choice, pack, lowest)
+    selfies = read_selfies(request.selfies, engine, settings.max_pixels, request.faces)
+    found = _find(request, selfies, choice, pack)
     if found is None:
         return None
-    photos, pack_id = found
+    photos, thresholds, place = found
     page = photos[: request.limit]
     more = len(photos) > request.limit
-    surely = figures.surely
     return SearchResult(
-        matches=[_build_match(photo, request.event_id, surely) for photo in page],
-        face=selfie.face,
-        min_similarity=lowest,
-        surely=surely,
-        next_cursor=Cursor(page[-1].distance, page[-1].photo_id, pack_id) if more else None,
+        matches=[_build_match(photo, request.event_id, thresholds.surely) for photo in page],
+        faces=selfies.faces,
+        thresholds=thresholds,
+        expanded_by=len(place.seeds),
+        next_cursor=replace(place, distance=page[-1].distance, photo_id=page[-1].photo_id)
+        if more
+        else None,
     )
 
 
+def choose_thresholds(figures: PackFigures, *, expanded: bool) -> Thresholds:
+    """The pack's thresholds for a search; one by an averaged vector has its own."""
+    if expanded and figures.expansion is not None:
+        return Thresholds(figures.expansion.search, figures.expansion.surely)
+    return Thresholds(figures.search, figures.surely)
+
+
 def _find(
-    request: SearchRequest, selfie: Selfie, choice: PackChoice, pack: ModelPack, lowest: float
-) -> tuple[Sequence[FoundPhoto], int] | None:
-    """The page and one photo more where there is one, and the number of the pack that found them.
+    request: SearchRequest, selfies: PersonsSelfies, choice: PackChoice, pack: ModelPack
+) -> tuple[Sequence[FoundPhoto], Thresholds, Cursor] | None:
+    """The page and one photo more where there is one; the cursor has its packs and its seeds.
 
     None when the event has another pack by now. Raises InvalidCursorError for a cursor that
-    another pack's page gave.
+    another pack's page gave, or one whose seeds have changed.
     """
+    expansion, after = pack.figures.expansion, request.after
     with open_snapshot() as session:
         if choose_pack(read_event(session, request.event_id)) != choice:
             return None
-        pack_ids = list_pack_ids(session, [pack.identity])
+        pack_ids = list_pack_ids(session, [pack.identity, pack.former_identity])
         if has_foreign_faces(session, request.event_id, pack_ids):
-            raise SelfieError(NEEDS_SYNC, SelfieCode.NEEDS_SYNC, (selfie.face,))
-        if not pack_ids:
-            return [], NO_PACK
-        pack_id = pack_ids[-1]
-        if request.after is not None and request.after.pack_id != pack_id:
+            raise SelfieError(NEEDS_SYNC, SelfieCode.NEEDS_SYNC, selfies.faces[:1])
+        # Either look's cursor will do: their vectors are comparable, and so are its distances.
+        if after and (after.pack_id not in pack_ids or (after.seeds and expansion is None)):
             raise InvalidCursorError(MODEL_CHANGED)
-        query = FaceQuery(request.event_id, pack_ids, selfie.embedding, lowest)
-        photos = find_photos(session, query, after=request.after, limit=request.limit + 1)
-    return photos, pack_id
+        query = FaceQuery(request.event_id, pack_ids, selfies.embedding, min_similarity=1.0)
+        if expansion is not None:
+            query = replace(query, seed_similarity=expansion.seed)
+            query = replace(query, seeds=after.seeds if after else find_seeds(session, query))
+        thresholds = choose_thresholds(pack.figures, expanded=bool(query.seeds))
+        if request.min_similarity is not None:
+            thresholds = replace(thresholds, lowest=request.min_similarity)
+        query = replace(query, min_similarity=thresholds.lowest)
+        photos = find_photos(session, query, after=after, limit=request.limit + 1)
+    newest = max(pack_ids, default=NO_PACK)
+    return photos, thresholds, Cursor(0.0, 0, newest, tuple(query.seeds))
 
 
 def _build_match(photo: FoundPhoto, event_id: int, surely: float) -> Match:

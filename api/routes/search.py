@@ -1,12 +1,12 @@
-"""The REST route for a guest's search: a selfie in, matching photos out.
+"""The REST route for a guest's search: selfies in, matching photos out.
 
-The selfie stays in memory: neither it nor its vector is stored. While a face engine is still
+The selfies stay in memory: neither they nor their vectors are stored. While a face engine is still
 loading, searches that need it wait without a thread, and other searches go on. What waits for its
 turn is bounded, and fair between the callers' addresses.
 """
 
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
 from typing import Annotated
 
@@ -20,7 +20,13 @@ from api.bulkheads.searches import BODY_S, SearchQueue, run_while_connected
 from api.bulkheads.threads import Kind, get_bulkhead
 from api.deps import parse_uuid
 from api.errors import describe_errors
-from api.schemas import SearchAnswer, SearchForm, SearchRefusal, describe_form
+from api.schemas import (
+    MOST_SELFIES,
+    SearchAnswer,
+    SearchForm,
+    SearchRefusal,
+    describe_form,
+)
 from api.security import name_address, require_api_key
 from models.errors import InvalidUploadError, SelfieError
 from models.packs import PackChoice, choose_pack
@@ -48,34 +54,43 @@ async def search_photos(
 ) -> SearchAnswer:
     """Photos of the selfie's person in one event, best first; a refusal has a `code`.
 
+    Up to three selfies of one person may be sent, as `file` each time; together they may have as
+    many bytes as one alone. Each is judged by itself: a refusal tells which one it is about. Where
+    some photos surely show the person, the event is searched once more with the mean of the selfie
+    and those photos' faces, which finds more and is surer; `thresholds.expanded_by` tells it.
+
     A photographer names the event by `event_uuid` and shows a key where keys are set; a guest has
     the `gallery_token` of the link.
     """
     address = name_address(request)
     with get_queue(request.app.state).hold_place(address) as count_bytes:
         form = await read_form_in_time(request, count_bytes)
-        texts = {name: value for name, value in form.items() if isinstance(value, str)}
-        file = form.get("file")
+        texts = [(name, text) for name, text in form.multi_items() if isinstance(text, str)]
         fields = SearchForm.from_fields(texts)
         if fields.event_uuid is not None:
             await require_api_key(request, x_api_key)
-        if not isinstance(file, UploadFile):
+        files = [file for file in form.getlist("file") if isinstance(file, UploadFile)]
+        if not files:
             raise InvalidUploadError("The form has no `file`: send the selfie as a file.")
-        selfie = await file.read()
+        if len(fields.face) not in {0, len(files)}:
+            raise InvalidUploadError(
+                "The form is wrong. face: send it once for each selfie, or leave it out."
+            )
+        selfies = [await file.read() for file in files]
         await form.close()
         return await run_while_connected(
-            request, partial(_search_in_turn, request.app.state, address, fields, selfie)
+            request, partial(_search_in_turn, request.app.state, address, fields, selfies)
         )
 
 
 async def _search_in_turn(
-    state: State, address: str, fields: SearchForm, selfie: bytes
+    state: State, address: str, fields: SearchForm, selfies: Sequence[bytes]
 ) -> SearchAnswer:
     event_id, choice, is_ready = await get_bulkhead(Kind.LOOKUPS).run(partial(_find_event, fields))
     if not is_ready:
         await get_engine_waits(state).wait(choice.model_pack)
     return await get_queue(state).compute(
-        address, partial(_search, fields, selfie, event_id, choice)
+        address, partial(_search, fields, selfies, event_id, choice)
     )
 
 
@@ -92,19 +107,21 @@ def _find_event(fields: SearchForm) -> tuple[int, PackChoice, bool]:
     return event.id or 0, choice, has_face_engine(choice.model_pack)
 
 
-def _search(fields: SearchForm, selfie: bytes, event_id: int, choice: PackChoice) -> SearchAnswer:
+def _search(
+    fields: SearchForm, selfies: Sequence[bytes], event_id: int, choice: PackChoice
+) -> SearchAnswer:
     from tasks.search import SearchRequest, search_faces
 
     return SearchAnswer.from_result(
         search_faces(
             SearchRequest(
                 event_id=event_id,
-                selfie=selfie,
+                selfies=selfies,
                 limit=fields.limit,
                 choice=choice,
                 after=Cursor.decode(fields.cursor) if fields.cursor else None,
                 min_similarity=fields.min_similarity,
-                face=fields.face,
+                faces=fields.face,
             )
         )
     )
@@ -182,7 +199,7 @@ async def read_form(
     parser = _MemoryParser(
         request.headers,
         _limit_body(request, max_bytes, count_bytes),
-        max_files=1,
+        max_files=MOST_SELFIES,
         max_fields=MAX_FIELDS,
     )
     try:
@@ -195,7 +212,8 @@ async def _limit_body(
     request: Request, max_bytes: int, count_bytes: Callable[[int], None]
 ) -> AsyncGenerator[bytes, None]:
     refused = SelfieError(
-        f"This file is too large: send at most {max_bytes} bytes.", SelfieCode.TOO_MANY_BYTES
+        f"What was sent is too large: send at most {max_bytes} bytes in all.",
+        SelfieCode.TOO_MANY_BYTES,
     )
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > max_bytes:

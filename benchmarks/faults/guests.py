@@ -104,15 +104,19 @@ class Guest:
         keys: list[str] = []
         fields = {"gallery_token": self._token, "limit": str(page_size)}
         while True:
-            reply = self._note(
-                call(
-                    "search",
-                    "POST",
-                    f"{self._url}/api/v1/faces/search",
-                    data=fields,
-                    files={"file": ("selfie.jpg", make_selfie(person), "image/jpeg")},
-                )
+            reply = call(
+                "search",
+                "POST",
+                f"{self._url}/api/v1/faces/search",
+                data=fields,
+                files={"file": ("selfie.jpg", make_selfie(person), "image/jpeg")},
             )
+            if reply.status == httpx.codes.BAD_REQUEST and "cursor" in fields:
+                # The photos it began with were changed: begin again, as the gallery's page does.
+                del fields["cursor"]
+                keys.clear()
+                continue
+            self._note(reply)
             if reply.status != httpx.codes.OK:
                 return None
             answer = reply.read_json()

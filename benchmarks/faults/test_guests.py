@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from typing import ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -69,6 +70,28 @@ def test_a_page_that_is_refused_is_noted_with_its_sentence() -> None:
 def test_a_guest_reads_all_pages_of_a_search(url: str) -> None:
     names = ["a.jpg", "b.jpg", "c.jpg"]
     assert Guest(url, CASE).search(ASTRONAUT) == [f"events/1/previews/{name}" for name in names]
+
+
+def test_a_search_whose_beginning_is_gone_begins_again() -> None:
+    class Changed(_Api):
+        pages_refused: ClassVar[list[str]] = ["a photo it began with is erased"]
+
+        def do_POST(self) -> None:  # noqa: N802 - http.server's name
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            later = b"\r\nnext\r\n" in body
+            if later and self.pages_refused:
+                detail = {"detail": self.pages_refused.pop()}
+                self.answer(400, json.dumps(detail).encode())
+                return
+            names, cursor = MATCHES["next" if later else ""]
+            matches = [{"s3_key": name} for name in names]
+            self.answer(200, json.dumps({"matches": matches, "next_cursor": cursor}).encode())
+
+    with serve_http(Changed) as url:
+        guest = Guest(url, CASE)
+        assert guest.search(ASTRONAUT) == ["a.jpg", "b.jpg", "c.jpg"]
+    assert [reply.status for reply in guest.replies] == [200, 200, 200]
+    assert Changed.pages_refused == []
 
 
 def test_a_download_that_breaks_off_has_no_status_but_that_which_was_sent(url: str) -> None:

@@ -9,6 +9,9 @@ from sqlalchemy import Engine, text
 
 DIMENSION = 512  # buffalo_l's
 FACES_A_PHOTO = 3
+# The guest of an event is the first face of so many photos, each so similar to the others.
+GUESTS_PHOTOS = 25
+LIKENESS = 0.6
 PACK = "search-bench@0000000000000000"
 COPY_FACES = (
     "COPY face (photo_id, event_id, pack_id, x1, y1, x2, y2, confidence, embedding, id)"
@@ -22,10 +25,24 @@ Floats = npt.NDArray[np.float32]
 
 
 def make_vectors(event_id: int, faces: int, dimension: int = DIMENSION) -> Floats:
-    """An event's random unit vectors (faces, dimension), as halves; the same at every call."""
-    vectors = np.random.default_rng(event_id).standard_normal((faces, dimension), np.float32)
+    """An event's unit vectors (faces, dimension), as halves; the same at every call.
+
+    Random ones, but for those of its guest.
+    """
+    generator = np.random.default_rng(event_id)
+    vectors = generator.standard_normal((faces, dimension), np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    own = vectors[: GUESTS_PHOTOS * FACES_A_PHOTO : FACES_A_PHOTO]
+    own[:] = [resemble_guest(event_id, vector) for vector in own]
     return vectors.astype(np.float16).astype(np.float32)
+
+
+def resemble_guest(event_id: int, vector: Floats) -> Floats:
+    """A random unit vector turned into one of the event's guest."""
+    guest = np.random.default_rng(-event_id % 2**32).standard_normal(len(vector), np.float32)
+    guest /= np.linalg.norm(guest)
+    mixed = LIKENESS**0.5 * guest + (1 - LIKENESS) ** 0.5 * vector
+    return np.asarray(mixed / np.linalg.norm(mixed), np.float32)
 
 
 def add_pack(database: Engine) -> int:

@@ -7,4 +7,5 @@ Where do I go to…?
     see how faces are packed for storage   detected.py
     see how cores and memory are limited   limits.py
     see how a selfie's face is found       selfie.py
+    see how several selfies are averaged   selfies.py
 """

@@ -10,7 +10,7 @@ from zipfile import ZipFile
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from PIL import Image, ImageFilter
+from PIL import Image, ImageFilter, ImageOps
 from playwright.sync_api import Page, Route, expect
 
 from deployments.sample_photos import make_sample_photos
@@ -25,6 +25,16 @@ VISITS = pytest.mark.parametrize(
     ("device", "locale"), [(PHONE, RUSSIAN), (DESKTOP, ENGLISH)], ids=["phone-ru", "desktop-en"]
 )
 FIRST_VIEW_BYTES = 200_000
+# What the page sends: Chromium tells a form with files to nobody else.
+RECORD_FORMS = """() => {
+  window.forms = [];
+  const send = window.fetch;
+  window.fetch = (url, options) => {
+    const form = options?.body;
+    if (form) forms.push({ files: form.getAll("file").length, cursor: form.get("cursor") });
+    return send(url, options);
+  };
+}"""
 
 
 def hand_over(page: Page, selfie: "Image.Image | bytes", name: str = "me.jpg") -> None:
@@ -32,6 +42,13 @@ def hand_over(page: Page, selfie: "Image.Image | bytes", name: str = "me.jpg") -
     page.get_by_role("checkbox").check()
     content = selfie if isinstance(selfie, bytes) else encode_jpeg(selfie, quality=95)
     file = {"name": name, "mimeType": "image/jpeg", "buffer": content}
+    page.locator("#file").set_input_files(files=[file])  # type: ignore[list-item]
+
+
+def add_selfie(page: Page, selfie: "Image.Image | bytes") -> None:
+    """Choose one more file, with results on the page."""
+    content = selfie if isinstance(selfie, bytes) else encode_jpeg(selfie, quality=95)
+    file = {"name": "me too.jpg", "mimeType": "image/jpeg", "buffer": content}
     page.locator("#file").set_input_files(files=[file])  # type: ignore[list-item]
 
 
@@ -128,6 +145,104 @@ def test_of_several_faces_a_guest_chooses_theirs(visit: Callable[..., Page]) -> 
 
     expect(page.locator("#results-title")).to_be_focused()
     assert list_found(page) == name_samples("ceremony")
+
+
+# --- one more selfie ---
+
+
+@VISITS
+def test_a_guest_adds_selfies_from_other_sides(
+    visit: Callable[..., Page], device: dict[str, Any], locale: str
+) -> None:
+    page = visit(device, locale)
+    page.evaluate(RECORD_FORMS)
+    find_person(page, ASTRONAUT)
+    title = "Добавить селфи с другого" if locale == RUSSIAN else "Add a selfie from another side"
+    page.get_by_text(title).click()
+    button = "Выбрать ещё одно" if locale == RUSSIAN else "Choose one more"
+    expect(page.get_by_role("button", name=button)).to_be_visible()
+    expect(page.get_by_role("button", name=button)).to_be_enabled()
+    check_access(page)
+
+    add_selfie(page, ImageOps.mirror(take_selfie(ASTRONAUT, margin=0.8)))
+
+    words = "По 2 селфи новых фотографий" if locale == RUSSIAN else "With 2 selfies: no further"
+    expect(page.locator("#results-lead")).to_contain_text(words)
+    expect(page.locator("#results-title")).to_be_focused()
+    assert list_found(page) == name_samples("portrait")
+    assert page.evaluate("document.documentElement.scrollWidth") == page.viewport_size["width"]
+    check_access(page)
+    add_selfie(page, take_selfie(ASTRONAUT, margin=0.3))
+    expect(page.locator("#results-lead")).to_contain_text(words.replace("2", "3"))
+    assert page.evaluate("forms.map((form) => form.files)") == [1, 2, 3]
+    expect(page.locator("#add")).to_be_hidden()
+
+    # From the start again, with one.
+    page.locator("#try-again").click()
+    find_person(page, 1)
+    assert list_found(page) == name_samples("ceremony")
+    expect(page.locator("#results-lead")).to_be_hidden()
+    assert page.evaluate("forms.map((form) => form.files)") == [1, 2, 3, 1]
+
+
+@VISITS
+def test_a_selfie_that_cannot_be_added_leaves_what_was_found(
+    visit: Callable[..., Page], device: dict[str, Any], locale: str
+) -> None:
+    page = visit(device, locale)
+    find_person(page, 1)
+    kept = "не добавлен" if locale == RUSSIAN else "was not added"
+    for selfie, russian, english in (
+        (read_sample("coffee.png"), "не видно лица", "No face can be seen"),
+        (take_selfie(ASTRONAUT), "другой человек", "somebody else"),
+    ):
+        add_selfie(page, selfie)
+        message = page.locator("#add-message.error")
+        expect(message).to_contain_text(russian if locale == RUSSIAN else english)
+        expect(message).to_contain_text(kept)
+        assert list_found(page) == name_samples("ceremony")
+    check_access(page)
+
+    # Another one in its place: of several faces the largest is this person's.
+    add_selfie(page, read_group())
+    page.locator("#chooser button.face").first.click()
+    expect(page.locator("#results-lead")).to_contain_text("2")
+    expect(page.locator("#add-message")).to_be_empty()
+    assert list_found(page) == name_samples("ceremony")
+
+
+def test_a_search_whose_pages_changed_meanwhile_begins_again_by_itself(
+    visit: Callable[..., Page],
+) -> None:
+    """A photo that the first page began with is erased before the second is asked for."""
+    page = visit(PHONE, RUSSIAN)
+    page.evaluate(RECORD_FORMS)
+    answers: list[tuple[int, Any]] = []
+    page.route(
+        "**/api/v1/faces/search",
+        lambda route: route.fulfill(status=answers[0][0], json=answers.pop(0)[1]),
+    )
+
+    def make_page(number: int, cursor: str | None) -> tuple[int, Any]:
+        match = {
+            "photo_id": number, "s3_key": f"events/1/previews/{number}.jpg", "band": "surely",
+            "preview_url": "data:,", "original_url": None, "box": [0, 0, 1, 1],
+        }  # fmt: skip
+        return 200, {"matches": [match], "next_cursor": cursor}
+
+    gone = 400, {"detail": "The photos were changed: ask for the first page again."}
+    answers += [make_page(7, "a"), gone, make_page(1, "b"), make_page(2, None)]
+    find_person(page, ASTRONAUT)
+
+    assert page.evaluate("forms.map((form) => form.cursor)") == [None, "a", None, "b"]
+    assert list_found(page) == ["1.jpg", "2.jpg"]
+
+    # Where that never ends the guest is told to try again.
+    page.locator("#try-again").click()
+    answers += [make_page(1, "a"), gone] * 4
+    hand_over(page, take_selfie(ASTRONAUT))
+    expect(page.locator("#message.error")).to_contain_text("Попробуйте ещё раз")
+    assert answers == []
 
 
 def test_the_whole_way_by_keyboard_alone(visit: Callable[..., Page]) -> None:

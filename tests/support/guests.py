@@ -65,13 +65,13 @@ def take_selfie(person: "Person | int", margin: float = 0.5) -> Image.Image:
 
 
 def search(
-    api: httpx.Client, event: EventBox, selfie: "bytes | Image.Image", **fields: Any
+    api: httpx.Client, event: EventBox, *selfies: "bytes | Image.Image", **fields: Any
 ) -> httpx.Response:
     """Ask for the photos of a selfie's person; in the whole event unless `fields` name another."""
-    content = selfie if isinstance(selfie, bytes) else encode_jpeg(selfie)
+    contents = [one if isinstance(one, bytes) else encode_jpeg(one) for one in selfies]
     if not {"event_uuid", "gallery_token"} & fields.keys():
         fields["event_uuid"] = str(event.uuid)
-    files = {"file": ("я.jpg", content, "image/jpeg")}
+    files = [("file", ("я.jpg", content, "image/jpeg")) for content in contents]
     return api.post("/api/v1/faces/search", data=fields, files=files)
 
 

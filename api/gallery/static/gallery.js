@@ -100,6 +100,12 @@ document.addEventListener("click", async (event) => {
 
 const SELFIE_SIDE_PX = 1600;
 const PAGE_MATCHES = 500;
+const MOST_SELFIES = 3;
+const MOST_STARTS = 4;
+
+// What was searched with last, each with the face that was chosen: in this tab's memory alone.
+let selfies = [];
+let found = [];
 
 for (const button of document.querySelectorAll("[data-input]")) {
   const input = byId(button.dataset.input);
@@ -116,27 +122,38 @@ for (const button of document.querySelectorAll("[data-input]")) {
 }
 byId("consent").addEventListener("change", () => say(""));
 
-function say(words, isError = false) {
-  byId("message").textContent = words;
-  byId("message").classList.toggle("error", isError);
+function isShowingResults() {
+  return !byId("results").hidden;
 }
 
+function say(words, isError = false) {
+  const message = byId(isShowingResults() ? "add-message" : "message");
+  if (isShowingResults()) byId("add").open = true;
+  message.textContent = words;
+  message.classList.toggle("error", isError);
+}
+
+// With results on the page another selfie is added to those they came from; where it cannot be
+// used, they stay as they are.
 async function findMe(file) {
+  const kept = isShowingResults() ? selfies : [];
   setBusy(true);
   say(tell("searching"));
   try {
-    const selfie = await shrink(file);
-    showMatches(await searchAll(selfie));
-    say("");
+    const wanted = [...kept, { picture: await shrink(file), face: null }];
+    const matches = await searchAll(wanted);
+    showMatches(matches, wanted.length);
+    selfies = wanted;
   } catch (error) {
-    say(error instanceof Refusal ? error.message : tell("error_unknown"), true);
+    const words = error instanceof Refusal ? error.message : tell("error_unknown");
+    say(kept.length ? `${words} ${tell("not_added")}` : words, true);
   } finally {
     setBusy(false);
   }
 }
 
 function setBusy(busy) {
-  byId("find").setAttribute("aria-busy", busy);
+  for (const id of ["find", "add"]) byId(id).setAttribute("aria-busy", busy);
   for (const button of document.querySelectorAll("[data-input]")) button.disabled = busy;
 }
 
@@ -163,25 +180,33 @@ async function shrink(file) {
 }
 
 class Refusal extends Error {
-  constructor(code, faces = []) {
+  constructor(code, { faces = [], file = null } = {}) {
     super(tell(texts[`error_${code}`] ? `error_${code}` : "error_unknown"));
     this.code = code;
     this.faces = faces;
+    this.file = file;
   }
 }
 
-async function searchAll(selfie) {
-  let face = null;
+async function searchAll(wanted) {
+  let matches = [];
   let cursor = null;
-  const matches = [];
+  let starts = 1;
   do {
     let answer;
     try {
-      answer = await search(selfie, face, cursor);
+      answer = await search(wanted, cursor);
     } catch (error) {
-      if (error.code !== "several_faces" || !error.faces.length || face !== null) throw error;
-      face = await chooseFace(selfie, error.faces);
-      if (face === null) throw error;
+      // A photo that the first page began with is no more: a new first page begins with others.
+      if (error.code === "pages_changed" && starts++ < MOST_STARTS) {
+        matches = [];
+        cursor = null;
+        continue;
+      }
+      const selfie = wanted[(error.file ?? 1) - 1];
+      if (error.code !== "several_faces" || !error.faces.length || selfie.face !== null) throw error;
+      selfie.face = await chooseFace(selfie.picture, error.faces);
+      if (selfie.face === null) throw error;
       continue;
     }
     matches.push(...answer.matches);
@@ -199,13 +224,15 @@ const CODES = {
   503: "busy",
 };
 
-async function search(selfie, face, cursor) {
+async function search(wanted, cursor) {
   const form = new FormData();
   form.set("gallery_token", page.token);
   form.set("limit", PAGE_MATCHES);
-  if (face !== null) form.set("face", face);
   if (cursor) form.set("cursor", cursor);
-  form.set("file", selfie, "selfie.jpg");
+  for (const { picture, face } of wanted) {
+    form.append("face", face ?? "");
+    form.append("file", picture, "selfie.jpg");
+  }
   let answer;
   try {
     answer = await fetch("/api/v1/faces/search", { method: "POST", body: form });
@@ -214,14 +241,17 @@ async function search(selfie, face, cursor) {
   }
   if (answer.ok) return answer.json();
   const body = await answer.json().catch(() => ({}));
-  throw new Refusal(body.code ?? CODES[answer.status], body.faces);
+  const code = cursor && answer.status === 400 ? "pages_changed" : CODES[answer.status];
+  throw new Refusal(body.code ?? code, body);
 }
 
-function showMatches(matches) {
+function showMatches(matches, number) {
   const title = byId("results-title");
   title.textContent = matches.length ? tell("found", { n: matches.length }) : tell("found_none");
-  byId("results-lead").textContent = matches.length ? "" : tell("found_none_lead");
-  byId("results-lead").hidden = matches.length > 0;
+  const lead = byId("results-lead");
+  lead.textContent = matches.length ? describeGain(matches, number) : tell("found_none_lead");
+  lead.hidden = !lead.textContent;
+  found = matches;
   for (const band of ["surely", "maybe"]) {
     const own = matches.filter((match) => match.band === band);
     const section = byId(band);
@@ -229,8 +259,19 @@ function showMatches(matches) {
     section.querySelector(".grid").replaceChildren(...own.map(makeCell));
     section.querySelector(".downloads").replaceChildren(...makeDownloads(own));
   }
+  for (const id of ["message", "add-message"]) byId(id).textContent = "";
+  byId("add").hidden = number >= MOST_SELFIES;
+  byId("add").open = !matches.length;
   showSection("results");
   title.focus();
+}
+
+function describeGain(matches, number) {
+  if (number === 1) return "";
+  const before = new Set(found.map((match) => match.photo_id));
+  const gained = matches.filter((match) => !before.has(match.photo_id)).length;
+  if (!gained) return tell("found_no_more", { total: number });
+  return tell("found_more", { n: gained, total: number });
 }
 
 function showSection(id) {

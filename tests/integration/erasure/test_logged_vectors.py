@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from prefect.logging.configuration import setup_logging
 from sqlalchemy import create_engine, text
 
-from models.queries.search import FaceQuery, find_photos
+from models.queries.search import FaceQuery, find_photos, find_seeds
 from models.session import open_session
 from tests.support.administrator import read_admin_url
 from tests.support.event_box import EventBox
@@ -163,12 +164,18 @@ def test_a_guests_search_writes_no_vector_into_a_log(
     import numpy as np
 
     query = FaceQuery(event.id, [face.pack_id], np.asarray(vector, np.float32), 0.9)
+    query = replace(query, seed_similarity=0.5)
     for _ in range(2):  # the second by the same connection
         with open_session() as session:
-            (found,) = find_photos(session, query, after=None, limit=5)
+            seeds = find_seeds(session, query)
+            expanded = replace(query, seeds=seeds)
+            (found,) = find_photos(session, expanded, after=None, limit=5)
 
+    assert len(seeds) == 1
     assert found.s3_key.endswith("a.jpg")
-    assert "WITH face_query" in database.read_log()
+    log = database.read_log()
+    for statement in ("SELECT id FROM best", "UPDATE searched_faces", "selfie_distance, x1"):
+        assert statement in log
     assert find_vectors(database.read_log()) == []
 
 

@@ -187,18 +187,18 @@ def test_a_search_that_runs_across_the_switch_answers_by_the_new_faces_alone(
         return [PhotoFaces(None, UNREACHABLE), *found[1:]] if len(photos) > 1 else found
 
     monkeypatch.setattr(reembed, "find_faces", lose_one)
-    read_selfie, looks = searching.read_selfie, []
+    read_selfies, looks = searching.read_selfies, []
 
     def read_while_the_model_changes(*args: Any) -> Any:
-        selfie = read_selfie(*args)
+        selfie = read_selfies(*args)
         if not looks:
             assert change(wedding, turned).result["photos"] == 5
         looks.append(len(selfie.embedding))
         return selfie
 
-    monkeypatch.setattr(searching, "read_selfie", read_while_the_model_changes)
+    monkeypatch.setattr(searching, "read_selfies", read_while_the_model_changes)
     request = searching.SearchRequest(
-        wedding.id, encode_jpeg(take_selfie(6)), limit=9, choice=PackChoice()
+        wedding.id, [encode_jpeg(take_selfie(6))], limit=9, choice=PackChoice()
     )
 
     matches = searching.search_faces(request).matches

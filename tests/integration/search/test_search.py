@@ -44,14 +44,14 @@ def wedding(joined_stack: dict[str, str]) -> EventBox:
     return event
 
 
-def find(api: httpx.Client, event: EventBox, selfie: Any, **fields: Any) -> dict[str, Any]:
-    answer = search(api, event, selfie, **fields)
+def find(api: httpx.Client, event: EventBox, *selfies: Any, **fields: Any) -> dict[str, Any]:
+    answer = search(api, event, *selfies, **fields)
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
 
 
-def refuse(api: httpx.Client, event: EventBox, selfie: Any, **fields: Any) -> dict[str, Any]:
-    answer = search(api, event, selfie, **fields)
+def refuse(api: httpx.Client, event: EventBox, *selfies: Any, **fields: Any) -> dict[str, Any]:
+    answer = search(api, event, *selfies, **fields)
     assert answer.status_code == 422, answer.text
     assert answer.json()["detail"].endswith((".", "again."))
     return dict(answer.json())
@@ -163,6 +163,99 @@ def test_only_indexed_photos_are_shown(api: httpx.Client, event: EventBox, statu
         session.execute(text(statement), {"status": status, "id": event.id})
 
     assert list_names(event, find(api, event, take_selfie(6))) == ["kept.jpg"]
+
+
+def test_an_answer_tells_how_the_search_was_expanded(api: httpx.Client, wedding: EventBox) -> None:
+    answer = find(api, wedding, take_selfie(1), limit=100)
+
+    assert answer["thresholds"]["expanded_by"] == len(name_photos_of(1))
+    for match in answer["matches"]:
+        assert 0.45 < match["selfie_similarity"] <= 1
+        assert match["similarity"] >= answer["thresholds"]["surely"]
+    # Each of them is nearer to all of them than the least like the selfie is to the selfie.
+    least = min(match["selfie_similarity"] for match in answer["matches"])
+    assert min(match["similarity"] for match in answer["matches"]) > least
+
+
+# --- several selfies ---
+
+
+@pytest.mark.parametrize("person", [1, 6])
+def test_up_to_three_selfies_of_a_person_are_searched_with_together(
+    api: httpx.Client, wedding: EventBox, person: int
+) -> None:
+    selfies = [
+        take_selfie(person),
+        ImageOps.mirror(take_selfie(person, margin=0.8)),
+        take_selfie(person, margin=0.2),
+    ]
+    alone = [find(api, wedding, selfie) for selfie in selfies]
+
+    answer = find(api, wedding, *selfies)
+
+    assert sorted(list_names(wedding, answer)) == sorted(name_photos_of(person))
+    assert answer["selfies"] == [one["selfie"] for one in alone]
+    assert answer["selfie"] == answer["selfies"][0]
+    means = {m["photo_id"]: m["selfie_similarity"] for m in answer["matches"]}
+    singles = [{m["photo_id"]: m["selfie_similarity"] for m in one["matches"]} for one in alone]
+    for photo_id, similarity in means.items():
+        assert similarity > min(single[photo_id] for single in singles)
+
+
+@pytest.mark.parametrize("code", ["not_an_image", "no_face", "several_faces", "face_too_blurred"])
+@pytest.mark.parametrize("place", [1, 2, 3])
+def test_of_several_selfies_the_one_that_is_refused_is_named(
+    api: httpx.Client, wedding: EventBox, code: str, place: int
+) -> None:
+    selfies: list[Any] = [take_selfie(1), ImageOps.mirror(take_selfie(1))]
+    selfies.insert(place - 1, REFUSED[code]())
+
+    refusal = refuse(api, wedding, *selfies)
+
+    assert (refusal["code"], refusal["file"]) == (code, place)
+    assert refusal["detail"].startswith(f"Selfie {place}: ")
+    assert len(refusal["faces"]) == {"several_faces": 6, "face_too_blurred": 1}.get(code, 0)
+
+
+def test_selfies_of_two_people_are_refused(api: httpx.Client, wedding: EventBox) -> None:
+    refusal = refuse(api, wedding, take_selfie(1), take_selfie(6))
+    assert (refusal["code"], refusal["file"]) == ("different_people", 2)
+    assert "send selfies of one person" in refusal["detail"]
+    refusal = refuse(api, wedding, take_selfie(6), take_selfie(1), ImageOps.mirror(take_selfie(1)))
+    assert (refusal["code"], refusal["file"]) == ("different_people", 1)
+
+
+def test_the_face_of_each_selfie_is_chosen_apart(api: httpx.Client, wedding: EventBox) -> None:
+    refusal = refuse(api, wedding, take_selfie(1), read_group())
+    width, height = read_group().size
+    (index,) = [
+        index
+        for index, face in enumerate(refusal["faces"])
+        if EVERYBODY[1].holds(
+            *(
+                (face["box"][i] + face["box"][i + 2]) / 2 * side
+                for i, side in enumerate((width, height))
+            )
+        )
+    ]
+
+    answer = find(api, wedding, take_selfie(1), read_group(), face=["", str(index)])
+
+    assert answer["selfies"][1] == refusal["faces"][index]
+    assert sorted(list_names(wedding, answer)) == sorted(name_photos_of(1))
+    other = find(api, wedding, read_group(), face=[str(index)])
+    assert sorted(list_names(wedding, other)) == sorted(name_photos_of(1))
+
+
+def test_selfies_are_no_larger_together_than_one_may_be(
+    api: httpx.Client, wedding: EventBox
+) -> None:
+    half = bytes(10_000_000)
+    assert refuse(api, wedding, half)["code"] == "not_an_image"
+    refusal = refuse(api, wedding, half, half)
+    assert (refusal["code"], refusal["file"]) == ("too_many_bytes", None)
+    answer = search(api, wedding, *[take_selfie(1)] * 4)
+    assert (answer.status_code, "Maximum number of files is 3" in answer.text) == (400, True)
 
 
 # --- pages ---
@@ -365,7 +458,9 @@ def test_what_is_no_form_with_a_file_is_refused(api: httpx.Client, wedding: Even
         {"content": b"x", "headers": {"content-type": "multipart/form-data"}},
         {"content": b"x", "headers": {"content-type": "multipart/form-data; boundary=b"}},
         {"data": event, "files": {"picture": b"x"}},
-        {"data": event, "files": [("file", b"x"), ("file", b"y")]},
+        {"data": event, "files": [("file", b"x")] * 4},
+        {"data": event | {"face": ["0", "1"]}, "files": {"file": b"x"}},
+        {"data": event | {"face": "1"}, "files": [("file", b"x")] * 2},
     ):
         answer = api.post(SEARCH, **call)  # type: ignore[arg-type]
         assert answer.status_code == 400, answer.text

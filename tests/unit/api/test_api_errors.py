@@ -80,7 +80,8 @@ def test_an_error_answers_with_its_status_and_its_own_sentence(
 
     answer = TestClient(app).get("/")
     assert answer.status_code == status
-    extras = {"code": "", "faces": []} if kind is errors.SelfieError else {}
+    refusal = {"code": "", "faces": [], "file": None}
+    extras = refusal if kind is errors.SelfieError else {}
     # A pack's sentence names folders: it goes into the log, and a guest does not see it.
     sentence = NO_MODEL if kind is errors.ModelPackError else str(error)
     assert answer.json() == {"detail": sentence} | extras

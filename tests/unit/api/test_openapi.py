@@ -111,10 +111,24 @@ def test_the_search_shows_its_form_and_its_refusals(description: dict[str, Any])
     operation = description["paths"]["/api/v1/faces/search"]["post"]
     form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert {"file", *schemas.SearchForm.model_fields} == set(form["properties"])
+    file, face = form["properties"]["file"], form["properties"]["face"]
+    assert (file["type"], file["minItems"], file["maxItems"]) == ("array", 1, 3)
+    assert file["items"] == {"type": "string", "format": "binary"}
+    assert (face["type"], face["maxItems"]) == ("array", 3)
     refusal = operation["responses"]["422"]["content"]["application/json"]["schema"]
     assert refusal == {"$ref": "#/components/schemas/SearchRefusal"}
     codes = description["components"]["schemas"]["SelfieCode"]["enum"]
     assert {"not_an_image", "no_face", "several_faces", "face_too_small"} < set(codes)
+    assert "different_people" in codes
+
+
+def test_the_search_says_what_its_two_similarities_are(description: dict[str, Any]) -> None:
+    shapes = description["components"]["schemas"]
+    match = shapes["MatchAnswer"]["properties"]
+    assert "what was searched with" in match["similarity"]["description"]
+    assert "selfie alone" in match["selfie_similarity"]["description"]
+    thresholds = shapes["ThresholdsAnswer"]["properties"]
+    assert "0: the search went by the selfie alone" in thresholds["expanded_by"]["description"]
 
 
 def test_examples_are_the_guides(description: dict[str, Any]) -> None:

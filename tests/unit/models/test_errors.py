@@ -49,8 +49,9 @@ def test_an_unavailable_photo_may_travel_to_another_process_too() -> None:
 
 def test_a_selfies_refusal_travels_with_its_code_and_faces() -> None:
     face = SelfieFace((0.0, 0.1, 0.2, 0.3), 0.9)
-    copy = travel(SelfieError("Several faces.", SelfieCode.SEVERAL_FACES, (face,)))
+    copy = travel(SelfieError("Several faces.", SelfieCode.SEVERAL_FACES, (face,), 2))
     assert (str(copy), copy.code, copy.faces) == ("Several faces.", "several_faces", (face,))
+    assert copy.file == 2
 
 
 def travel(error: Any) -> Any:
