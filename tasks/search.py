@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from models.errors import InvalidCursorError, SelfieError
+from models.findings import FalseRate, raise_threshold
 from models.keys import derive_original_key
 from models.packs import PackChoice, choose_pack
 from models.queries.events import read_event
-from models.queries.packs import list_pack_ids
+from models.queries.packs import list_pack_ids, read_false_rate
 from models.queries.search import (
     NO_PACK,
     Cursor,
@@ -135,11 +136,15 @@ def _search_by(choice: PackChoice, request: SearchRequest) -> SearchResult | Non
     )
 
 
-def choose_thresholds(figures: PackFigures, *, expanded: bool) -> Thresholds:
-    """The pack's thresholds for a search; one by an averaged vector has its own."""
-    if expanded and figures.expansion is not None:
-        return Thresholds(figures.expansion.search, figures.expansion.surely)
-    return Thresholds(figures.search, figures.surely)
+def choose_thresholds(
+    figures: PackFigures, rate: FalseRate | None, *, expanded: bool
+) -> Thresholds:
+    """The pack's thresholds for a search; one by an averaged vector has its own.
+
+    rate: the event's; where more strangers look alike in it, the lowest is raised, up to `surely`.
+    """
+    own = figures.expansion if expanded and figures.expansion is not None else figures
+    return Thresholds(raise_threshold(own.search, own.surely, rate), own.surely)
 
 
 def _find(
@@ -164,7 +169,8 @@ def _find(
         if expansion is not None:
             query = replace(query, seed_similarity=expansion.seed)
             query = replace(query, seeds=after.seeds if after else find_seeds(session, query))
-        thresholds = choose_thresholds(pack.figures, expanded=bool(query.seeds))
+        rate = read_false_rate(session, request.event_id, pack_ids)
+        thresholds = choose_thresholds(pack.figures, rate, expanded=bool(query.seeds))
         if request.min_similarity is not None:
             thresholds = replace(thresholds, lowest=request.min_similarity)
         query = replace(query, min_similarity=thresholds.lowest)

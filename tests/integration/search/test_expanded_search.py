@@ -10,10 +10,12 @@ from sqlalchemy import text
 
 from benchmarks.search.reference import Floats, expand, find_best, round_to_halves
 from models.errors import InvalidCursorError, SelfieError
+from models.findings import BINS
 from models.packs import PackChoice
 from models.queries.packs import register_pack
 from models.queries.search import MOST_SEEDS, Cursor, FaceQuery, FoundPhoto, find_photos, find_seeds
 from models.session import open_session
+from models.tables import SimilarityHistogram
 from models.vocabulary import SelfieFace
 from tests.support.event_box import EventBox
 
@@ -288,6 +290,26 @@ def test_an_answer_tells_both_similarities_and_by_how_many_photos_it_was_expande
     assert [match.photo.photo_id for match in some.matches] == [
         match.photo.photo_id for match in answer.matches[:5]
     ]
+
+
+def test_an_event_whose_people_look_alike_shows_less(
+    ask: Callable[..., Any], make_party: Callable[..., Party], packs: Packs
+) -> None:
+    party = make_party(packs.today, [0.49, 0.465, 0.46])
+    assert len(ask(party.event, party.selfie).matches) == 3
+    counts = [0] * BINS
+    counts[110], counts[146] = 10_000, 100  # similarities of 0.10 to 0.11, and of 0.46 to 0.47
+    with open_session() as session:
+        session.add(
+            SimilarityHistogram(event_id=party.event.id, pack_id=packs.today, counts=counts)
+        )
+
+    answer = ask(party.event, party.selfie)
+
+    assert answer.thresholds.lowest == 0.47
+    assert [match.photo.photo_id for match in answer.matches] == party.photos[:1]
+    # Who asks for less gets it.
+    assert len(ask(party.event, party.selfie, min_similarity=0.45).matches) == 3
 
 
 def test_without_a_sure_find_the_selfie_alone_decides(
