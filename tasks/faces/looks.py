@@ -7,7 +7,7 @@ looked at again in all directions, and a photo that shows none but poor ones onc
 smaller and turned. Each second look is a run of a small detector, at a quarter of the first's cost.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -43,6 +43,7 @@ LEAST_TILT = 8.0
 LEAST_EYE_LINE = 5.0
 
 QUARTER = 90
+MOST_TILT = 30.0  # of a face in a photo that lies, beside its quarter
 # The photo as a whole: lying ones at their full size, then what lies between.
 QUARTERS = (90, 270, 180)
 EIGHTHS = (45, 315, 135, 225)
@@ -51,6 +52,7 @@ SMALLER = (1.0, 0.5)  # shares of the small square that the photo takes
 # cup may look like a face.
 FLOOR = 0.8
 LEAST_OVERLAP = 0.3  # intersection over union of two sights of one face
+LEAST_INSIDE = 0.7  # of the smaller one's area
 
 
 class FaceFinder:
@@ -66,37 +68,40 @@ class FaceFinder:
     def find_faces(self, photo: BgrImage, *, doubt_all: bool = False) -> list[SeenFace]:
         """Every face, best score first; doubt_all: each is looked at again."""
         faces = list_faces(self._detect(photo))
-        is_poor = all(face.score < self._doubt.poor for face in faces)
-        if is_poor or self._large:
-            faces = merge_faces([*faces, *self._find_large(photo)])
-        is_poor = all(face.score < self._doubt.poor for face in faces)
+        if self._large or self._is_poor(faces):
+            faces = merge_looks([faces, *self._find_large(photo)])
+        is_poor = self._is_poor(faces)
         faces = self._straighten_all(photo, faces, doubt_all=doubt_all)
         if is_poor:
-            likely = judge_turn(faces)
-            faces = merge_faces([*faces, *self._find_turned(photo, likely)])
+            faces = merge_looks([faces, *self._find_turned(photo, faces)])
         return sorted(faces, key=lambda face: -face.score)
 
-    def _find_large(self, photo: BgrImage) -> list[SeenFace]:
-        found = []
+    def _is_poor(self, faces: Sequence[SeenFace]) -> bool:
+        """Whether these do not show that the photo was seen the right way up."""
+        return all(face.score < self._doubt.poor for face in faces)
+
+    def _find_large(self, photo: BgrImage) -> Iterator[list[SeenFace]]:
         for share in SMALLER:
             square, affine = turn_photo(photo, 0, share)
             faces = list_faces(self._detect_small(square))
-            found += [map_back(face, affine, 0) for face in faces if face.score >= FLOOR]
-        return found
+            yield [map_back(face, affine, 0) for face in faces if face.score >= FLOOR]
 
-    def _find_turned(self, photo: BgrImage, likely: int) -> list[SeenFace]:
-        """Faces of the photo turned as a whole; by `likely` degrees alone, if that is not 0."""
+    def _find_turned(self, photo: BgrImage, known: Sequence[SeenFace]) -> Iterator[list[SeenFace]]:
+        """Faces of the photo turned as a whole; in one way alone where those `known` tell it."""
+        likely = judge_turn(known)
+        best = max((face.score for face in known), default=0.0)
         for turn in (likely,) if likely else QUARTERS:
             upright, affine = turn_by_quarters(photo, turn)
             faces = self._straighten_all(upright, list_faces(self._detect(upright)))
-            if likely or any(face.score >= FLOOR for face in faces):
-                return [map_back(face, affine, turn) for face in faces]
-        found = []
+            if likely or max((face.score for face in faces), default=0.0) >= max(FLOOR, best):
+                # The photo lies: all that is seen in it counts.
+                yield [map_back(face, affine, turn) for face in faces]
+                return
         for turn in EIGHTHS:
             square, affine = turn_photo(photo, turn)
             seen = [map_back(face, affine, turn) for face in list_faces(self._detect_small(square))]
-            found += [self._straighten(photo, face) for face in seen]
-        return [face for face in found if face.score >= FLOOR]
+            faces = [self._straighten(photo, face) for face in seen]
+            yield [face for face in faces if face.score >= FLOOR]
 
     def _straighten_all(
         self, photo: BgrImage, faces: Sequence[SeenFace], *, doubt_all: bool = False
@@ -157,26 +162,41 @@ def find_vertex(middle: float, left: float | None, right: float | None) -> float
     return float(np.clip(0.5 * (left - right) / bend, -0.5, 0.5)) if bend < -LEAST_BEND else 0.0
 
 
-def merge_faces(faces: Sequence[SeenFace]) -> list[SeenFace]:
-    """One sight of each face, the one with the best score; the best first."""
-    kept: list[SeenFace] = []
-    for face in sorted(faces, key=lambda face: -face.score):
-        if not any(_measure_overlap(face, other) >= LEAST_OVERLAP for other in kept):
-            kept.append(face)
-    return kept
+def merge_looks(looks: Sequence[Sequence[SeenFace]]) -> list[SeenFace]:
+    """One sight of each face, the one with the best score; the best first.
+
+    Faces of one look are different ones, however they overlap.
+    """
+    kept: list[tuple[int, SeenFace]] = []
+    sights = [(number, face) for number, look in enumerate(looks) for face in look]
+    for number, face in sorted(sights, key=lambda sight: -sight[1].score):
+        if not any(_is_same(face, other) for look, other in kept if look != number):
+            kept.append((number, face))
+    return [face for _, face in kept]
 
 
 def judge_turn(faces: Sequence[SeenFace]) -> int:
-    """Degrees clockwise, 0 to 270, that more than half of the faces need to stand upright."""
-    quarters = [round(face.tilt / QUARTER) % 4 * QUARTER for face in faces]
-    most = max(set(quarters), key=quarters.count, default=0)
-    return most if quarters.count(most) * 2 > len(quarters) else 0
+    """Degrees clockwise, 0 to 270, that more than half of the faces need to stand upright.
+
+    Of a photo that lies: a head that is tilted by 45 degrees tells nothing.
+    """
+    turns = [
+        round(face.tilt / QUARTER) % 4 * QUARTER
+        if abs((face.tilt + QUARTER / 2) % QUARTER - QUARTER / 2) <= MOST_TILT
+        else 0
+        for face in faces
+    ]
+    most = max(set(turns), key=turns.count, default=0)
+    return most if turns.count(most) * 2 > len(turns) else 0
 
 
-def _measure_overlap(face: SeenFace, other: SeenFace) -> float:
-    """Intersection over union of two boxes."""
+def _is_same(face: SeenFace, other: SeenFace) -> bool:
+    """Whether two looks saw one face: their boxes overlap, or one lies mostly inside the other.
+
+    Of a face that fills the photo a look may see a part only.
+    """
     low = np.maximum(face.box[:2], other.box[:2])
     high = np.minimum(face.box[2:], other.box[2:])
     shared = float(np.prod(np.maximum(high - low, 0)))
-    whole = sum(float(np.prod(one.box[2:] - one.box[:2])) for one in (face, other)) - shared
-    return shared / max(whole, 1.0)
+    areas = [max(float(np.prod(one.box[2:] - one.box[:2])), 1.0) for one in (face, other)]
+    return shared >= min(LEAST_OVERLAP * (sum(areas) - shared), LEAST_INSIDE * min(areas))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.faces.looks import FLOOR, FaceFinder, find_vertex, judge_turn, merge_faces
+from tasks.faces.looks import FLOOR, FaceFinder, find_vertex, judge_turn, merge_looks
 from tasks.faces.tiles import (
     Floats,
     SeenFace,
@@ -227,20 +227,30 @@ def test_a_vertex_lies_between_the_neighbours(left: float, middle: float, right:
         assert (between > 0) == (right > left)
 
 
+def see(x: float, y: float, side: float, score: float, tilt: float = 0.0) -> SeenFace:
+    box = np.array([x, y, x + side, y + side], np.float32)
+    return SeenFace(box, score, np.zeros((5, 2), np.float32), tilt)
+
+
 def test_two_sights_of_a_face_are_one_and_the_better_one() -> None:
-    points = np.zeros((5, 2), np.float32)
-    near = [
-        SeenFace(np.array([x, 0, x + 100, 100], np.float32), score, points)
-        for x, score in ((0, 0.7), (20, 0.9), (300, 0.6))
-    ]
-    assert [face.score for face in merge_faces(near)] == [0.9, 0.6]
+    first = [see(0, 0, 100, 0.7), see(300, 0, 100, 0.6)]
+    assert [face.score for face in merge_looks([first, [see(20, 0, 100, 0.9)]])] == [0.9, 0.6]
+
+
+def test_a_part_of_a_large_face_is_no_face_of_its_own() -> None:
+    part, whole = see(100, 100, 80, 0.7), see(0, 0, 600, 0.93)
+    assert merge_looks([[part], [whole]]) == [whole]
+
+
+def test_a_child_before_its_mothers_face_stays() -> None:
+    child, mother = see(100, 100, 80, 0.9), see(80, 40, 200, 0.88)
+    assert merge_looks([[child, mother], []]) == [child, mother]
 
 
 def test_one_lying_guest_among_others_turns_no_photo() -> None:
-    faces = [
-        SeenFace(np.zeros(4, np.float32), 0.9, np.zeros((5, 2), np.float32), tilt)
-        for tilt in (0.0, 0.0, 90.0, 180.0)
-    ]
+    faces = [see(0, 0, 9, 0.9, tilt) for tilt in (0.0, 0.0, 90.0, 180.0)]
     assert judge_turn(faces) == 0
     assert judge_turn(faces[2:3]) == 90
+    assert judge_turn([see(0, 0, 9, 0.9, -100.0)]) == 270
+    assert judge_turn([see(0, 0, 9, 0.9, 50.0)]) == 0
     assert judge_turn([]) == 0
