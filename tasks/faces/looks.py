@@ -7,17 +7,19 @@ looked at again in all directions, and a photo that shows none but poor ones onc
 smaller and turned. Each second look is a run of a small detector, at a quarter of the first's cost.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from tasks.faces.tiles import (
     Detect,
+    FaceLook,
     SeenFace,
+    Sight,
     fold_turn,
     list_faces,
-    look_at_face,
+    look_at_faces,
     map_back,
     turn_by_quarters,
     turn_photo,
@@ -25,18 +27,17 @@ from tasks.faces.tiles import (
 from tasks.images.decode import BgrImage
 from tasks.packs.figures import Doubt
 
-# All directions are tiles of one square. Where neighbours score alike, the tilt lies between them,
-# at the vertex of a parabola.
+# All directions are tiles of one square; those near first, the rest where none of them is clear.
+# Where neighbours score alike, the tilt lies between them, at the vertex of a parabola.
 STEP = 30
-DIRECTIONS = (0, 30, 330, 60, 300, 90, 270, 180)
-REST = (120, 240, 150, 210)
-# From this score on no other direction is looked in.
-CLEAR = 0.9
-COARSE_SIZE = 48  # pixels: a face's longer side
+NEAR = (0, 30, 330, 60, 300)
+FAR = (90, 270, 180, 120, 240, 150, 210)
+CLEAR = 0.9  # a score
+COARSE_SIZE, COARSE_ROW = 36, 4  # pixels: a face's longer side; tiles in a row
 MOST_DROP = 0.4  # of the score, where a direction shows no face
 LEAST_BEND = 1e-4  # of a parabola that has a vertex
 # The tilt that was found is looked at in several sizes, whose points are averaged.
-FINE_SIZES = (56, 72, 90, 112)
+FINE_SIZES, FINE_ROW = (64, 90), 2
 # Below it the points of the first look are kept: they were seen in more pixels.
 LEAST_TILT = 8.0
 # Eyes that are not level make a face doubtful, whatever its score.
@@ -71,7 +72,7 @@ class FaceFinder:
         if self._large or self._is_poor(faces):
             faces = merge_looks([faces, *self._find_large(photo)])
         is_poor = self._is_poor(faces)
-        faces = self._straighten_all(photo, faces, doubt_all=doubt_all)
+        faces = self._straighten_doubtful(photo, faces, doubt_all=doubt_all)
         if is_poor:
             faces = merge_looks([faces, *self._find_turned(photo, faces)])
         return sorted(faces, key=lambda face: -face.score)
@@ -92,7 +93,7 @@ class FaceFinder:
         best = max((face.score for face in known), default=0.0)
         for turn in (likely,) if likely else QUARTERS:
             upright, affine = turn_by_quarters(photo, turn)
-            faces = self._straighten_all(upright, list_faces(self._detect(upright)))
+            faces = self._straighten_doubtful(upright, list_faces(self._detect(upright)))
             if likely or max((face.score for face in faces), default=0.0) >= max(FLOOR, best):
                 # The photo lies: all that is seen in it counts.
                 yield [map_back(face, affine, turn) for face in faces]
@@ -100,16 +101,14 @@ class FaceFinder:
         for turn in EIGHTHS:
             square, affine = turn_photo(photo, turn)
             seen = [map_back(face, affine, turn) for face in list_faces(self._detect_small(square))]
-            faces = [self._straighten(photo, face) for face in seen]
-            yield [face for face in faces if face.score >= FLOOR]
+            yield [face for face in self._straighten(photo, seen) if face.score >= FLOOR]
 
-    def _straighten_all(
+    def _straighten_doubtful(
         self, photo: BgrImage, faces: Sequence[SeenFace], *, doubt_all: bool = False
     ) -> list[SeenFace]:
-        return [
-            self._straighten(photo, face) if doubt_all or self._is_doubtful(face) else face
-            for face in faces
-        ]
+        doubtful = [face for face in faces if doubt_all or self._is_doubtful(face)]
+        straight = iter(self._straighten(photo, doubtful))
+        return [next(straight) if doubt_all or self._is_doubtful(face) else face for face in faces]
 
     def _is_doubtful(self, face: SeenFace) -> bool:
         if not self._doubt.doubtful:
@@ -118,39 +117,58 @@ class FaceFinder:
         line = np.degrees(np.arctan2(left[1] - right[1], left[0] - right[0]))
         return face.score < self._doubt.doubtful or abs(float(line)) >= LEAST_EYE_LINE
 
-    def _straighten(self, photo: BgrImage, face: SeenFace) -> SeenFace:
-        """The face with landmarks from the direction that it stands upright in.
+    def _straighten(self, photo: BgrImage, faces: Sequence[SeenFace]) -> list[SeenFace]:
+        """The faces with landmarks from the direction that each stands upright in.
 
-        As it is where no direction shows it, or where it stands almost upright.
+        One is left as it is where no direction shows it, or where it stands almost upright.
         """
-        tilt = self._measure_tilt(photo, face)
-        if tilt is None or (not face.tilt and abs(tilt) < LEAST_TILT):
-            return face
-        sights = look_at_face(self._detect_small, photo, face, [tilt], FINE_SIZES)
-        seen = [sight for sight in sights if sight is not None]
-        if not seen:
-            return face
-        points = np.array([sight.landmarks for sight in seen], np.float32).mean(axis=0)
-        score = max(sight.score for sight in seen)
-        return replace(face, score=score, landmarks=points, tilt=tilt)
+        tilts = self._measure_tilts(photo, faces)
+        looks = [
+            FaceLook(face, tilt, size)
+            for face, tilt in zip(faces, tilts, strict=True)
+            if tilt is not None and (face.tilt or abs(tilt) >= LEAST_TILT)
+            for size in FINE_SIZES
+        ]
+        seen: dict[int, list[tuple[FaceLook, Sight]]] = {}
+        for look, sight in zip(
+            looks, look_at_faces(self._detect_small, photo, looks, FINE_ROW), strict=True
+        ):
+            if sight is not None:
+                seen.setdefault(id(look.face), []).append((look, sight))
+        return [_settle(face, seen.get(id(face), ())) for face in faces]
 
-    def _measure_tilt(self, photo: BgrImage, face: SeenFace) -> float | None:
-        """The tilt by the scores in all directions; None where the face shows in none."""
-        scores: dict[int, float] = {}
-        for directions in (DIRECTIONS, REST):
-            turns = [face.tilt + direction for direction in directions]
-            sights = look_at_face(self._detect_small, photo, face, turns, [COARSE_SIZE])
-            scores |= dict(
-                zip(directions, (one.score if one else 0.0 for one in sights), strict=True)
+    def _measure_tilts(self, photo: BgrImage, faces: Sequence[SeenFace]) -> list[float | None]:
+        """The faces' tilts by their scores in all directions; None for one that shows in none."""
+        scores: list[dict[int, float]] = [{} for _ in faces]
+        for directions in (NEAR, FAR):
+            looks = [
+                (known, direction, FaceLook(face, face.tilt + direction, COARSE_SIZE))
+                for face, known in zip(faces, scores, strict=True)
+                if not is_clear(known)
+                for direction in directions
+            ]
+            sights = look_at_faces(
+                self._detect_small, photo, [look for _, _, look in looks], COARSE_ROW
             )
-            best = max(scores, key=lambda direction: scores[direction])
-            if scores[best] >= CLEAR:
-                break
-        if not scores[best]:
-            return None
-        neighbours = [scores.get((best + step) % 360) for step in (-STEP, STEP)]
-        between = STEP * find_vertex(scores[best], *neighbours)
-        return fold_turn(face.tilt + best + between)
+            for (known, direction, _), sight in zip(looks, sights, strict=True):
+                known[direction] = sight.score if sight else 0.0
+        return [find_tilt(face, known) for face, known in zip(faces, scores, strict=True)]
+
+
+def is_clear(scores: Mapping[int, float]) -> bool:
+    """Whether the best direction is known: its score is good, and both its neighbours were seen."""
+    best = max(scores, key=lambda direction: scores[direction], default=0)
+    beside = all((best + step) % 360 in scores for step in (-STEP, STEP))
+    return beside and scores.get(best, 0.0) >= CLEAR
+
+
+def find_tilt(face: SeenFace, scores: Mapping[int, float]) -> float | None:
+    """The tilt where a face's scores, by directions from its present tilt, are best."""
+    best = max(scores, key=lambda direction: scores[direction])
+    if not scores[best]:
+        return None
+    left, right = (scores.get((best + step) % 360) for step in (-STEP, STEP))
+    return fold_turn(face.tilt + best + STEP * find_vertex(scores[best], left, right))
 
 
 def find_vertex(middle: float, left: float | None, right: float | None) -> float:
@@ -160,6 +178,15 @@ def find_vertex(middle: float, left: float | None, right: float | None) -> float
     left, right = max(left, middle - MOST_DROP), max(right, middle - MOST_DROP)
     bend = left - 2 * middle + right
     return float(np.clip(0.5 * (left - right) / bend, -0.5, 0.5)) if bend < -LEAST_BEND else 0.0
+
+
+def _settle(face: SeenFace, seen: Sequence[tuple[FaceLook, Sight]]) -> SeenFace:
+    """The face with the mean of the landmarks that were seen in its direction, if any were."""
+    if not seen:
+        return face
+    points = np.array([sight.landmarks for _, sight in seen], np.float32).mean(axis=0)
+    score = max(sight.score for _, sight in seen)
+    return replace(face, score=score, landmarks=points, tilt=seen[0][0].direction)
 
 
 def merge_looks(looks: Sequence[Sequence[SeenFace]]) -> list[SeenFace]:

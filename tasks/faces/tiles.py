@@ -61,6 +61,15 @@ class Sight:
 
 
 @dataclass(frozen=True)
+class FaceLook:
+    """A look at one face: turned by `direction`, its longer side drawn with `size` pixels."""
+
+    face: SeenFace
+    direction: float
+    size: int
+
+
+@dataclass(frozen=True)
 class _Part:
     """A part of the photo: where its corner was, and its scale."""
 
@@ -133,35 +142,26 @@ def map_back(face: SeenFace, affine: Affine, turn: float) -> SeenFace:
     return SeenFace(box, face.score, _apply(back, face.landmarks), fold_turn(face.tilt + turn))
 
 
-def look_at_face(
-    detect: Detect,
-    photo: BgrImage,
-    face: SeenFace,
-    directions: Sequence[float],
-    sizes: Sequence[int],
+def look_at_faces(
+    detect: Detect, photo: BgrImage, looks: Sequence[FaceLook], row: int
 ) -> list[Sight | None]:
-    """Sights of a face: in all directions of the first size, then of the second, and so on.
-
-    They are drawn as tiles of small squares. sizes: the face's longer side in a tile, in pixels.
-    """
-    wanted = [(direction, size) for size in sizes for direction in directions]
-    row = 3 if max(sizes) * 6 <= SMALL_SIDE else 2
-    width = SMALL_SIDE // row
-    part = _cut_out(photo, face, max(sizes), width)
+    """What each look sees, None where there is no face; a small square shows row x row of them."""
     sights: list[Sight | None] = []
-    for first in range(0, len(wanted), row * row):
+    width = SMALL_SIDE // row
+    for first in range(0, len(looks), row * row):
         canvas = np.full((SMALL_SIDE, SMALL_SIDE, 3), GREY, np.uint8)
         tiles = []
-        for number, (direction, size) in enumerate(wanted[first : first + row * row]):
+        for number, look in enumerate(looks[first : first + row * row]):
             corner = np.array([number % row, number // row]) * width
-            affine = _build_affine(direction, size / (face.side * part.scale))
+            face, part = look.face, _cut_out(photo, look.face, look.size, width)
+            affine = _build_affine(look.direction, look.size / (face.side * part.scale))
             affine[:, 2] = width / 2 - affine[:, :2] @ ((face.centre - part.corner) * part.scale)
             x, y = corner
             canvas[y : y + width, x : x + width] = _warp(part.pixels, affine, (width, width))
             affine[:, 2] += corner
-            tiles.append((affine, corner + width / 2, size))
+            tiles.append((part, affine, corner + width / 2, look.size))
         found = detect(canvas)
-        sights += [_read_tile(found, part, *tile) for tile in tiles]
+        sights += [_read_tile(found, *tile) for tile in tiles]
     return sights
 
 
