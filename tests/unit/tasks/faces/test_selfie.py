@@ -15,6 +15,7 @@ from tasks.faces.selfie import (
     MOST_PIXELS,
     align_at_scales,
     measure_quality,
+    mirror_every_second,
     read_selfie,
 )
 from tasks.faces.tiles import SeenFace
@@ -34,7 +35,7 @@ def test_a_tilted_selfie_is_told_where_its_face_is_and_aligned_upright(
 ) -> None:
     small = SeenFace(np.array([0, 0, 30, 30], np.float32), 0.9, np.zeros((5, 2), np.float32))
     points = np.array([[120, 90], [120, 130], [110, 110], [95, 95], [95, 125]], np.float32)
-    lying = SeenFace(np.array([70, 60, 150, 160], np.float32), 0.7, points, -90.0)
+    lying = SeenFace(np.array([70, 60, 150, 160], np.float32), 0.85, points, -90.0)
     doubted: list[bool] = []
 
     def find_faces(photo: object, *, doubt_all: bool = False) -> list[SeenFace]:
@@ -58,7 +59,54 @@ def test_a_tilted_selfie_is_told_where_its_face_is_and_aligned_upright(
     assert selfie.face.box == pytest.approx((0.35, 0.3, 0.75, 0.8))
     right, left = aligned[0][:2]
     assert (left[0] - right[0], left[1] - right[1]) == pytest.approx((40, 0), abs=0.1)
-    assert 0 < selfie.quality <= 0.7
+    assert 0 < selfie.quality <= 0.85
+
+
+def test_every_second_crop_is_mirrored() -> None:
+    crops = [np.full((2, 2, 3), n, np.uint8) for n in range(3)]
+    for crop in crops:
+        crop[:, 0] += 100
+    first, second, third = mirror_every_second(crops)
+    assert first is crops[0]
+    assert second[:, :, 0].tolist() == [[1, 101], [1, 101]]
+    assert third is crops[2]
+
+
+@pytest.mark.parametrize(
+    ("faces", "chosen"),
+    [
+        ([(100, 0.9), (60, 0.9)], 0),
+        ([(100, 0.9), (80, 0.9)], SelfieCode.SEVERAL_FACES),
+        ([(110, 0.7), (100, 0.9)], 1),  # larger, and hardly a face
+        ([(110, 0.7), (100, 0.9), (90, 0.88)], SelfieCode.SEVERAL_FACES),
+        ([(110, 0.7)], 0),
+    ],
+)
+def test_the_guests_face_is_the_largest_of_those_that_are_clear(
+    engine: FaceEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    faces: list[tuple[int, float]],
+    chosen: int | SelfieCode,
+) -> None:
+    noise = np.random.default_rng(1).integers(0, 255, (200, 400, 3), np.uint8)
+    found = [
+        SeenFace(
+            np.array([x, 0, x + side, side], np.float32),
+            score,
+            np.array([[x, 9], [x + 40, 9], [x + 20, 30], [x, 50], [x + 40, 50]], np.float32),
+        )
+        for x, (side, score) in enumerate(faces)
+    ]
+    monkeypatch.setattr(engine, "find_faces", lambda photo, doubt_all: found)
+    file = BytesIO()
+    Image.fromarray(noise).save(file, "PNG")
+    if isinstance(chosen, SelfieCode):
+        with pytest.raises(SelfieError) as refused:
+            read_selfie(file.getvalue(), engine, MOST_PIXELS, None)
+        assert refused.value.code == chosen
+    else:
+        face = read_selfie(file.getvalue(), engine, MOST_PIXELS, None).face
+        assert face.confidence == pytest.approx(faces[chosen][1])
 
 
 def test_small_and_blurred_selfies_weigh_less() -> None:
