@@ -27,16 +27,17 @@ from tasks.faces.tiles import (
 from tasks.images.decode import BgrImage
 from tasks.packs.figures import Doubt
 
-# All directions are tiles of one square; those near first, the rest where none of them is clear.
-# Where neighbours score alike, the tilt lies between them, at the vertex of a parabola.
+# Directions are tiles of one square; those near first, the rest where none of them is clear. Where
+# neighbours score alike, the tilt lies between them, at the vertex of a parabola.
 STEP = 30
 NEAR = (0, 30, 330, 60, 300)
-FAR = (90, 270, 180, 120, 240, 150, 210)
-CLEAR = 0.9  # a score
+FAR = (90, 270, 120, 240, 150, 210, 180)
+CLEAR = 0.88  # a score
+# Upside down a face may score almost as well as upright: 0.91. Below it both are looked in.
+UPSIDE_DOWN, UPSIDE_DOWN_SCORE = 180, 0.915
 COARSE_SIZE, COARSE_ROW = 36, 4  # pixels: a face's longer side; tiles in a row
 MOST_DROP = 0.4  # of the score, where a direction shows no face
-LEAST_BEND = 1e-4  # of a parabola that has a vertex
-# The tilt that was found is looked at in several sizes, whose points are averaged.
+# The tilt that was found is looked at in two sizes, whose points are averaged.
 FINE_SIZES, FINE_ROW = (64, 90), 2
 # Below it the points of the first look are kept: they were seen in more pixels.
 LEAST_TILT = 8.0
@@ -45,10 +46,10 @@ LEAST_EYE_LINE = 5.0
 
 QUARTER = 90
 MOST_TILT = 30.0  # of a face in a photo that lies, beside its quarter
-# The photo as a whole: lying ones at their full size, then what lies between.
+# The photo as a whole: lying, then tilted.
 QUARTERS = (90, 270, 180)
-EIGHTHS = (45, 315, 135, 225)
-SMALLER = (1.0, 0.5)  # shares of the small square that the photo takes
+EIGHTHS = (45, 315)
+SMALLER = 0.5  # the share of the small square that a photo takes whose faces may be too large
 # The least score of a face that only a second look has found: in one of seven directions a coffee
 # cup may look like a face.
 FLOOR = 0.8
@@ -70,10 +71,10 @@ class FaceFinder:
         """Every face, best score first; doubt_all: each is looked at again."""
         faces = list_faces(self._detect(photo))
         if self._large or self._is_poor(faces):
-            faces = merge_looks([faces, *self._find_large(photo)])
+            faces = merge_looks([faces, self._find_large(photo)])
         is_poor = self._is_poor(faces)
         faces = self._straighten_doubtful(photo, faces, doubt_all=doubt_all)
-        if is_poor:
+        if is_poor or judge_turn(faces):
             faces = merge_looks([faces, *self._find_turned(photo, faces)])
         return sorted(faces, key=lambda face: -face.score)
 
@@ -81,27 +82,31 @@ class FaceFinder:
         """Whether these do not show that the photo was seen the right way up."""
         return all(face.score < self._doubt.poor for face in faces)
 
-    def _find_large(self, photo: BgrImage) -> Iterator[list[SeenFace]]:
-        for share in SMALLER:
-            square, affine = turn_photo(photo, 0, share)
-            faces = list_faces(self._detect_small(square))
-            yield [map_back(face, affine, 0) for face in faces if face.score >= FLOOR]
+    def _find_large(self, photo: BgrImage) -> list[SeenFace]:
+        square, affine = turn_photo(photo, 0, SMALLER)
+        faces = list_faces(self._detect_small(square))
+        return [map_back(face, affine, 0) for face in faces if face.score >= FLOOR]
 
     def _find_turned(self, photo: BgrImage, known: Sequence[SeenFace]) -> Iterator[list[SeenFace]]:
         """Faces of the photo turned as a whole; in one way alone where those `known` tell it."""
         likely = judge_turn(known)
         best = max((face.score for face in known), default=0.0)
         for turn in (likely,) if likely else QUARTERS:
-            upright, affine = turn_by_quarters(photo, turn)
-            faces = self._straighten_doubtful(upright, list_faces(self._detect(upright)))
-            if likely or max((face.score for face in faces), default=0.0) >= max(FLOOR, best):
-                # The photo lies: all that is seen in it counts.
-                yield [map_back(face, affine, turn) for face in faces]
-                return
+            # The small detector says where a second look at the full size may be worth it.
+            if likely or len(self._detect_small(turn_photo(photo, turn)[0])[0]):
+                faces = self._find_lying(photo, turn)
+                if likely or max((face.score for face in faces), default=0.0) >= max(FLOOR, best):
+                    yield faces  # the photo lies: all that is seen in it counts
+                    return
         for turn in EIGHTHS:
             square, affine = turn_photo(photo, turn)
             seen = [map_back(face, affine, turn) for face in list_faces(self._detect_small(square))]
             yield [face for face in self._straighten(photo, seen) if face.score >= FLOOR]
+
+    def _find_lying(self, photo: BgrImage, turn: int) -> list[SeenFace]:
+        upright, affine = turn_by_quarters(photo, turn)
+        seen = self._straighten_doubtful(upright, list_faces(self._detect(upright)))
+        return [map_back(face, affine, turn) for face in seen]
 
     def _straighten_doubtful(
         self, photo: BgrImage, faces: Sequence[SeenFace], *, doubt_all: bool = False
@@ -130,9 +135,8 @@ class FaceFinder:
             for size in FINE_SIZES
         ]
         seen: dict[int, list[tuple[FaceLook, Sight]]] = {}
-        for look, sight in zip(
-            looks, look_at_faces(self._detect_small, photo, looks, FINE_ROW), strict=True
-        ):
+        sights = look_at_faces(self._detect_small, photo, looks, FINE_ROW)
+        for look, sight in zip(looks, sights, strict=True):
             if sight is not None:
                 seen.setdefault(id(look.face), []).append((look, sight))
         return [_settle(face, seen.get(id(face), ())) for face in faces]
@@ -145,7 +149,8 @@ class FaceFinder:
                 (known, direction, FaceLook(face, face.tilt + direction, COARSE_SIZE))
                 for face, known in zip(faces, scores, strict=True)
                 if not is_clear(known)
-                for direction in directions
+                for direction in choose_directions(face, directions)
+                if direction not in known
             ]
             sights = look_at_faces(
                 self._detect_small, photo, [look for _, _, look in looks], COARSE_ROW
@@ -155,29 +160,30 @@ class FaceFinder:
         return [find_tilt(face, known) for face, known in zip(faces, scores, strict=True)]
 
 
+def choose_directions(face: SeenFace, directions: Sequence[int]) -> Sequence[int]:
+    """These directions, and upside down for a face whose score leaves that open."""
+    return directions if face.score >= UPSIDE_DOWN_SCORE else (*directions, UPSIDE_DOWN)
+
+
 def is_clear(scores: Mapping[int, float]) -> bool:
-    """Whether the best direction is known: its score is good, and both its neighbours were seen."""
+    """Whether the best direction is known: its score is good, and both beside it were looked in."""
     best = max(scores, key=lambda direction: scores[direction], default=0)
     beside = all((best + step) % 360 in scores for step in (-STEP, STEP))
     return beside and scores.get(best, 0.0) >= CLEAR
 
 
 def find_tilt(face: SeenFace, scores: Mapping[int, float]) -> float | None:
-    """The tilt where a face's scores, by directions from its present tilt, are best."""
+    """The tilt by a face's scores, by directions from its present tilt; None where all are 0."""
     best = max(scores, key=lambda direction: scores[direction])
-    if not scores[best]:
+    top = scores[best]
+    if not top:
         return None
-    left, right = (scores.get((best + step) % 360) for step in (-STEP, STEP))
-    return fold_turn(face.tilt + best + STEP * find_vertex(scores[best], left, right))
-
-
-def find_vertex(middle: float, left: float | None, right: float | None) -> float:
-    """The vertex of a parabola through three scores a step apart: -0.5 to 0.5 from the middle."""
-    if left is None or right is None:
-        return 0.0
-    left, right = max(left, middle - MOST_DROP), max(right, middle - MOST_DROP)
-    bend = left - 2 * middle + right
-    return float(np.clip(0.5 * (left - right) / bend, -0.5, 0.5)) if bend < -LEAST_BEND else 0.0
+    left, right = (
+        max(scores.get((best + step) % 360, 0.0), top - MOST_DROP) for step in (-STEP, STEP)
+    )
+    bend = left - 2 * top + right
+    lean = 0.5 * (left - right) / bend if bend else 0.0
+    return fold_turn(face.tilt + best + STEP * lean)
 
 
 def _settle(face: SeenFace, seen: Sequence[tuple[FaceLook, Sight]]) -> SeenFace:
@@ -186,7 +192,7 @@ def _settle(face: SeenFace, seen: Sequence[tuple[FaceLook, Sight]]) -> SeenFace:
         return face
     points = np.array([sight.landmarks for _, sight in seen], np.float32).mean(axis=0)
     score = max(sight.score for _, sight in seen)
-    return replace(face, score=score, landmarks=points, tilt=seen[0][0].direction)
+    return replace(face, score=score, landmarks=points, tilt=fold_turn(seen[0][0].direction))
 
 
 def merge_looks(looks: Sequence[Sequence[SeenFace]]) -> list[SeenFace]:

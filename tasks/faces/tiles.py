@@ -78,6 +78,16 @@ class _Part:
     scale: float
 
 
+@dataclass(frozen=True)
+class _Tile:
+    """A part that is drawn into a square: around `centre`, its face `size` pixels large."""
+
+    part: _Part
+    affine: Affine
+    centre: tuple[float, float]
+    size: int
+
+
 def list_faces(found: tuple[Floats, Floats]) -> list[SeenFace]:
     """What a detector has found, as faces."""
     rows = zip(*found, strict=True)
@@ -148,46 +158,49 @@ def look_at_faces(
     """What each look sees, None where there is no face; a small square shows row x row of them."""
     sights: list[Sight | None] = []
     width = SMALL_SIDE // row
+    parts: dict[int, _Part] = {}  # a face's looks are mostly several
     for first in range(0, len(looks), row * row):
         canvas = np.full((SMALL_SIDE, SMALL_SIDE, 3), GREY, np.uint8)
         tiles = []
         for number, look in enumerate(looks[first : first + row * row]):
-            corner = np.array([number % row, number // row]) * width
-            face, part = look.face, _cut_out(photo, look.face, look.size, width)
-            affine = _build_affine(look.direction, look.size / (face.side * part.scale))
-            affine[:, 2] = width / 2 - affine[:, :2] @ ((face.centre - part.corner) * part.scale)
-            x, y = corner
+            part = parts.get(id(look.face))
+            if part is None:
+                part = parts[id(look.face)] = _cut_out(photo, look.face, look.size, width)
+            y, x = (place * width for place in divmod(number, row))
+            affine = _build_affine(look.direction, look.size / (look.face.side * part.scale))
+            middle = (look.face.centre - part.corner) * part.scale
+            affine[:, 2] = width / 2 - affine[:, :2] @ middle
             canvas[y : y + width, x : x + width] = _warp(part.pixels, affine, (width, width))
-            affine[:, 2] += corner
-            tiles.append((part, affine, corner + width / 2, look.size))
-        found = detect(canvas)
-        sights += [_read_tile(found, *tile) for tile in tiles]
+            affine[:, 2] += (x, y)
+            tiles.append(_Tile(part, affine, (x + width / 2, y + width / 2), look.size))
+        sights += _read_tiles(detect(canvas), tiles)
     return sights
 
 
-def _read_tile(
-    found: tuple[Floats, Floats],
-    part: _Part,
-    affine: Affine,
-    centre: npt.NDArray[np.float64],
-    size: int,
-) -> Sight | None:
-    """The best detection in the middle of a tile, of about the expected size."""
+def _read_tiles(found: tuple[Floats, Floats], tiles: Sequence[_Tile]) -> list[Sight | None]:
+    """Each tile's best detection, in the middle of it and of about the expected size."""
     detections, landmarks = found
     middles = (detections[:, :2] + detections[:, 2:4]) / 2
-    offsets = np.abs(middles - centre).max(axis=1, initial=0.0) / size
-    sides = (detections[:, 2:4] - detections[:, :2]).max(axis=1, initial=0.0) / size
-    fits = (offsets < _OFFSET) & (sides > _SMALLEST) & (sides < _LARGEST)
-    if not fits.any():
-        return None
-    best = int(np.argmax(np.where(fits, detections[:, 4], 0.0)))
-    points = _apply(_invert(affine), landmarks[best]) / part.scale + part.corner
-    return Sight(float(detections[best, 4]), points.astype(np.float32))
+    sides = (detections[:, 2:4] - detections[:, :2]).max(axis=1, initial=0.0)
+    centres = np.array([tile.centre for tile in tiles], np.float32)
+    sizes = np.array([tile.size for tile in tiles], np.float32)[:, None]
+    offsets = np.abs(middles - centres[:, None]).max(axis=2, initial=0.0)
+    fits = (offsets < _OFFSET * sizes) & (sides > _SMALLEST * sizes) & (sides < _LARGEST * sizes)
+    scores = np.where(fits, detections[:, 4], 0.0)
+    sights: list[Sight | None] = []
+    for tile, own in zip(tiles, scores, strict=True):
+        best = int(own.argmax()) if len(own) else 0
+        if not len(own) or not own[best]:
+            sights.append(None)
+            continue
+        points = _apply(_invert(tile.affine), landmarks[best]) / tile.part.scale + tile.part.corner
+        sights.append(Sight(float(own[best]), points.astype(np.float32)))
+    return sights
 
 
 def _cut_out(photo: BgrImage, face: SeenFace, size: int, width: int) -> _Part:
     """The face and what a tile shows around it, not much larger than it will be drawn."""
-    reach = face.side / size * width  # more than the tile's half, in any direction
+    reach = 0.75 * face.side / size * width  # more than half the tile, in any direction
     x1, y1 = (max(0, int(value - reach)) for value in face.centre)
     x2, y2 = (max(1, int(value + reach) + 1) for value in face.centre)
     part = _Part(photo[y1:y2, x1:x2], np.array([x1, y1], np.float32), 1.0)
@@ -217,7 +230,9 @@ def _warp(picture: BgrImage, affine: Affine, sides: tuple[int, int]) -> BgrImage
 
 
 def _invert(affine: Affine) -> Affine:
-    return np.asarray(np.linalg.inv(np.vstack([affine, [0.0, 0.0, 1.0]]))[:2], np.float64)
+    """The inverse of a turn with a scale: its transpose, by the square of the scale."""
+    back = affine[:, :2].T / (affine[0, 0] ** 2 + affine[1, 0] ** 2)
+    return np.hstack([back, -(back @ affine[:, 2:])])
 
 
 def _apply(affine: Affine, points: Floats) -> Floats:

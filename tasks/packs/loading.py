@@ -1,6 +1,7 @@
 """Loading of a model pack with InsightFace, on the backend that FACEPASS_INFERENCE names."""
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from insightface.app import FaceAnalysis
 
 NEEDED_MODULES = ("detection", "recognition")
+# A share of the pack's detection threshold: what a second look reports, as a hint where to look.
+HINT = 0.67
 
 
 def load_analysis(
@@ -49,6 +52,7 @@ def load_small_detector(pack: ModelPack, inference: str, threads: int = 1) -> An
     detector: it sees the small square enlarged. Raises ModelPackError.
     """
     sized = find_sized_pack(pack, SMALL_DET_SIZE)
+    sized = replace(sized, figures=replace(sized.figures, detection=HINT * pack.figures.detection))
     analysis = _open(sized, inference, SMALL_DET_SIZE, ("detection",))
     _check_backend(analysis, inference)
     _move_to_openvino(analysis, inference, threads)

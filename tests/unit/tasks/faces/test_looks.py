@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.faces.looks import FLOOR, FaceFinder, find_vertex, judge_turn, merge_looks
+from tasks.faces.looks import (
+    FAR,
+    FLOOR,
+    NEAR,
+    FaceFinder,
+    find_tilt,
+    is_clear,
+    judge_turn,
+    merge_looks,
+)
 from tasks.faces.tiles import (
     Floats,
     SeenFace,
@@ -23,6 +32,7 @@ from tasks.packs.figures import Doubt
 # side 1 around its middle.
 COLOURS = ((0, 0, 255), (0, 255, 0), (255, 0, 0), (255, 255, 0), (255, 0, 255))
 PLACES = np.array([(-0.2, -0.2), (0.2, -0.2), (0.0, 0.05), (-0.15, 0.25), (0.15, 0.25)])
+FALL = 5e-5  # of a score, a square degree of tilt
 DOUBT = Doubt(doubtful=0.93, poor=0.85)
 
 
@@ -65,7 +75,7 @@ class PaintedDetector:
             angle = np.radians(tilt * self.bent)
             turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
             landmarks.append((points - centre) @ turn.T + centre)
-            rows.append([*(centre - side / 2), *(centre + side / 2), 0.95 - (tilt / 80) ** 2 / 2])
+            rows.append([*(centre - side / 2), *(centre + side / 2), 0.95 - FALL * tilt**2])
         if not rows:
             return np.zeros((0, 5), np.float32), np.zeros((0, 5, 2), np.float32)
         return np.array(rows, np.float32), np.array(landmarks, np.float32)
@@ -154,7 +164,7 @@ def test_all_faces_of_a_photo_that_lies_are_found_and_its_turn_is_told(turn: int
 def test_a_photo_without_a_face_has_none_and_is_not_looked_at_for_ever() -> None:
     first, small = PaintedDetector(), PaintedDetector()
     assert make_finder(first, small).find_faces(make_photo()) == []
-    assert (len(first.looks), len(small.looks)) == (4, 6)
+    assert (len(first.looks), len(small.looks)) == (1, 6)
 
 
 def test_what_only_a_second_look_sees_needs_a_better_score() -> None:
@@ -219,12 +229,28 @@ def test_a_tilted_selfie_is_turned_until_its_face_stands(tilt: float, x: float, 
     assert turned[py, px].tolist() == pytest.approx(COLOURS[2], abs=40)
 
 
-@given(st.floats(0.6, 1), st.floats(0.6, 1), st.floats(0.6, 1))
-def test_a_vertex_lies_between_the_neighbours(left: float, middle: float, right: float) -> None:
-    between = find_vertex(middle, left, right)
-    assert -0.5 <= between <= 0.5
-    if left < middle and right < middle and abs(left - right) > 1e-3:
-        assert (between > 0) == (right > left)
+@given(st.floats(-180, 180))
+def test_a_tilt_is_measured_by_scores_that_fall_with_its_square(tilt: float) -> None:
+    scores = {
+        direction: max(0.0, 0.93 - FALL * fold_turn(tilt - direction) ** 2)
+        for direction in (*NEAR, *FAR)
+    }
+    found = find_tilt(see(0, 0, 9, 0.9), scores)
+    assert found is not None
+    assert fold_turn(found - tilt) == pytest.approx(0, abs=0.1)
+
+
+def test_a_direction_at_the_edge_of_those_looked_in_is_not_clear() -> None:
+    near = dict.fromkeys(NEAR, 0.8)
+    assert not is_clear({})
+    assert not is_clear(near)
+    assert is_clear(near | {30: 0.92})
+    assert not is_clear(near | {60: 0.92})
+    assert is_clear(near | {60: 0.92} | dict.fromkeys(FAR, 0.8))
+
+
+def test_a_face_that_shows_in_no_direction_has_no_tilt() -> None:
+    assert find_tilt(see(0, 0, 9, 0.9), dict.fromkeys(NEAR, 0.0)) is None
 
 
 def see(x: float, y: float, side: float, score: float, tilt: float = 0.0) -> SeenFace:
