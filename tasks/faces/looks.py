@@ -16,7 +16,6 @@ from tasks.faces.tiles import (
     Detect,
     FaceLook,
     SeenFace,
-    Sight,
     fold_turn,
     list_faces,
     look_at_faces,
@@ -35,14 +34,14 @@ FAR = (90, 270, 120, 240, 150, 210, 180)
 CLEAR = 0.88  # a score
 # Upside down a face may score almost as well as upright: 0.91. Below it both are looked in.
 UPSIDE_DOWN, UPSIDE_DOWN_SCORE = 180, 0.915
-COARSE_SIZE, COARSE_ROW = 36, 4  # pixels: a face's longer side; tiles in a row
+COARSE_SIZE, COARSE_ROW = 30, 5  # pixels: a face's longer side; tiles in a row
 MOST_DROP = 0.4  # of the score, where a direction shows no face
-# The tilt that was found is looked at in two sizes, whose points are averaged.
-FINE_SIZES, FINE_ROW = (64, 90), 2
+# The tilt that was found is looked at once more, larger: its points count.
+FINE_SIZE, FINE_ROW = 80, 2
 # Below it the points of the first look are kept: they were seen in more pixels.
-LEAST_TILT = 8.0
+LEAST_TILT = 10.0
 # Eyes that are not level make a face doubtful, whatever its score.
-LEAST_EYE_LINE = 5.0
+LEAST_EYE_LINE = 8.0
 
 QUARTER = 90
 MOST_TILT = 30.0  # of a face in a photo that lies, beside its quarter
@@ -128,18 +127,20 @@ class FaceFinder:
         One is left as it is where no direction shows it, or where it stands almost upright.
         """
         tilts = self._measure_tilts(photo, faces)
-        looks = [
-            FaceLook(face, tilt, size)
-            for face, tilt in zip(faces, tilts, strict=True)
+        looks = {
+            number: FaceLook(face, tilt, FINE_SIZE)
+            for number, (face, tilt) in enumerate(zip(faces, tilts, strict=True))
             if tilt is not None and (face.tilt or abs(tilt) >= LEAST_TILT)
-            for size in FINE_SIZES
-        ]
-        seen: dict[int, list[tuple[FaceLook, Sight]]] = {}
-        sights = look_at_faces(self._detect_small, photo, looks, FINE_ROW)
-        for look, sight in zip(looks, sights, strict=True):
+        }
+        sights = look_at_faces(self._detect_small, photo, list(looks.values()), FINE_ROW)
+        straight = list(faces)
+        for (number, look), sight in zip(looks.items(), sights, strict=True):
             if sight is not None:
-                seen.setdefault(id(look.face), []).append((look, sight))
-        return [_settle(face, seen.get(id(face), ())) for face in faces]
+                tilt = fold_turn(look.direction)
+                straight[number] = replace(
+                    look.face, score=sight.score, landmarks=sight.landmarks, tilt=tilt
+                )
+        return straight
 
     def _measure_tilts(self, photo: BgrImage, faces: Sequence[SeenFace]) -> list[float | None]:
         """The faces' tilts by their scores in all directions; None for one that shows in none."""
@@ -184,15 +185,6 @@ def find_tilt(face: SeenFace, scores: Mapping[int, float]) -> float | None:
     bend = left - 2 * top + right
     lean = 0.5 * (left - right) / bend if bend else 0.0
     return fold_turn(face.tilt + best + STEP * lean)
-
-
-def _settle(face: SeenFace, seen: Sequence[tuple[FaceLook, Sight]]) -> SeenFace:
-    """The face with the mean of the landmarks that were seen in its direction, if any were."""
-    if not seen:
-        return face
-    points = np.array([sight.landmarks for _, sight in seen], np.float32).mean(axis=0)
-    score = max(sight.score for _, sight in seen)
-    return replace(face, score=score, landmarks=points, tilt=fold_turn(seen[0][0].direction))
 
 
 def merge_looks(looks: Sequence[Sequence[SeenFace]]) -> list[SeenFace]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 NEEDED_MODULES = ("detection", "recognition")
 # A share of the pack's detection threshold: what a second look reports, as a hint where to look.
-HINT = 0.67
+HINT = 0.8
 
 
 def load_analysis(
