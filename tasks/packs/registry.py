@@ -113,11 +113,11 @@ def find_sized_pack(pack: ModelPack, det_size: int) -> ModelPack:
         usual = pack.folder
     else:
         usual = pack.folder.with_name(pack.folder.name.removesuffix(f"-{pack.det_size}"))
-    sized = name_sized_folder(usual, det_size)
     if pack.name == OPENCV_ZOO:
+        usual = usual.with_name(OPENCV_ZOO)  # also beside a copy of another name
         with suppress(ModelPackError):  # a folder of one's own that cannot be written to
             _build_zoo(usual.parent, det_size)
-    found = find_models(sized)
+    found = find_models(name_sized_folder(usual, det_size))
     return pack if found is None or _name_pack(found) != pack.name else replace(pack, folder=found)
 
 

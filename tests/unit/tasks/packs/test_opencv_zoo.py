@@ -16,9 +16,16 @@ from insightface.app import FaceAnalysis
 
 from models.errors import ModelPackError
 from models.settings import Settings
-from tasks.packs.loading import load_analysis
+from tasks.packs import registry
+from tasks.packs.loading import load_analysis, load_small_detector
 from tasks.packs.opencv_zoo import DETECTOR, RECOGNISER, SOURCES, build_opencv_zoo
-from tasks.packs.registry import ModelPack, describe_pack, resolve_pack
+from tasks.packs.registry import (
+    SMALL_DET_SIZE,
+    ModelPack,
+    describe_pack,
+    find_sized_pack,
+    resolve_pack,
+)
 
 Picture = npt.NDArray[np.uint8]
 
@@ -281,3 +288,31 @@ def test_faces_in_sample_photos(analysis: FaceAnalysis, name: str, count: int) -
     picture = cv2.imread(str(Path(skimage.__file__).parent / "data" / f"{name}.png"))
     faces = analysis.get(np.asarray(picture, dtype=np.uint8))
     assert [round(float(face.det_score), 1) for face in faces] == [0.9] * count
+
+
+@pytest.mark.parametrize("det_size", [640, 1280])
+@pytest.mark.parametrize("name", ["opencv_zoo", "a copy"])
+def test_its_detector_for_second_looks_is_made_beside_it(
+    pack: ModelPack, tmp_path: Path, det_size: int, name: str
+) -> None:
+    shutil.copytree(pack.folder, tmp_path / name)
+    wanted = str(tmp_path / name) if name == "a copy" else "opencv_zoo"
+    root = tmp_path if name == "a copy" else pack.folder.parent.parent
+    resolved = resolve_pack(Settings(model_pack=wanted, model_root=root), det_size=det_size)
+
+    small = find_sized_pack(resolved, SMALL_DET_SIZE)
+
+    assert small.folder.name == "opencv_zoo-320"
+    assert load_small_detector(resolved, "cpu").input_size == (320, 320)
+    assert (small.digest, small.figures) == (resolved.digest, resolved.figures)
+
+
+def test_a_copy_that_nothing_can_be_written_beside_looks_again_by_its_own_detector(
+    pack: ModelPack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ModelPackError("The folder cannot be written to.")
+
+    monkeypatch.setattr(registry, "_build_zoo", refuse)
+    monkeypatch.setattr(registry, "find_models", lambda folder: None)
+    assert find_sized_pack(pack, SMALL_DET_SIZE) is pack
