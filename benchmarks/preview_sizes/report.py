@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from benchmarks.preview_sizes.costs import Costs
 from benchmarks.preview_sizes.score import HeightScore
 from tasks.accuracy.plot import Curve, Panel, draw_panels
+from tasks.accuracy.report import print_tables
 
 # Between these two lines of the page everything is written by the study.
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
@@ -57,13 +57,7 @@ def list_tables(rows: Sequence[Row]) -> dict[str, Cells]:
 
 def write_tables(console: Console, rows: Sequence[Row]) -> None:
     """Print them."""
-    for title, cells in list_tables(rows).items():
-        table = Table(title=title, title_justify="left")
-        for name in cells[0]:
-            table.add_column(name, justify="right")
-        for line in cells[1:]:
-            table.add_row(*line)
-        console.print(table)
+    print_tables(console, list_tables(rows))
 
 
 def write_docs(docs: Path, rows: Sequence[Row]) -> None:

@@ -1,6 +1,6 @@
 """The report of a measurement: tables for people, and one JSON object."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -65,14 +65,19 @@ def summarise(measured: Measurement) -> str:
 def write_tables(console: Console, measured: Measurement) -> None:
     """Print them."""
     console.print(summarise(measured), markup=False)
-    for title, cells in list_tables(measured).items():
+    print_tables(console, list_tables(measured))
+    console.print(f"{measured.seconds:.0f} s", markup=False)
+
+
+def print_tables(console: Console, tables: Mapping[str, Sequence[Sequence[str]]]) -> None:
+    """Print tables by title, each with the names of its columns first."""
+    for title, cells in tables.items():
         table = Table(title=title, title_justify="left")
         for name in cells[0]:
             table.add_column(name, justify="right")
         for line in cells[1:]:
             table.add_row(*line)
         console.print(table)
-    console.print(f"{measured.seconds:.0f} s", markup=False)
 
 
 def _tell(rates: Rates) -> list[str]:

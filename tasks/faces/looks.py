@@ -49,7 +49,7 @@ MOST_TILT = 30.0  # of a face in a photo that lies, beside its quarter
 QUARTERS = (90, 270, 180)
 EIGHTHS = (45, 315)
 SMALLER = 0.5  # the share of the small square that a photo takes whose faces may be too large
-# The least score of a face that only a second look has found: in one of seven directions a coffee
+# The least score of a face that only a second look has found: in one of many directions a coffee
 # cup may look like a face.
 FLOOR = 0.8
 LEAST_OVERLAP = 0.3  # intersection over union of two sights of one face

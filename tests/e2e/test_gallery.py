@@ -42,14 +42,14 @@ def hand_over(page: Page, selfie: "Image.Image | bytes", name: str = "me.jpg") -
     page.get_by_role("checkbox").check()
     content = selfie if isinstance(selfie, bytes) else encode_jpeg(selfie, quality=95)
     file = {"name": name, "mimeType": "image/jpeg", "buffer": content}
-    page.locator("#file").set_input_files(files=[file])  # type: ignore[list-item]
+    page.locator("#file").set_input_files(files=[file])  # type: ignore[list-item]  # its TypedDict is private
 
 
 def add_selfie(page: Page, selfie: "Image.Image | bytes") -> None:
     """Choose one more file, with results on the page."""
     content = selfie if isinstance(selfie, bytes) else encode_jpeg(selfie, quality=95)
     file = {"name": "me too.jpg", "mimeType": "image/jpeg", "buffer": content}
-    page.locator("#file").set_input_files(files=[file])  # type: ignore[list-item]
+    page.locator("#file").set_input_files(files=[file])  # type: ignore[list-item]  # its TypedDict is private
 
 
 def find_person(page: Page, person: int) -> None:

@@ -27,13 +27,6 @@ SEARCH = "/api/v1/faces/search"
 
 
 @pytest.fixture(scope="module")
-def api(joined_stack: dict[str, str]) -> Iterator[httpx.Client]:
-    url = joined_stack["FACEPASS_API_URL"]
-    with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
 def wedding(joined_stack: dict[str, str]) -> EventBox:
     """An event of seven people, synced; who is in which photo is in the photos' names."""
     event = EventBox()

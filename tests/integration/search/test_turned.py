@@ -1,7 +1,5 @@
 """Guests are found whichever way up they are: previews that lie, selfies that are tilted."""
 
-from collections.abc import Iterator
-
 import httpx
 import pytest
 from PIL import Image
@@ -15,13 +13,6 @@ TURNS = {  # clockwise, to stand upright -> how the picture is stored
     180: Image.Transpose.ROTATE_180,
     270: Image.Transpose.ROTATE_270,
 }
-
-
-@pytest.fixture(scope="module")
-def api(joined_stack: dict[str, str]) -> Iterator[httpx.Client]:
-    url = joined_stack["FACEPASS_API_URL"]
-    with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

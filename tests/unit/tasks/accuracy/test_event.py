@@ -30,7 +30,7 @@ def search_slowly(
     seeds = [i for i in order if plain[i] >= EXPANSION.seed]
     if not seeds:
         return plain, None
-    total = selfie + sum(plain[i] * best[i] for i in seeds)  # type: ignore[operator]
+    total = selfie + sum(plain[i] * best[i] for i in seeds)  # type: ignore[operator]  # sum() starts at the number 0
     return plain, rate(total / np.linalg.norm(total))
 
 
