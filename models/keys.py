@@ -6,11 +6,42 @@ The functions only work on text; they call neither S3 nor the database.
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from urllib.parse import quote
 
 from models.errors import InvalidPrefixError
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+
+class FileKind(StrEnum):
+    """What a file is, by its suffix alone; its first bytes say whether that is true."""
+
+    PHOTO = "photo"  # JPEG, PNG or WebP: also as a preview
+    HEIC = "heic"
+    AVIF = "avif"
+    TIFF = "tiff"
+    RAW = "raw"
+    VIDEO = "video"
+    OTHER_PICTURE = "other_picture"
+    OTHER = "other"
+
+
+_SUFFIXES = {
+    # The last four are names that Windows' browsers and older programs give a JPEG.
+    FileKind.PHOTO: ".jpg .jpeg .png .webp .jfif .jpe .jif .pjpeg",
+    FileKind.HEIC: ".heic .heif .hif",
+    FileKind.AVIF: ".avif",
+    FileKind.TIFF: ".tif .tiff",
+    FileKind.RAW: (
+        ".3fr .ari .arw .bay .cap .cr2 .cr3 .crw .dcr .dng .eip .erf .fff .gpr .iiq .k25 .kdc .mef "
+        ".mos .mrw .nef .nrw .orf .pef .ptx .r3d .raf .raw .rw2 .rwl .rwz .sr2 .srf .srw .x3f"
+    ),
+    FileKind.VIDEO: (
+        ".3g2 .3gp .asf .avi .braw .crm .flv .insv .lrv .m2t .m2ts .m4v .mkv .mov .mp4 .mpe .mpeg "
+        ".mpg .mts .mxf .ogv .ts .vob .webm .wmv"
+    ),
+    FileKind.OTHER_PICTURE: ".bmp .gif .jp2 .jxl .psb .psd",
+}
+_KINDS = {suffix: kind for kind, suffixes in _SUFFIXES.items() for suffix in suffixes.split()}
 PREVIEWS_FOLDER = "/previews/"
 ORIGINALS_FOLDER = "/originals/"
 MAX_KEY_BYTES = 1024  # S3's own limit
@@ -67,14 +98,21 @@ def is_storable(text: str) -> bool:
     return _UNSTORABLE.search(text) is None
 
 
-def is_image_key(s3_key: str) -> bool:
-    """Whether a key counts as a photo: by its suffix, in any case; "folders" do not.
+def judge_kind(s3_key: str) -> FileKind:
+    """The kind of a key or a file's name, by its suffix in any case; a "folder" is no picture.
 
-    Nor do macOS's `._IMG_1.jpg`, which hold a file's attributes and no picture.
+    Nor is macOS's `._IMG_1.jpg`, which holds a file's attributes.
     """
     name = s3_key.rpartition("/")[2]
     stem, dot, suffix = name.rpartition(".")
-    return bool(stem) and f"{dot}{suffix.lower()}" in IMAGE_SUFFIXES and not name.startswith("._")
+    if not stem or name.startswith("._"):
+        return FileKind.OTHER
+    return _KINDS.get(f"{dot}{suffix.lower()}", FileKind.OTHER)
+
+
+def is_image_key(s3_key: str) -> bool:
+    """Whether a key counts as a photo that can be shown and read for faces as it is."""
+    return judge_kind(s3_key) is FileKind.PHOTO
 
 
 def derive_original_key(s3_key: str, event_id: int) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 from unicodedata import normalize
 
 from models.errors import PushRefusedError
-from models.keys import is_image_key, is_storable
+from models.keys import FileKind, is_storable, judge_kind
 
 MARKER = ".facepass-push.json"
 MAX_LABEL_BYTES = 100
@@ -28,21 +28,6 @@ MAX_LABEL_BYTES = 100
 ID_BYTES = 4
 LONG_STEM_BYTES = 100
 _UNKEPT = re.compile(r"[\\\x00-\x1f\x7f]")
-# What a file is that is no photo for a gallery, by its suffix.
-_RAW = (
-    ".3fr .ari .arw .bay .cap .cr2 .cr3 .crw .dcr .dng .eip .erf .fff .gpr .iiq .k25 .kdc .mef "
-    ".mos .mrw .nef .nrw .orf .pef .ptx .r3d .raf .raw .rw2 .rwl .rwz .sr2 .srf .srw .x3f"
-)
-_VIDEO = (
-    ".3g2 .3gp .asf .avi .braw .crm .flv .insv .lrv .m2t .m2ts .m4v .mkv .mov .mp4 .mpe .mpeg "
-    ".mpg .mts .mxf .ogv .ts .vob .webm .wmv"
-)
-_OTHER_PICTURES = ".avif .bmp .gif .heic .heif .hif .jp2 .jxl .psb .psd .tif .tiff"
-KINDS = {
-    **dict.fromkeys(_RAW.split(), "raw"),
-    **dict.fromkeys(_VIDEO.split(), "video"),
-    **dict.fromkeys(_OTHER_PICTURES.split(), "other_picture"),
-}
 # What systems keep on a card beside its photos: deleted ones, thumbnails, resource forks.
 SYSTEM_FOLDERS = frozenset(
     {"$recycle.bin", "recycler", "system volume information", "@eadir", "__macosx", "lost+found"}
@@ -93,8 +78,8 @@ def scan_folder(folder: Path) -> Scan:
     try:
         for entry in _walk(folder, scan.skipped):
             relative = Path(entry.path).relative_to(folder).as_posix()
-            if not is_image_key(entry.name):
-                scan.skipped[KINDS.get(Path(entry.name).suffix.lower(), "other")] += 1
+            if (kind := judge_kind(entry.name)) is not FileKind.PHOTO:
+                scan.skipped[kind] += 1
             elif not is_storable(relative):
                 scan.skipped["unnameable"] += 1
             else:

@@ -27,7 +27,10 @@ NAMED_AT_MOST = 20  # files in the summary; --json has all
 _KINDS = {
     "raw": "RAW",
     "video": "video",
-    "other_picture": "HEIC, TIFF or such (export them as JPEG)",
+    "heic": "HEIC (export them as JPEG)",
+    "avif": "AVIF (export them as JPEG)",
+    "tiff": "TIFF (export them as JPEG)",
+    "other_picture": "pictures of other formats (export them as JPEG)",
     "other": "other",
     "hidden": "hidden",
     "link": "links",

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from models.errors import InvalidPrefixError
 from models.keys import (
-    IMAGE_SUFFIXES,
     MAX_KEY_BYTES,
     build_image_url,
     build_run_name,
@@ -180,7 +179,7 @@ def test_macos_files_of_attributes_are_no_photos() -> None:
     assert not is_image_key("events/1/previews/._IMG_1.jpg")
 
 
-@given(SEGMENTS.filter(is_plain), st.sampled_from(sorted(IMAGE_SUFFIXES)))
+@given(SEGMENTS.filter(is_plain), st.sampled_from([".jpg", ".jpeg", ".png", ".webp", ".jfif"]))
 def test_any_name_before_an_image_suffix_makes_a_photo(name: str, suffix: str) -> None:
     assert is_image_key(f"events/1/previews/{name}{suffix}")
     assert is_image_key(f"events/1/previews/{name}{suffix.upper()}")

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from deployments.push.folder import KINDS, check_folder, scan_folder
+from deployments.push.folder import check_folder, scan_folder
 from models.errors import PushRefusedError
-from models.keys import IMAGE_SUFFIXES
 
 
 def fill(folder: Path, *names: str) -> None:
@@ -20,7 +19,18 @@ def fill(folder: Path, *names: str) -> None:
 def test_photos_are_found_and_the_rest_is_counted_by_kind(tmp_path: Path) -> None:
     photos = {"1.jpg", "a/2.JPEG", "a/b/3.png", "а/Ёж.webp"}
     fill(tmp_path, *photos)
-    fill(tmp_path, "1.CR3", "2.dng", "clip.MOV", "4.heic", "notes.txt", "Thumbs.db", "noext")
+    fill(
+        tmp_path,
+        "1.CR3",
+        "2.dng",
+        "clip.MOV",
+        "4.heic",
+        "5.TIF",
+        "6.psd",
+        "notes.txt",
+        "Thumbs.db",
+        "noext",
+    )
     fill(tmp_path, "._1.jpg", ".hidden.jpg", ".Trashes/5.jpg", "$RECYCLE.BIN/6.jpg", "..7.jpg")
 
     scan = scan_folder(tmp_path)
@@ -28,7 +38,7 @@ def test_photos_are_found_and_the_rest_is_counted_by_kind(tmp_path: Path) -> Non
     assert {photo.relative for photo in scan.photos} == photos
     assert [photo.size for photo in scan.photos] == [3] * 4
     assert scan.skipped == {
-        "raw": 2, "video": 1, "other_picture": 1, "other": 3, "hidden": 5,
+        "raw": 2, "video": 1, "heic": 1, "tiff": 1, "other_picture": 1, "other": 3, "hidden": 5,
     }  # fmt: skip
 
 
@@ -81,8 +91,3 @@ def test_what_is_no_folder_of_photos_is_refused_in_a_sentence(tmp_path: Path) ->
     ):
         with pytest.raises(PushRefusedError, match=sentence):
             check_folder(tmp_path / wrong)
-
-
-def test_no_kind_of_file_is_both_a_photo_and_something_else() -> None:
-    assert not KINDS.keys() & IMAGE_SUFFIXES
-    assert {suffix for suffix in KINDS if suffix != suffix.lower() or suffix[0] != "."} == set()
