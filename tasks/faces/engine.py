@@ -18,7 +18,7 @@ from models.errors import FaceEngineError, FacePassError, PhotoUnavailableError
 from models.vocabulary import PhotoReason
 from tasks.faces.detected import DetectedFaces
 from tasks.faces.limits import PixelBudget, count_cores, return_large_blocks
-from tasks.faces.looks import FaceFinder, judge_turn
+from tasks.faces.looks import FAINTEST, FaceFinder, judge_turn
 from tasks.faces.tiles import SeenFace
 from tasks.images.decode import BgrImage
 from tasks.packs.loading import load_analysis, load_small_detector
@@ -125,10 +125,12 @@ class FaceEngine:
         self.pack = pack
         self._detector = analysis.models["detection"]
         self._small_detector: Any = load_small_detector(pack, inference, cores)
+        if pack.figures.doubt.poor:
+            self._detector.det_thresh = FAINTEST
         self._finder = FaceFinder(
-            self.detect,
+            partial(_detect, self._detector),
             partial(_detect, self._small_detector),
-            pack.figures.doubt,
+            pack.figures,
             large=pack.det_size > USUAL_DET_SIZE,
         )
         self._recogniser = analysis.models["recognition"]
@@ -168,7 +170,11 @@ class FaceEngine:
 
         Returns float32 (F, 5), x1 y1 x2 y2 in pixels and the score; landmarks (F, 5, 2).
         """
-        return NO_DETECTIONS if is_strip(photo) else _detect(self._detector, photo)
+        if is_strip(photo):
+            return NO_DETECTIONS
+        faces, landmarks = _detect(self._detector, photo)
+        known = faces[:, 4] >= self.pack.figures.detection
+        return faces[known], landmarks[known]
 
     def align(self, photo: BgrImage, landmarks: Floats) -> BgrImage:
         """A face turned upright by its landmarks (5, 2), in the recogniser's square."""

@@ -9,12 +9,14 @@ smaller and turned. Each second look is a run of a small detector, at a quarter 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from math import inf
 
 import numpy as np
 
 from tasks.faces.tiles import (
     Detect,
     FaceLook,
+    Halves,
     SeenFace,
     fold_turn,
     list_faces,
@@ -24,7 +26,7 @@ from tasks.faces.tiles import (
     turn_photo,
 )
 from tasks.images.decode import BgrImage
-from tasks.packs.figures import Doubt
+from tasks.packs.figures import PackFigures
 
 # Directions are tiles of one square; those near first, the rest where none of them is clear. Where
 # neighbours score alike, the tilt lies between them, at the vertex of a parabola.
@@ -32,12 +34,15 @@ STEP = 30
 NEAR = (0, 30, 330, 60, 300)
 FAR = (90, 270, 120, 240, 150, 210, 180)
 CLEAR = 0.88  # a score
-# Upside down a face may score almost as well as upright: 0.91. Below it both are looked in.
+# In the first look faces score up to 0.91 upside down or tilted by 45 degrees, up to 0.87 tilted
+# by 60: those that score better are looked at around upright, and upside down, alone.
 UPSIDE_DOWN, UPSIDE_DOWN_SCORE = 180, 0.915
+LYING_SCORE = 0.88
 COARSE_SIZE, COARSE_ROW = 30, 5  # pixels: a face's longer side; tiles in a row
 MOST_DROP = 0.4  # of the score, where a direction shows no face
-# The tilt that was found is looked at once more, larger: its points count.
-FINE_SIZE, FINE_ROW = 80, 2
+# The tilt that was found is looked at once more, larger: its points count. Size, tiles in a row,
+# and the faces it is for, by their longer side: a small face has no more pixels to show.
+FINE_LOOKS = ((80, 2, 56.0, inf), (56, 3, 0.0, 56.0))
 # Below it the points of the first look are kept: they were seen in more pixels.
 LEAST_TILT = 10.0
 # Eyes that are not level make a face doubtful, whatever its score.
@@ -48,6 +53,9 @@ MOST_TILT = 30.0  # of a face in a photo that lies, beside its quarter
 # The photo as a whole: lying, then tilted.
 QUARTERS = (90, 270, 180)
 EIGHTHS = (45, 315)
+# Less than this the first look's best score is never where faces lie, or are tilted by 45 degrees:
+# most photos without people are not looked at again.
+FAINTEST, FAINT_TILTED = 0.12, 0.28
 SMALLER = 0.5  # the share of the small square that a photo takes whose faces may be too large
 # The least score of a face that only a second look has found: in one of many directions a coffee
 # cup may look like a face.
@@ -59,56 +67,75 @@ LEAST_INSIDE = 0.7  # of the smaller one's area
 class FaceFinder:
     """The looks, by a detector for the whole photo and a small one for the second looks."""
 
-    def __init__(self, detect: Detect, detect_small: Detect, doubt: Doubt, *, large: bool) -> None:
-        """large: the first look is made for small faces, and loses those that fill the photo."""
+    def __init__(
+        self, detect: Detect, detect_small: Detect, figures: PackFigures, *, large: bool
+    ) -> None:
+        """detect: the first look, down to FAINTEST where the pack's detector leaves doubts.
+
+        large: the first look is made for small faces, and loses those that fill the photo.
+        """
         self._detect = detect
         self._detect_small = detect_small
-        self._doubt = doubt
+        self._least = figures.detection
+        self._doubt = figures.doubt
         self._large = large
 
     def find_faces(self, photo: BgrImage, *, doubt_all: bool = False) -> list[SeenFace]:
         """Every face, best score first; doubt_all: each is looked at again."""
-        faces = list_faces(self._detect(photo))
+        sights = list_faces(self._detect(photo))
+        best = max((sight.score for sight in sights), default=0.0)
+        faces = [sight for sight in sights if sight.score >= self._least]
+        halves = Halves(photo)
         if self._large or self._is_poor(faces):
-            faces = merge_looks([faces, self._find_large(photo)])
+            faces = merge_looks([faces, self._find_large(halves)])
         is_poor = self._is_poor(faces)
-        faces = self._straighten_doubtful(photo, faces, doubt_all=doubt_all)
+        faces = self._straighten_doubtful(halves, faces, doubt_all=doubt_all)
         if is_poor or judge_turn(faces):
-            faces = merge_looks([faces, *self._find_turned(photo, faces)])
+            faces = merge_looks([faces, *self._find_turned(halves, faces, best)])
         return sorted(faces, key=lambda face: -face.score)
 
     def _is_poor(self, faces: Sequence[SeenFace]) -> bool:
         """Whether these do not show that the photo was seen the right way up."""
         return all(face.score < self._doubt.poor for face in faces)
 
-    def _find_large(self, photo: BgrImage) -> list[SeenFace]:
+    def _find_large(self, photo: Halves) -> list[SeenFace]:
         square, affine = turn_photo(photo, 0, SMALLER)
         faces = list_faces(self._detect_small(square))
         return [map_back(face, affine, 0) for face in faces if face.score >= FLOOR]
 
-    def _find_turned(self, photo: BgrImage, known: Sequence[SeenFace]) -> Iterator[list[SeenFace]]:
-        """Faces of the photo turned as a whole; in one way alone where those `known` tell it."""
+    def _find_turned(
+        self, photo: Halves, known: Sequence[SeenFace], best_sight: float
+    ) -> Iterator[list[SeenFace]]:
+        """Faces of the photo turned as a whole; in one way alone where those `known` tell it.
+
+        best_sight: the first look's best score, however low.
+        """
         likely = judge_turn(known)
         best = max((face.score for face in known), default=0.0)
-        for turn in (likely,) if likely else QUARTERS:
+        quarters = QUARTERS if max(best, best_sight) >= FAINTEST else ()
+        for turn in (likely,) if likely else quarters:
             # The small detector says where a second look at the full size may be worth it.
             if likely or len(self._detect_small(turn_photo(photo, turn)[0])[0]):
                 faces = self._find_lying(photo, turn)
                 if likely or max((face.score for face in faces), default=0.0) >= max(FLOOR, best):
                     yield faces  # the photo lies: all that is seen in it counts
                     return
-        for turn in EIGHTHS:
+        for turn in EIGHTHS if max(best, best_sight) >= FAINT_TILTED else ():
             square, affine = turn_photo(photo, turn)
             seen = [map_back(face, affine, turn) for face in list_faces(self._detect_small(square))]
             yield [face for face in self._straighten(photo, seen) if face.score >= FLOOR]
 
-    def _find_lying(self, photo: BgrImage, turn: int) -> list[SeenFace]:
-        upright, affine = turn_by_quarters(photo, turn)
-        seen = self._straighten_doubtful(upright, list_faces(self._detect(upright)))
-        return [map_back(face, affine, turn) for face in seen]
+    def _find_lying(self, photo: Halves, turn: int) -> list[SeenFace]:
+        upright, affine = turn_by_quarters(photo.photo, turn)
+        sights = list_faces(self._detect(upright))
+        faces = [sight for sight in sights if sight.score >= self._least]
+        return [
+            map_back(face, affine, turn)
+            for face in self._straighten_doubtful(Halves(upright), faces)
+        ]
 
     def _straighten_doubtful(
-        self, photo: BgrImage, faces: Sequence[SeenFace], *, doubt_all: bool = False
+        self, photo: Halves, faces: Sequence[SeenFace], *, doubt_all: bool = False
     ) -> list[SeenFace]:
         doubtful = [face for face in faces if doubt_all or self._is_doubtful(face)]
         straight = iter(self._straighten(photo, doubtful))
@@ -121,36 +148,40 @@ class FaceFinder:
         line = np.degrees(np.arctan2(left[1] - right[1], left[0] - right[0]))
         return face.score < self._doubt.doubtful or abs(float(line)) >= LEAST_EYE_LINE
 
-    def _straighten(self, photo: BgrImage, faces: Sequence[SeenFace]) -> list[SeenFace]:
+    def _straighten(self, photo: Halves, faces: Sequence[SeenFace]) -> list[SeenFace]:
         """The faces with landmarks from the direction that each stands upright in.
 
         One is left as it is where no direction shows it, or where it stands almost upright.
         """
         tilts = self._measure_tilts(photo, faces)
-        looks = {
-            number: FaceLook(face, tilt, FINE_SIZE)
-            for number, (face, tilt) in enumerate(zip(faces, tilts, strict=True))
-            if tilt is not None and (face.tilt or abs(tilt) >= LEAST_TILT)
-        }
-        sights = look_at_faces(self._detect_small, photo, list(looks.values()), FINE_ROW)
         straight = list(faces)
-        for (number, look), sight in zip(looks.items(), sights, strict=True):
-            if sight is not None:
-                tilt = fold_turn(look.direction)
-                straight[number] = replace(
-                    look.face, score=sight.score, landmarks=sight.landmarks, tilt=tilt
-                )
+        for size, row, least, most in FINE_LOOKS:
+            looks = {
+                number: FaceLook(face, tilt, size)
+                for number, (face, tilt) in enumerate(zip(faces, tilts, strict=True))
+                if tilt is not None
+                and (face.tilt or abs(tilt) >= LEAST_TILT)
+                and least < face.side <= most
+            }
+            sights = look_at_faces(self._detect_small, photo, list(looks.values()), row)
+            for (number, look), sight in zip(looks.items(), sights, strict=True):
+                if sight is not None:
+                    tilt = fold_turn(look.direction)
+                    straight[number] = replace(
+                        look.face, score=sight.score, landmarks=sight.landmarks, tilt=tilt
+                    )
         return straight
 
-    def _measure_tilts(self, photo: BgrImage, faces: Sequence[SeenFace]) -> list[float | None]:
+    def _measure_tilts(self, photo: Halves, faces: Sequence[SeenFace]) -> list[float | None]:
         """The faces' tilts by their scores in all directions; None for one that shows in none."""
         scores: list[dict[int, float]] = [{} for _ in faces]
+        crowded = len(faces) * len(NEAR) > COARSE_ROW**2
         for directions in (NEAR, FAR):
             looks = [
                 (known, direction, FaceLook(face, face.tilt + direction, COARSE_SIZE))
                 for face, known in zip(faces, scores, strict=True)
                 if not is_clear(known)
-                for direction in choose_directions(face, directions)
+                for direction in choose_directions(face, known, directions, crowded=crowded)
                 if direction not in known
             ]
             sights = look_at_faces(
@@ -161,9 +192,20 @@ class FaceFinder:
         return [find_tilt(face, known) for face, known in zip(faces, scores, strict=True)]
 
 
-def choose_directions(face: SeenFace, directions: Sequence[int]) -> Sequence[int]:
-    """These directions, and upside down for a face whose score leaves that open."""
-    return directions if face.score >= UPSIDE_DOWN_SCORE else (*directions, UPSIDE_DOWN)
+def choose_directions(
+    face: SeenFace, scores: Mapping[int, float], directions: Sequence[int], *, crowded: bool
+) -> Sequence[int]:
+    """These directions; of a face that may lie in few of them by its score, only those.
+
+    scores: of the directions that the face was looked at in. crowded: one square has no room for
+    all that are near.
+    """
+    if face.score < LYING_SCORE:
+        return (*directions, UPSIDE_DOWN)
+    best = max(scores, key=lambda direction: scores[direction], default=0)
+    beside = ((best - STEP) % 360, best, (best + STEP) % 360)
+    likely = beside if scores or crowded else NEAR
+    return likely if face.score >= UPSIDE_DOWN_SCORE else (*likely, UPSIDE_DOWN)
 
 
 def is_clear(scores: Mapping[int, float]) -> bool:

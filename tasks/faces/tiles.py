@@ -22,8 +22,7 @@ Detect: TypeAlias = Callable[[BgrImage], tuple[Floats, Floats]]
 SMALL_SIDE = SMALL_DET_SIZE  # pixels: the square of a second look
 GREY = 127
 _BACKGROUND = (GREY, GREY, GREY)
-# What is drawn at less than this share of its size is averaged first, or its pixels are noise.
-_LEAST_SHRINK = 0.8
+SMALLEST_HALVED = 4  # pixels: a strip is not halved to nothing
 # A detection is a tile's face: so far from its middle at most, and of about the size that was
 # drawn, both as shares of that size.
 _OFFSET, _SMALLEST, _LARGEST = 0.4, 0.5, 1.7
@@ -78,11 +77,48 @@ class _Part:
     scale: float
 
 
+class Halves:
+    """A photo in its size, a half of it, a quarter and so on, each made when it is first drawn.
+
+    What is drawn smaller is averaged first, or its pixels are noise; all looks share the halves.
+    """
+
+    def __init__(self, photo: BgrImage) -> None:
+        self.photo = photo
+        self._levels = [photo]
+
+    def cut_out(self, box: tuple[int, int, int, int], scale: float) -> _Part:
+        """The part x1 y1 x2 y2, as small as may be to be drawn at `scale`."""
+        level = self._find_level(scale)
+        own = 0.5**level
+        x1, y1, x2, y2 = (value >> level for value in box)
+        pixels = self._levels[level][y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)]
+        # Pixels are averaged around their middles, so a half begins half a pixel later.
+        corner = np.array([x1, y1], np.float32) / own + np.float32(0.5 / own - 0.5)
+        return _Part(pixels, corner, own)
+
+    def _find_level(self, scale: float) -> int:
+        import cv2  # heavy: only where faces are looked for
+
+        level = 0
+        while 0.5 ** (level + 1) >= scale and min(self._levels[level].shape[:2]) >= SMALLEST_HALVED:
+            if len(self._levels) == level + 1:
+                last = self._levels[level]
+                height, width = (side // 2 for side in last.shape[:2])
+                even = last[: height * 2, : width * 2]
+                half = cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA)
+                self._levels.append(np.asarray(half, np.uint8))
+            level += 1
+        return level
+
+
 @dataclass(frozen=True)
 class _Tile:
-    """A part that is drawn into a square: around `centre`, its face `size` pixels large."""
+    """A place of a square: what is drawn around `centre`, its face `size` pixels large.
 
-    part: _Part
+    affine: from the photo to the square.
+    """
+
     affine: Affine
     centre: tuple[float, float]
     size: int
@@ -99,21 +135,19 @@ def fold_turn(degrees: float) -> float:
     return float((degrees + 180) % 360 - 180)
 
 
-def turn_photo(photo: BgrImage, turn: float, share: float = 1.0) -> tuple[BgrImage, Affine]:
+def turn_photo(photo: Halves, turn: float, share: float = 1.0) -> tuple[BgrImage, Affine]:
     """The whole photo, turned, in the middle of a small square; share: what it takes of its side.
 
     Returns the square and the affine to it.
     """
-    height, width = photo.shape[:2]
+    height, width = photo.photo.shape[:2]
     cosine, sine = abs(np.cos(np.radians(turn))), abs(np.sin(np.radians(turn)))
     longest = max(width * cosine + height * sine, width * sine + height * cosine)
     scale = SMALL_SIDE * share / longest
-    part = _shrink(_Part(photo, np.zeros(2, np.float32), 1.0), scale)
-    affine = _build_affine(turn, scale / part.scale)
-    affine[:, 2] = SMALL_SIDE / 2 - affine[:, :2] @ np.array(part.pixels.shape[1::-1]) / 2
+    part = photo.cut_out((0, 0, width, height), scale)
+    affine = _place(part, (width / 2, height / 2), turn, scale, (SMALL_SIDE / 2, SMALL_SIDE / 2))
     square = _warp(part.pixels, affine, (SMALL_SIDE, SMALL_SIDE))
-    affine[:, :2] *= part.scale
-    return square, affine
+    return square, _to_photo(part, affine)
 
 
 def turn_by_quarters(photo: BgrImage, turn: int) -> tuple[BgrImage, Affine]:
@@ -153,7 +187,7 @@ def map_back(face: SeenFace, affine: Affine, turn: float) -> SeenFace:
 
 
 def look_at_faces(
-    detect: Detect, photo: BgrImage, looks: Sequence[FaceLook], row: int
+    detect: Detect, photo: Halves, looks: Sequence[FaceLook], row: int
 ) -> list[Sight | None]:
     """What each look sees, None where there is no face; a small square shows row x row of them."""
     sights: list[Sight | None] = []
@@ -163,16 +197,17 @@ def look_at_faces(
         canvas = np.full((SMALL_SIDE, SMALL_SIDE, 3), GREY, np.uint8)
         tiles = []
         for number, look in enumerate(looks[first : first + row * row]):
-            part = parts.get(id(look.face))
+            face, scale = look.face, look.size / look.face.side
+            part = parts.get(id(face))
             if part is None:
-                part = parts[id(look.face)] = _cut_out(photo, look.face, look.size, width)
+                part = parts[id(face)] = _cut_out(photo, face, scale, width)
             y, x = (place * width for place in divmod(number, row))
-            affine = _build_affine(look.direction, look.size / (look.face.side * part.scale))
-            middle = (look.face.centre - part.corner) * part.scale
-            affine[:, 2] = width / 2 - affine[:, :2] @ middle
+            centre = (float(face.centre[0]), float(face.centre[1]))
+            affine = _place(part, centre, look.direction, scale, (width / 2, width / 2))
             canvas[y : y + width, x : x + width] = _warp(part.pixels, affine, (width, width))
+            affine = _to_photo(part, affine)
             affine[:, 2] += (x, y)
-            tiles.append(_Tile(part, affine, (x + width / 2, y + width / 2), look.size))
+            tiles.append(_Tile(affine, (x + width / 2, y + width / 2), look.size))
         sights += _read_tiles(detect(canvas), tiles)
     return sights
 
@@ -193,28 +228,35 @@ def _read_tiles(found: tuple[Floats, Floats], tiles: Sequence[_Tile]) -> list[Si
         if not len(own) or not own[best]:
             sights.append(None)
             continue
-        points = _apply(_invert(tile.affine), landmarks[best]) / tile.part.scale + tile.part.corner
-        sights.append(Sight(float(own[best]), points.astype(np.float32)))
+        points = _apply(_invert(tile.affine), landmarks[best])
+        sights.append(Sight(float(own[best]), points))
     return sights
 
 
-def _cut_out(photo: BgrImage, face: SeenFace, size: int, width: int) -> _Part:
-    """The face and what a tile shows around it, not much larger than it will be drawn."""
-    reach = 0.75 * face.side / size * width  # more than half the tile, in any direction
+def _cut_out(photo: Halves, face: SeenFace, scale: float, width: int) -> _Part:
+    """The face and what a tile shows around it."""
+    height, across = photo.photo.shape[:2]
+    reach = 0.75 / scale * width  # more than half the tile, in any direction
     x1, y1 = (max(0, int(value - reach)) for value in face.centre)
     x2, y2 = (max(1, int(value + reach) + 1) for value in face.centre)
-    part = _Part(photo[y1:y2, x1:x2], np.array([x1, y1], np.float32), 1.0)
-    return _shrink(part, 1.5 * size / face.side)
+    return photo.cut_out(
+        (min(x1, across), min(y1, height), min(x2, across), min(y2, height)), scale
+    )
 
 
-def _shrink(part: _Part, scale: float) -> _Part:
-    if scale >= _LEAST_SHRINK:
-        return part
-    import cv2  # heavy: only where faces are looked for
+def _place(
+    part: _Part, middle: tuple[float, float], turn: float, scale: float, place: tuple[float, float]
+) -> Affine:
+    """The affine from a part's pixels that draws the photo's point `middle` at `place`."""
+    affine = _build_affine(turn, scale / part.scale)
+    affine[:, 2] = place - affine[:, :2] @ ((np.array(middle) - part.corner) * part.scale)
+    return affine
 
-    sides = tuple(max(1, round(side * scale)) for side in part.pixels.shape[1::-1])
-    pixels = cv2.resize(part.pixels, sides, interpolation=cv2.INTER_AREA)
-    return _Part(np.asarray(pixels, np.uint8), part.corner, scale)
+
+def _to_photo(part: _Part, affine: Affine) -> Affine:
+    """The same affine from the photo's own pixels."""
+    turned = affine[:, :2] * part.scale
+    return np.column_stack([turned, affine[:, 2] - turned @ part.corner])
 
 
 def _build_affine(turn: float, scale: float) -> Affine:

@@ -1,5 +1,7 @@
 """Second looks by detectors that know painted faces: found and measured in every direction."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from tasks.faces.looks import (
 )
 from tasks.faces.tiles import (
     Floats,
+    Halves,
     SeenFace,
     fold_turn,
     map_back,
@@ -26,7 +29,7 @@ from tasks.faces.tiles import (
     turn_upright,
 )
 from tasks.images.decode import BgrImage
-from tasks.packs.figures import Doubt
+from tasks.packs.figures import OPENCV_ZOO_FIGURES, Doubt
 
 # Right eye, left eye, nose, right and left corner of the mouth: colours, and places in a face of
 # side 1 around its middle.
@@ -50,10 +53,18 @@ class PaintedDetector:
     """Finds painted faces whose tilt and size it can see; its points are less tilted than theirs.
 
     bent: the share of a tilt that its points do not show. The score falls with the tilt.
+    faint: the score of faces that are tilted more than it can see.
     """
 
-    def __init__(self, *, widest: float = 50.0, bent: float = 0.5, largest: float = 1.0) -> None:
-        self.widest, self.bent, self.largest = widest, bent, largest
+    def __init__(
+        self,
+        *,
+        widest: float = 50.0,
+        bent: float = 0.5,
+        largest: float = 1.0,
+        faint: float = 0.0,
+    ) -> None:
+        self.widest, self.bent, self.largest, self.faint = widest, bent, largest, faint
         self.looks: list[tuple[int, int]] = []
 
     def __call__(self, photo: BgrImage) -> tuple[Floats, Floats]:
@@ -69,13 +80,15 @@ class PaintedDetector:
             right, left = points[:2]
             side = float(np.hypot(*(left - right)) / 0.4)
             tilt = -float(np.degrees(np.arctan2(left[1] - right[1], left[0] - right[0])))
-            if abs(tilt) > self.widest or side > self.largest * max(photo.shape[:2]):
+            is_seen = abs(tilt) <= self.widest
+            if not (is_seen or self.faint) or side > self.largest * max(photo.shape[:2]):
                 continue
             centre = points.mean(axis=0)
             angle = np.radians(tilt * self.bent)
             turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
             landmarks.append((points - centre) @ turn.T + centre)
-            rows.append([*(centre - side / 2), *(centre + side / 2), 0.95 - FALL * tilt**2])
+            score = 0.95 - FALL * tilt**2 if is_seen else self.faint
+            rows.append([*(centre - side / 2), *(centre + side / 2), score])
         if not rows:
             return np.zeros((0, 5), np.float32), np.zeros((0, 5, 2), np.float32)
         return np.array(rows, np.float32), np.array(landmarks, np.float32)
@@ -94,7 +107,8 @@ def make_photo(width: int = 640, height: int = 480) -> BgrImage:
 def make_finder(
     first: PaintedDetector, small: PaintedDetector, doubt: Doubt = DOUBT, *, large: bool = False
 ) -> FaceFinder:
-    return FaceFinder(first, small, doubt, large=large)
+    figures = replace(OPENCV_ZOO_FIGURES, doubt=doubt)
+    return FaceFinder(first, small, figures, large=large)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +119,7 @@ def test_a_face_has_its_own_points_whichever_way_up_it_is(tilt: int, side: int) 
     photo = make_photo()
     points = paint_face(photo, (300, 230), side, tilt)
 
-    (face,) = make_finder(PaintedDetector(), PaintedDetector()).find_faces(photo)
+    (face,) = make_finder(PaintedDetector(faint=0.3), PaintedDetector()).find_faces(photo)
 
     assert fold_turn(face.tilt - tilt) == pytest.approx(0, abs=12)
     assert np.abs(face.landmarks - points).max() < 0.08 * side
@@ -153,7 +167,7 @@ def test_all_faces_of_a_photo_that_lies_are_found_and_its_turn_is_told(turn: int
         paint_face(upright, (x, 200), side, 0)
     photo, affine = turn_by_quarters(upright, 360 - turn)
 
-    found = make_finder(PaintedDetector(), PaintedDetector()).find_faces(photo)
+    found = make_finder(PaintedDetector(faint=0.15), PaintedDetector()).find_faces(photo)
 
     assert len(found) == 4
     assert judge_turn(found) == turn
@@ -161,10 +175,31 @@ def test_all_faces_of_a_photo_that_lies_are_found_and_its_turn_is_told(turn: int
     assert min(np.abs(face.centre - expected).max() for face in found) < 6
 
 
-def test_a_photo_without_a_face_has_none_and_is_not_looked_at_for_ever() -> None:
-    first, small = PaintedDetector(), PaintedDetector()
-    assert make_finder(first, small).find_faces(make_photo()) == []
-    assert (len(first.looks), len(small.looks)) == (1, 6)
+@pytest.mark.parametrize(("score", "looks"), [(0.0, 1), (0.15, 4), (0.4, 6)])
+def test_a_photo_without_a_face_is_looked_at_as_often_as_it_may_show_one(
+    score: float, looks: int
+) -> None:
+    def see_a_cup(photo: BgrImage) -> tuple[Floats, Floats]:
+        row = [[100, 100, 160, 160, score]] if score else np.zeros((0, 5))
+        return np.array(row, np.float32), np.full((len(row), 5, 2), 130, np.float32)
+
+    small = PaintedDetector()
+    finder = FaceFinder(see_a_cup, small, replace(OPENCV_ZOO_FIGURES, doubt=DOUBT), large=False)
+
+    assert finder.find_faces(make_photo()) == []
+    assert len(small.looks) == looks
+
+
+@pytest.mark.parametrize(("faces", "looks"), [(5, 1), (6, 1), (9, 2)])
+def test_the_doubtful_faces_of_a_photo_share_their_looks(faces: int, looks: int) -> None:
+    photo = make_photo()
+    for number in range(faces):
+        paint_face(photo, (60 + 60 * number, 200), 40, 0)
+    small = PaintedDetector()
+    everyone = Doubt(doubtful=0.96, poor=0.85)
+
+    assert len(make_finder(PaintedDetector(), small, everyone).find_faces(photo)) == faces
+    assert len(small.looks) == looks
 
 
 def test_what_only_a_second_look_sees_needs_a_better_score() -> None:
@@ -174,7 +209,8 @@ def test_what_only_a_second_look_sees_needs_a_better_score() -> None:
         row = [[100, 100, 160, 160, FLOOR - 0.01]]
         return np.array(row, np.float32), np.full((1, 5, 2), 130, np.float32)
 
-    assert FaceFinder(see_a_cup, see_a_cup, DOUBT, large=True).find_faces(make_photo()) == []
+    finder = FaceFinder(see_a_cup, see_a_cup, OPENCV_ZOO_FIGURES, large=True)
+    assert finder.find_faces(make_photo()) == []
 
 
 boxes = st.tuples(*[st.floats(0, 500)] * 2, *[st.floats(8, 120)] * 2)
@@ -186,7 +222,7 @@ def test_what_a_turned_photo_shows_is_mapped_back(
 ) -> None:
     x, y, width, height = box
     photo = make_photo(700, 500)
-    _, affine = turn_photo(photo, turn, share)
+    _, affine = turn_photo(Halves(photo), turn, share)
     points = np.array([[x, y], [x + width, y], [x + width / 2, y + height / 2]], np.float32)
     drawn = (points @ affine[:, :2].T + affine[:, 2]).astype(np.float32)
     scale = float(np.hypot(*affine[0, :2]))
