@@ -83,7 +83,8 @@ class FaceFinder:
     def find_faces(self, photo: BgrImage, *, doubt_all: bool = False) -> list[SeenFace]:
         """Every face, best score first; doubt_all: each is looked at again."""
         sights = list_faces(self._detect(photo))
-        best = max((sight.score for sight in sights), default=0.0)
+        # Of a detector that leaves no doubts it is not known how it scores what it cannot see.
+        trace = max((sight.score for sight in sights), default=0.0) if self._doubt.poor else 1.0
         faces = [sight for sight in sights if sight.score >= self._least]
         halves = Halves(photo)
         if self._large or self._is_poor(faces):
@@ -91,7 +92,7 @@ class FaceFinder:
         is_poor = self._is_poor(faces)
         faces = self._straighten_doubtful(halves, faces, doubt_all=doubt_all)
         if is_poor or judge_turn(faces):
-            faces = merge_looks([faces, *self._find_turned(halves, faces, best)])
+            faces = merge_looks([faces, *self._find_turned(halves, faces, trace)])
         return sorted(faces, key=lambda face: -face.score)
 
     def _is_poor(self, faces: Sequence[SeenFace]) -> bool:
@@ -104,15 +105,15 @@ class FaceFinder:
         return [map_back(face, affine, 0) for face in faces if face.score >= FLOOR]
 
     def _find_turned(
-        self, photo: Halves, known: Sequence[SeenFace], best_sight: float
+        self, photo: Halves, known: Sequence[SeenFace], trace: float
     ) -> Iterator[list[SeenFace]]:
         """Faces of the photo turned as a whole; in one way alone where those `known` tell it.
 
-        best_sight: the first look's best score, however low.
+        trace: the first look's best score, however low.
         """
         likely = judge_turn(known)
         best = max((face.score for face in known), default=0.0)
-        quarters = QUARTERS if max(best, best_sight) >= FAINTEST else ()
+        quarters = QUARTERS if max(best, trace) >= FAINTEST else ()
         for turn in (likely,) if likely else quarters:
             # The small detector says where a second look at the full size may be worth it.
             if likely or len(self._detect_small(turn_photo(photo, turn)[0])[0]):
@@ -120,7 +121,7 @@ class FaceFinder:
                 if likely or max((face.score for face in faces), default=0.0) >= max(FLOOR, best):
                     yield faces  # the photo lies: all that is seen in it counts
                     return
-        for turn in EIGHTHS if max(best, best_sight) >= FAINT_TILTED else ():
+        for turn in EIGHTHS if max(best, trace) >= FAINT_TILTED else ():
             square, affine = turn_photo(photo, turn)
             seen = [map_back(face, affine, turn) for face in list_faces(self._detect_small(square))]
             yield [face for face in self._straighten(photo, seen) if face.score >= FLOOR]

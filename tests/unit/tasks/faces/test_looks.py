@@ -190,6 +190,16 @@ def test_a_photo_without_a_face_is_looked_at_as_often_as_it_may_show_one(
     assert len(small.looks) == looks
 
 
+def test_a_detector_of_unknown_scores_has_its_photos_without_a_face_looked_at_in_all_ways() -> None:
+    photo = make_photo()
+    paint_face(photo, (300, 230), 150, 90)
+    small = PaintedDetector(bent=0.0)
+
+    (face,) = make_finder(PaintedDetector(bent=0.0), small, Doubt()).find_faces(photo)
+
+    assert face.tilt == 90
+
+
 @pytest.mark.parametrize(("faces", "looks"), [(5, 1), (6, 1), (9, 2)])
 def test_the_doubtful_faces_of_a_photo_share_their_looks(faces: int, looks: int) -> None:
     photo = make_photo()
