@@ -42,6 +42,9 @@ _SUFFIXES = {
     FileKind.OTHER_PICTURE: ".bmp .gif .jp2 .jxl .psb .psd",
 }
 _KINDS = {suffix: kind for kind, suffixes in _SUFFIXES.items() for suffix in suffixes.split()}
+# Originals whose previews are JPEGs all the same: each preview is called as its original, and .jpg.
+CONVERTED_KINDS = frozenset({FileKind.HEIC, FileKind.AVIF, FileKind.TIFF, FileKind.RAW})
+PREVIEW_SUFFIX = ".jpg"
 PREVIEWS_FOLDER = "/previews/"
 ORIGINALS_FOLDER = "/originals/"
 MAX_KEY_BYTES = 1024  # S3's own limit
@@ -119,8 +122,10 @@ def derive_original_key(s3_key: str, event_id: int) -> str:
     """The original of a preview (or the originals' prefix of a previews' prefix).
 
     Only the first /previews/ after the event's folder changes: a photo may well be called
-    `previews/previews/1.jpg`.
+    `previews/previews/1.jpg`. `IMG_1.CR2.jpg` is the preview of `IMG_1.CR2`.
     """
+    if s3_key.endswith(PREVIEW_SUFFIX) and _is_converted(s3_key):
+        s3_key = s3_key.removesuffix(PREVIEW_SUFFIX)
     head = len(event_folder(event_id)) - 1
     return s3_key[:head] + s3_key[head:].replace(PREVIEWS_FOLDER, ORIGINALS_FOLDER, 1)
 
@@ -135,13 +140,22 @@ def cut_previews_folder(s3_key: str, event_id: int) -> str:
 def derive_preview_key(s3_key: str, event_id: int) -> str | None:
     """The key of an original's preview; None for a key that is no original.
 
-    The inverse of `derive_original_key`: the first of the two folders' names decides.
+    The inverse of `derive_original_key`: the first of the two folders' names decides. No two
+    originals share a preview, so that of a JPEG called `IMG_1.CR2.jpg` is `IMG_1.CR2.jpg.jpg`.
     """
     head = len(event_folder(event_id)) - 1
     before, found, after = s3_key[head:].partition(ORIGINALS_FOLDER)
     if not found or PREVIEWS_FOLDER in f"{before}/":
         return None
-    return s3_key[:head] + before + PREVIEWS_FOLDER + after
+    suffix = PREVIEW_SUFFIX if _is_converted(after) else ""
+    return s3_key[:head] + before + PREVIEWS_FOLDER + after + suffix
+
+
+def _is_converted(s3_key: str) -> bool:
+    """Whether an original's preview is called otherwise than itself."""
+    while s3_key.endswith(PREVIEW_SUFFIX):
+        s3_key = s3_key.removesuffix(PREVIEW_SUFFIX)
+    return judge_kind(s3_key) in CONVERTED_KINDS
 
 
 def build_image_url(base_url: str, key: str) -> str:
