@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from models.errors import PhotoUnavailableError
 from models.vocabulary import PhotoReason
 from tasks.images.exif import PhotoNotes
+from tasks.images.heif import recognise_brand
 from tasks.images.jpeg import MAX_SEGMENTS
+from tasks.images.tiff import is_sensor_file, split_tiff
 
 # JPEG
 
@@ -37,9 +39,20 @@ _OLD_EXIF = b"Raw profile type exif"  # ImageMagick's, from before PNG knew EXIF
 
 _WEBP = (b"RIFF", b"WEBP")
 
+# RAW files that are not in TIFF's form: Canon's old ones, Fujifilm's, Minolta's, Sigma's; and
+# Olympus's and Panasonic's, which are, by a magic number of their own.
+_RAW = (
+    *(b"II\x1a\0\0\0HEAPCCDR", b"FUJIFILMCCD-RAW", b"\0MRM", b"FOVb"),
+    *(b"IIRO", b"IIRS", b"MMOR", b"IIU\0"),
+)
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_CANON = b"CR"  # behind a TIFF's head
+# What a browser shows, so that guests see it as a preview.
+SHOWN_BY_BROWSERS = frozenset({"JPEG", "PNG", "WEBP", "AVIF"})
+
 
 def recognise_format(content: bytes) -> str:
-    """JPEG, PNG or WEBP, by the first bytes; the name is never asked.
+    """JPEG, PNG, WEBP, AVIF, HEIF, TIFF or RAW, by the content; the name is never asked.
 
     Raises PhotoUnavailableError: not_an_image for any other content.
     """
@@ -50,17 +63,29 @@ def recognise_format(content: bytes) -> str:
     # Of a WebP that breaks off in its first bytes, what there is must fit.
     if content.startswith(_WEBP[0]) and _WEBP[1].startswith(content[8:12]):
         return "WEBP"
+    if content.startswith(_RAW):
+        return "RAW"
+    if content.startswith(_TIFF):
+        return "RAW" if content[8:10] == _CANON or is_sensor_file(content) else "TIFF"
+    if brand := recognise_brand(content):
+        return brand
     raise PhotoUnavailableError(PhotoReason.NOT_AN_IMAGE)
 
 
 def split_picture(content: bytes, kind: str) -> tuple[bytes, PhotoNotes]:
-    """The picture as a file of the same format, and its notes (a WebP's stay in it).
+    """The picture as a file of the same format, and its notes; most formats' stay in it.
 
     Raises PhotoUnavailableError.
     """
-    if kind == "JPEG":
-        return split_jpeg(content)
-    return split_png(content) if kind == "PNG" else (content, PhotoNotes())
+    match kind:
+        case "JPEG":
+            return split_jpeg(content)
+        case "PNG":
+            return split_png(content)
+        case "TIFF":
+            return split_tiff(content), PhotoNotes()
+        case _:
+            return content, PhotoNotes()
 
 
 def count_claimed_pixels(content: bytes, kind: str) -> int:
