@@ -4,6 +4,7 @@ The functions only work on text; they call neither S3 nor the database.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -113,6 +114,23 @@ def judge_kind(s3_key: str) -> FileKind:
     return _KINDS.get(f"{dot}{suffix.lower()}", FileKind.OTHER)
 
 
+def is_original(s3_key: str) -> bool:
+    """Whether a preview can be made of a file of this name."""
+    kind = judge_kind(s3_key)
+    return kind is FileKind.PHOTO or kind in CONVERTED_KINDS
+
+
+def find_pairs(names: Iterable[str]) -> set[str]:
+    """The RAW files among these that lie beside a photo of the same name but for the suffix.
+
+    A camera that writes both has taken one photo.
+    """
+    kinds = {name: judge_kind(name) for name in names if is_original(name)}
+    photos = {name.rpartition(".")[0] for name, kind in kinds.items() if kind is not FileKind.RAW}
+    raws = {name for name, kind in kinds.items() if kind is FileKind.RAW}
+    return {name for name in raws if name.rpartition(".")[0] in photos}
+
+
 def is_image_key(s3_key: str) -> bool:
     """Whether a key counts as a photo that can be shown and read for faces as it is."""
     return judge_kind(s3_key) is FileKind.PHOTO
@@ -124,8 +142,7 @@ def derive_original_key(s3_key: str, event_id: int) -> str:
     Only the first /previews/ after the event's folder changes: a photo may well be called
     `previews/previews/1.jpg`. `IMG_1.CR2.jpg` is the preview of `IMG_1.CR2`.
     """
-    if s3_key.endswith(PREVIEW_SUFFIX) and _is_converted(s3_key):
-        s3_key = s3_key.removesuffix(PREVIEW_SUFFIX)
+    s3_key = name_original(s3_key)
     head = len(event_folder(event_id)) - 1
     return s3_key[:head] + s3_key[head:].replace(PREVIEWS_FOLDER, ORIGINALS_FOLDER, 1)
 
@@ -147,8 +164,18 @@ def derive_preview_key(s3_key: str, event_id: int) -> str | None:
     before, found, after = s3_key[head:].partition(ORIGINALS_FOLDER)
     if not found or PREVIEWS_FOLDER in f"{before}/":
         return None
-    suffix = PREVIEW_SUFFIX if _is_converted(after) else ""
-    return s3_key[:head] + before + PREVIEWS_FOLDER + after + suffix
+    return s3_key[:head] + before + PREVIEWS_FOLDER + name_preview(after)
+
+
+def name_preview(original: str) -> str:
+    """The name of an original's preview, below the folder of the previews."""
+    return original + PREVIEW_SUFFIX if _is_converted(original) else original
+
+
+def name_original(preview: str) -> str:
+    """The inverse of `name_preview`."""
+    is_converted = preview.endswith(PREVIEW_SUFFIX) and _is_converted(preview)
+    return preview.removesuffix(PREVIEW_SUFFIX) if is_converted else preview
 
 
 def _is_converted(s3_key: str) -> bool:
