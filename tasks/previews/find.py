@@ -4,6 +4,7 @@ S3's listings of originals and previews are merged while they stream, so memory 
 needs S3's usual key order; in another order a preview may be missed, so `bring_preview` checks.
 """
 
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -12,11 +13,13 @@ from itertools import chain, groupby, islice
 from typing import TypeVar
 
 from models.keys import (
+    ORIGINAL_KINDS,
     PREVIEWS_FOLDER,
+    FileKind,
     ListedPreview,
     derive_preview_key,
     event_folder,
-    is_image_key,
+    judge_kind,
 )
 from tasks.s3.bucket import Bucket
 
@@ -43,7 +46,7 @@ class Census:
 
     originals: int = 0
     candidates: int = 0  # those that may lack a preview, or have an old one
-    ignored: int = 0  # files beside them that are no photos
+    ignored: Counter[str] = field(default_factory=Counter)  # files that get no preview
     prefixes: list[str] = field(default_factory=list)  # of the previews, one a folder of originals
 
 
@@ -109,11 +112,14 @@ def _keep_originals(
         key = derive_preview_key(item.s3_key, event_id)
         if key is None:
             continue
+        kind = judge_kind(key)
+        if kind not in ORIGINAL_KINDS:
+            census.ignored[kind] += 1
         # Where something on the way resolves dots, a key with them would lead out of the event.
-        if is_image_key(key) and not {".", ".."} & set(key.split("/")):
-            yield key, item
+        elif {".", ".."} & set(key.split("/")):
+            census.ignored[FileKind.OTHER] += 1
         else:
-            census.ignored += 1
+            yield key, item
 
 
 def _find_prefix(preview_key: str, event_id: int) -> str:
