@@ -38,7 +38,7 @@ WAITING = 4 * AT_A_TIME  # handed to the threads, so that none is idle
 ROUNDS = 3
 PAUSE_S = 2.0  # for a file that is being copied
 CHANGING = "it changed while it was sent"
-_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
+_TYPES = {".png": "image/png", ".webp": "image/webp"}  # all others are JPEGs
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -185,7 +185,7 @@ class PhotoSender:
     ) -> str:
         path = result.photo.file.path
         with path.open("rb") as body:
-            kind = _TYPES[path.suffix.lower()]
+            kind = _TYPES.get(path.suffix.lower(), "image/jpeg")
             etag = put_object(self.bucket, key, body, digest, content_type=kind, metadata=metadata)
         result.bytes_sent += result.size
         return etag
