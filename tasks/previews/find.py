@@ -112,7 +112,7 @@ def _keep_originals(
         key = derive_preview_key(item.s3_key, event_id)
         if key is None:
             continue
-        kind = judge_kind(key)
+        kind = judge_kind(item.s3_key)
         if kind not in ORIGINAL_KINDS:
             census.ignored[kind] += 1
         # Where something on the way resolves dots, a key with them would lead out of the event.
