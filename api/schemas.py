@@ -235,7 +235,10 @@ class SyncStatus(Shape):
     event_id: int
     state: SyncState
     progress: Progress
-    result: dict[str, Any] | None
+    result: dict[str, Any] | None = Field(
+        description="counts of photos; `ignored`: files that are no photos, by kind (heic, avif, "
+        "tiff, raw, video, other_picture, other)"
+    )
     detail: str | None
 
     @classmethod

@@ -1,12 +1,15 @@
-"""Findings of a sync besides its faces: the event's false rate, previews that lie.
+"""Findings of a sync besides its faces: false rate, previews that lie, what was left out, in words.
 
 Two faces in one photo are two people, so an event measures by itself how often two people look
 alike: from the similarities of all pairs of faces that share a photo.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
+
+from models.keys import ORIGINAL_KINDS, FileKind
 
 BINS = 200  # of a histogram of cosine similarities, from -1 to 1
 # From here on a pair is one face met twice: in a mirror, on a screen, in a collage, or detected
@@ -17,6 +20,24 @@ SAME_PERSON = 0.8
 ODDS = 1_000
 # So that three pairs decide what one in a thousand is, and a single odd pair does not.
 LEAST_PAIRS = 3 * ODDS
+
+# Files that are left out, in the order in which they are told: one of a kind, and several. The last
+# two are of a folder on disk (deployments/push/folder.py).
+_KINDS: dict[str, tuple[str, str]] = {
+    FileKind.HEIC: ("HEIC file", "HEIC files"),
+    FileKind.AVIF: ("AVIF file", "AVIF files"),
+    FileKind.TIFF: ("TIFF file", "TIFF files"),
+    FileKind.RAW: ("RAW file", "RAW files"),
+    "raw_pair": ("RAW file beside its photo", "RAW files beside their photos"),
+    FileKind.VIDEO: ("video", "videos"),
+    FileKind.OTHER_PICTURE: ("picture of another format", "pictures of other formats"),
+    FileKind.OTHER: ("other file", "other files"),
+    FileKind.HIDDEN: ("hidden file", "hidden files"),
+    "link": ("link", "links"),
+    "unnameable": ("photo whose name is no text", "photos whose names are no text"),
+}
+# RAW is not among them: it mostly lies beside the camera's own JPEG.
+_EXPORTABLE = {FileKind.HEIC, FileKind.AVIF, FileKind.TIFF, FileKind.OTHER_PICTURE}
 
 
 @dataclass(frozen=True)
@@ -49,8 +70,65 @@ def raise_threshold(lowest: float, surely: float, rate: FalseRate | None) -> flo
     return max(lowest, min(rate.per_thousand_above, surely))
 
 
+def choose_told(counts: Mapping[str, int]) -> dict[str, int]:
+    """What is told of files that were left out: all kinds but what systems keep beside photos."""
+    return {str(kind): number for kind, number in counts.items() if kind != FileKind.HIDDEN}
+
+
+def list_kinds(counts: Mapping[str, int]) -> str:
+    """Files in words, by kind: "3 HEIC files, 1 RAW file and 2 videos"; "" where there are none.
+
+    A kind that only another release knows counts as any other file.
+    """
+    known = Counter[str]()
+    for kind, number in counts.items():
+        known[kind if kind in _KINDS else FileKind.OTHER] += number
+    return _join(
+        f"{known[kind]} {one if known[kind] == 1 else several}"
+        for kind, (one, several) in _KINDS.items()
+        if known[kind]
+    )
+
+
+def tell_left_out(counts: Mapping[str, int]) -> str:
+    """The same as a sentence, without its full stop."""
+    were = "was" if sum(counts.values()) == 1 else "were"
+    return f"{listed} {were} left out" if (listed := list_kinds(counts)) else ""
+
+
+def advise_left_out(counts: Mapping[str, int]) -> Iterator[str]:
+    """Sentences that say what can be done about them."""
+    kinds = {kind for kind, number in counts.items() if number}
+    if kinds & (_EXPORTABLE - ORIGINAL_KINDS):
+        yield "Export pictures that are no JPEG, PNG or WebP as JPEG."
+    if "unnameable" in kinds:
+        yield "Rename photos whose names are no text."
+
+
+def join_message(news: str, ignored: Mapping[str, int], missing_originals: int = 0) -> str:
+    """A result's message: the news, then what needs an eye, where there is any."""
+    missing = f"{_count_missing(missing_originals)} no original" if missing_originals else ""
+    return "; ".join(filter(None, [news, missing, tell_left_out(ignored)]))
+
+
+def _count_missing(photos: int) -> str:
+    return "1 photo has" if photos == 1 else f"{photos} photos have"
+
+
+def _join(words: Iterable[str]) -> str:
+    *first, last = [*words] or [""]
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 def tell_findings(result: Mapping[str, Any]) -> Iterator[str]:
     """A result's findings in sentences, with what to do; none for one of a release before them."""
+    if told := tell_left_out(ignored := result.get("ignored", {})):
+        yield " ".join([f"{told}.", *_advise_originals(ignored), *advise_left_out(ignored)])
+    if missing := result.get("missing_originals"):
+        yield (
+            f"{_count_missing(missing)} no original for guests to download: upload originals "
+            "under the names of their previews."
+        )
     if lying := result.get("lying_previews"):
         previews = "1 preview lies" if lying == 1 else f"{lying} previews lie"
         yield (
@@ -62,6 +140,15 @@ def tell_findings(result: Mapping[str, Any]) -> Iterator[str]:
         yield (
             "In this event 1 pair of different people in 1,000 looks alike above "
             f"{rate['per_thousand_above']:.2f}."
+        )
+
+
+def _advise_originals(ignored: Mapping[str, int]) -> Iterator[str]:
+    decodable = ORIGINAL_KINDS & ignored.keys()
+    if names := [several for kind, (_, several) in _KINDS.items() if kind in decodable]:
+        yield (
+            f"Upload {_join(names)} as originals: make_previews and `facepass push` make previews "
+            "of them."
         )
 
 

@@ -24,6 +24,7 @@ class FileKind(StrEnum):
     VIDEO = "video"
     OTHER_PICTURE = "other_picture"
     OTHER = "other"
+    HIDDEN = "hidden"  # what systems and programs keep beside photos: nobody misses it
 
 
 _SUFFIXES = {
@@ -46,6 +47,12 @@ _KINDS = {suffix: kind for kind, suffixes in _SUFFIXES.items() for suffix in suf
 # Originals whose previews are JPEGs all the same: each preview is called as its original, and .jpg.
 CONVERTED_KINDS = frozenset({FileKind.HEIC, FileKind.AVIF, FileKind.TIFF, FileKind.RAW})
 PREVIEW_SUFFIX = ".jpg"
+ORIGINAL_KINDS = CONVERTED_KINDS | {FileKind.PHOTO}  # those of which a preview can be made
+# What systems keep on a card beside its photos: deleted ones, thumbnails, resource forks.
+SYSTEM_FOLDERS = frozenset(
+    {"$recycle.bin", "recycler", "system volume information", "@eadir", "__macosx", "lost+found"}
+)
+_SYSTEM_NAMES = SYSTEM_FOLDERS | {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
 PREVIEWS_FOLDER = "/previews/"
 ORIGINALS_FOLDER = "/originals/"
 MAX_KEY_BYTES = 1024  # S3's own limit
@@ -103,21 +110,26 @@ def is_storable(text: str) -> bool:
 
 
 def judge_kind(s3_key: str) -> FileKind:
-    """The kind of a key or a file's name, by its suffix in any case; a "folder" is no picture.
+    """The kind of a key or a file's name, by its suffix in any case; a "folder" is hidden.
 
-    Nor is macOS's `._IMG_1.jpg`, which holds a file's attributes.
+    So is macOS's `._IMG_1.jpg`, which holds a file's attributes.
     """
     name = s3_key.rpartition("/")[2]
     stem, dot, suffix = name.rpartition(".")
-    if not stem or name.startswith("._"):
-        return FileKind.OTHER
-    return _KINDS.get(f"{dot}{suffix.lower()}", FileKind.OTHER)
+    is_plain = bool(stem) and not name.startswith("._")
+    kind = _KINDS.get(f"{dot}{suffix.lower()}") if is_plain else None
+    return kind or (FileKind.HIDDEN if _is_hidden(s3_key) else FileKind.OTHER)
+
+
+def _is_hidden(s3_key: str) -> bool:
+    parts = s3_key.split("/")
+    is_system = any(part.startswith(".") or part.lower() in _SYSTEM_NAMES for part in parts)
+    return is_system or not parts[-1]
 
 
 def is_original(s3_key: str) -> bool:
     """Whether a preview can be made of a file of this name."""
-    kind = judge_kind(s3_key)
-    return kind is FileKind.PHOTO or kind in CONVERTED_KINDS
+    return judge_kind(s3_key) in ORIGINAL_KINDS
 
 
 def find_pairs(names: Iterable[str]) -> set[str]:

@@ -20,7 +20,7 @@ from typing import Any
 from unicodedata import normalize
 
 from models.errors import PushRefusedError
-from models.keys import find_pairs, is_original, is_storable, judge_kind
+from models.keys import SYSTEM_FOLDERS, find_pairs, is_original, is_storable, judge_kind
 
 MARKER = ".facepass-push.json"
 MAX_LABEL_BYTES = 100
@@ -28,10 +28,6 @@ MAX_LABEL_BYTES = 100
 ID_BYTES = 4
 LONG_STEM_BYTES = 100
 _UNKEPT = re.compile(r"[\\\x00-\x1f\x7f]")
-# What systems keep on a card beside its photos: deleted ones, thumbnails, resource forks.
-SYSTEM_FOLDERS = frozenset(
-    {"$recycle.bin", "recycler", "system volume information", "@eadir", "__macosx", "lost+found"}
-)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from deployments.push.report import Report, Screen
 from deployments.push.upload import NamedPhoto, PhotoSender, delete_names, send_photos
 from deployments.stack.home import PUSH_ENV_FILE, read_stack, spare_loopback
 from models.errors import ConfigurationError, DeletionRefusedError, PushRefusedError, StackError
+from models.findings import advise_left_out, join_message
 from models.keys import MAX_KEY_BYTES, PREVIEW_SUFFIX
 from models.settings import Settings, get_settings
 from models.vocabulary import ProfileName
@@ -123,10 +124,11 @@ class Push:
         self.report.photos, self.report.skipped = len(scan.photos), scan.skipped
         if scan.photos or self.options.delete:
             return scan
-        sentence = (
-            f"There are no photos in {folder} (JPEG, PNG, WebP, HEIC, AVIF, TIFF or RAW) "
-            f"({sum(scan.skipped.values())} other files)."
+        nothing = join_message(
+            f"There are no photos in {folder} (JPEG, PNG, WebP, HEIC, AVIF, TIFF or RAW)",
+            scan.skipped,
         )
+        sentence = " ".join([f"{nothing}.", *advise_left_out(scan.skipped)])
         if (folder / MARKER).exists() and not self.options.keep:
             raise DeletionRefusedError(
                 f"{sentence} It was pushed before: is the card in its place? --delete deletes "

@@ -21,18 +21,9 @@ from rich.progress import (
 
 from deployments.push.event import PushedEvent
 from deployments.push.upload import NamedPhoto, UploadResult
-from models.findings import tell_findings
+from models.findings import advise_left_out, list_kinds, tell_findings
 
 NAMED_AT_MOST = 20  # files in the summary; --json has all
-_KINDS = {
-    "raw_pair": "RAW beside their photo",
-    "video": "video",
-    "other_picture": "pictures of other formats (export them as JPEG)",
-    "other": "other",
-    "hidden": "hidden",
-    "link": "links",
-    "unnameable": "with names that are no text (rename them)",
-}
 
 
 @dataclass
@@ -99,8 +90,8 @@ class Report:
             f"Photos    {self.photos}: {sent} sent ({size / 1_000_000:,.1f} MB), "
             f"{self.unchanged} unchanged, {self.deleted} deleted"
         )
-        if left_out := [f"{n} {_KINDS[kind]}" for kind, n in sorted(self.skipped.items())]:
-            yield f"Left out  {', '.join(left_out)}"
+        if left_out := list_kinds(self.skipped):
+            yield " ".join([f"Left out  {left_out}.", *advise_left_out(self.skipped)])
         yield from _name_files(
             "Unread    these are damaged or no photos:", [(r, r.reason) for r in self.unreadable]
         )

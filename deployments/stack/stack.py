@@ -21,7 +21,7 @@ from deployments.stack.home import (
     require_start,
     watch_disk,
 )
-from deployments.stack.plan import StackPlan, plan_stack
+from deployments.stack.plan import OFFLINE_PACK, StackPlan, plan_stack
 from deployments.stack.process import (
     PAUSE_S,
     NotReadyError,
@@ -180,9 +180,11 @@ class EmbeddedStack:
             await asyncio.sleep(PAUSE_S)
 
     async def _start_all(self) -> None:
+        model = asyncio.create_task(run_in_thread(self._find_model))
+        if self.plan.settings.model_pack != OFFLINE_PACK:
+            await model  # it may be refused, for its licence for one: before a server is started
         database = asyncio.create_task(self._start_postgres())
         storage = asyncio.create_task(self._start_s3())
-        model = asyncio.create_task(run_in_thread(self._find_model))
         await asyncio.gather(
             self._start_prefect(database), self._start_api(database, storage, model)
         )

@@ -5,8 +5,9 @@ that need work become `pending`, with the run's id and a batch number.
 """
 
 import csv
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from io import StringIO
 from typing import Any
 from uuid import UUID
@@ -23,13 +24,17 @@ FIRST_BATCH_SIZE = 8  # photos: about a second's work on two cores
 
 @dataclass(frozen=True)
 class Listing:
-    """What a plan is made for: `previews` and `originals` arrive page by page."""
+    """What a plan is made for: `previews` and `originals` arrive page by page.
+
+    `ignored`: files beside the previews, by kind; it grows as these arrive.
+    """
 
     event_id: int
     s3_prefix: str
     previews: Iterable[Sequence[ListedPreview]]
     originals: Iterable[Sequence[str]]
     image_base_url: str  # {endpoint}/{bucket}
+    ignored: Counter[str] = field(default_factory=Counter)
 
 
 # Between two pages S3 is waited for, as long as its own limits allow; nothing is locked yet.
@@ -87,17 +92,18 @@ class Tally:
     gone: int
     missing_originals: int
     planned: int
+    ignored: dict[str, int] = field(default_factory=dict)  # files that are no photos, by kind
 
 
 def merge_tallies(
-    tallies: dict[str, dict[str, int]], s3_prefix: str, tally: Tally
-) -> dict[str, dict[str, int]]:
+    tallies: dict[str, dict[str, Any]], s3_prefix: str, tally: Tally
+) -> dict[str, dict[str, Any]]:
     """The run's counts with a new listing's in the place of those it covers."""
     kept = {known: counts for known, counts in tallies.items() if not known.startswith(s3_prefix)}
     return {**kept, s3_prefix: asdict(tally)}
 
 
-def widen_prefix(tallies: dict[str, dict[str, int]], s3_prefix: str) -> str:
+def widen_prefix(tallies: dict[str, dict[str, Any]], s3_prefix: str) -> str:
     """The prefix to list for a request: one already listed that contains it, or itself."""
     return next((known for known in tallies if s3_prefix.startswith(known)), s3_prefix)
 
@@ -247,4 +253,5 @@ def write_plan(
     session.execute(text(_MARK_ORIGINALS))
     gone = session.execute(text(_MARK_GONE), values).rowcount  # type: ignore[attr-defined]
     planned = session.execute(text(_WRITE_WORK), values).rowcount  # type: ignore[attr-defined]
-    return Tally(**counts, gone=gone, planned=planned)
+    ignored = {str(kind): number for kind, number in listing.ignored.items()}
+    return Tally(**counts, gone=gone, planned=planned, ignored=ignored)

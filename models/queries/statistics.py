@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import text
 from sqlmodel import Session
 
+from models.queries.runs import REEMBED
 from models.queries.webhooks import count_waiting_deliveries
 from models.vocabulary import ErrorKind, PhotoStatus, SyncState
 
@@ -20,7 +21,16 @@ SELECT state, count(*) AS runs,
 FROM sync_run GROUP BY state
 """)
 _PHOTOS = text("SELECT status, reason, count(*) AS photos FROM photo GROUP BY status, reason")
-_FACES = text("SELECT count(*) FROM face")
+# Without those that a change of an event's model, under way or abandoned, keeps beside the faces in
+# service. To join all faces with their photos would take three times as long.
+_FACES = text("""
+SELECT (SELECT count(*) FROM face) - (
+    SELECT count(*) FROM face JOIN photo ON photo.id = face.photo_id
+    WHERE face.pack_id <> photo.pack_id AND face.event_id IN (
+        SELECT event_id FROM sync_run WHERE tallies ? :reembed AND state <> 'completed'
+    )
+)
+""")
 
 
 @dataclass
@@ -49,7 +59,7 @@ class Statistics:
 
 
 def read_statistics(session: Session) -> Statistics:
-    """The statistics as they are now: four aggregates, each over one table."""
+    """The statistics as they are now: four aggregates, each over one table or little more."""
     session.execute(text(f"SET LOCAL statement_timeout = {PATIENCE_MS}"))
     counts = Statistics()
     for row in session.execute(_SYNCS, {"s3": ErrorKind.S3}):
@@ -64,6 +74,6 @@ def read_statistics(session: Session) -> Statistics:
         counts.photos[status] += photos
         if status == PhotoStatus.FAILED:
             counts.failed[reason] = photos
-    counts.faces = session.execute(_FACES).scalar_one()
+    counts.faces = session.execute(_FACES, {"reembed": REEMBED}).scalar_one()
     counts.deliveries_waiting = count_waiting_deliveries(session)
     return counts

@@ -4,6 +4,7 @@ S3's listings of originals and previews are merged while they stream, so memory 
 needs S3's usual key order; in another order a preview may be missed, so `bring_preview` checks.
 """
 
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -13,12 +14,15 @@ from typing import TypeVar
 
 from models.keys import (
     MAX_KEY_BYTES,
+    ORIGINAL_KINDS,
     PREVIEWS_FOLDER,
+    FileKind,
     ListedPreview,
     derive_preview_key,
     event_folder,
     find_pairs,
     is_original,
+    judge_kind,
 )
 from tasks.s3.bucket import Bucket
 
@@ -47,8 +51,7 @@ class Census:
 
     originals: int = 0
     candidates: int = 0  # those that may lack a preview, or have an old one
-    ignored: int = 0  # files beside them that are no photos
-    pairs: int = 0  # RAW files beside a photo of the same name, whose preview is that photo's
+    ignored: Counter[str] = field(default_factory=Counter)  # files that get no preview
     prefixes: list[str] = field(default_factory=list)  # of the previews, one a folder of originals
 
 
@@ -117,11 +120,12 @@ def _keep_originals(
             if key is None:
                 continue
             if item.s3_key in pairs:
-                census.pairs += 1
+                census.ignored["raw_pair"] += 1
             elif is_original(item.s3_key) and _is_sound(key):
                 yield key, item
             else:
-                census.ignored += 1
+                kind = judge_kind(item.s3_key)
+                census.ignored[FileKind.OTHER if kind in ORIGINAL_KINDS else kind] += 1
 
 
 def group_alike(listed: Iterable[ListedPreview]) -> Iterator[list[ListedPreview]]:

@@ -27,6 +27,7 @@ from models.errors import (
     S3DownloadError,
     SyncSkippedError,
 )
+from models.findings import advise_left_out, choose_told, join_message, list_kinds
 from models.keys import build_run_name
 from models.packs import PROFILES
 from models.queries.erasures import require_syncable
@@ -167,9 +168,7 @@ def find_originals(job: PreviewJob) -> Iterator[Sequence[PreviewBatch]]:
     job.total = census.candidates
     logger.info("Found %d originals in S3, %d of them to look at", census.originals, job.total)
     if census.ignored:
-        logger.info("Ignored %d files that are no photos", census.ignored)
-    if census.pairs:
-        logger.info("Left out %d RAW files, each beside a photo of its name", census.pairs)
+        logger.info("Ignored files that are no photos: %s", list_kinds(census.ignored))
     numbers = count()
     with closing(list_originals(census=job.census)) as candidates:
         for window in cut(cut(candidates, choose_batch_size(job.total)), WINDOW):
@@ -253,18 +252,18 @@ def build_previews_result(job: PreviewJob, syncs: Sequence[UUID], seconds: float
     # What needed no look; what was written by an earlier attempt is now found and kept.
     counts[Verdict.KEPT] = 0
     counts[Verdict.KEPT] = max(0, job.census.originals - sum(counts.values()))
-    originals = job.census.originals
-    message = f"Made {counts[Verdict.MADE]} previews" if originals else "No originals found in S3"
+    originals, ignored = job.census.originals, choose_told(job.census.ignored)
+    made = f"Made {counts[Verdict.MADE]} previews" if originals else "No originals found in S3"
     return {
         "event_id": job.event_id,
         "recipe": str(job.recipe),
         "originals": originals,
         **counts,
-        "raw_pairs": job.census.pairs,
         "status": "completed",
-        "message": message,
+        "message": join_message(made, ignored),
         "syncs": [str(run) for run in syncs],
         "seconds": round(seconds, 1),
+        "ignored": ignored,
     }
 
 
@@ -276,13 +275,13 @@ def publish_previews_result(job: PreviewJob, result: dict[str, Any]) -> None:
         "Kept: up to date, or the photographer's own": result[Verdict.KEPT],
         "Unreadable: their bytes stand in, and the sync says why": result[Verdict.STOOD_IN],
         "Left without a preview": result[Verdict.LEFT_OUT],
-        "RAW files beside a photo of their name, left out": result["raw_pairs"],
+        "Files that get no preview": list_kinds(result["ignored"]) or 0,
         "Recipe (longest side, quality, version)": result["recipe"],
         "Syncs started": ", ".join(result["syncs"]) or "none",
     }
     publish_page(
         f"event-{job.event_id}-previews",
-        build_page(job.event_name, result["message"], rows),
+        build_page(job.event_name, result["message"], rows, advise_left_out(result["ignored"])),
         f"Previews of {job.event_name}",
     )
     failures = (job.earlier.failures + job.tally.failures)[:FAILURES_KEPT]
@@ -303,8 +302,12 @@ def publish_previews_result(job: PreviewJob, result: dict[str, Any]) -> None:
 
 def name_previews_completion(result: dict[str, Any]) -> str:
     """The name of a completed run's state: what is usual always, the rest where there is any."""
-    words = {Verdict.STOOD_IN: "unreadable", Verdict.LEFT_OUT: "left out"}
-    rest = [f"{result[key]} {word}" for key, word in words.items() if result[key]]
+    rare = {
+        "unreadable": result[Verdict.STOOD_IN],
+        "left out": result[Verdict.LEFT_OUT],
+        "ignored": sum(result["ignored"].values()),
+    }
+    rest = [f"{number} {word}" for word, number in rare.items() if number]
     counts = [f"{result[Verdict.MADE]} made", f"{result[Verdict.KEPT]} kept", *rest]
     return f"Completed: {', '.join(counts)}"
 

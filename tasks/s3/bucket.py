@@ -23,7 +23,7 @@ from botocore.session import get_session
 from botocore.utils import parse_timestamp
 
 from models.errors import ConfigurationError, PhotoUnavailableError, S3AccessError
-from models.keys import ListedPreview, is_image_key, is_storable
+from models.keys import FileKind, ListedPreview, is_image_key, is_storable, judge_kind
 from models.settings import Settings, get_settings
 from models.vocabulary import PhotoReason
 from tasks.s3.errors import NOT_S3, explain_object_error, map_s3_errors
@@ -192,11 +192,12 @@ def read_timestamp(value: object) -> datetime:
 def list_s3_objects(
     bucket: Bucket, s3_prefix: str, ignored: "Counter[str] | None" = None
 ) -> Generator[list[ListedPreview], None, None]:
-    """The previews under a prefix, page by page; other files are left out, and counted."""
+    """The previews under a prefix, page by page; other files are left out, and counted by kind."""
     for page in bucket.list_pages(s3_prefix):
         images = [item for item in page if is_image_key(item.s3_key)]
-        if ignored is not None:
-            ignored.update(ignored=len(page) - len(images))
+        if ignored is not None and len(images) < len(page):
+            ignored.update(judge_kind(item.s3_key) for item in page)
+            del ignored[FileKind.PHOTO]
         yield images
 
 

@@ -23,7 +23,7 @@ from prefect.exceptions import PrefectException
 from prefect.runtime import flow_run
 
 from models.errors import FacePassError
-from models.findings import tell_findings
+from models.findings import list_kinds, tell_findings
 from models.keys import build_previews_name, build_run_name
 from models.queries.events import read_event
 from models.queries.runs import count_progress
@@ -155,6 +155,7 @@ def build_summary(event_name: str, result: dict[str, Any]) -> str:
         "Faces found": result["faces_found"],
         "Gone from S3": result["gone"],
         "Previews without an original": result["missing_originals"],
+        "Files left out": list_kinds(result["ignored"]) or 0,
         "Previews that lie": result["lying_previews"],
     }
     return build_page(event_name, result["message"], rows, tell_findings(result))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 from prefect import get_run_logger, task
 from prefect.transactions import CommitMode, transaction
 
@@ -35,7 +36,13 @@ from models.queries.runs import remember_prefix
 from models.session import open_session
 from models.settings import get_settings
 from models.vocabulary import PhotoReason
-from tasks.faces.detected import CHANGED, UNREACHABLE, PhotoFaces, unpack_faces
+from tasks.faces.detected import (
+    CHANGED,
+    UNREACHABLE,
+    DetectedFaces,
+    PhotoFaces,
+    unpack_faces,
+)
 from tasks.results.erasure import forget_erased
 from tasks.s3.bucket import get_bucket
 from tasks.sync.context import SyncContext
@@ -96,8 +103,8 @@ def find_faces(
 ) -> list[PhotoFaces]:
     """The photos' faces, kept in result storage; `key` is the event's, read before them.
 
-    What another release kept and this one cannot read is computed once more. Raises S3AccessError
-    where S3 denies all photos of the event, not these alone.
+    What another release kept and this one cannot read is dropped and computed once more. Raises
+    S3AccessError where S3 denies all photos of the event, not these alone.
     """
     # EAGER: the embeddings are in result storage before anything is stored, so that a process
     # that dies in between computes nothing again.
@@ -112,11 +119,35 @@ def find_faces(
         return [PhotoFaces(None, PhotoReason.FORBIDDEN)] * len(photos)
     forget_erased(sync.event_id, key)
     try:
-        return unpack_faces(product, len(photos))
+        return require_storable(unpack_faces(product, len(photos)))
     except ResultUnreadableError:
         if refresh:
             raise
+        get_run_logger().warning("A cached result cannot be read: it is computed again")
         return find_faces(photos, sync, key, refresh=True)
+
+
+def require_storable(found: list[PhotoFaces]) -> list[PhotoFaces]:
+    """The faces of a cached batch, of which each can be stored.
+
+    Raises ResultUnreadableError for arrays of other shapes or of no numbers: a result's signature
+    only says that some release of this installation wrote it.
+    """
+    faces = [photo.faces for photo in found if photo.faces is not None]
+    lengths = {photo.embeddings.shape[1:] for photo in faces}
+    if len(lengths) > 1 or not all(map(_is_storable, faces)):
+        raise ResultUnreadableError("A cached result is of another release.")
+    return found
+
+
+def _is_storable(faces: DetectedFaces) -> bool:
+    arrays, count = (faces.boxes, faces.scores, faces.embeddings), len(faces.scores)
+    shapes = [(count, 4), (count,), (count, faces.embeddings.shape[-1])]
+    return (
+        count > 0
+        and [array.shape for array in arrays] == shapes
+        and all(array.dtype.kind == "f" and np.isfinite(array).all() for array in arrays)
+    )
 
 
 def is_any_readable(sync: SyncContext, denied: Sequence[PhotoRef]) -> bool:

@@ -12,6 +12,7 @@ from prefect import get_run_logger, task
 from sqlmodel import Session
 
 from models.errors import SyncIncompleteError
+from models.findings import list_kinds
 from models.keys import check_prefix, cut_previews_folder, derive_original_key
 from models.packs import choose_pack
 from models.queries.events import lock_event
@@ -102,11 +103,10 @@ def plan_new_photos(sync: SyncContext, request: ListingRequest) -> list[int]:
     logger = get_run_logger()
     while request.s3_prefix is not None:
         logger.info("Starting S3 sync for event_id=%d, prefix=%s", sync.event_id, request.s3_prefix)
-        ignored: Counter[str] = Counter()
-        tally = plan_prefix(sync, request, get_bucket(), ignored)
+        tally = plan_prefix(sync, request, get_bucket())
         logger.info("Found %d objects in S3", tally.listed)
-        if ignored.total():
-            logger.info("Ignored %d files that are no photos", ignored.total())
+        if tally.ignored:
+            logger.info("Ignored files that are no photos: %s", list_kinds(tally.ignored))
         logger.info("Found %d existing photos in database", tally.existing)
         request = _read_request(sync) if request.waiting else ListingRequest(None)
     with open_session() as session:
@@ -120,21 +120,20 @@ def _read_request(sync: SyncContext) -> ListingRequest:
         return find_request(run, event)
 
 
-def plan_prefix(
-    sync: SyncContext, request: ListingRequest, bucket: Bucket, ignored: Counter[str] | None = None
-) -> Tally:
+def plan_prefix(sync: SyncContext, request: ListingRequest, bucket: Bucket) -> Tally:
     """List one prefix and the originals beside it, and write the plan, in one transaction.
 
     Raises S3DownloadError or S3AccessError; then nothing of the plan is kept.
     """
     s3_prefix = check_prefix(request.s3_prefix or "", sync.event_id)
     originals_prefix = derive_original_key(s3_prefix, sync.event_id)
+    ignored = Counter[str]()
     with (
         closing(list_s3_objects(bucket, s3_prefix, ignored)) as previews,
         closing(list_s3_keys(bucket, originals_prefix)) as originals,
         open_session() as session,
     ):
-        listing = Listing(sync.event_id, s3_prefix, previews, originals, bucket.public_url)
+        listing = Listing(sync.event_id, s3_prefix, previews, originals, bucket.public_url, ignored)
         copy_listing(session, listing)
         # From here on the transaction is short: the event's row is locked last.
         return _write(session, sync, request, listing)

@@ -1,5 +1,6 @@
 """The guide's statistics of a sync: counted in the database, stored, and shown in Prefect's UI."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from prefect.states import Completed
 from sqlmodel import Session
 
 from models.errors import SyncIncompleteError
-from models.findings import FalseRate, describe_findings
+from models.findings import FalseRate, choose_told, describe_findings, join_message
 from models.queries.packs import read_false_rate
 from models.queries.photos import count_lying_previews, list_photos
 from models.queries.runs import complete_run, count_run
@@ -37,6 +38,11 @@ def build_result(
     failed = counts["failed"] + sum(tally["resting"] for tally in tallies)
     total = counts["new_photos"] + counts["updated"] + skipped + failed
     synced = f"Successfully synced {counts['new_photos']} new photos"
+    missing_originals = sum(tally["missing_originals"] for tally in tallies)
+    ignored = Counter[str]()
+    for tally in tallies:
+        ignored.update(tally.get("ignored", {}))  # none in one of an earlier release
+    told = choose_told(ignored)
     return {
         "event_id": run.event_id,
         "s3_prefix": run.s3_prefix,
@@ -44,14 +50,17 @@ def build_result(
         "new_photos": counts["new_photos"],
         "skipped": skipped,
         "status": "completed",
-        "message": synced if total else "No photos found in S3",
+        "message": join_message(
+            synced if total else "No photos found in S3", told, missing_originals
+        ),
         "updated": counts["updated"],
         "failed": failed,
         "no_face": counts["no_face"],
         "faces_found": counts["faces_found"],
         "gone": run.gone,
-        "missing_originals": sum(tally["missing_originals"] for tally in tallies),
+        "missing_originals": missing_originals,
         "seconds": round(seconds, 1),
+        "ignored": told,
         **describe_findings(rate, lying_previews),
     }
 
@@ -91,7 +100,11 @@ def report_statistics(sync: SyncContext) -> State[Any]:
 def name_completion(result: dict[str, Any]) -> str:
     """The name of a completed run's state: what is usual always, the rest where there is any."""
     rest = [f"{result[name]} {name}" for name in ("updated", "failed", "gone") if result[name]]
-    if result["lying_previews"]:
-        rest.append(f"{result['lying_previews']} lying")
+    rare = {
+        "without an original": result["missing_originals"],
+        "ignored": sum(result["ignored"].values()),
+        "lying": result["lying_previews"],
+    }
+    rest += [f"{number} {word}" for word, number in rare.items() if number]
     counts = [f"{result['new_photos']} new", f"{result['skipped']} skipped", *rest]
     return f"Completed: {', '.join(counts)}"

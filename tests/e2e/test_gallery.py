@@ -448,5 +448,27 @@ def test_a_photographer_sees_what_could_not_be_read_and_why(visit: Callable[...,
     expect(report).to_contain_text("invoice.jpg — это не изображение")
     expect(report).to_contain_text("Без лиц: 5")
     expect(report).to_contain_text("Нет оригинала: 0")
+    expect(report).to_contain_text("Пропущены файлы, не фотографии: 0")
     check_access(page)
     assert page.evaluate("Object.keys(localStorage).length + document.cookie.length") == 0
+
+
+def test_a_photographer_sees_which_files_the_newest_sync_left_out(
+    visit: Callable[..., Page],
+) -> None:
+    page = visit(DESKTOP, RUSSIAN)
+
+    def answer(route: Route) -> None:
+        status = route.fetch().json()
+        status["result"]["ignored"] = {"heic": 3, "video": 1}
+        route.fulfill(json=status)
+
+    page.route("**/api/v1/faces/sync-s3/*", answer)
+    page.get_by_text("Для фотографа").click()
+    page.get_by_role("button", name="Показать отчёт").click()
+
+    report = page.locator("#report")
+    expect(report).to_contain_text("Пропущены файлы, не фотографии: 4")
+    expect(report).to_contain_text("3 файла HEIC")
+    expect(report).to_contain_text("1 видео")
+    check_access(page)

@@ -503,7 +503,19 @@ async function buildReport() {
     const title = make("h3", { textContent: `${tell(`report_${kind}`)}: ${photos.length}` });
     parts.push(make("div", {}, title, makeList(photos, kind)));
   }
-  return parts;
+  return [...parts, ...(await buildIgnored(event.event_uuid))];
+}
+
+// What the newest sync found beside the photos; nothing before it has ended.
+async function buildIgnored(eventUuid) {
+  const { last_sync: sync } = await ask(`/api/v1/events/${eventUuid}`);
+  const status = sync && (await ask(`/api/v1/faces/sync-s3/${sync.task_id}`));
+  if (!status?.result?.ignored) return [];
+  const kinds = Object.entries(status.result.ignored);
+  const total = kinds.reduce((sum, [, n]) => sum + n, 0);
+  const items = kinds.map(([kind, n]) => make("li", { textContent: tell(`report_kind_${kind}`, { n }) }));
+  const list = total ? make("ul", {}, ...items) : make("p", { textContent: tell("report_nothing") });
+  return [make("div", {}, make("h3", { textContent: `${tell("report_ignored")}: ${total}` }), list)];
 }
 
 async function listPhotos(eventUuid, filter) {

@@ -1,6 +1,7 @@
 """What an operator asks: is it ready, what is away, what has it done; told without a name."""
 
 from collections.abc import Callable
+from uuid import uuid4
 
 import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
@@ -9,11 +10,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from api.app import create_app
 from api.metrics import FRESH_S
 from api.routes import health
-from models.queries.runs import ensure_run, mark_retrying
+from models.keys import event_folder
+from models.queries.packs import register_pack
+from models.queries.runs import REEMBED, end_run, ensure_run, mark_retrying
 from models.queries.statistics import read_statistics
 from models.session import open_session
 from models.tables import utc_now
-from models.vocabulary import ErrorKind
+from models.vocabulary import ErrorKind, SyncState
 from tests.support.event_box import EventBox
 from tests.support.faults import FaultProxy
 from tests.support.local_client import open_local_client
@@ -48,6 +51,33 @@ def read_metrics() -> tuple[dict[tuple[str, frozenset[tuple[str, str]]], float],
     families = list(text_string_to_metric_families(text))
     samples = [sample for family in families for sample in family.samples]
     return {(s.name, frozenset(s.labels.items())): s.value for s in samples}, text
+
+
+def test_faces_that_a_change_of_the_model_makes_ready_are_not_counted(event: EventBox) -> None:
+    event.put("a.jpg", encode_jpeg(read_sample("astronaut.png")))
+    event.sync()
+    flow_run_id = uuid4()
+    with open_session() as session:
+        before = read_statistics(session).faces
+        pack = register_pack(session, "another@0123", "MIT")
+        run = ensure_run(
+            session,
+            flow_run_id=flow_run_id,
+            event_id=event.id,
+            s3_prefix=event_folder(event.id),
+        )
+        run.state, run.tallies = SyncState.RUNNING, {REEMBED: {"photos": 1}}
+    event.query(
+        "INSERT INTO face (photo_id, event_id, pack_id, x1, y1, x2, y2, confidence, embedding)"
+        f" SELECT photo_id, event_id, {pack}, x1, y1, x2, y2, confidence, embedding FROM face"
+        " WHERE event_id = :event RETURNING 1"
+    )
+    assert sum(event.face_counts().values()) == 2
+    with open_session() as session:
+        assert read_statistics(session).faces == before
+        end_run(session, flow_run_id, SyncState.FAILED)
+    with open_session() as session:
+        assert read_statistics(session).faces == before
 
 
 def test_metrics_add_up_and_hold_no_name_and_no_token(event: EventBox) -> None:

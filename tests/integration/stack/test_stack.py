@@ -218,6 +218,8 @@ def test_a_pack_whose_licence_was_not_accepted_ends_the_start_with_a_sentence(
     assert sentence.startswith("Model pack buffalo_l does not say that its licence allows")
     assert "FACEPASS_MODEL_PACK=opencv_zoo" in sentence
     assert "Traceback" not in shown
+    assert "ready in" not in shown  # told before a server is started
+    assert [file.name for file in (tmp_path / "home" / "logs").glob("*")] == []
     assert not (tmp_path / "home" / "stack.env").exists()
 
 

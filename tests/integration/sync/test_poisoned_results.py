@@ -1,27 +1,66 @@
 """Cached results that somebody else wrote, damaged or put back: none is used and none runs code."""
 
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from prefect.filesystems import LocalFileSystem
 from prefect.results import ResultRecord, ResultRecordMetadata
+from pydantic import SecretBytes
 
 from deployments.result_storage import BLOCK_SLUG, build_block, create_result_storage
 from models.queries.erasures import resume_event
+from models.queries.events import read_event
 from models.session import open_session
 from models.settings import get_settings
 from models.vocabulary import PhotoReason
 from tasks.faces.detected import PhotoFaces, pack_faces
 from tasks.results.erasure import erase_event_faces, erase_photo_faces
 from tasks.results.prune import delete_event_results
+from tasks.results.signed import RawBytes, SignedStorage
 from tasks.results.storage import load_storage_block
 from tasks.sync import embed
 from tests.support.event_box import EventBox
 from tests.support.photos import read_group, read_sample, vary
 from tests.support.poison import POISONS, flip_bytes, write_module
 
+HALF = np.full((2, 4), 0.5, np.float32)
+ARRAYS = {
+    "counts": np.array([1, 1]),
+    "turns": np.zeros(2, np.int16),
+    "verdicts": np.array(["", ""]),
+    "boxes": HALF,
+    "scores": HALF[:, 0],
+    "embeddings": np.full((2, 128), 128**-0.5, np.float32),
+}
+
+
+def save_arrays(**others: Any) -> bytes:
+    """A batch's two faces, some arrays of them otherwise."""
+    buffer = BytesIO()
+    np.savez(buffer, allow_pickle=False, **{**ARRAYS, **others})
+    return buffer.getvalue()
+
+
+UNREADABLE = {
+    "no bytes": b"",
+    "no archive": b"faces",
+    "damaged archive": b"PK\x03\x04" + b"x" * 100,
+    "another name": save_arrays().replace(b"scores", b"merits"),
+    "three photos": save_arrays(
+        counts=np.array([1, 1, 0]), turns=np.zeros(3), verdicts=np.array(["", "", "empty"])
+    ),
+    "a face short": save_arrays(boxes=HALF[:1], scores=HALF[:1, 0], embeddings=HALF[:1]),
+    "a score short": save_arrays(scores=HALF[:1, 0]),
+    "boxes of five numbers": save_arrays(boxes=np.full((2, 5), 0.5, np.float32)),
+    "boxes in a row": save_arrays(boxes=HALF.ravel()),
+    "boxes of text": save_arrays(boxes=np.full((2, 4), "x")),
+    "vectors of one number": save_arrays(embeddings=HALF[:, 0]),
+    "vectors of no number": save_arrays(embeddings=HALF * np.nan),
+}
 FORGET_PHOTOS = "DELETE FROM photo WHERE event_id = :event RETURNING id"
 
 
@@ -43,6 +82,17 @@ class Results:
     def write(self, path: str, content: bytes) -> None:
         """Put something there."""
         self._storage.write_path(path, content, _sync=True)
+
+    def sign(self, event: EventBox, path: str, product: bytes) -> None:
+        """Put a product there as this installation does."""
+        metadata = ResultRecordMetadata(storage_key=path, serializer=RawBytes())
+        self.sign_record(event, path, ResultRecord(metadata=metadata, result=product).serialize())
+
+    def sign_record(self, event: EventBox, path: str, record: bytes) -> None:
+        """The same with a record of Prefect's."""
+        with open_session() as session:
+            secret = SecretBytes(read_event(session, event.id).result_key.bytes)
+        SignedStorage(storage=self._storage, secret=secret).write_path(path, record)
 
 
 def open_folder(environment: dict[str, str]) -> Results:
@@ -168,6 +218,51 @@ def test_a_result_of_an_older_release_in_another_format_is_computed_once_more(
 
     assert sync_again(event) == {"0.jpg": 1}
     assert folder.read(folder.find(event)) != before
+
+
+@pytest.mark.parametrize("product", UNREADABLE.values(), ids=UNREADABLE)
+def test_a_sound_result_that_this_release_cannot_read_is_computed_once_more(
+    event: EventBox, folder: Results, product: bytes
+) -> None:
+    """Signed and whole, as another release of this installation would leave it."""
+    sync_two(event)
+    path = folder.find(event)
+    folder.sign(event, path, product)
+    unreadable = folder.read(path)
+
+    assert sync_again(event) == {"0.jpg": 1, "1.jpg": 1}
+    assert folder.read(path) != unreadable
+
+
+@pytest.mark.parametrize("record", [b"", b"{}", b'{"metadata": {}, "result": "AA=="}'])
+def test_a_signed_record_that_prefect_cannot_read_is_computed_once_more(
+    event: EventBox, folder: Results, record: bytes
+) -> None:
+    sync_two(event)
+    folder.sign_record(event, folder.find(event), record)
+    assert sync_again(event) == {"0.jpg": 1, "1.jpg": 1}
+
+
+@pytest.mark.parametrize("what", ["result", "folder"])
+def test_a_storage_that_fails_costs_time_and_no_photo(
+    event: EventBox, joined_stack: dict[str, str], folder: Results, what: str
+) -> None:
+    """Neither read nor written: where the result belongs is something else."""
+    sync_two(event)
+    result = Path(joined_stack["PREFECT_LOCAL_STORAGE_PATH"]) / folder.find(event)
+    result.unlink()
+    if what == "result":
+        result.mkdir()
+    else:
+        result.parent.rmdir()
+        result.parent.write_text("no folder")
+
+    assert sync_again(event) == {"0.jpg": 1, "1.jpg": 1}
+
+    if what == "result":
+        result.rmdir()
+    else:
+        result.parent.unlink()
 
 
 @pytest.mark.parametrize("what", ["event", "photo"])

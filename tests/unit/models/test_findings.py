@@ -1,19 +1,26 @@
 """What a sync finds out about its event: the false rate, by which the threshold rises, in words."""
 
+import re
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models import findings
 from models.findings import (
     BINS,
     LEAST_PAIRS,
     FalseRate,
+    choose_told,
     describe_findings,
+    join_message,
+    list_kinds,
     raise_threshold,
     tell_findings,
+    tell_left_out,
 )
+from models.keys import FileKind
 
 HISTOGRAMS = st.lists(st.integers(0, 400), min_size=BINS, max_size=BINS)
 SIMILARITIES = st.integers(0, 100).map(lambda hundredths: hundredths / 100)
@@ -95,6 +102,71 @@ def test_findings_are_told_in_sentences(
     sentences = list(tell_findings(result))
     assert len(sentences) == len(told)
     assert all(part in sentence for part, sentence in zip(told, sentences, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ({}, ""),
+        ({"heic": 0}, ""),
+        ({"heic": 1}, "1 HEIC file was left out"),
+        ({"heic": 3}, "3 HEIC files were left out"),
+        ({"video": 2, "heic": 1}, "1 HEIC file and 2 videos were left out"),
+        ({"other": 1, "raw": 1}, "1 RAW file and 1 other file were left out"),
+        (
+            {"other_picture": 2, "tiff": 21, "avif": 1},
+            "1 AVIF file, 21 TIFF files and 2 pictures of other formats were left out",
+        ),
+        ({"other_picture": 1}, "1 picture of another format was left out"),
+        ({"a kind of tomorrow": 2, "other": 1}, "3 other files were left out"),
+        (
+            {"unnameable": 1, "link": 2, "hidden": 1},
+            "1 hidden file, 2 links and 1 photo whose name is no text were left out",
+        ),
+    ],
+)
+def test_what_was_left_out_is_told_by_kind(counts: dict[str, int], words: str) -> None:
+    assert tell_left_out(counts) == words
+
+
+@given(st.dictionaries(st.sampled_from(FileKind), st.integers(0, 3)))
+def test_every_kind_has_a_word_and_every_file_is_counted(counts: dict[FileKind, int]) -> None:
+    counts.pop(FileKind.PHOTO, None)
+    told = list_kinds(counts)
+    assert sum(map(int, re.findall(r"\d+", told))) == sum(counts.values())
+    assert len(re.findall(r"\d+", told)) == sum(map(bool, counts.values()))
+    assert choose_told(counts) == {k.value: n for k, n in counts.items() if k != "hidden"}
+
+
+@pytest.mark.parametrize(
+    ("missing", "ignored", "message"),
+    [
+        (0, {}, "News"),
+        (1, {}, "News; 1 photo has no original"),
+        (8, {"heic": 3}, "News; 8 photos have no original; 3 HEIC files were left out"),
+    ],
+)
+def test_a_message_tells_what_needs_an_eye(
+    missing: int, ignored: dict[str, int], message: str
+) -> None:
+    assert join_message("News", ignored, missing) == message
+
+
+def test_advice_fits_what_was_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    (note,) = tell_findings({"ignored": {"heic": 1, "raw": 2, "video": 1}})
+    assert note == (
+        "1 HEIC file, 2 RAW files and 1 video were left out. "
+        "Export pictures that are no JPEG, PNG or WebP as JPEG."
+    )
+    assert list(tell_findings({"ignored": {"video": 1}})) == ["1 video was left out."]
+    # Of what previews can be made, it belongs among the originals.
+    decodable = {FileKind.PHOTO, FileKind.HEIC, FileKind.RAW}
+    monkeypatch.setattr(findings, "ORIGINAL_KINDS", frozenset(decodable))
+    (note,) = tell_findings({"ignored": {"heic": 1, "raw": 2, "video": 1}})
+    assert note.endswith(
+        "Upload HEIC files and RAW files as originals: make_previews and `facepass push` make "
+        "previews of them."
+    )
 
 
 def test_the_result_of_an_older_release_has_no_findings() -> None:

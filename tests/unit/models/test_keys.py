@@ -10,6 +10,7 @@ from models.errors import InvalidPrefixError
 from models.keys import (
     CONVERTED_KINDS,
     MAX_KEY_BYTES,
+    FileKind,
     build_image_url,
     build_run_name,
     check_prefix,
@@ -322,3 +323,34 @@ def test_any_key_comes_back_from_its_address(key: str) -> None:
 
 def test_a_run_is_called_by_its_events_name() -> None:
     assert build_run_name("Свадьба", "events/1/previews/") == "Свадьба · events/1/previews/"
+
+
+# --- judge_kind ---
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(".DS_Store", "._IMG_1.jpg", ".facepass-recipe", ".jpg", "Thumbs.db", "Desktop.INI", ""),
+        *("Icon\r", "@eaDir/IMG_1.jpg@SynoEAStream", "__MACOSX/a.txt", ".Trashes/501"),
+    ],
+)
+def test_what_systems_keep_beside_photos_is_hidden(name: str) -> None:
+    assert judge_kind(f"events/1/previews/{name}") is FileKind.HIDDEN
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("IMG_1.HEIC", FileKind.HEIC),
+        ("IMG_1.hif", FileKind.HEIC),
+        ("C0001.MP4", FileKind.VIDEO),
+        ("IMG_1.jfif", FileKind.PHOTO),
+        (".hidden.jpg", FileKind.PHOTO),
+        ("IMG_1.xmp", FileKind.OTHER),
+        ("IMG_1", FileKind.OTHER),
+        ("a.heic/b", FileKind.OTHER),
+    ],
+)
+def test_a_kind_is_told_by_its_suffix(name: str, kind: FileKind) -> None:
+    assert judge_kind(f"events/1/previews/{name}") is kind

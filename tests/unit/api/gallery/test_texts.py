@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.gallery.texts import Language, choose_category, choose_language, read_texts, tell
+from models.keys import FileKind
 from models.vocabulary import PhotoReason, SelfieCode
 
 FOLDER = Path(__file__).parents[4] / "api" / "gallery"
@@ -77,6 +78,11 @@ def test_no_text_is_left_over_and_none_is_missing() -> None:
 @pytest.mark.parametrize("code", sorted(set(SelfieCode) - {SelfieCode("no_such_face")}))
 def test_every_refusal_of_a_selfie_has_words(code: SelfieCode) -> None:
     assert f"error_{code}" in SCRIPT_TEXTS
+
+
+@pytest.mark.parametrize("kind", sorted(set(FileKind) - {FileKind.PHOTO, FileKind.HIDDEN}))
+def test_every_kind_of_file_that_is_left_out_has_words(kind: FileKind) -> None:
+    assert f"report_kind_{kind}" in SCRIPT_TEXTS
 
 
 @pytest.mark.parametrize("reason", PhotoReason)

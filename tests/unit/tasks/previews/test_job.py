@@ -1,5 +1,6 @@
 """Batches of originals: one that fails is counted, an outage is left to the flow's retries."""
 
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
 from uuid import uuid4
@@ -148,6 +149,15 @@ def test_what_an_earlier_attempt_wrote_is_counted_once() -> None:
     result = build_previews_result(job, [], 1.0)
     counts = {name: result[name] for name in ("made", "kept", "stood_in", "left_out")}
     assert counts == {"made": 2, "kept": 1, "stood_in": 1, "left_out": 1}
+
+
+def test_what_gets_no_preview_is_told_by_kind() -> None:
+    ignored = Counter(raw=1, heic=2, hidden=3)
+    job = PreviewJob(1, "Свадьба", RECIPE, census=Census(originals=2, ignored=ignored))
+    result = build_previews_result(job, [], 1.0)
+    assert result["ignored"] == {"raw": 1, "heic": 2}
+    assert result["message"] == "Made 0 previews; 2 HEIC files and 1 RAW file were left out"
+    assert name_previews_completion(result) == "Completed: 0 made, 2 kept, 3 ignored"
 
 
 def test_an_event_without_originals_says_so() -> None:

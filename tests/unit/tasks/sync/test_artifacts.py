@@ -19,6 +19,7 @@ RESULT = {
     "gone": 1,
     "missing_originals": 3,
     "seconds": 20.0,
+    "ignored": {"video": 1, "heic": 3},
     "lying_previews": 2,
     "false_rate": {"pairs": 9000, "per_thousand_above": 0.47},
 }
@@ -61,8 +62,12 @@ def test_every_reason_of_a_failure_says_what_to_do(reason: PhotoReason) -> None:
     ]
 
 
-def test_the_summary_tells_the_events_false_rate_and_what_to_do_about_lying_previews() -> None:
+def test_the_summary_tells_the_false_rate_and_what_to_do_about_what_needs_an_eye() -> None:
     assert read_rows(RESULT)["Previews that lie"] == "2"
-    *_, lying, _, alike = build_summary("Свадьба", RESULT).splitlines()
+    assert read_rows(RESULT)["Files left out"] == "3 HEIC files and 1 video"
+    assert read_rows({**RESULT, "ignored": {}})["Files left out"] == "0"
+    *_, left_out, _, missing, _, lying, _, alike = build_summary("Свадьба", RESULT).splitlines()
+    assert left_out.startswith("3 HEIC files and 1 video were left out. ")
+    assert missing.startswith("3 photos have no original for guests to download: ")
     assert lying.startswith("2 previews lie on a side or upside down: apply EXIF's orientation")
     assert alike == "In this event 1 pair of different people in 1,000 looks alike above 0.47."

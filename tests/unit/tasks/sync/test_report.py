@@ -16,7 +16,7 @@ PREFIX = "events/1/previews/"
 GUIDE_FIELDS = [
     *("event_id", "s3_prefix", "total_found", "new_photos", "skipped", "status", "message"),
     *("updated", "failed", "no_face", "faces_found", "gone", "missing_originals", "seconds"),
-    *("lying_previews", "false_rate"),
+    *("ignored", "lying_previews", "false_rate"),
 ]
 NUMBER = st.integers(0, 10**7)
 COUNTED = ("new_photos", "updated", "failed", "no_face", "erased", "pending", "faces_found")
@@ -26,7 +26,7 @@ TALLIED = (
 )
 
 
-def make_run(tallies: dict[str, dict[str, int]], gone: int = 0) -> SyncRun:
+def make_run(tallies: dict[str, dict[str, Any]], gone: int = 0) -> SyncRun:
     """A run's record."""
     return SyncRun(
         flow_run_id=RUN,
@@ -43,7 +43,7 @@ def count(names: tuple[str, ...], **values: int) -> dict[str, int]:
     return dict.fromkeys(names, 0) | values
 
 
-def build(tallies: dict[str, dict[str, int]], **counts: int) -> dict[str, Any]:
+def build(tallies: dict[str, dict[str, Any]], **counts: int) -> dict[str, Any]:
     """The result of a run that took no time."""
     return build_result(make_run(tallies), count(COUNTED, **counts), 0)
 
@@ -73,6 +73,29 @@ def test_an_empty_prefix_is_completed_and_says_so() -> None:
 def test_nothing_new_is_not_nothing_found() -> None:
     result = build({PREFIX: count(TALLIED, listed=30, skipped=30)})
     assert result["message"] == "Successfully synced 0 new photos"
+
+
+def test_what_was_left_out_is_summed_over_the_listings_and_told() -> None:
+    day1 = {**count(TALLIED, missing_originals=1), "ignored": {"heic": 2, "hidden": 9}}
+    day2 = {**count(TALLIED), "ignored": {"heic": 1, "other": 1}}
+    before = count(TALLIED)  # by a release that told of none
+    result = build({"a": day1, "b": day2, "c": before}, new_photos=2)
+    assert result["ignored"] == {"heic": 3, "other": 1}
+    assert result["message"] == (
+        "Successfully synced 2 new photos; 1 photo has no original; "
+        "3 HEIC files and 1 other file were left out"
+    )
+
+
+def test_a_prefix_of_other_files_alone_has_no_photos_and_tells_why() -> None:
+    result = build({PREFIX: {**count(TALLIED), "ignored": {"heic": 3}}})
+    assert result["message"] == "No photos found in S3; 3 HEIC files were left out"
+    assert (result["status"], result["total_found"]) == ("completed", 0)
+
+
+def test_what_systems_keep_beside_photos_is_not_told() -> None:
+    result = build({PREFIX: {**count(TALLIED), "ignored": {"hidden": 4}}})
+    assert (result["message"], result["ignored"]) == ("No photos found in S3", {})
 
 
 def test_a_photo_that_rests_counts_as_failed() -> None:
@@ -106,7 +129,8 @@ def test_the_total_is_the_sum_of_its_parts_whatever_the_counts(
         name: counts[name] for name in ("new_photos", "updated", "no_face", "faces_found")
     }
     assert result["gone"] == gone
-    assert (result["message"] == "No photos found in S3") == (result["total_found"] == 0)
+    nothing = result["message"].startswith("No photos found in S3")
+    assert nothing == (result["total_found"] == 0)
 
 
 @pytest.mark.parametrize(
@@ -119,11 +143,15 @@ def test_the_total_is_the_sum_of_its_parts_whatever_the_counts(
             "Completed: 0 new, 1 skipped, 4 updated, 2 failed, 5 gone",
         ),
         ({"skipped": 9, "lying_previews": 7}, "Completed: 0 new, 9 skipped, 7 lying"),
+        (
+            {"missing_originals": 8, "ignored": {"raw": 2, "heic": 1}},
+            "Completed: 0 new, 0 skipped, 8 without an original, 3 ignored",
+        ),
     ],
 )
 def test_the_name_of_a_completed_run_tells_what_needs_an_eye(
-    counts: dict[str, int], name: str
+    counts: dict[str, Any], name: str
 ) -> None:
     told = ("new_photos", "skipped", "updated", "failed", "gone", "lying_previews")
-    nothing = dict.fromkeys(told, 0)
+    nothing = {**dict.fromkeys((*told, "missing_originals"), 0), "ignored": {}}
     assert name_completion(nothing | counts) == name
