@@ -60,6 +60,10 @@ _KMS = (
 )
 _LACKING = "S3 refuses the form of a request ({code}): docs/stores.md says what a store must have."
 _FAILING = "S3 is failing (it answered {code})."
+_NO_WORDS = (
+    "S3 is failing (it answered {code}, in other words than S3's): if that goes on, check "
+    "FACEPASS_S3_ENDPOINT_URL."
+)
 _HOLDS_BUCKET = (
     "S3 takes {bucket} for an object: write FACEPASS_S3_ENDPOINT_URL without the bucket's name, as "
     "https://s3.example.com."
@@ -161,7 +165,7 @@ _UNREACHABLE = (
 _SSO = "S3 unreachable ({code}): the AWS session has expired, so run `aws sso login`."
 _CERTIFICATE = (
     "S3's certificate is not trusted ({code}): set AWS_CA_BUNDLE to the file of the authority that "
-    "signed it, or mend its host name or date."
+    "signed it; its host name and date must be right too."
 )
 _PLAIN = "S3 speaks no TLS there ({code}): write http:// in FACEPASS_S3_ENDPOINT_URL."
 _AWS_FILES = "AWS's own configuration is wrong ({code}): mend ~/.aws/config or the AWS_ variables."
@@ -285,7 +289,7 @@ def find_meaning(error: Boto3Error) -> Meaning:
     if isinstance(error, boto.SSLError):
         if "wrong_version_number" in text or "record layer failure" in text:
             return Meaning(Fault.SETTING, _PLAIN)
-        if "certificate" in text:
+        if "certificate" in text or "no such file" in text:
             return Meaning(Fault.SETTING, _CERTIFICATE)
     found = (meaning for classes, meaning in CAUSES if isinstance(error, classes))
     return next(found, Meaning(Fault.RETRY, _UNREACHABLE))
@@ -300,6 +304,8 @@ def explain_s3_error(error: Boto3Error, bucket: str) -> FacePassError:
             sentence = _HOLDS_BUCKET
         elif code == str(status) and code in {"400", "404", "405", "410", "414"}:
             meaning, sentence = Meaning(Fault.SETTING, NOT_S3), NOT_S3
+        elif sentence == _FAILING and code == str(status):
+            sentence = _NO_WORDS  # of a gateway; boto3 makes a 500 of a website's page too
         elif meaning.fault is Fault.RETRY and code not in CODES and 400 <= status < 500:
             meaning, sentence = Meaning(Fault.SETTING, _LACKING), _LACKING
     kind = S3DownloadError if meaning.fault is Fault.RETRY else S3AccessError

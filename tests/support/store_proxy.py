@@ -35,7 +35,6 @@ class Refusal:
     code: str
     message: str = "refused"
     more: str = ""
-    headers: tuple[tuple[str, str], ...] = ()
 
 
 Rule = Callable[[StoreRequest], Refusal | None]
@@ -129,7 +128,6 @@ def insist_on_region(region: str, *, names_it: bool = True) -> Rule:
             code,
             f"The region '{found.group(1)}' is wrong; expecting '{region}'",
             f"<Region>{region}</Region>" if names_it else "",
-            () if names_it else (("x-amz-bucket-region", region),),
         )
 
     return judge
@@ -158,8 +156,7 @@ class _Handler(QuietHandler):
                 f"<Error><Code>{refusal.code}</Code><Message>{refusal.message}</Message>"
                 f"{refusal.more}</Error>"
             ).encode()
-            pairs = [("Content-Type", "application/xml"), *refusal.headers]
-            self._give(refusal.status, text, pairs)
+            self._give(refusal.status, text, [("Content-Type", "application/xml")])
             return
         status, found, content = forward(
             self.proxy.target_url, self.command, self.path, headers, request.body
