@@ -51,10 +51,15 @@ def _choose_credentials(settings: Settings) -> "AwsCredentials":
     from prefect_aws.client_parameters import AwsClientParameters
 
     endpoint_url = settings.s3_endpoint_url
-    # As for the photos: path-style addresses, which every S3 server but AWS understands.
-    config: dict[str, Any] = {"connect_timeout": 5, "read_timeout": 30}
+    # As for the photos: addresses that the store understands, no checksums that some refuse.
+    config: dict[str, Any] = {
+        "connect_timeout": 5,
+        "read_timeout": 30,
+        "request_checksum_calculation": "when_required",
+        "response_checksum_validation": "when_required",
+    }
     if endpoint_url:
-        config["s3"] = {"addressing_style": "path"}
+        config["s3"] = {"addressing_style": settings.s3_addressing}
     parameters = AwsClientParameters(endpoint_url=endpoint_url, config=config)
     if not settings.aws_credentials_block:
         return AwsCredentials(aws_client_parameters=parameters)

@@ -26,6 +26,9 @@ class Settings(BaseSettings):
     s3_public_endpoint_url: str | None = Field(
         None, description="address of S3 in links for guests; unset means the endpoint above"
     )
+    s3_addressing: Literal["path", "virtual"] = Field(
+        "path", description="place of the bucket at an endpoint: its path, or virtual, its host"
+    )
     aws_credentials_block: str | None = Field(
         None, description="prefect-aws AwsCredentials block; unset means AWS's usual chain"
     )

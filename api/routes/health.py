@@ -86,10 +86,14 @@ async def read_readiness(request: Request) -> Health:
 
 
 def _check_bucket() -> None:
-    """Raise S3AccessError or S3DownloadError unless the bucket can be listed."""
-    from tasks.s3.bucket import get_guests_bucket  # boto3 is slow to import: not at the start
+    """Raise S3AccessError or S3DownloadError unless the bucket can be listed and links work."""
+    # boto3 is slow to import: not at the start.
+    from tasks.s3.bucket import get_guests_bucket
+    from tasks.s3.links import get_link_signer
 
-    get_guests_bucket().check()
+    bucket = get_guests_bucket()
+    bucket.check()
+    get_link_signer().check(bucket)
 
 
 def _build_check(part: str, check: Callable[[], None]) -> Callable[[], Awaitable[None]]:

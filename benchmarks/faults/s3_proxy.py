@@ -11,13 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import Self
-from urllib.parse import urlsplit
 
 from tests.support.http_server import QuietHandler, serve_http
+from tests.support.store_proxy import HOP, forward
 
 SLOW_S = 1.5  # longer than the patience the campaign's worker has (FACEPASS_S3_TIMEOUT_S)
-# Said by the two servers to each other, never passed on.
-HOP = {"connection", "keep-alive", "transfer-encoding"}
 
 
 class Sickness(StrEnum):
@@ -34,8 +32,7 @@ class S3Proxy:
     """Passes requests on to `target_url`, signatures and all; threads may change it at any time."""
 
     def __init__(self, target_url: str, seed: int = 0) -> None:
-        address = urlsplit(target_url)
-        self._target = (address.hostname or "127.0.0.1", address.port or 80)
+        self.target_url = target_url
         self._chance = random.Random(seed)  # noqa: S311 - a seeded campaign, no secrets
         self._lock, self._turn = threading.Lock(), threading.Lock()
         self._sickness: Sickness | None = None
@@ -78,22 +75,6 @@ class S3Proxy:
             with self._turn:
                 time.sleep(self.pace_s)
 
-    def forward(
-        self, path: str, headers: dict[str, str]
-    ) -> tuple[int, list[tuple[str, str]], bytes]:
-        """The real server's status, headers and body. Raises OSError or HTTPException."""
-        connection = http.client.HTTPConnection(*self._target, timeout=30)
-        try:
-            # The Host that was signed goes along in `headers`.
-            connection.putrequest("GET", path, skip_host=True, skip_accept_encoding=True)
-            for name, value in headers.items():
-                connection.putheader(name, value)
-            connection.endheaders()
-            answer = connection.getresponse()
-            return answer.status, answer.getheaders(), answer.read()
-        finally:
-            connection.close()
-
 
 class _Handler(QuietHandler):
     """One connection of a client; `proxy` says what its requests meet."""
@@ -119,7 +100,7 @@ class _Handler(QuietHandler):
     def _pass_on(self, *, half: bool) -> None:
         headers = {k: v for k, v in self.headers.items() if k.lower() not in HOP}
         try:
-            status, pairs, content = self.proxy.forward(self.path, headers)
+            status, pairs, content = forward(self.proxy.target_url, "GET", self.path, headers)
         except (OSError, http.client.HTTPException):
             self._reset()  # as if this were the server that is away
             return

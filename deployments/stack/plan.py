@@ -69,6 +69,7 @@ def describe_s3(settings: Settings, server: S3Server | None, keys: Keys | None) 
         outside = {"FACEPASS_S3_BUCKET": settings.require_s3_bucket()}
         if settings.s3_endpoint_url:
             outside["FACEPASS_S3_ENDPOINT_URL"] = settings.s3_endpoint_url
+            outside["FACEPASS_S3_ADDRESSING"] = settings.s3_addressing
         return outside
     return {
         "FACEPASS_S3_ENDPOINT_URL": server.endpoint_url,

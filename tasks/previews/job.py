@@ -38,6 +38,7 @@ from tasks.images.preview import PreviewRecipe
 from tasks.previews.find import Census, OriginalRef, cut, list_candidates
 from tasks.previews.make import Outcome, Verdict, bring_preview, is_marked, mark_recipe
 from tasks.s3.bucket import get_bucket
+from tasks.s3.errors import quote_s3
 from tasks.sync.artifacts import (
     WHAT_TO_DO_WITH_ORIGINALS,
     Throttle,
@@ -79,6 +80,7 @@ class PreviewTally:
     counts: Counter[str] = field(default_factory=Counter)
     failures: list[tuple[str, PhotoReason]] = field(default_factory=list)
     unreachable: int = 0
+    trouble: str = ""  # the sentence about S3 for the last of these
 
     def note(self, original: OriginalRef, outcome: Outcome) -> None:
         """Count one."""
@@ -91,6 +93,7 @@ class PreviewTally:
         self.counts.update(other.counts)
         self.failures = (self.failures + other.failures)[:FAILURES_KEPT]
         self.unreachable += other.unreachable
+        self.trouble = other.trouble or self.trouble
 
     def keep_written(self) -> "PreviewTally":
         """What stays true in the next attempt: what was put is there."""
@@ -188,7 +191,8 @@ def make_preview_batch(batch: PreviewBatch, recipe: PreviewRecipe) -> PreviewTal
             tally.note(original, bring_preview(bucket, original, recipe))
         except S3DownloadError as error:
             tally.unreachable = len(batch.originals) - tally.done
-            get_run_logger().warning("%s", error)
+            tally.trouble = str(error)
+            get_run_logger().warning("%s S3's own words: %s", error, quote_s3(error))
             break
     return tally
 
@@ -202,7 +206,8 @@ def wait_for_previews(futures: Sequence[PrefectFuture[Any]]) -> list[PreviewTall
     wait(list(futures))
     tallies: list[PreviewTally] = [future.result() for future in futures]
     if tallies and not any(tally.done for tally in tallies):
-        raise S3DownloadError("S3 unreachable: none of a window's originals could be read.")
+        trouble = next((tally.trouble for tally in tallies if tally.trouble), "")
+        raise S3DownloadError(f"None of a window's originals got its preview. {trouble}".strip())
     reasons = [reason for tally in tallies for _, reason in tally.failures]
     if reasons.count(PhotoReason.FORBIDDEN) == sum(tally.done for tally in tallies) > 1:
         raise S3AccessError(
@@ -227,8 +232,8 @@ def name_syncs(job: PreviewJob) -> dict[str, str]:
     """
     if job.tally.unreachable:
         raise S3DownloadError(
-            f"S3 unreachable: {job.tally.unreachable} originals could not be read; "
-            "the next attempt takes them up."
+            f"{job.tally.unreachable} originals have no preview yet; the next attempt takes them "
+            f"up. {job.tally.trouble}".strip()
         )
     return {prefix: build_run_name(job.event_name, prefix) for prefix in job.census.prefixes}
 

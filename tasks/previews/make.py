@@ -20,8 +20,8 @@ from tasks.faces.limits import PixelBudget
 from tasks.images.preview import PreviewRecipe, make_preview
 from tasks.previews.find import OriginalRef
 from tasks.s3.bucket import Bucket
-from tasks.s3.errors import explain_object_error, explain_write_error, map_s3_errors
-from tasks.s3.objects import ORIGINAL, RECIPE
+from tasks.s3.errors import explain_write_error, map_s3_errors
+from tasks.s3.objects import ORIGINAL, RECIPE, put_unless_changed
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import PutObjectRequestTypeDef
@@ -64,8 +64,7 @@ def read_preview(bucket: Bucket, key: str) -> StoredPreview | None:
     about S3 itself.
     """
     try:
-        with map_s3_errors(bucket.name, explain_object_error):
-            head = bucket.client.head_object(Bucket=bucket.name, Key=key)
+        head = bucket.read_head(key)
     except PhotoUnavailableError as error:
         if error.reason == PhotoReason.VANISHED:
             return None
@@ -96,13 +95,8 @@ def put_preview(
         "ContentType": "image/jpeg" if recognised else "application/octet-stream",
         "Metadata": {ORIGINAL: original_etag, RECIPE: str(recipe)},
     }
-    if replaces is None:
-        request["IfNoneMatch"] = "*"
-    else:
-        request["IfMatch"] = f'"{replaces.etag}"'
     try:
-        with map_s3_errors(bucket.name, explain_write_error):
-            bucket.client.put_object(**request)
+        put_unless_changed(bucket, request, replaces.etag if replaces else None)
     except PhotoChangedError:
         # Also after an answer that was lost on its way: then the one that is there is ours.
         stored = read_preview(bucket, key)
@@ -158,8 +152,7 @@ def bring_preview(bucket: Bucket, original: OriginalRef, recipe: PreviewRecipe) 
             try:
                 return _bring(bucket, original, recipe)
             except PhotoChangedError:
-                with map_s3_errors(bucket.name, explain_object_error):
-                    head = bucket.client.head_object(Bucket=bucket.name, Key=original.s3_key)
+                head = bucket.read_head(original.s3_key)
                 etag = head["ETag"].strip('"')
                 original = replace(original, etag=etag, size=head["ContentLength"])
     except PhotoUnavailableError as error:

@@ -6,31 +6,48 @@ streamed in chunks.
 
 import logging
 import random
+import re
 import time
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from functools import lru_cache
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import boto3
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 from botocore.session import get_session
 from botocore.utils import parse_timestamp
 
-from models.errors import ConfigurationError, PhotoUnavailableError, S3AccessError
+from models.errors import (
+    ConfigurationError,
+    PhotoChangedError,
+    PhotoUnavailableError,
+    S3AccessError,
+)
 from models.keys import FileKind, ListedPreview, is_image_key, is_storable, judge_kind
 from models.settings import Settings, get_settings
 from models.vocabulary import PhotoReason
-from tasks.s3.errors import NOT_S3, explain_object_error, map_s3_errors
+from tasks.s3.errors import (
+    NOT_S3,
+    Fault,
+    explain_object_error,
+    find_meaning,
+    is_refused_form,
+    map_s3_errors,
+)
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef
 
 logger = logging.getLogger(__name__)
 
@@ -39,30 +56,54 @@ logger = logging.getLogger(__name__)
 BODY_TRIES = 3
 LONGEST_WAIT_S = 8.0
 GUESTS_TIMEOUT_S, GUESTS_TRIES = 7.0, 2
+REGION_TIMEOUT_S = 2.0
 READ_BYTES = 1024 * 1024  # of a photo, at a time
 PIECE_BYTES = 256 * 1024  # of an original, at a time
+_AWS_HOST = re.compile(r"^https?://([^/]+\.)?amazonaws\.com(\.cn)?(:\d+)?(/|$)")
+
+
+class Feature(StrEnum):
+    """What not every store has."""
+
+    CONDITIONAL_GET = "If-Match of a GET"
+    CONDITIONAL_PUT = "If-Match and If-None-Match of a PUT"
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """A bucket and the client that reads it."""
+    """A bucket and the client that reads it; `lacking` is what its store was found to lack."""
 
     client: "S3Client"
     name: str
     public_url: str  # {endpoint}/{bucket}, for links
+    lacking: set[Feature] = field(default_factory=set)
 
     def check(self) -> None:
         """Raise S3AccessError or S3DownloadError unless the bucket can be listed."""
         with map_s3_errors(self.name):
-            self.client.list_objects_v2(Bucket=self.name, MaxKeys=1)
+            _require_listing(self.client.list_objects_v2(Bucket=self.name, MaxKeys=1))
+
+    def read_head(self, s3_key: str) -> "HeadObjectOutputTypeDef":
+        """What S3 knows of an object.
+
+        Raises PhotoUnavailableError about this object, S3DownloadError or S3AccessError about S3
+        itself.
+        """
+        try:
+            with map_s3_errors(self.name, explain_object_error):
+                return self.client.head_object(Bucket=self.name, Key=s3_key)
+        except PhotoUnavailableError as error:
+            # A HEAD's refusal has no words. A listing's has, where not this object is its cause.
+            if error.reason != PhotoReason.VANISHED:
+                self.check()
+            raise
 
     def list_pages(self, s3_prefix: str) -> Generator[list[ListedPreview], None, None]:
         """Every key under the prefix, page by page, so that memory does not grow with them."""
         paginator = self.client.get_paginator("list_objects_v2")
         with map_s3_errors(self.name):
             for page in paginator.paginate(Bucket=self.name, Prefix=s3_prefix):
-                if not {"KeyCount", "Name"} & page.keys():
-                    raise S3AccessError(NOT_S3)  # a page of something else, read as no keys
+                _require_listing(page)
                 items = page.get("Contents", [])
                 kept = [
                     ListedPreview(
@@ -88,7 +129,7 @@ class Bucket:
         with map_s3_errors(self.name, explain_object_error):
             while True:
                 attempt += 1
-                answer = self.client.get_object(Bucket=self.name, Key=s3_key, IfMatch=f'"{etag}"')
+                answer = self._open_photo(s3_key, etag)
                 # Not `with body`: that hands out the raw stream, whose errors and length nobody
                 # checks.
                 with closing(answer["Body"]) as body:
@@ -101,6 +142,20 @@ class Bucket:
                             raise
                 time.sleep(draw_wait(attempt))
 
+    def _open_photo(self, s3_key: str, etag: str) -> "GetObjectOutputTypeDef":
+        if Feature.CONDITIONAL_GET not in self.lacking:
+            try:
+                return self.client.get_object(Bucket=self.name, Key=s3_key, IfMatch=f'"{etag}"')
+            except ClientError as error:
+                if not is_refused_form(error):
+                    raise
+        answer = self.client.get_object(Bucket=self.name, Key=s3_key)
+        self.lacking.add(Feature.CONDITIONAL_GET)
+        if answer["ETag"].strip('"') != etag:
+            answer["Body"].close()
+            raise PhotoChangedError("The photo was replaced during the sync.")
+        return answer
+
 
 def open_bucket(settings: Settings, read_timeout_s: float | None = None, tries: int = 4) -> Bucket:
     """The configured bucket. Raises ConfigurationError or S3AccessError."""
@@ -110,12 +165,8 @@ def open_bucket(settings: Settings, read_timeout_s: float | None = None, tries: 
         read_timeout=read_timeout_s or settings.s3_timeout_s,
         max_pool_connections=256,  # opened when needed: an engine of 64 cores fetches 192 at a time
         retries={"mode": "standard", "total_max_attempts": tries},
-        # Uploads bring their Content-MD5, which every S3 server checks; boto3's own checksum comes
-        # after the body, which many refuse.
-        request_checksum_calculation="when_required",
     )
-    variable = "FACEPASS_S3_ENDPOINT_URL"
-    client = open_s3_client(settings, settings.s3_endpoint_url, variable, config)
+    client = open_s3_client(settings, settings.s3_endpoint_url, "FACEPASS_S3_ENDPOINT_URL", config)
     endpoint = settings.s3_public_endpoint_url or client.meta.endpoint_url
     return Bucket(client, name, f"{endpoint.rstrip('/')}/{name}")
 
@@ -138,18 +189,62 @@ def open_s3_client(
 ) -> "S3Client":
     """A client of an S3 server, or of AWS; `variable` is the setting that names the endpoint.
 
-    Path-style addresses: every S3 server understands them. Raises ConfigurationError or
-    S3AccessError.
+    AWS is asked at the region's own host with the bucket in its name, the only address that is
+    right for links to all of its regions; others by path, which nearly all of them understand.
+    Raises ConfigurationError or S3AccessError.
     """
-    config = config.merge(Config(s3={"addressing_style": "path"} if endpoint else {}))
+    # Uploads bring their Content-MD5, which every S3 server checks. boto3's own checksum comes
+    # after the body, and it asks for one with each GET: many refuse either.
+    plain = Config(
+        request_checksum_calculation="when_required", response_checksum_validation="when_required"
+    )
+
+    def connect(style: Literal["path", "virtual"]) -> "S3Client":
+        styled = config.merge(plain).merge(Config(s3={"addressing_style": style}))
+        return session.client("s3", endpoint_url=endpoint, config=styled)
+
     try:
         with map_s3_errors(settings.require_s3_bucket()):
             session = open_aws_session(settings)
-            return session.client("s3", endpoint_url=endpoint, config=config)
+            client = connect(settings.s3_addressing)
+            # Without an endpoint of ours it still need not be AWS: AWS_ENDPOINT_URL_S3 names one.
+            is_aws = not endpoint and _AWS_HOST.search(client.meta.endpoint_url)
+            return connect("virtual") if is_aws else client
     except ValueError as error:
         raise ConfigurationError(
             f"{variable} must be an address such as https://s3.example.com."
         ) from error
+
+
+def learn_region(settings: Settings) -> str | None:
+    """The region that S3 takes signatures for, whatever is configured; None where S3 is away.
+
+    The sync's client follows S3 to the bucket's region by itself. Who only signs has to ask, once.
+    Raises ConfigurationError or S3AccessError.
+    """
+    config = Config(
+        connect_timeout=REGION_TIMEOUT_S,
+        read_timeout=REGION_TIMEOUT_S,
+        retries={"total_max_attempts": 1},
+    )
+    client = open_s3_client(settings, settings.s3_endpoint_url, "FACEPASS_S3_ENDPOINT_URL", config)
+    signed_for: list[str | None] = [None]
+
+    def note(request: AWSRequest, region_name: str, **_: object) -> None:
+        # A redirected request is signed for the region in its context.
+        signed_for.append(request.context.get("signing", {}).get("region") or region_name)
+
+    client.meta.events.register("before-sign.s3", note)
+    try:
+        client.list_objects_v2(Bucket=settings.require_s3_bucket(), MaxKeys=1)
+    except ClientError as error:
+        if find_meaning(error).fault is Fault.RETRY:
+            return None
+    except (BotoCoreError, ResponseParserError):
+        return None
+    finally:
+        client.close()
+    return signed_for[-1]
 
 
 def open_aws_session(settings: Settings) -> boto3.session.Session:
@@ -221,6 +316,12 @@ def open_original_stream(bucket: Bucket, key: str) -> tuple[int, Generator[bytes
 def draw_wait(attempt: int) -> float:
     """Seconds before the next look: longer each time, and different for all who meet a fault."""
     return random.uniform(0.0, min(LONGEST_WAIT_S, 2.0**attempt))  # noqa: S311 - no secret
+
+
+def _require_listing(page: Mapping[str, Any]) -> None:
+    """Raise S3AccessError for a page of something else, which boto3 reads as no keys."""
+    if not {"KeyCount", "Name"} & page.keys():
+        raise S3AccessError(NOT_S3)
 
 
 def _read_body(body: "StreamingBody", max_bytes: int) -> bytes:

@@ -1,19 +1,42 @@
-"""Signed links that guests open: to a photo's preview and its original, valid for a short time."""
+"""Signed links that guests open: to a photo's preview and its original, valid for a short time.
 
-from dataclasses import dataclass
+They are signed for the region by which the bucket is read. A check opens one as a guest does.
+"""
+
+import logging
+import re
+import time
+from dataclasses import dataclass, field
 from functools import lru_cache
+from threading import Lock
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.httpsession import URLLib3Session
+from botocore.session import get_session
+from botocore.utils import get_environ_proxies
 
+from models.errors import FacePassError, S3AccessError
 from models.settings import Settings, get_settings
-from tasks.s3.bucket import open_s3_client
-from tasks.s3.errors import map_s3_errors
+from tasks.s3.bucket import Bucket, learn_region, open_s3_client
+from tasks.s3.errors import Fault, explain_s3_error, find_meaning, map_s3_errors, quote_s3
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+logger = logging.getLogger(__name__)
+
+PUBLIC = "FACEPASS_S3_PUBLIC_ENDPOINT_URL"
+ASK_AGAIN_S = 60.0  # until S3 is asked for the region again, after it was away
+CHECK_TIMEOUT_S = 1
+GOOD_FOR_S, BAD_FOR_S = 300.0, 15.0  # for how long a checked link is not checked again
+# Under the folder of events, where none has this number.
+EVENTS_FOLDER = "events/"
+ABSENT_KEY = f"{EVENTS_FOLDER}0/previews/absent.jpg"
+_GIVEN = {200, 206, 416}  # the last where the object is empty
 _IMAGE_TYPES = {
     "jpg": "image/jpeg",
     "jpeg": "image/jpeg",
@@ -22,17 +45,21 @@ _IMAGE_TYPES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass
 class LinkSigner:
-    """Signs links; nothing is asked of S3 for it.
+    """Signs links. S3 is asked once for the bucket's region, and nothing else for a link.
 
     The client's endpoint is the public one: a signature is for one host, and moving it to another
     makes it void.
     """
 
-    client: "S3Client"
+    settings: Settings
     bucket: str
-    lifetime_s: int
+    client: "S3Client"
+    _lock: Lock = field(default_factory=Lock)
+    _ask_at: float | None = 0.0  # monotonic; None once the region is known
+    _check_at: float = 0.0  # monotonic
+    _fault: FacePassError | None = None
 
     def sign_download(self, key: str) -> str:
         """A link that saves the object under its own file name."""
@@ -54,10 +81,58 @@ class LinkSigner:
             "ResponseContentDisposition": disposition,
             "ResponseContentType": name_image_type(key),
         }
+        self._settle_region()
         with map_s3_errors(self.bucket):
             return self.client.generate_presigned_url(
-                "get_object", Params=parameters, ExpiresIn=self.lifetime_s
+                "get_object", Params=parameters, ExpiresIn=self.settings.link_lifetime_s
             )
+
+    def _settle_region(self) -> None:
+        """Sign for the bucket's own region from now on; for the configured one while S3 is away."""
+        if self._ask_at is None or time.monotonic() < self._ask_at:
+            return
+        with self._lock:
+            if self._ask_at is None or time.monotonic() < self._ask_at:
+                return
+            region = learn_region(self.settings)
+            if region and region != self.client.meta.region_name:
+                self.client = _open_public_client(self.settings, region)
+            self._ask_at = None if region else time.monotonic() + ASK_AGAIN_S
+
+    def check(self, bucket: Bucket) -> None:
+        """Open one link as a guest does; what came of it stands for some minutes.
+
+        Raises S3AccessError or S3DownloadError, with what to set, where S3 refuses it. An address
+        that cannot be reached from here is no fault: guests may reach it.
+        """
+        if time.monotonic() >= self._check_at:
+            self._fault = self._find_fault(bucket)
+            self._check_at = time.monotonic() + (BAD_FOR_S if self._fault else GOOD_FOR_S)
+        if self._fault is not None:
+            raise type(self._fault)(str(self._fault))
+
+    def _find_fault(self, bucket: Bucket) -> FacePassError | None:
+        # Of an object that is there, if any: only its bytes prove that all is right.
+        with map_s3_errors(bucket.name):
+            listed = bucket.client.list_objects_v2(
+                Bucket=bucket.name, Prefix=EVENTS_FOLDER, MaxKeys=1
+            ).get("Contents", [])
+        link = self.sign_view(listed[0]["Key"] if listed else ABSENT_KEY)
+        try:
+            status, content_type, body = _open_link(link)
+        except BotoCoreError as error:
+            # Not its text, which holds the link.
+            logger.warning("Links could not be tried from here: %s", type(error).__name__)
+            return None
+        if status in _GIVEN and not content_type.startswith("text/html"):
+            return None
+        refusal = _read_refusal(status, body)
+        code = refusal.response["Error"]["Code"]
+        is_about_object = not code.isdigit() and find_meaning(refusal).fault is Fault.PHOTO
+        if is_about_object and not (listed and code == "NoSuchKey"):
+            return None  # the signature was good: S3 looked for the object
+        logger.warning("A link for guests was refused: %s", quote_s3(refusal))
+        return _explain_refusal(refusal, bucket.name)
 
 
 def name_image_type(key: str) -> str:
@@ -73,14 +148,65 @@ def build_disposition(file_name: str) -> str:
 
 def open_link_signer(settings: Settings) -> LinkSigner:
     """A signer for the configured bucket. Raises ConfigurationError or S3AccessError."""
-    bucket = settings.require_s3_bucket()
-    endpoint = settings.s3_public_endpoint_url or settings.s3_endpoint_url
-    variable = "FACEPASS_S3_PUBLIC_ENDPOINT_URL"
-    client = open_s3_client(settings, endpoint, variable, Config(signature_version="s3v4"))
-    return LinkSigner(client, bucket, settings.link_lifetime_s)
+    return LinkSigner(settings, settings.require_s3_bucket(), _open_public_client(settings))
 
 
 @lru_cache(maxsize=1)
 def get_link_signer() -> LinkSigner:
     """This process's signer."""
     return open_link_signer(get_settings())
+
+
+def _open_public_client(settings: Settings, region: str | None = None) -> "S3Client":
+    endpoint = settings.s3_public_endpoint_url or settings.s3_endpoint_url
+    config = Config(signature_version="s3v4", region_name=region)
+    return open_s3_client(settings, endpoint, PUBLIC, config)
+
+
+def _open_link(link: str) -> tuple[int, str, bytes]:
+    """Status, type and the first bytes; boto3's own client of HTTP has its proxies and its CAs."""
+    session = URLLib3Session(
+        verify=get_session().get_config_variable("ca_bundle") or True,
+        proxies=get_environ_proxies(link),
+        timeout=CHECK_TIMEOUT_S,
+    )
+    try:
+        request = AWSRequest("GET", link, headers={"Range": "bytes=0-0"})
+        answer = session.send(request.prepare())
+    finally:
+        session.close()
+    # A browser goes from http to https by itself, and the signature stays good.
+    secure = "https" + link.removeprefix("http")
+    if link.startswith("http://") and answer.headers.get("location") == secure:
+        return _open_link(secure)
+    return answer.status_code, answer.headers.get("content-type", ""), answer.content
+
+
+def _read_refusal(status: int, body: bytes) -> ClientError:
+    """The answer as boto3 would raise it, for the one table of what S3's codes mean."""
+    text = body[:4096].decode(errors="replace")
+    told = {
+        name: found.group(1)
+        for name in ("Code", "Message", "Region")
+        if (found := re.search(f"<{name}>([^<]*)</{name}>", text))
+    }
+    error = {"Code": str(status), "Message": "", **told}
+    metadata = {"HTTPStatusCode": status}
+    return ClientError({"Error": error, "ResponseMetadata": metadata}, "GetObject")  # type: ignore[typeddict-item]
+
+
+def _explain_refusal(answer: ClientError, bucket: str) -> FacePassError:
+    code = answer.response["Error"]["Code"]
+    if code.isdigit() or code == "NoSuchKey":
+        return S3AccessError(
+            f"Links for guests lead to what is not the bucket {bucket} (it answered {code}): check "
+            f"{PUBLIC}, or FACEPASS_S3_ENDPOINT_URL where that is unset."
+        )
+    if code == "SignatureDoesNotMatch":
+        return S3AccessError(
+            "S3 refuses the signature of links for guests: whatever stands before it must leave "
+            f"the host's name and the path as they are, and {PUBLIC} must name the address that "
+            "guests open."
+        )
+    error = explain_s3_error(answer, bucket)
+    return type(error)(f"Links for guests do not work. {error}")

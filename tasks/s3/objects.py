@@ -11,12 +11,17 @@ from base64 import b64encode
 from collections.abc import Mapping
 from hashlib import file_digest, md5
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-from models.errors import PhotoUnavailableError, S3AccessError
+from botocore.exceptions import ClientError
+
+from models.errors import PhotoChangedError, PhotoUnavailableError, S3AccessError
 from models.vocabulary import PhotoReason
-from tasks.s3.bucket import Bucket
-from tasks.s3.errors import explain_object_error, map_s3_errors
+from tasks.s3.bucket import Bucket, Feature
+from tasks.s3.errors import explain_write_error, is_refused_form, map_s3_errors
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import PutObjectRequestTypeDef
 
 MD5 = "facepass-md5"
 ORIGINAL = "facepass-original"
@@ -61,14 +66,50 @@ def put_object(
     return answer["ETag"].strip('"')
 
 
+def put_unless_changed(
+    bucket: Bucket, request: "PutObjectRequestTypeDef", etag: str | None
+) -> None:
+    """Put an object where there is none, or in the place of the one that has this ETag.
+
+    A store without conditional writes is asked just before, for the rest of this process: of two
+    writers at the same moment the later one wins there. Raises PhotoChangedError where another
+    object is there, S3DownloadError or S3AccessError.
+    """
+    conditional: PutObjectRequestTypeDef = {**request}
+    if etag is None:
+        conditional["IfNoneMatch"] = "*"
+    else:
+        conditional["IfMatch"] = f'"{etag}"'
+    with map_s3_errors(bucket.name, explain_write_error):
+        if Feature.CONDITIONAL_PUT not in bucket.lacking:
+            try:
+                bucket.client.put_object(**conditional)
+                return
+            except ClientError as error:
+                if not is_refused_form(error):
+                    raise
+        if _read_etag(bucket, request["Key"]) != etag:
+            raise PhotoChangedError("The object was written by somebody else.")
+        bucket.client.put_object(**request)
+    bucket.lacking.add(Feature.CONDITIONAL_PUT)
+
+
+def _read_etag(bucket: Bucket, key: str) -> str | None:
+    try:
+        return bucket.read_head(key)["ETag"].strip('"')
+    except PhotoUnavailableError as error:
+        if error.reason == PhotoReason.VANISHED:
+            return None
+        raise
+
+
 def read_metadata(bucket: Bucket, key: str) -> Mapping[str, str] | None:
     """The metadata of an object; None where there is no such object.
 
     Raises S3AccessError or S3DownloadError.
     """
     try:
-        with map_s3_errors(bucket.name, explain_object_error):
-            return bucket.client.head_object(Bucket=bucket.name, Key=key)["Metadata"]
+        return bucket.read_head(key)["Metadata"]
     except PhotoUnavailableError as error:
         if error.reason == PhotoReason.VANISHED:
             return None

@@ -4,15 +4,17 @@ The cache only saves computing a photo twice with the same model pack; batch.py 
 each time. After many S3 failures in a row, a circuit breaker stops the requests to S3.
 """
 
+import logging
 import threading
-from collections.abc import Hashable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.cache_policies import CachePolicy
 from prefect.context import TaskRunContext
 from prefect.runtime import task_run
@@ -40,11 +42,15 @@ from tasks.images.formats import SHOWN_BY_BROWSERS, recognise_format
 from tasks.results.signed import RawBytes, SignedStorage
 from tasks.results.storage import CACHE_LIFETIME, build_cache_key, open_result_storage
 from tasks.s3.bucket import Bucket, get_bucket
+from tasks.s3.errors import quote_s3
+
+logger = logging.getLogger(__name__)
 
 NO_FACE = PhotoReason.NO_FACE_DETECTED.value
 # One photo takes minutes to be given up on when S3 accepts connections and answers nothing. More
 # than one batch fetches at a time, so that one hanging connection pool is no outage yet.
 FAILURES_IN_A_ROW = 12
+MOST_WORDS = 3  # different answers of S3 that a batch tells of
 
 
 # --- the circuit breaker ---
@@ -138,7 +144,8 @@ def process_face_embedding(
     """
     breaker = get_circuit_breaker(event_id, attempt)
     engine = require_face_engine(pack, choice.model_pack, choice.det_size)
-    return embed_photos(photos, get_bucket(), engine, breaker, customer=event_id)
+    tell = get_run_logger().warning
+    return embed_photos(photos, get_bucket(), engine, breaker, customer=event_id, tell=tell)
 
 
 def recall_or_embed(
@@ -172,23 +179,42 @@ def embed_photos(
     engine: FaceEngine,
     breaker: CircuitBreaker,
     customer: Hashable = None,
+    tell: Callable[[str], object] = logger.warning,
 ) -> bytes:
     """Read, decode, detect, align and embed; the faces as `pack_faces` lays them out.
 
+    `tell` hears what S3 said of photos that it did not give.
     Raises S3DownloadError when S3 gave none of the photos (S3OutageError where it is not asked
     any more), PhotosForbiddenError when it denied all, FaceEngineError when the models fail on a
     plain picture too.
     """
     readers = [partial(_read_photo, bucket, photo, breaker, engine.budget) for photo in photos]
-    faces = [_judge(found) for found in engine.embed_all(readers, customer)]
+    found = engine.embed_all(readers, customer)
+    tell_s3_words(found, tell)
+    faces = [_judge(each) for each in found]
     if faces and all(photo.verdict == UNREACHABLE for photo in faces):
         kind = S3OutageError if breaker.is_open else S3DownloadError
-        raise kind("S3 unreachable: none of a batch's photos could be read.")
+        raise kind(f"S3 unreachable: none of a batch's photos could be read. {found[0]}")
     if len(faces) > 1 and all(photo.verdict == PhotoReason.FORBIDDEN for photo in faces):
         raise PhotosForbiddenError(
             "S3 lists the photos and denies reading them: allow s3:GetObject on the bucket."
         )
     return pack_faces(faces)
+
+
+def tell_s3_words(
+    found: Sequence[DetectedFaces | FacePassError], tell: Callable[[str], object]
+) -> None:
+    """Give the log S3's own words about photos that were not read, each answer once."""
+    words = Counter(
+        quote_s3(error)
+        for error in found
+        if isinstance(error, S3DownloadError)
+        or (isinstance(error, PhotoUnavailableError) and error.reason == PhotoReason.FORBIDDEN)
+    )
+    for quote, photos in words.most_common(MOST_WORDS):
+        if quote is not None:
+            tell(f"Photos that were not read: {photos}. S3's own words: {quote}")
 
 
 def _read_photo(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec
 
+from prefect import get_run_logger
 from prefect.client.schemas.objects import State, StateType
 from prefect.states import Completed
 
@@ -21,6 +22,7 @@ from models.errors import (
     SyncSkippedError,
 )
 from models.vocabulary import SyncState
+from tasks.s3.errors import quote_s3
 
 SYNC_RETRIES = 3
 # What no later attempt heals: retrying would burn fifteen minutes to say the same.
@@ -66,6 +68,8 @@ def end_in_state(
         try:
             return run_flow(*args, **kwargs)
         except FacePassError as error:
+            if words := quote_s3(error):
+                get_run_logger().warning("S3's own words: %s", words)
             end = find_end(error)
             if end is None:
                 raise

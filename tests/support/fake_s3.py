@@ -116,7 +116,7 @@ class FakeClient:
 
     def list_objects_v2(self, **_: Any) -> dict[str, Any]:
         """The bucket is there."""
-        return {}
+        return build_page([])
 
     def get_paginator(self, operation: str) -> Self:
         """This client lists by itself."""

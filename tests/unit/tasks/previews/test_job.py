@@ -104,9 +104,16 @@ def test_a_window_of_which_s3_gave_nothing_ends_the_attempt(
     run_batch: Callable[..., PreviewTally],
 ) -> None:
     away, made = finish(run_batch(AWAY)), finish(run_batch(MADE))
-    with pytest.raises(S3DownloadError):
+    with pytest.raises(S3DownloadError, match="ConnectTimeoutError"):
         wait_for_previews([away, away])
     assert len(wait_for_previews([away, made])) == 2
+
+
+def test_a_refused_write_is_told_as_one(run_batch: Callable[..., PreviewTally]) -> None:
+    refused = finish(run_batch(S3DownloadError("S3 takes no object (it answered SlowDown).")))
+    with pytest.raises(S3DownloadError, match="takes no object") as raised:
+        wait_for_previews([refused])
+    assert "read" not in str(raised.value)
 
 
 @given(st.integers(1, 10**6))

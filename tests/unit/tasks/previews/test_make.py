@@ -185,6 +185,36 @@ def test_a_refused_write_is_s3s_and_gives_back_what_it_held(
     assert make.get_byte_budget().held == make.get_pixel_budget().held == 0
 
 
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [("NotImplemented", 501), ("NotImplemented", 400), ("InvalidArgument", 400), ("X", 405)],
+)
+def test_a_store_without_conditional_writes_is_asked_before_each_write(
+    code: str, status: int
+) -> None:
+    refused = []
+
+    class Plain(FakeClient):
+        def put_object(self, **call: Any) -> dict[str, Any]:
+            if {"IfMatch", "IfNoneMatch"} & call.keys():
+                refused.append(call)
+                raise make_error(code, status, "PutObject")
+            return super().put_object(**call)
+
+    store = Plain()
+    bucket = make_bucket(store)
+    original = put(store, ORIGINAL, make_photo("teal"))
+    assert bring_preview(bucket, original, RECIPE) == MADE
+    assert bring_preview(bucket, put(store, ORIGINAL, make_photo("red")), RECIPE) == MADE
+    assert len(refused) == 1
+    # One that somebody else puts in between stays.
+    store.objects[PREVIEW], store.metadata[PREVIEW] = b"theirs", {}
+    content = make_photo("red")
+    sent = {"original_etag": "e", "recipe": RECIPE, "replaces": None}
+    assert not put_preview(bucket, PREVIEW, content, **sent)  # type: ignore[arg-type]
+    assert store.objects[PREVIEW] == b"theirs"
+
+
 def test_the_mark_tells_whether_all_were_made_by_a_recipe(store: FakeClient) -> None:
     bucket = make_bucket(store)
     assert not is_marked(bucket, 1, RECIPE)
