@@ -8,14 +8,24 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, NullPool, create_engine, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy import Connection, NullPool, text
+from sqlalchemy.exc import DBAPIError
 
 from models.errors import ConfigurationError, FacePassError
+from models.session import build_engine, map_database_errors
 from models.settings import get_settings
 
 logger = logging.getLogger(__name__)
 
+VECTOR_VERSION = (0, 7)  # the first with half-precision vectors
+NO_VECTOR = (
+    "This PostgreSQL has no pgvector 0.7 or newer (or this role may not create it): "
+    "install it, run CREATE EXTENSION vector (of an older one, ALTER EXTENSION vector UPDATE) as "
+    "an administrator, and migrate again."
+)
+_VECTOR_VERSION = text("SELECT extversion FROM pg_extension WHERE extname = 'vector'")
+# The extension's file is not there, in the words of PostgreSQL before and after 15; no right to it.
+_NO_EXTENSION = {"58P01", "0A000", "42501"}
 MIGRATION_LOCK = 0x46_50_4D  # "FPM": two migrating processes wait for each other
 
 
@@ -34,32 +44,34 @@ def read_heads() -> list[str]:
 def upgrade_database(url: str) -> None:
     """Create or upgrade the tables behind `url` (any postgresql:// form).
 
-    Raises ConfigurationError where the database cannot be reached or lacks pgvector.
+    Raises ConfigurationError where it lacks pgvector, and the errors of map_database_errors.
     """
-    engine = create_engine(f"postgresql+psycopg2://{url.partition('://')[2]}", poolclass=NullPool)
-    try:
-        with engine.begin() as connection:
-            connection.execute(
-                text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK}
-            )
-            _require_vector(connection)
-            config = build_alembic_config()
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-    except OperationalError as error:
-        raise ConfigurationError(
-            "The database cannot be reached: check FACEPASS_DATABASE_URL and that it is running."
-        ) from error
+    settings = get_settings().model_copy(update={"database_url": url})
+    engine = build_engine(settings.require_database_url(), poolclass=NullPool)
+    with map_database_errors(), engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+        _require_vector(connection)
+        config = build_alembic_config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def read_vector_version(connection: Connection) -> tuple[int, ...]:
+    """Of pgvector in this database; empty where it is not there."""
+    found = connection.scalar(_VECTOR_VERSION)
+    return tuple(int(part) for part in str(found).split(".")) if found else ()
 
 
 def _require_vector(connection: Connection) -> None:
     try:
         connection.execute(text("CREATE EXTENSION IF NOT EXISTS vector"))
+        version = read_vector_version(connection)
     except DBAPIError as error:
-        raise ConfigurationError(
-            "This PostgreSQL has no pgvector 0.7 or newer (or this role may not create it): "
-            "install it, run CREATE EXTENSION vector as an administrator, and migrate again."
-        ) from error
+        if getattr(error.orig, "pgcode", None) not in _NO_EXTENSION:
+            raise
+        raise ConfigurationError(NO_VECTOR) from error
+    if version < VECTOR_VERSION:
+        raise ConfigurationError(NO_VECTOR)
 
 
 def main() -> int:
