@@ -1,4 +1,7 @@
-"""The command `python -m models.migrate`, which creates or upgrades the database tables."""
+"""The command `python -m models.migrate`, which creates or upgrades the database tables.
+
+What a database has of what the product needs is read here too.
+"""
 
 import logging
 import sys
@@ -10,9 +13,11 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, NullPool, text
 from sqlalchemy.exc import DBAPIError
+from sqlmodel import SQLModel
 
-from models.errors import ConfigurationError, FacePassError
-from models.session import build_engine, map_database_errors
+import models.tables  # noqa: F401  (fills the metadata)
+from models.errors import ConfigurationError, DatabaseRefusedError, FacePassError
+from models.session import build_engine, map_database_errors, open_session
 from models.settings import get_settings
 
 logger = logging.getLogger(__name__)
@@ -24,6 +29,12 @@ NO_VECTOR = (
     "an administrator, and migrate again."
 )
 _VECTOR_VERSION = text("SELECT extversion FROM pg_extension WHERE extname = 'vector'")
+_TABLE = text("SELECT to_regclass('alembic_version') IS NOT NULL")
+_DENIED = text("""
+SELECT name FROM unnest(CAST(:names AS text[])) AS name WHERE NOT (
+    has_table_privilege(name, 'SELECT') AND has_table_privilege(name, 'INSERT')
+    AND has_table_privilege(name, 'UPDATE') AND has_table_privilege(name, 'DELETE'))
+""")
 # The extension's file is not there, in the words of PostgreSQL before and after 15; no right to it.
 _NO_EXTENSION = {"58P01", "0A000", "42501"}
 MIGRATION_LOCK = 0x46_50_4D  # "FPM": two migrating processes wait for each other
@@ -56,21 +67,41 @@ def upgrade_database(url: str) -> None:
         command.upgrade(config, "head")
 
 
-def read_vector_version(connection: Connection) -> tuple[int, ...]:
-    """Of pgvector in this database; empty where it is not there."""
-    found = connection.scalar(_VECTOR_VERSION)
-    return tuple(int(part) for part in str(found).split(".")) if found else ()
+def read_versions() -> tuple[str, str | None, str | None]:
+    """PostgreSQL's version, pgvector's, and the tables' revision; None for what is not there."""
+    with open_session() as session:
+        server = str(session.scalar(text("SHOW server_version")))
+        vector = session.scalar(_VECTOR_VERSION)
+        if not session.scalar(_TABLE):
+            return server, vector, None
+        return server, vector, session.scalar(text("SELECT version_num FROM alembic_version"))
+
+
+def check_rights() -> None:
+    """Raise DatabaseRefusedError unless this role may do all that the product does.
+
+    A temporary table is made and dropped: a search has one, and a full disk shows.
+    """
+    names = sorted(SQLModel.metadata.tables)
+    with open_session() as session:
+        session.execute(text("CREATE TEMPORARY TABLE tried ON COMMIT DROP AS SELECT 1"))
+        denied = list(session.scalars(_DENIED, {"names": names}))
+    if denied:
+        raise DatabaseRefusedError(
+            f"This role may not read and write {', '.join(denied)}: make it the owner of the "
+            "tables, or GRANT it SELECT, INSERT, UPDATE and DELETE on them."
+        )
 
 
 def _require_vector(connection: Connection) -> None:
     try:
         connection.execute(text("CREATE EXTENSION IF NOT EXISTS vector"))
-        version = read_vector_version(connection)
+        version = str(connection.scalar(_VECTOR_VERSION)).split(".")
     except DBAPIError as error:
         if getattr(error.orig, "pgcode", None) not in _NO_EXTENSION:
             raise
         raise ConfigurationError(NO_VECTOR) from error
-    if version < VECTOR_VERSION:
+    if tuple(map(int, version)) < VECTOR_VERSION:
         raise ConfigurationError(NO_VECTOR)
 
 

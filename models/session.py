@@ -11,6 +11,7 @@ import select
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from enum import StrEnum
 from functools import lru_cache
 
 import psycopg2
@@ -129,7 +130,7 @@ MEANINGS: dict[str, tuple[type[FacePassError], str]] = {
 _NO_MEANING = {None, "08P01", "XX000"}
 _REFUSALS: tuple[tuple[str, type[FacePassError], str], ...] = (
     ("no password supplied|no such user|user not found", DatabaseRefusedError, _WRONG_USER),
-    ("no such database", DatabaseRefusedError, _WRONG_DATABASE),
+    ("no such database|bouncer config error", DatabaseRefusedError, _WRONG_DATABASE),
     (
         "not support SSL|certificate|private key|channel binding|authentication method",
         DatabaseRefusedError,
@@ -159,6 +160,7 @@ _REFUSALS: tuple[tuple[str, type[FacePassError], str], ...] = (
 _ANSWER = re.compile(r" failed: \S+:  ")
 _SQLSTATE_ONLY = 3  # libpq's PQERRORS_SQLSTATE
 _ASK_LIMIT_S = 2.0
+_POOLER_TRIES = 4
 
 
 @lru_cache(maxsize=1)
@@ -328,6 +330,36 @@ def open_event_lock(event_id: int) -> Iterator[EventLock]:
     engine = _build_engine(poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with map_database_errors(), engine.connect() as connection:
         yield EventLock(connection, event_id)
+
+
+class Pooling(StrEnum):
+    """Whether something stands before PostgreSQL, and for how long it lends a connection."""
+
+    NONE = "none"
+    SESSIONS = "sessions"
+    TRANSACTIONS = "transactions"
+
+
+def find_pooling() -> Pooling:
+    """Tell a pooler, such as PgBouncer, by the processes that serve two connections.
+
+    One that lends them by transactions serves both by the same process, or one by several.
+    """
+    statement = text("SELECT pg_backend_pid()")
+    engine = _build_engine(poolclass=NullPool)
+    with map_database_errors(), engine.connect() as first, engine.connect() as second:
+        pids = set()
+        for _ in range(_POOLER_TRIES):
+            with first.begin():
+                pids.add(first.scalar(statement))
+            with second.begin():  # the process that the first one has just given back
+                if second.scalar(statement) in pids:
+                    return Pooling.TRANSACTIONS
+        if len(pids) > 1:
+            return Pooling.TRANSACTIONS
+        # A pooler gives its client a number of its own, with which to cancel a statement.
+        told: psycopg2.extensions.connection = first.connection.dbapi_connection
+        return Pooling.NONE if pids == {told.info.backend_pid} else Pooling.SESSIONS
 
 
 def _explain(error: BaseException | None, state: str | None) -> FacePassError | None:
