@@ -11,10 +11,13 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from enum import StrEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from models.errors import ConfigurationError, FacePassError, S3AccessError, StackError
 from models.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from tasks.s3.bucket import Bucket
 
 logger = logging.getLogger(__name__)
 
@@ -137,8 +140,8 @@ def check_database() -> Iterator[tuple[Verdict, str]]:
             yield (
                 Verdict.WARNING,
                 "A pooler before PostgreSQL lends connections by transactions. That is enough for "
-                "the API. A worker's lock of an event stays behind with it, and the event's next "
-                "sync ends that connection, whoever uses it: give workers PostgreSQL's own "
+                "the API. A worker's lock of an event stays behind with it, and a later sync of "
+                "the event may end that connection, whoever uses it: give workers PostgreSQL's own "
                 "address, or sessions (docs/operations.md).",
             )
 
@@ -150,7 +153,7 @@ def check_s3() -> Iterator[tuple[Verdict, str]]:
     bucket = get_guests_bucket()
     bucket.check()
     yield Verdict.OK, f"The bucket {bucket.name} can be listed."
-    yield from S3Trial().run()
+    yield from S3Trial(bucket).run()
 
 
 def check_prefect() -> Iterator[tuple[Verdict, str]]:
@@ -203,11 +206,8 @@ def check_models() -> Iterator[tuple[Verdict, str]]:
 class S3Trial:
     """What the bucket allows besides listing, tried with one small object."""
 
-    def __init__(self) -> None:
-        from tasks.s3.bucket import get_guests_bucket
-
-        self._bucket = get_guests_bucket()
-        self._client, self._name = self._bucket.client, self._bucket.name
+    def __init__(self, bucket: "Bucket") -> None:
+        self._client, self._name = bucket.client, bucket.name
         self._written = False
 
     def run(self) -> Iterator[tuple[Verdict, str]]:

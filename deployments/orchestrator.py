@@ -293,8 +293,10 @@ class Orchestrator:
         with self._asking():
             try:
                 workers = await self._client.read_workers_for_work_pool(WORK_POOL)
-            except ObjectNotFound:
-                return f"the work pool {WORK_POOL} is not there: create it, then deploy"
+            except PrefectHTTPStatusError as error:
+                if error.response.status_code != httpx.codes.NOT_FOUND:
+                    raise
+                return f"the work pool {WORK_POOL} is not there: run `facepass register`"
         if any(worker.status == WorkerStatus.ONLINE for worker in workers):
             return None
         return f"no worker is online: run `prefect worker start --pool {WORK_POOL}`"

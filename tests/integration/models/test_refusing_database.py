@@ -4,19 +4,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from uuid import uuid4
 
 import httpx
 import pytest
-from sqlalchemy import URL, NullPool, create_engine, make_url, text
+from sqlalchemy import URL, create_engine, make_url, text
 
 from api.app import create_app
 from benchmarks.capacity.database import open_database
 from models.errors import DatabaseRefusedError, DatabaseUnavailableError, FacePassError
 from models.migrate import upgrade_database
 from models.session import get_database_engine, open_event_lock, open_session
-from tests.support.administrator import read_admin_url
+from tests.support.administrator import administrate, make_database, render, take_no_changes
 from tests.support.event_box import EventBox
 from tests.support.local_client import open_local_client
 from tests.support.photos import encode_jpeg, read_sample
@@ -30,41 +28,11 @@ CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON event FOR EACH ROW EXECUTE FUNC
 """
 
 
-def administrate(statement: str, database: str | None = None) -> None:
-    """Run a statement as the superuser."""
-    engine = create_engine(
-        read_admin_url(database), isolation_level="AUTOCOMMIT", poolclass=NullPool
-    )
-    with engine.connect() as connection:
-        connection.execute(text(statement))
-
-
-@contextmanager
-def take_no_changes(configure: Callable[..., None]) -> Iterator[None]:
-    """The product's role, from its next connection on, as on a server after a failover."""
-    administrate("ALTER ROLE facepass SET default_transaction_read_only = on")
-    try:
-        configure(retry_delay_s=1)
-        yield
-    finally:
-        administrate("ALTER ROLE facepass RESET default_transaction_read_only")
-        configure(retry_delay_s=1)
-
-
 @pytest.fixture
 def own_database(joined_stack: dict[str, str]) -> Iterator[URL]:
     """A database of the test's own that is the product's role's, with its tables."""
-    address = make_url(joined_stack["FACEPASS_DATABASE_URL"])
-    name = f"refusing_{uuid4().hex[:8]}"
-    administrate(f"CREATE DATABASE {name} OWNER facepass")
-    administrate("CREATE EXTENSION vector", name)
-    upgrade_database(render(address.set(database=name)))
-    yield address.set(database=name)
-    administrate(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def render(address: URL) -> str:
-    return address.render_as_string(hide_password=False)
+    with make_database() as address:
+        yield address
 
 
 def add_event(client: httpx.Client) -> httpx.Response:
