@@ -30,6 +30,7 @@ _STATUS: dict[type[Exception], int] = {
     errors.OrchestratorUnavailableError: 503,
     errors.DatabaseUnavailableError: 503,
     errors.DatabaseOutdatedError: 503,
+    errors.DatabaseRefusedError: 503,
     errors.TooBusyError: 503,
     errors.ModelPackError: 503,
 }

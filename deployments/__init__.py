@@ -6,6 +6,7 @@ Where do I go to…?
     add a subcommand                    facepass.py
     name a deployment or a work pool    names.py and ../prefect.yaml
     start, read or end a flow run       orchestrator.py
+    change what the doctor looks at     doctor.py
     be notified of failed runs          automations/sync_failures.yaml
     share results between machines      result_storage.py
     register a release with Prefect     register.py

@@ -83,6 +83,21 @@ def up() -> None:
     raise typer.Exit(run_stack())
 
 
+@app.command(epilog="Exit codes: 0 all is well, 1 a line says what is wrong.")
+def doctor(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object too, as the last line.")
+    ] = False,
+) -> None:
+    """Try the database, S3, Prefect and the model pack one by one.
+
+    Each line says what works, or what is wrong and what to set. Nothing is changed.
+    """
+    from deployments.doctor import main as examine_installation
+
+    raise typer.Exit(examine_installation(as_json=as_json))
+
+
 @app.command()
 def ui_password() -> None:
     """Print the password of the running stack's Prefect UI."""

@@ -34,6 +34,7 @@ from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Completed, Crashed
 
 from deployments.names import (
+    DEPLOYMENTS,
     PREVIEWS_DEPLOYMENT,
     PREVIEWS_FLOW,
     REEMBED_DEPLOYMENT,
@@ -285,14 +286,36 @@ class Orchestrator:
 
     async def explain_wait(self) -> str:
         """Why a run has not started yet, in words."""
+        return await self.find_worker_fault() or "waiting for a worker to take it up"
+
+    async def find_worker_fault(self) -> str | None:
+        """Why no run can start, in words; None where a worker is online."""
         with self._asking():
             try:
                 workers = await self._client.read_workers_for_work_pool(WORK_POOL)
-            except ObjectNotFound:
-                return f"the work pool {WORK_POOL} is not there: create it, then deploy"
+            except PrefectHTTPStatusError as error:
+                if error.response.status_code != httpx.codes.NOT_FOUND:
+                    raise
+                return f"the work pool {WORK_POOL} is not there: run `facepass register`"
         if any(worker.status == WorkerStatus.ONLINE for worker in workers):
-            return "waiting for a worker to take it up"
+            return None
         return f"no worker is online: run `prefect worker start --pool {WORK_POOL}`"
+
+    async def read_version(self) -> str:
+        """The version of Prefect's server."""
+        with self._asking():
+            return str(await self._client.api_version())
+
+    async def list_missing_deployments(self) -> list[str]:
+        """Those of prefect.yaml that the server does not have."""
+        missing = []
+        for name in DEPLOYMENTS:
+            with self._asking():
+                try:
+                    await self._client.read_deployment_by_name(name)
+                except ObjectNotFound:
+                    missing.append(name)
+        return missing
 
     async def check_deployment(self) -> None:
         """Raise OrchestratorUnavailableError unless a sync could be started now."""

@@ -25,6 +25,10 @@ class DatabaseOutdatedError(ConfigurationError):
     """The tables are missing, or older than this release."""
 
 
+class DatabaseRefusedError(ConfigurationError):
+    """PostgreSQL does not take the address, the user or what its role may do."""
+
+
 class ModelPackError(ConfigurationError):
     """A model pack cannot be had, is damaged, or is unknown."""
 

@@ -1,4 +1,7 @@
-"""The command `python -m models.migrate`, which creates or upgrades the database tables."""
+"""The command `python -m models.migrate`, which creates or upgrades the database tables.
+
+What a database has of what the product needs is read here too.
+"""
 
 import logging
 import sys
@@ -8,14 +11,32 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, NullPool, create_engine, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy import Connection, NullPool, text
+from sqlalchemy.exc import DBAPIError
+from sqlmodel import SQLModel
 
-from models.errors import ConfigurationError, FacePassError
+import models.tables  # noqa: F401  (fills the metadata)
+from models.errors import ConfigurationError, DatabaseRefusedError, FacePassError
+from models.session import build_engine, map_database_errors, open_session
 from models.settings import get_settings
 
 logger = logging.getLogger(__name__)
 
+VECTOR_VERSION = (0, 7)  # the first with half-precision vectors
+NO_VECTOR = (
+    "This PostgreSQL has no pgvector 0.7 or newer (or this role may not create it): "
+    "install it, run CREATE EXTENSION vector (of an older one, ALTER EXTENSION vector UPDATE) as "
+    "an administrator, and migrate again."
+)
+_VECTOR_VERSION = text("SELECT extversion FROM pg_extension WHERE extname = 'vector'")
+_TABLE = text("SELECT to_regclass('alembic_version') IS NOT NULL")
+_DENIED = text("""
+SELECT name FROM unnest(CAST(:names AS text[])) AS name WHERE NOT (
+    has_table_privilege(name, 'SELECT') AND has_table_privilege(name, 'INSERT')
+    AND has_table_privilege(name, 'UPDATE') AND has_table_privilege(name, 'DELETE'))
+""")
+# The extension's file is not there, in the words of PostgreSQL before and after 15; no right to it.
+_NO_EXTENSION = {"58P01", "0A000", "42501"}
 MIGRATION_LOCK = 0x46_50_4D  # "FPM": two migrating processes wait for each other
 
 
@@ -34,32 +55,54 @@ def read_heads() -> list[str]:
 def upgrade_database(url: str) -> None:
     """Create or upgrade the tables behind `url` (any postgresql:// form).
 
-    Raises ConfigurationError where the database cannot be reached or lacks pgvector.
+    Raises ConfigurationError where it lacks pgvector, and the errors of map_database_errors.
     """
-    engine = create_engine(f"postgresql+psycopg2://{url.partition('://')[2]}", poolclass=NullPool)
-    try:
-        with engine.begin() as connection:
-            connection.execute(
-                text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK}
-            )
-            _require_vector(connection)
-            config = build_alembic_config()
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-    except OperationalError as error:
-        raise ConfigurationError(
-            "The database cannot be reached: check FACEPASS_DATABASE_URL and that it is running."
-        ) from error
+    settings = get_settings().model_copy(update={"database_url": url})
+    engine = build_engine(settings.require_database_url(), poolclass=NullPool)
+    with map_database_errors(), engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+        _require_vector(connection)
+        config = build_alembic_config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def read_versions() -> tuple[str, str | None, str | None]:
+    """PostgreSQL's version, pgvector's, and the tables' revision; None for what is not there."""
+    with open_session() as session:
+        server = str(session.scalar(text("SHOW server_version")))
+        vector = session.scalar(_VECTOR_VERSION)
+        if not session.scalar(_TABLE):
+            return server, vector, None
+        return server, vector, session.scalar(text("SELECT version_num FROM alembic_version"))
+
+
+def check_rights() -> None:
+    """Raise DatabaseRefusedError unless this role may do all that the product does.
+
+    A temporary table is made and dropped: a search has one, and a full disk shows.
+    """
+    names = sorted(SQLModel.metadata.tables)
+    with open_session() as session:
+        session.execute(text("CREATE TEMPORARY TABLE tried ON COMMIT DROP AS SELECT 1"))
+        denied = list(session.scalars(_DENIED, {"names": names}))
+    if denied:
+        raise DatabaseRefusedError(
+            f"This role may not read and write {', '.join(denied)}: make it the owner of the "
+            "tables, or GRANT it SELECT, INSERT, UPDATE and DELETE on them."
+        )
 
 
 def _require_vector(connection: Connection) -> None:
     try:
         connection.execute(text("CREATE EXTENSION IF NOT EXISTS vector"))
+        version = str(connection.scalar(_VECTOR_VERSION)).split(".")
     except DBAPIError as error:
-        raise ConfigurationError(
-            "This PostgreSQL has no pgvector 0.7 or newer (or this role may not create it): "
-            "install it, run CREATE EXTENSION vector as an administrator, and migrate again."
-        ) from error
+        if getattr(error.orig, "pgcode", None) not in _NO_EXTENSION:
+            raise
+        raise ConfigurationError(NO_VECTOR) from error
+    if tuple(map(int, version)) < VECTOR_VERSION:
+        raise ConfigurationError(NO_VECTOR)
 
 
 def main() -> int:

@@ -1,5 +1,6 @@
 """Settings, read from environment variables that begin with FACEPASS_, when first needed."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -141,11 +142,17 @@ class Settings(BaseSettings):
             raise ConfigurationError("FACEPASS_DATABASE_URL must start with postgresql://.")
         address = f"postgresql+psycopg2://{rest}"
         try:
-            make_url(address)
+            url = make_url(address)
         except (ArgumentError, ValueError) as error:
             raise ConfigurationError(
-                "FACEPASS_DATABASE_URL is no address: write postgresql://user:password@host/db."
+                "FACEPASS_DATABASE_URL is no address: write postgresql://user:password@host/db, "
+                "the password's special characters as %40 and the like."
             ) from error
+        if wrong := _find_wrong_options({"port": url.port or "", **url.query}):
+            raise ConfigurationError(
+                f"FACEPASS_DATABASE_URL has options that PostgreSQL's client does not take "
+                f"({', '.join(wrong)}): take them out of the address, or correct their values."
+            )
         return address
 
     def list_cors_origins(self) -> list[str]:
@@ -174,6 +181,28 @@ class Settings(BaseSettings):
                 "share: run `python -m deployments.result_storage`."
             )
         return self.dask_scheduler
+
+
+def _find_wrong_options(options: Mapping[str, object]) -> list[str]:
+    """Names of the options of an address that libpq does not know, or not with these values."""
+    import psycopg2
+    from psycopg2.extensions import make_dsn
+
+    def are_taken(some: Mapping[str, object]) -> bool:
+        # libpq alone knows, and says so before it looks for a server: there is none here. Of
+        # several hosts each has an address of its own.
+        hosts = some.get("host", "")
+        several = str(hosts).count(",") if isinstance(hosts, str) else 0
+        nowhere = {"host": ",".join(["/nowhere"] * (several + 1)), "hostaddr": ""}
+        try:
+            psycopg2.connect(make_dsn(**{**some, **nowhere}))
+        except psycopg2.Error as error:
+            return str(error).startswith("connection to server")
+        return True
+
+    if are_taken(options):
+        return []
+    return [name for name, value in options.items() if not are_taken({name: value})] or ["host"]
 
 
 @lru_cache(maxsize=1)

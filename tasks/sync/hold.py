@@ -34,6 +34,7 @@ from rich.console import Console
 from sqlmodel import Session
 
 from models.errors import (
+    ConfigurationError,
     DatabaseUnavailableError,
     EventErasedError,
     FacePassError,
@@ -70,11 +71,14 @@ from tasks.sync.states import SYNC_RETRIES, find_end
 
 logger = logging.getLogger(__name__)
 
+NOT_RECORDED = "The run's end could not be recorded: the database takes nothing now."
 TAKEN_OVER = "The process of this sync died; a newer sync has taken the event over."
 LOCK_TRIES, LOCK_PAUSE_S = 60, 1.0
 # A lock that no living run answers for is taken from its holder after so many tries: a run that
 # has ended holds it for a moment, a process that stands still for ever.
 PATIENCE = 20
+# What a transaction raises that the database does not take: it is away, or lets nobody in.
+NOT_TAKEN = (DatabaseUnavailableError, ConfigurationError)
 
 
 @dataclass(frozen=True)
@@ -291,15 +295,18 @@ def _record_end(claimant: Claimant) -> Iterator[None]:
 def _record_for_good(claimant: Claimant, end: SyncState, error: Exception) -> None:
     """Record the end of a run that no later attempt heals; an erasure has done so already."""
     is_failed = end is SyncState.FAILED
-    with open_session() as session:
-        end_run(
-            session,
-            claimant.flow_run_id,
-            end,
-            detail=str(error),
-            error_kind=_read_kind(error) if is_failed else None,
-            held_by=error.held_by if isinstance(error, SyncSkippedError) else None,
-        )
+    try:
+        with open_session() as session:
+            end_run(
+                session,
+                claimant.flow_run_id,
+                end,
+                detail=str(error),
+                error_kind=_read_kind(error) if is_failed else None,
+                held_by=error.held_by if isinstance(error, SyncSkippedError) else None,
+            )
+    except ConfigurationError:  # an outage is raised: another attempt may record this end
+        get_run_logger().warning(NOT_RECORDED)
     if is_failed:
         publish_failure(claimant.event_id, str(error), claimant.work)
     stop_heartbeat(claimant.flow_run_id)
@@ -330,8 +337,8 @@ def _record_failure(claimant: Claimant, error: Exception) -> None:
                     error_kind=_read_kind(error),
                     next_try_at=utc_now() + timedelta(seconds=get_settings().retry_delay_s),
                 )
-    except DatabaseUnavailableError:
-        get_run_logger().warning("The failure could not be recorded: the database is away.")
+    except NOT_TAKEN:
+        get_run_logger().warning(NOT_RECORDED)
     if is_last:
         stop_heartbeat(claimant.flow_run_id)
 
@@ -384,7 +391,7 @@ def _touch(flow_run_id: UUID) -> bool:
     try:
         with open_session() as session:
             return touch_heartbeat(session, flow_run_id)
-    except DatabaseUnavailableError:
+    except NOT_TAKEN:
         logger.warning("The heartbeat of run %s could not be recorded; going on.", flow_run_id)
         return True
 

@@ -68,6 +68,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "deployments.stack": ("models", "tasks"),
     "deployments.push": ("models", "tasks"),
     "deployments.demo": ("models", "tasks"),
+    "deployments.doctor": ("models", "tasks"),
     "deployments.sample_photos": ("models", "tasks"),
     # The one place that knows every part a person may start.
     "deployments.facepass": ("api", "models", "tasks"),

@@ -26,6 +26,7 @@ ANSWERS: dict[type[FacePassError], int] = {
     errors.FaceEngineError: 500,
     errors.DatabaseUnavailableError: 503,
     errors.DatabaseOutdatedError: 503,
+    errors.DatabaseRefusedError: 503,
     errors.OrchestratorUnavailableError: 503,
     errors.ErasureIncompleteError: 503,
     errors.TooBusyError: 503,

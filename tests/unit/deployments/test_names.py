@@ -49,6 +49,7 @@ def test_no_two_deployments_share_a_name() -> None:
 def test_every_deployment_that_has_a_name_in_code_is_there() -> None:
     named = {value for key, value in vars(names).items() if key.endswith("_DEPLOYMENT")}
     assert named <= {name_deployment(item) for item in DEPLOYMENTS}
+    assert {*names.DEPLOYMENTS} == {name_deployment(item) for item in DEPLOYMENTS}
 
 
 @each_deployment
