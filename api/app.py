@@ -16,7 +16,15 @@ from starlette.middleware.cors import CORSMiddleware
 from api import gallery, metrics
 from api.errors import describe_errors, install_error_handlers
 from api.metrics import HttpMetrics, TablesCollector
-from api.middleware import AccessLog, BodyLimits, LastResort, SecurityHeaders, silence_servers
+from api.middleware import (
+    AccessLog,
+    BelowPath,
+    BodyLimits,
+    HeadRequests,
+    LastResort,
+    SecurityHeaders,
+    silence_servers,
+)
 from api.reconcile import reconcile_runs
 from api.routes import erasure, events, health, runs, search
 from api.routes.health import ReadinessProbe
@@ -91,8 +99,11 @@ def _stack_middleware(settings: Settings, http_metrics: HttpMetrics) -> list[Mid
         allow_methods=["GET", "POST", "PATCH", "DELETE"],
         allow_headers=["X-API-Key", "Content-Type"],
     )
+    base = settings.read_public_path()
     return [
+        *([Middleware(BelowPath, base=base)] if base else []),
         Middleware(AccessLog, metrics=http_metrics),
+        Middleware(HeadRequests),
         Middleware(SecurityHeaders),
         Middleware(LocalOnly),
         *([cors] if origins else []),

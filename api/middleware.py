@@ -1,4 +1,4 @@
-"""ASGI middleware for every call: access log, security headers, body limits, unexpected errors.
+"""ASGI middleware for every call: paths, HEAD, access log, headers, body limits, unexpected errors.
 
 The access log never holds a path, a query or an API key, because a path can hold a gallery's token
 and a query can hold a signed link. For the same reason the access logs of uvicorn and other servers
@@ -30,6 +30,8 @@ NO_ROUTE = "(no such route)"
 CLOSED_BY_CALLER = 499  # as nginx calls it: no answer was sent
 MAX_BODY_BYTES = 64 * 1024
 UPLOAD_PATHS = frozenset({"/api/v1/faces/search"})  # may send FACEPASS_MAX_UPLOAD_BYTES
+# How the API's own paths begin; held by a test.
+ROOTS = frozenset({"api", "docs", "gallery", "health", "metrics", "openapi.json", "ready", "redoc"})
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -67,8 +69,51 @@ class HttpMiddleware:
         raise NotImplementedError
 
 
+class BelowPath(HttpMiddleware):
+    """Middleware, the outermost: the API below a path, whether or not a proxy cuts it off.
+
+    Inside, the path always begins with `root_path`, as ASGI wants it: redirects and OpenAPI's
+    addresses are right then.
+    """
+
+    def __init__(self, app: ASGIApp, base: str) -> None:
+        super().__init__(app)
+        self._base = base
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the call on, with its whole path."""
+        path, base = scope["path"], self._base
+        rest = path.removeprefix(f"{base}/")
+        # A base may be named as a path of the API is: /gallery/<token> below /gallery was cut.
+        is_whole = rest != path and rest.partition("/")[0] in ROOTS
+        whole = path if is_whole else base + path
+        await self._app({**scope, "path": whole, "root_path": base}, receive, send)
+
+
+class HeadRequests(HttpMiddleware):
+    """Middleware: HEAD is answered as GET is, without the body; monitors and proxies ask so."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the call on, a HEAD as GET; servers and logs see a HEAD again."""
+        if scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_head(message: Message) -> None:
+            scope["method"] = "HEAD"
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        scope["method"] = "GET"
+        try:
+            await self._app(scope, receive, send_head)
+        finally:
+            scope["method"] = "HEAD"
+
+
 class AccessLog(HttpMiddleware):
-    """Middleware, the outermost: logs each call by its route's template, and counts it."""
+    """Middleware: logs each call by its route's template, and counts it."""
 
     def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:
         super().__init__(app)
@@ -108,7 +153,7 @@ class SecurityHeaders(HttpMiddleware):
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                if scope["path"] in DOCS_PATHS:
+                if read_own_path(scope) in DOCS_PATHS:
                     headers["Content-Security-Policy"] = _DOCS_POLICY
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
@@ -122,7 +167,7 @@ class BodyLimits(HttpMiddleware):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the call on, its body counted while it arrives."""
-        is_upload = scope["path"] in UPLOAD_PATHS
+        is_upload = read_own_path(scope) in UPLOAD_PATHS
         # A form is more than its file; one that is a little too large is told by the search itself.
         upload_limit = get_settings().max_upload_bytes + MAX_BODY_BYTES
         limit = upload_limit if is_upload else MAX_BODY_BYTES
@@ -161,6 +206,11 @@ class LastResort(HttpMiddleware):
                 raise
             detail = f"Something went wrong here; the log knows it as incident {incident}."
             await JSONResponse({"detail": detail}, 500)(scope, receive, send)
+
+
+def read_own_path(scope: Scope) -> str:
+    """The call's path as the API's routes have it."""
+    return str(scope["path"]).removeprefix(scope.get("root_path", ""))
 
 
 def silence_servers() -> None:

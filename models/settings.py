@@ -1,17 +1,39 @@
 """Settings, read from environment variables that begin with FACEPASS_, when first needed."""
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.errors import ConfigurationError
 
 _RATE = r"^[1-9][0-9]{0,8}/(second|minute|hour|day)$"
 _ORIGIN = r"https?://[A-Za-z0-9.\-\[\]:]+"
+_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[\w.~%-]+)*/?")
+
+
+def _check_public_url(url: str) -> str:
+    """A URL that paths of the API can follow, without a slash at its end."""
+    try:
+        parts = urlsplit(url)
+        # A port that is none raises, too.
+        fits = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        fits = False
+    is_plain = not re.search(r"[\s?#@\\]", url) and _PATH.fullmatch(parts.path) if fits else False
+    if not is_plain:
+        raise PydanticCustomError(
+            "public_url",
+            "write the address that guests open, with http:// or https:// and nothing after its "
+            "path, as https://photos.example.com or https://example.com/facepass",
+        )
+    return url.rstrip("/")
 
 
 class Settings(BaseSettings):
@@ -41,7 +63,7 @@ class Settings(BaseSettings):
         pattern=r"^[^/]+/[^/]+$",
         description="Prefect block for results, shared by all workers; unset means a local folder",
     )
-    public_url: str | None = Field(
+    public_url: Annotated[str, AfterValidator(_check_public_url)] | None = Field(
         None, description="address of the API in links for guests; unset means the API's own"
     )
     api_host: str = Field("127.0.0.1", description="address the API listens on")
@@ -154,6 +176,10 @@ class Settings(BaseSettings):
                 f"({', '.join(wrong)}): take them out of the address, or correct their values."
             )
         return address
+
+    def read_public_path(self) -> str:
+        """The path below which a proxy serves the API, as /facepass; empty for none."""
+        return unquote(urlsplit(self.public_url or "").path)
 
     def list_cors_origins(self) -> list[str]:
         """The sites whose pages may call the API."""

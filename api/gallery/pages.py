@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from fastapi import APIRouter, Form, HTTPException, Request, Response
 from fastapi.responses import (
@@ -99,6 +99,7 @@ def read_gallery(gallery_token: str, request: Request, after: str = "0") -> HTML
     page = render_page(
         "gallery.html",
         language,
+        read_base(request),
         event_name=name,
         token=gallery_token,
         total=total,
@@ -109,6 +110,7 @@ def read_gallery(gallery_token: str, request: Request, after: str = "0") -> HTML
         contact=get_settings().privacy_contact,
         script_texts=read_texts(language).script,
         zip_limit=MAX_ZIP_PHOTOS,
+        upload_limit=get_settings().max_upload_bytes,
     )
     return HTMLResponse(page, headers=build_page_headers(get_link_signer().sign_view("any")))
 
@@ -204,13 +206,19 @@ def explain_failure(request: Request, error: FacePassError) -> Response:
     language = read_language(request)
     # The reader's first: somebody who is lost may read only the other one.
     languages = ["ru", "en"] if language == "ru" else ["en", "ru"]
-    page = render_page("failure.html", language, kind=kind, languages=languages)
+    base = read_base(request)
+    page = render_page("failure.html", language, base, kind=kind, languages=languages)
     return HTMLResponse(page, status, headers={**build_page_headers(""), **again})
 
 
 def read_language(request: Request) -> Language:
     """The language of the one who asks."""
     return choose_language(request.query_params.get("lang"), request.headers.get("accept-language"))
+
+
+def read_base(request: Request) -> str:
+    """The path that the API is served below, which its pages' addresses begin with."""
+    return quote(request.scope.get("root_path", ""))
 
 
 def build_page_headers(photo_link: str) -> dict[str, str]:
@@ -246,8 +254,8 @@ def read_origin(link: str) -> str:
     return f"{parts.scheme}://{parts.netloc}" if parts.scheme and parts.netloc else ""
 
 
-def render_page(template: str, language: Language, **values: object) -> str:
-    """A page in one language; everything filled in is escaped."""
+def render_page(template: str, language: Language, base: str, **values: object) -> str:
+    """A page in one language, its addresses below `base`; everything filled in is escaped."""
     return (
         _open_templates()
         .get_template(template)
@@ -255,17 +263,21 @@ def render_page(template: str, language: Language, **values: object) -> str:
             language=language,
             tell=partial(tell, language),
             tell_in=tell,
-            link_static=link_static,
+            base=base,
+            link_static=partial(link_static, base),
             **values,
         )
     )
 
 
-@lru_cache(maxsize=len(STATIC_FILES))
-def link_static(name: str) -> str:
+def link_static(base: str, name: str) -> str:
     """A file's address, new with its content: browsers may keep it for ever."""
-    content = (_FOLDER / "static" / name).read_bytes()
-    return f"/gallery/static/{name}?v={sha256(content).hexdigest()[:12]}"
+    return f"{base}/gallery/static/{name}?v={_hash_static(name)}"
+
+
+@lru_cache(maxsize=len(STATIC_FILES))
+def _hash_static(name: str) -> str:
+    return sha256((_FOLDER / "static" / name).read_bytes()).hexdigest()[:12]
 
 
 @lru_cache(maxsize=1)

@@ -171,5 +171,5 @@ def change_gallery_link(event_uuid: EventUuid, request: Request) -> GalleryLink:
 
 def _build_gallery_url(gallery_token: str, request: Request) -> str:
     """The guests' link to an event."""
-    base = (get_settings().public_url or str(request.base_url)).rstrip("/")
+    base = get_settings().public_url or str(request.base_url).rstrip("/")
     return f"{base}/gallery/{gallery_token}"

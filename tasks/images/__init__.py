@@ -1,8 +1,9 @@
-"""Pictures: decoding within limits, rotation by EXIF, and previews.
+"""Pictures: decoding within limits, rotation by EXIF, colours, and previews.
 
 Where do I go to…?
     see which photos are refused, and why        decode.py
     see how hostile and damaged files are met    formats.py
     see what is read from EXIF                   exif.py
+    see how colours become sRGB on white         colours.py
     see how a preview is made from an original   preview.py
 """

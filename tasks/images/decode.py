@@ -12,6 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from models.errors import PhotoUnavailableError
 from models.vocabulary import PhotoReason
+from tasks.images.colours import list_profiles, put_on_white, simplify
 from tasks.images.exif import PhotoNotes
 from tasks.images.formats import count_claimed_pixels, recognise_format, split_picture
 from tasks.images.heif import open_heic
@@ -49,9 +50,25 @@ def decode_photo(
     Returns BGR uint8 (H, W, 3) with the EXIF orientation applied, as a person sees it. The size
     is read from the header first; `reserve` is told the number of pixels before the first one is
     decoded, and `max_pixels` bounds those that are. Of an animation only the first picture is.
-    A JPEG is decoded at a half, a quarter or an eighth of its size where both sides keep
-    `enough_pixels`: a phone's 12 million pixels in 14 ms instead of 300; also where it is larger
-    than `max_pixels` and its sides stay long. Raises PhotoUnavailableError.
+    What is transparent becomes white; colours are taken for sRGB, since faces are found in any.
+    Raises PhotoUnavailableError.
+    """
+    image, _ = decode_picture(content, max_pixels, reserve, enough_pixels)
+    return _copy_as_bgr(put_on_white(image))
+
+
+def decode_picture(
+    content: bytes,
+    max_pixels: int,
+    reserve: Callable[[int], None] | None = None,
+    enough_pixels: int | None = None,
+) -> tuple[Image.Image, list[bytes]]:
+    """Decode a photo, upright, in the colours that it is stored in.
+
+    Returns L, LA, RGB, RGBA, CMYK or LAB of eight bits a channel, and the profiles that say what
+    they mean, the surest first. A JPEG is decoded at a half, a quarter or an eighth of its size
+    where both sides keep `enough_pixels`: a phone's 12 million pixels in 14 ms instead of 300; also
+    where it is larger than `max_pixels` and its sides stay long. Raises PhotoUnavailableError.
     """
     if not content:
         raise PhotoUnavailableError(PhotoReason.EMPTY)
@@ -59,7 +76,7 @@ def decode_photo(
     if count_claimed_pixels(content, kind) > max_pixels:
         raise PhotoUnavailableError(PhotoReason.TOO_MANY_PIXELS)
     Image.MAX_IMAGE_PIXELS = None  # the limit is ours, and told as a reason of ours
-    return _copy_as_bgr(_decode_upright(content, kind, max_pixels, reserve, enough_pixels))
+    return _decode_upright(content, kind, max_pixels, reserve, enough_pixels)
 
 
 def _decode_upright(
@@ -68,8 +85,8 @@ def _decode_upright(
     max_pixels: int,
     reserve: Callable[[int], None] | None,
     enough_pixels: int | None,
-) -> Image.Image:
-    """The picture as RGB. What its decoder held, up to 16 bytes a pixel, is free on return."""
+) -> tuple[Image.Image, list[bytes]]:
+    """Picture and profiles. What the decoder held, up to 16 bytes a pixel, is free on return."""
     # The first bytes are a photo's: what fails from here on is missing or damaged.
     with refuse_damaged(PhotoReason.TRUNCATED):
         picture, notes = extract_jpeg(content) if kind == "RAW" else split_picture(content, kind)
@@ -77,8 +94,8 @@ def _decode_upright(
         jpeg = JpegPicture.open(picture) if kind == "JPEG" else None
         image = jpeg.image if jpeg else _open(picture, kind)
     with image:
-        if kind in {"WEBP", "AVIF"}:
-            notes = PhotoNotes(image.info.get("exif", b""), image.info.get("xmp", b""))
+        if kind not in {"JPEG", "PNG"}:
+            notes = _read_notes(image, kind)
         if jpeg:
             pixels = jpeg.shrink(max_pixels, enough_pixels)
         elif (pixels := image.width * image.height) > max_pixels:
@@ -87,9 +104,18 @@ def _decode_upright(
             reserve(pixels // _LIGHTER.get(kind, 1))
         with refuse_damaged(PhotoReason.TRUNCATED):
             jpeg.load() if jpeg else image.load()
-            upright = _make_rgb(image)
+            upright = simplify(image)
             turn = _TURNS.get(notes.orientation)
-            return upright if turn is None else upright.transpose(turn)
+            upright = upright if turn is None else upright.transpose(turn)
+            return upright, list_profiles(upright.mode, notes)
+
+
+def _read_notes(image: Image.Image, kind: str) -> PhotoNotes:
+    """A picture's notes as Pillow has them; TIFF's and HEIC's decoders have turned it already."""
+    profile = image.info.get("icc_profile") or b""
+    if kind in {"TIFF", "HEIF"}:
+        return PhotoNotes(profile=profile)
+    return PhotoNotes(image.info.get("exif") or b"", image.info.get("xmp") or b"", profile)
 
 
 def _open(picture: bytes, kind: str) -> Image.Image:
@@ -112,14 +138,6 @@ def _copy_as_bgr(image: Image.Image) -> BgrImage:
         strip = image.crop((0, top, width, min(top + rows, height)))
         pixels[top : top + rows] = np.asarray(strip)[:, :, ::-1]
     return pixels
-
-
-def _make_rgb(image: Image.Image) -> Image.Image:
-    """Eight bits a channel. Every step is a copy, so none is made that changes nothing."""
-    if image.mode.startswith("I"):  # Pillow's own conversion would clip 16 bits to white
-        grey = np.asarray(image).astype(np.uint32) >> 8
-        image = Image.fromarray(grey.clip(0, 255).astype(np.uint8))
-    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 @contextmanager

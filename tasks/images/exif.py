@@ -1,4 +1,4 @@
-"""The orientation of a picture, read from EXIF or XMP.
+"""The orientation and the colours of a picture, read from EXIF or XMP.
 
 Pillow's parser is not used: it copies every value that a note claims to have, and rewrites the
 whole note to change one value. A damaged or hostile note would then cost the photo.
@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 UPRIGHT = 1
 ORIENTATION_TAG = 0x0112
+_PHOTO_DIRECTORY, _COLOUR_SPACE = 0x8769, 0xA001
+_INTEROP_DIRECTORY, _INTEROP_INDEX = 0xA005, 0x0001
+_SRGB, _ADOBE_RGB = 1, 2
 _BYTE_ORDERS = {b"II": "<", b"MM": ">"}
 _INTEGERS = {1: "B", 3: "H", 4: "I"}  # TIFF's BYTE, SHORT and LONG
 _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
@@ -17,36 +20,57 @@ _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 
 @dataclass(frozen=True)
 class PhotoNotes:
-    """EXIF and XMP as they lie in the file; empty where there are none."""
+    """EXIF, XMP and the colour profile as they lie in the file; empty where there are none."""
 
     exif: bytes = b""
     xmp: bytes = b""
+    profile: bytes = b""
 
     @property
     def orientation(self) -> int:
         """EXIF's 1 to 8, or XMP's where EXIF says nothing; 1 where neither makes sense."""
-        said = _read_exif_orientation(self.exif)
+        said = _read_exif_number(self.exif, ORIENTATION_TAG)
         if said is None:
             found = _XMP_ORIENTATION.search(self.xmp)
             said = int(found[1]) if found else UPRIGHT
         return said if 1 <= said <= 8 else UPRIGHT
 
+    @property
+    def is_adobe_rgb(self) -> bool:
+        """Whether EXIF says Adobe RGB: as DCF's option file R03, or as ColorSpace 2."""
+        photo = _read_exif_number(self.exif, _PHOTO_DIRECTORY)
+        space = _read_exif_number(self.exif, _COLOUR_SPACE, photo)
+        interop = _read_exif_number(self.exif, _INTEROP_DIRECTORY, photo)
+        index = _find_exif_entry(self.exif, _INTEROP_INDEX, interop)
+        is_option = index is not None and index[2].startswith(b"R03")
+        return space == _ADOBE_RGB or (is_option and space != _SRGB)
 
-def _read_exif_orientation(exif: bytes) -> int | None:
-    """The first directory's orientation; no other directory is followed, so none can circle."""
+
+def _read_exif_number(exif: bytes, tag: int, directory: int | None = 0) -> int | None:
+    """An integer of a directory, which lies at an offset; 0: the first directory."""
+    entry = _find_exif_entry(exif, tag, directory)
+    if entry is None or entry[1] not in _INTEGERS:
+        return None
+    order, kind, value = entry
+    return int(struct.unpack_from(f"{order}{_INTEGERS[kind]}", value)[0])
+
+
+def _find_exif_entry(exif: bytes, tag: int, directory: int | None) -> tuple[str, int, bytes] | None:
+    """Byte order, type and the four bytes of a value; no directory is followed, so none can circle.
+
+    None where there is no such entry, or EXIF ends before it.
+    """
     tiff = exif.removeprefix(b"Exif\0\0")
     order = _BYTE_ORDERS.get(tiff[:2])
-    if order is None:
+    if order is None or directory is None:
         return None
     try:
-        (start,) = struct.unpack_from(f"{order}I", tiff, 4)
+        start = directory or struct.unpack_from(f"{order}I", tiff, 4)[0]
         (count,) = struct.unpack_from(f"{order}H", tiff, start)
         for place in range(start + 2, start + 2 + 12 * count, 12):
-            tag, kind = struct.unpack_from(f"{order}HH", tiff, place)
-            if tag == ORIENTATION_TAG:
-                integer = _INTEGERS.get(kind)
-                value = integer and struct.unpack_from(f"{order}{integer}", tiff, place + 8)
-                return int(value[0]) if value else None
+            if struct.unpack_from(f"{order}H", tiff, place)[0] == tag:
+                kind, value = struct.unpack_from(f"{order}H4x4s", tiff, place + 2)
+                return order, kind, value
     except struct.error:
         pass  # it ends before what it announces
     return None

@@ -1,7 +1,8 @@
 """Formats of photo files: recognised by their first bytes, and reduced to the picture alone.
 
 Pillow loads profiles, texts, comments and animation frames into memory without a limit. So each
-file is read once here: other data is left out, and a file built to keep a decoder busy is refused.
+file is read once here: the notes that matter are kept apart within a bound, other data is left out,
+and a file built to keep a decoder busy is refused.
 """
 
 import binascii
@@ -12,6 +13,14 @@ from collections.abc import Iterator
 
 from models.errors import PhotoUnavailableError
 from models.vocabulary import PhotoReason
+from tasks.images.colours import (
+    MAX_PROFILE_BYTES,
+    SRGB_CURVE,
+    SRGB_POINTS,
+    Curve,
+    build_coded_profile,
+    build_profile,
+)
 from tasks.images.exif import PhotoNotes
 from tasks.images.heif import recognise_brand
 from tasks.images.jpeg import MAX_SEGMENTS
@@ -19,11 +28,12 @@ from tasks.images.tiff import is_sensor_file, split_tiff
 
 # JPEG
 
-_EOI, _SOS, _APP1 = 0xD9, 0xDA, 0xE1
+_EOI, _SOS, _APP1, _APP2 = 0xD9, 0xDA, 0xE1, 0xE2
 # Frame headers and tables; JFIF's and Adobe's notes say how the colours are stored.
 _JPEG_PICTURE = frozenset({*range(0xC0, 0xD0), *range(0xDB, 0xE0), 0xE0, 0xEE})
 _WITHOUT_LENGTH = frozenset({0x00, 0x01, *range(0xD0, 0xD9)})
 _EXIF, _JPEG_XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
+_JPEG_PROFILE = b"ICC_PROFILE\0"  # then the segment's number, and how many there are
 _NEXT = re.compile(rb"\xff+([^\xff])", re.DOTALL)
 
 # PNG
@@ -34,6 +44,8 @@ MAX_NOTE_BYTES = 1_000_000  # a compressed note may inflate a thousandfold
 
 _HEAD = 8  # the signature
 _PNG_PICTURE = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
+_PNG_COLOURS = frozenset({b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM"})
+_SRGB_GAMMA = range(45_000, 46_000)  # what PNG's gAMA says of sRGB, in 1/100000
 _PNG_XMP = b"XML:com.adobe.xmp"
 _OLD_EXIF = b"Raw profile type exif"  # ImageMagick's, from before PNG knew EXIF
 
@@ -107,12 +119,13 @@ def count_claimed_pixels(content: bytes, kind: str) -> int:
 
 
 def split_jpeg(content: bytes) -> tuple[bytes, PhotoNotes]:
-    """The same JPEG without notes and comments, and its first EXIF and XMP.
+    """The same JPEG without notes and comments; its first EXIF and XMP, and its colour profile.
 
     Raises PhotoUnavailableError where it breaks off before the first scan, or is built to keep
     its reader busy.
     """
     kept, exif, xmp, place = [content[:2]], b"", b"", 2
+    profile: dict[int, bytes] = {}
     for _ in range(MAX_SEGMENTS):
         found = _NEXT.match(content, place)
         if not found or found[1][0] == _EOI:
@@ -123,34 +136,88 @@ def split_jpeg(content: bytes) -> tuple[bytes, PhotoNotes]:
             continue
         place = body + _read_length(content, body)
         if marker == _SOS:
-            return b"".join([*kept, b"\xff\xda", memoryview(content)[body:]]), PhotoNotes(exif, xmp)
+            notes = PhotoNotes(exif, xmp, _join_profile(profile))
+            return b"".join([*kept, b"\xff\xda", memoryview(content)[body:]]), notes
         if marker in _JPEG_PICTURE:
             kept.append(b"\xff" + content[body - 1 : place])
         elif marker == _APP1 and content.startswith(_EXIF, body + 2):
             exif = exif or content[body + 2 : place]
         elif marker == _APP1 and content.startswith(_JPEG_XMP, body + 2):
             xmp = xmp or content[body + 2 : place]
+        elif marker == _APP2 and content.startswith(_JPEG_PROFILE, body + 2):
+            segment = content[body + 2 + len(_JPEG_PROFILE) : place]
+            profile.setdefault(segment[0] if segment else 0, segment)
     raise PhotoUnavailableError(PhotoReason.UNPROCESSABLE)
 
 
 def split_png(content: bytes) -> tuple[bytes, PhotoNotes]:
-    """The same PNG without texts, profiles and animation, and its EXIF and XMP.
+    """The same PNG without texts, profiles and animation; its EXIF, XMP and colour profile.
 
     Raises PhotoUnavailableError for one built to keep its reader busy.
     """
     kept: list[bytes | memoryview] = [content[:_HEAD]]
     exif = old_exif = xmp = b""
+    colours: dict[bytes, bytes] = {}
     for kind, start, end in _list_chunks(content):
         body = memoryview(content)[start + 8 : end - 4]
         if kind in _PNG_PICTURE:
             kept.append(memoryview(content)[start:end])
+        elif kind == b"tRNS":
+            kept.append(_mend_transparency(bytes(body), content))
         elif kind == b"eXIf":
             exif = bytes(body)
+        elif kind in _PNG_COLOURS:
+            colours.setdefault(kind, bytes(body))
         elif kind == b"iTXt" and body[: len(_PNG_XMP)] == _PNG_XMP:
             xmp = _read_international_text(bytes(body))
         elif kind in {b"tEXt", b"zTXt"} and body[: len(_OLD_EXIF)] == _OLD_EXIF:
             old_exif = _read_old_exif(bytes(body), is_packed=kind == b"zTXt")
-    return b"".join(kept), PhotoNotes(exif or old_exif, xmp)
+    return b"".join(kept), PhotoNotes(exif or old_exif, xmp, _read_png_profile(colours))
+
+
+def _join_profile(segments: dict[int, bytes]) -> bytes:
+    """A JPEG's profile from its segments; empty where one is missing, or it is far too large."""
+    numbers = sorted(segments)
+    total = segments[1][1:2] if 1 in segments else b""
+    if not total or numbers != list(range(1, total[0] + 1)):
+        return b""
+    profile = b"".join(segments[number][2:] for number in numbers)
+    return profile if len(profile) <= MAX_PROFILE_BYTES else b""
+
+
+def _mend_transparency(body: bytes, content: bytes) -> bytes:
+    """The chunk that says what is transparent; empty where it does not fit the picture.
+
+    Pillow compares the grey of fewer than eight bits with what it has scaled to eight.
+    """
+    depth, colour_type = content[24], content[25]
+    sizes = {0: range(2, 3), 2: range(6, 7), 3: range(1, 257)}
+    if len(body) not in sizes.get(colour_type, ()):
+        return b""
+    if colour_type == 0 and depth < 8:
+        body = struct.pack(">H", min(body[1] * 255 // (2**depth - 1), 255))
+    head = b"tRNS" + body
+    return struct.pack(">I", len(body)) + head + struct.pack(">I", zlib.crc32(head))
+
+
+def _read_png_profile(colours: dict[bytes, bytes]) -> bytes:
+    """The profile that a PNG carries, or that its chunks describe; empty for plain sRGB."""
+    coded = colours.get(b"cICP", b"")
+    if len(coded) == 4 and (profile := build_coded_profile(coded[0], coded[1])):
+        return profile
+    packed = colours.get(b"iCCP", b"").partition(b"\0")[2][1:]
+    if profile := _inflate(packed, MAX_PROFILE_BYTES + 1):
+        return profile
+    gamma = int.from_bytes(colours.get(b"gAMA", b""), "big")
+    if b"sRGB" in colours or not gamma:
+        return b""
+    points, curve = SRGB_POINTS, SRGB_CURVE
+    if len(colours.get(b"cHRM", b"")) == 32:
+        numbers = [number / 100_000 for number in struct.unpack(">8I", colours[b"cHRM"])]
+        points = tuple(zip(numbers[::2], numbers[1::2], strict=True))
+    if gamma not in _SRGB_GAMMA:
+        curve = Curve(100_000 / gamma)
+    return build_profile(points, curve) or b""
 
 
 def _read_length(content: bytes, place: int) -> int:
@@ -192,8 +259,8 @@ def _read_old_exif(body: bytes, *, is_packed: bool) -> bytes:
         return b""
 
 
-def _inflate(packed: bytes) -> bytes:
+def _inflate(packed: bytes, limit: int = MAX_NOTE_BYTES) -> bytes:
     try:
-        return zlib.decompressobj().decompress(packed, MAX_NOTE_BYTES)
+        return zlib.decompressobj().decompress(packed, limit)
     except zlib.error:
         return b""

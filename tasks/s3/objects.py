@@ -3,7 +3,7 @@
 The metadata saves us from sending or making anything twice:
     facepass-md5       of any upload: the content's MD5, for stores whose ETag is not an MD5
     facepass-original  of a preview: the ETag of the original it was made from
-    facepass-recipe    of a preview: how it was made, for example "640q85v1"
+    facepass-recipe    of a preview: how it was made, for example "640q85v2"
     facepass-reason    of a preview that is a copy of the original: why no preview could be made
 """
 

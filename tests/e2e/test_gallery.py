@@ -16,7 +16,9 @@ from playwright.sync_api import Page, Route, expect
 from deployments.sample_photos import make_sample_photos
 from tests.e2e.conftest import DESKTOP, PHONE
 from tests.support.guests import ASTRONAUT, take_selfie
+from tests.support.path_proxy import PathProxy
 from tests.support.photos import encode_jpeg, read_group, read_sample
+from tests.support.public_api import serve_api
 
 # The first search loads the models; a busy machine is slow, not wrong.
 expect.set_options(timeout=30_000)
@@ -472,3 +474,145 @@ def test_a_photographer_sees_which_files_the_newest_sync_left_out(
     expect(report).to_contain_text("3 файла HEIC")
     expect(report).to_contain_text("1 видео")
     check_access(page)
+
+
+# --- below a path ---
+
+
+@pytest.mark.parametrize("cuts", [True, False], ids=["cut-off", "whole"])
+def test_the_gallery_works_below_a_path(
+    visit: Callable[..., Page],
+    gallery_url: str,
+    stack_environment: dict[str, str],
+    tmp_path: Path,
+    cuts: bool,
+) -> None:
+    """A proxy serves the API at /facepass, and cuts that off before it hands a call on, or not."""
+    with PathProxy("/facepass", cuts=cuts).serve() as proxy:
+        settings = stack_environment | {"FACEPASS_PUBLIC_URL": proxy.url}
+        with serve_api(tmp_path, ["api"], settings) as api:
+            proxy.target = api.url
+            with httpx.Client(base_url=api.url, trust_env=False) as client:
+                events = client.get("/api/v1/events").json()
+            token = gallery_url.rpartition("/")[2]
+            (url,) = [e["gallery_url"] for e in events if e["gallery_url"].endswith(token)]
+            assert url == f"{proxy.url}/gallery/{token}"
+
+            page = visit(DESKTOP, RUSSIAN, url=url)
+            style = "getComputedStyle(document.querySelector('.primary')).backgroundColor"
+            assert page.evaluate(style) not in {"rgba(0, 0, 0, 0)", "rgb(239, 239, 239)"}
+            find_person(page, ASTRONAUT)
+            assert list_found(page) == name_samples("portrait")
+            cell = page.locator("#surely .cell").first
+            assert (cell.get_attribute("href") or "").startswith("/facepass/gallery/")
+            cell.click()
+            with page.expect_download() as one:
+                page.locator("#download").click()
+            assert Path(one.value.path()).read_bytes() == read_original(
+                one.value.suggested_filename
+            )
+            page.keyboard.press("Escape")
+            with page.expect_download() as download:
+                page.locator("#surely .downloads button").click()
+            assert ZipFile(download.value.path()).testzip() is None
+
+            page.evaluate("document.querySelector('#surely .cell img').src += '&X-Amz-Signature=0'")
+            image = page.locator("#surely .cell img").first
+            expect(image).to_have_attribute("src", re.compile("^/facepass/gallery/.*/preview"))
+            expect(image).to_have_js_property("naturalWidth", 640)
+            page.get_by_text("Для фотографа").click()
+            page.get_by_role("button", name="Показать отчёт").click()
+            expect(page.locator("#report")).to_contain_text("Не прочитались: 2")
+            page.goto(f"{proxy.url}/docs")  # its scripts are a CDN's: only the page is asked for
+            assert page.evaluate("document.title").startswith("FacePass Sync")
+            page.goto(f"{url[:-1]}~")
+            expect(page.get_by_role("heading", level=1)).to_have_text("Ссылка не работает")
+    assert proxy.strays == []
+
+
+# --- browsers that do not draw ---
+
+# What browsers do that hide who one is: whatever is read back from a canvas is noise, or white.
+NOISE = """
+const noise = (data) => { for (let i = 0; i < data.length; i++) data[i] = Math.random() * 256; };
+const { getImageData, putImageData } = CanvasRenderingContext2D.prototype;
+const { toBlob } = HTMLCanvasElement.prototype;
+CanvasRenderingContext2D.prototype.getImageData = function (...where) {
+  const image = getImageData.apply(this, where);
+  noise(image.data);
+  return image;
+};
+HTMLCanvasElement.prototype.toBlob = function (...how) {
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [this.width, this.height];
+  const context = canvas.getContext("2d");
+  const image = new ImageData(canvas.width, canvas.height);
+  noise(image.data);
+  putImageData.call(context, image, 0, 0);
+  return toBlob.apply(canvas, how);
+};
+"""
+WHITE = NOISE.replace("Math.random() * 256", "255")
+ONLY_BLOBS = NOISE.replace("noise(image.data);\n  return image;", "return image;")
+REFUSING = "HTMLCanvasElement.prototype.getContext = () => null;"
+THROWING = "HTMLCanvasElement.prototype.toBlob = () => { throw new DOMException('no'); };"
+SILENT = "HTMLCanvasElement.prototype.toBlob = (done) => done(null);"
+RECORD_FILES = """() => {
+  window.sent = [];
+  const send = window.fetch;
+  window.fetch = (url, options) => {
+    if (options?.body) sent.push(...options.body.getAll("file").map((file) => file.size));
+    return send(url, options);
+  };
+}"""
+
+
+@pytest.mark.parametrize(
+    "canvas",
+    [NOISE, WHITE, ONLY_BLOBS, REFUSING, THROWING, SILENT],
+    ids=["noise", "white", "only-blobs", "refusing", "throwing", "silent"],
+)
+def test_a_browser_that_hides_its_canvas_sends_the_file_itself(
+    visit: Callable[..., Page], canvas: str
+) -> None:
+    page = visit(PHONE, RUSSIAN)
+    page.evaluate(f"() => {{ {canvas} }}")
+    page.evaluate(RECORD_FILES)
+    selfie = encode_jpeg(take_selfie(ASTRONAUT), quality=95, orientation=6)
+    hand_over(page, selfie)
+    expect(page.locator("#results-title")).to_be_focused()
+    assert list_found(page) == name_samples("portrait")
+    assert page.evaluate("sent") == [len(selfie)]
+
+
+def test_a_browser_that_draws_sends_a_small_picture(visit: Callable[..., Page]) -> None:
+    page = visit(PHONE, RUSSIAN)
+    page.evaluate(RECORD_FILES)
+    selfie = encode_jpeg(take_selfie(ASTRONAUT).resize((2400, 2400)), quality=100)
+    hand_over(page, selfie)
+    expect(page.locator("#results-title")).to_be_focused()
+    assert page.evaluate("sent[0]") < len(selfie) / 2
+
+
+@VISITS
+def test_a_file_that_is_too_large_to_be_sent_is_told_before_it_is(
+    visit: Callable[..., Page], device: dict[str, Any], locale: str
+) -> None:
+    page = visit(device, locale)
+    page.evaluate(RECORD_FILES)
+    hand_over(page, b"no picture" * 2_000_001, "IMG_1.HEIC")
+    words = "Файл слишком большой" if locale == RUSSIAN else "This file is too large"
+    expect(page.locator("#message.error")).to_contain_text(words)
+    assert page.evaluate("sent") == []
+
+
+def test_faces_in_a_picture_that_the_browser_cannot_show_are_no_choice(
+    visit: Callable[..., Page],
+) -> None:
+    page = visit(PHONE, RUSSIAN)
+    faces = [{"box": [0, 0, 0.5, 1], "det_score": 0.9}, {"box": [0.5, 0, 1, 1], "det_score": 0.9}]
+    refusal = {"detail": "…", "code": "several_faces", "faces": faces, "file": 1}
+    page.route("**/api/v1/faces/search", lambda route: route.fulfill(status=422, json=refusal))
+    hand_over(page, b"a HEIC", "IMG_1.HEIC")
+    expect(page.locator("#message.error")).to_contain_text("браузер не может его показать")
+    expect(page.locator("#chooser")).to_be_hidden()

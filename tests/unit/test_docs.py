@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tomllib
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import typer
@@ -165,17 +166,46 @@ def test_the_hooks_before_a_commit_are_what_make_lint_runs() -> None:
     ]
 
 
+ORIGINALS = ("turned.jpg", "DSC_0001.JPG")  # the second as every camera names them
+
+
+def test_the_upload_takes_what_cameras_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("previews", "originals"):
+        (tmp_path / folder).mkdir()
+        for name in (*ORIGINALS, "IMG_1.jpeg", "notes.txt"):
+            (tmp_path / folder / name).touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FACEPASS_S3_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("FACEPASS_S3_BUCKET", "photos")
+    client = Mock()
+    monkeypatch.setattr("boto3.client", lambda *_, **__: client)
+    (recipe,) = re.findall(r"<<'UPLOAD'\n(.*?)UPLOAD\n", README, re.DOTALL)
+
+    exec(compile(recipe, "README.md", "exec"), {})
+
+    keys = {call.args[2] for call in client.upload_file.call_args_list}
+    assert keys == {
+        f"events/1/{folder}/{name}"
+        for folder in ("previews", "originals")
+        for name in (*ORIGINALS, "IMG_1.jpeg")
+    }
+
+
 def make_originals(folder: Path) -> None:
     (folder / "originals").mkdir()
     image = read_sample("coffee.png").resize((900, 600))
-    (folder / "originals" / "turned.jpg").write_bytes(encode_jpeg(image, orientation=6))
+    for name in ORIGINALS:
+        (folder / "originals" / name).write_bytes(encode_jpeg(image, orientation=6))
 
 
-def check_preview(folder: Path) -> None:
-    with Image.open(folder / "previews" / "turned.jpg") as preview:
-        # Upright in its pixels: wide, though the original is stored tall.
-        assert preview.size == (640, 427)
-        assert preview.getexif().get(0x0112, 1) == 1
+def check_previews(folder: Path) -> None:
+    for name in ORIGINALS:
+        with Image.open(folder / "previews" / name) as preview:
+            # Upright in its pixels: wide, though the original is stored tall.
+            assert preview.size == (640, 427)
+            assert preview.getexif().get(0x0112, 1) == 1
 
 
 def test_the_pillow_recipe_makes_upright_previews(
@@ -187,7 +217,7 @@ def test_the_pillow_recipe_makes_upright_previews(
 
     exec(compile(recipe, "README.md", "exec"), {})
 
-    check_preview(tmp_path)
+    check_previews(tmp_path)
 
 
 @pytest.mark.skipif(shutil.which("identify") is None, reason="ImageMagick is not installed")
@@ -197,4 +227,4 @@ def test_the_imagemagick_recipe_makes_upright_previews(tmp_path: Path) -> None:
 
     subprocess.run(["bash", "-euc", recipe], cwd=tmp_path, check=True)
 
-    check_preview(tmp_path)
+    check_previews(tmp_path)

@@ -2,7 +2,7 @@
 // Without it the page shows all photos, page by page.
 
 const page = document.body.dataset;
-const base = `/gallery/${encodeURIComponent(page.token)}`;
+const gallery = `${page.base}/gallery/${encodeURIComponent(page.token)}`;
 const language = document.documentElement.lang;
 const texts = JSON.parse(byId("texts").textContent);
 const plurals = new Intl.PluralRules(language);
@@ -36,7 +36,7 @@ function renew(image) {
     return;
   }
   image.dataset.renewed = Date.now();
-  image.src = `${base}/photos/${id}/preview?at=${Date.now()}`;
+  image.src = `${gallery}/photos/${id}/preview?at=${Date.now()}`;
 }
 
 document.addEventListener(
@@ -54,7 +54,7 @@ const POLL_MS = 4_000;
 async function poll() {
   if (!document.hidden) {
     try {
-      const answer = await fetch(`${base}/status?lang=${language}`, { cache: "no-store" });
+      const answer = await fetch(`${gallery}/status?lang=${language}`, { cache: "no-store" });
       if (answer.status === 404) return;
       if (answer.ok) showStatus(await answer.json());
       if (byId("syncing").hidden && Number(page.photos) > 0) return;
@@ -157,14 +157,48 @@ function setBusy(busy) {
   for (const button of document.querySelectorAll("[data-input]")) button.disabled = busy;
 }
 
-// Upright and small before it leaves the phone: no place, no camera, a tenth of the bytes.
+// Upright and small before it leaves the phone: no place, no camera, a tenth of the bytes. The file
+// itself where the browser cannot draw it, or gives back something else than what was drawn.
 async function shrink(file) {
-  let bitmap;
   try {
-    bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
+    return ((await isCanvasHonest()) && (await draw(file))) || file;
   } catch {
     return file; // the server says what it is
   }
+}
+
+const TEST_SIDE_PX = 32;
+const TEST_COLOURS = ["#e02020", "#20c020", "#2040e0", "#f0f0f0"];
+const MOST_DIFFERENCE = 40; // JPEG's share, and what browsers add that only blur a fingerprint
+
+// Browsers that hide who one is (Tor, LibreWolf, Firefox's resistFingerprinting) give back noise.
+async function isCanvasHonest() {
+  const canvas = make("canvas", { width: TEST_COLOURS.length * TEST_SIDE_PX, height: TEST_SIDE_PX });
+  const context = canvas.getContext("2d");
+  TEST_COLOURS.forEach((colour, index) => {
+    context.fillStyle = colour;
+    context.fillRect(index * TEST_SIDE_PX, 0, TEST_SIDE_PX, TEST_SIDE_PX);
+  });
+  const bitmap = await createImageBitmap(await encodeCanvas(canvas));
+  if (bitmap.width !== canvas.width || bitmap.height !== canvas.height) return false;
+  context.clearRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(bitmap, 0, 0);
+  return TEST_COLOURS.every((colour, index) => {
+    const [x, y] = [(index + 0.5) * TEST_SIDE_PX, TEST_SIDE_PX / 2];
+    const seen = context.getImageData(x, y, 1, 1).data;
+    return [1, 3, 5].every(
+      (place, channel) =>
+        Math.abs(parseInt(colour.slice(place, place + 2), 16) - seen[channel]) < MOST_DIFFERENCE,
+    );
+  });
+}
+
+function encodeCanvas(canvas) {
+  return new Promise((done) => canvas.toBlob(done, "image/jpeg", 0.95));
+}
+
+async function draw(file) {
+  const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
   const scale = Math.min(1, SELFIE_SIDE_PX / Math.max(bitmap.width, bitmap.height));
   const canvas = make("canvas", {
     width: Math.max(1, Math.round(bitmap.width * scale)),
@@ -176,7 +210,7 @@ async function shrink(file) {
   context.imageSmoothingQuality = "high";
   context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   bitmap.close();
-  return new Promise((done) => canvas.toBlob((blob) => done(blob ?? file), "image/jpeg", 0.95));
+  return encodeCanvas(canvas);
 }
 
 class Refusal extends Error {
@@ -225,6 +259,9 @@ const CODES = {
 };
 
 async function search(wanted, cursor) {
+  // The server ends the connection where a file is too large, and the browser sees no answer.
+  const bytes = wanted.reduce((sum, { picture }) => sum + picture.size, 0);
+  if (bytes > Number(page.uploadLimit)) throw new Refusal("too_many_bytes");
   const form = new FormData();
   form.set("gallery_token", page.token);
   form.set("limit", PAGE_MATCHES);
@@ -235,7 +272,7 @@ async function search(wanted, cursor) {
   }
   let answer;
   try {
-    answer = await fetch("/api/v1/faces/search", { method: "POST", body: form });
+    answer = await fetch(`${page.base}/api/v1/faces/search`, { method: "POST", body: form });
   } catch {
     throw new Refusal("offline");
   }
@@ -300,7 +337,7 @@ function makeCell(match) {
     decoding: "async",
     src: match.preview_url,
   });
-  const cell = make("a", { className: "cell", href: `${base}/photos/${match.photo_id}/preview` }, image);
+  const cell = make("a", { className: "cell", href: `${gallery}/photos/${match.photo_id}/preview` }, image);
   cell.dataset.id = match.photo_id;
   cell.dataset.box = JSON.stringify(match.box);
   if (!match.original_url) cell.dataset.original = "missing";
@@ -313,7 +350,7 @@ function makeDownloads(matches) {
   const forms = [];
   for (let from = 0; from < matches.length; from += limit) {
     const part = matches.slice(from, from + limit);
-    const form = make("form", { method: "post", action: `${base}/zip?lang=${language}` });
+    const form = make("form", { method: "post", action: `${gallery}/zip?lang=${language}` });
     for (const match of part)
       form.append(make("input", { type: "hidden", name: "photo_ids", value: match.photo_id }));
     form.append(
@@ -333,11 +370,19 @@ function placeBox(element, [x1, y1, x2, y2]) {
   element.style.height = `${(y2 - y1) * 100}%`;
 }
 
-function chooseFace(selfie, faces) {
+async function chooseFace(selfie, faces) {
   const dialog = byId("chooser");
   const picture = byId("selfie");
   const url = URL.createObjectURL(selfie);
   picture.src = url;
+  try {
+    await picture.decode();
+  } catch {
+    // The server could read it, the browser cannot show it: a HEIC, for example.
+    picture.removeAttribute("src");
+    URL.revokeObjectURL(url);
+    throw new Refusal("cannot_show");
+  }
   byId("chooser-count").textContent = `${tell("faces_in_picture", { n: faces.length })}.`;
   return new Promise((choose) => {
     let chosen = null;
@@ -401,7 +446,7 @@ function show(cell) {
   byId("previous").disabled = index === 0;
   byId("next").disabled = index === cells.length - 1;
   byId("download").hidden = cell.dataset.original === "missing";
-  byId("download").href = `${base}/photos/${cell.dataset.id}/original`;
+  byId("download").href = `${gallery}/photos/${cell.dataset.id}/original`;
   byId("show-face").hidden = !cell.dataset.box;
   showFace();
   const after = cells[index + 1]?.querySelector("img");
@@ -473,7 +518,7 @@ byId("key-form").addEventListener("submit", async (event) => {
 async function ask(path) {
   let answer;
   try {
-    answer = await fetch(path, { headers: { "X-API-Key": encodeKey(byId("key").value) } });
+    answer = await fetch(`${page.base}${path}`, { headers: { "X-API-Key": encodeKey(byId("key").value) } });
   } catch {
     throw new Refusal("offline");
   }

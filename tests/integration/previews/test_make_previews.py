@@ -157,7 +157,7 @@ def test_originals_alone_become_a_gallery_by_one_call(
             assert (image.format, image.size) == ("JPEG", expected.get(name, (640, 640)))
             assert not image.getexif()
         assert b"Leica" not in preview["content"]
-        assert preview["notes"]["facepass-recipe"] == "640q85v1"
+        assert preview["notes"]["facepass-recipe"] == "640q85v2"
     assert read_objects(event, "день 2/previews").keys() == {"портрет.jpg"}
 
     # The syncs of both folders; one of them may have been left with the other.
@@ -206,7 +206,7 @@ def test_only_what_is_missing_or_replaced_is_made_and_nothing_of_the_photographe
     third = read_objects(event)
     assert third["своё.jpg"]["content"] == b"my own"
     assert {third[f"{index}.jpg"]["notes"]["facepass-recipe"] for index in range(3)} == {
-        "1600q85v1"
+        "1600q85v2"
     }
     assert started == [event.prefix] * 4
 

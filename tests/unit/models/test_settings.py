@@ -149,6 +149,61 @@ def test_another_databases_address_is_refused_without_repeating_it(url: str) -> 
     assert "secret" not in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("https://photos.example.com", ""),
+        ("http://127.0.0.1:8000/", ""),
+        ("https://example.com/facepass", "/facepass"),
+        ("https://example.com/a/b-c_d.e~f/", "/a/b-c_d.e~f"),
+        ("https://[2001:db8::1]:8443/facepass", "/facepass"),
+        ("https://example.com/g%20x", "/g x"),
+        ("https://фото.example/свадьбы", "/свадьбы"),
+    ],
+)
+def test_a_public_url_may_have_a_path(url: str, path: str) -> None:
+    settings = Settings(public_url=url)
+    assert settings.public_url == url.rstrip("/")
+    assert settings.read_public_path() == path
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "photos.example.com",
+        "photos.example.com/facepass",
+        "//photos.example.com",
+        "/facepass",
+        "localhost:8000",
+        "ftp://photos.example.com",
+        "https://",
+        "https:///facepass",
+        "https:photos.example.com",
+        "https://photos.example.com?x=1",
+        "https://photos.example.com/facepass?",
+        "https://photos.example.com/#gallery",
+        "https://anna:secret@photos.example.com",
+        "https://photos.example.com:port",
+        "https://photos.example.com:99999",
+        "https://[::1",
+        "https://photos.example.com/a b",
+        "https://photos.example.com//facepass",
+        "https://photos.example.com/a/../b",
+        "https://photos.example.com/<script>",
+        "https://photos.example.com\\facepass",
+        "our gallery",
+    ],
+)
+def test_a_public_url_that_guests_cannot_open_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("FACEPASS_PUBLIC_URL", url)
+    get_settings.cache_clear()
+    with pytest.raises(ConfigurationError, match=r"^FACEPASS_PUBLIC_URL is wrong: write .*\.$"):
+        get_settings()
+    get_settings.cache_clear()
+
+
 def test_a_missing_database_or_bucket_gets_a_sentence_that_names_the_setting() -> None:
     with pytest.raises(ConfigurationError, match=r"set FACEPASS_DATABASE_URL .*make up.*\.$"):
         Settings().require_database_url()

@@ -222,7 +222,7 @@ def test_files_are_kept_by_browsers_under_an_address_of_their_content(
     open_page: Callable[..., TestClient], name: str
 ) -> None:
     client = open_page()
-    link = pages.render_page("failure.html", "en", kind="lost", languages=["en"])
+    link = pages.render_page("failure.html", "en", "", kind="lost", languages=["en"])
     assert "/gallery/static/gallery.css?v=" in link
     answer = client.get(f"/gallery/static/{name}")
     assert "immutable" in answer.headers["cache-control"]

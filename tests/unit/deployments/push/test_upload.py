@@ -32,7 +32,7 @@ def test_the_original_goes_up_as_it_is_and_its_preview_after_it(coffee: NamedPho
     assert store.metadata[preview] | {"facepass-md5": ""} == {
         "facepass-md5": "",
         "facepass-original": store.get_etag(original),
-        "facepass-recipe": "320q85v1",
+        "facepass-recipe": "320q85v2",
     }
     assert (result.original_sent, result.preview_sent, result.is_current()) == (True, True, True)
     assert result.bytes_sent == sum(map(len, store.objects.values()))
@@ -221,7 +221,7 @@ def test_a_damaged_file_that_upsets_the_decoder_ends_nothing(
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("tasks.images.preview.decode_photo", fail)
+    monkeypatch.setattr("tasks.images.preview.decode_picture", fail)
     assert aim(FakeClient()).send(coffee).reason == "unprocessable"
 
 
@@ -231,5 +231,5 @@ def test_a_photo_that_does_not_fit_into_memory_is_named(
     def fail(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("tasks.images.preview.decode_photo", fail)
+    monkeypatch.setattr("tasks.images.preview.decode_picture", fail)
     assert "too little memory" in str(aim(FakeClient()).send(coffee).not_sent)

@@ -56,13 +56,13 @@ def test_a_preview_is_made_once_and_says_of_what(store: FakeClient) -> None:
     original = put(store, ORIGINAL, make_photo())
     assert [bring(store, original), bring(store, original)] == [MADE, KEPT]
     assert Image.open(BytesIO(store.objects[PREVIEW])).size == (64, 32)
-    assert store.metadata[PREVIEW] == {ORIGINAL_OF: original.etag, RECIPE_OF: "64q85v1"}
+    assert store.metadata[PREVIEW] == {ORIGINAL_OF: original.etag, RECIPE_OF: "64q85v2"}
     assert store.get_keys("get_object") == [ORIGINAL]
     assert store.get_keys("put_object") == [PREVIEW]
 
 
 def test_the_push_tool_names_recipes_alike() -> None:
-    assert str(PreviewRecipe(640)) == "640q85v1"
+    assert str(PreviewRecipe(640)) == "640q85v2"
 
 
 def test_a_replaced_original_and_another_recipe_make_it_anew(store: FakeClient) -> None:
@@ -71,7 +71,7 @@ def test_a_replaced_original_and_another_recipe_make_it_anew(store: FakeClient) 
     assert bring(store, replaced) == MADE
     assert store.metadata[PREVIEW][ORIGINAL_OF] == replaced.etag
     assert bring(store, replaced, PreviewRecipe(32)) == MADE
-    assert store.metadata[PREVIEW][RECIPE_OF] == "32q85v1"
+    assert store.metadata[PREVIEW][RECIPE_OF] == "32q85v2"
 
 
 def test_a_photographers_own_preview_is_neither_read_nor_replaced(store: FakeClient) -> None:
@@ -158,7 +158,7 @@ def test_a_decoder_that_fails_in_an_unknown_way_fails_one_photo(
     def fail(*_: object, **__: object) -> None:
         raise KeyError
 
-    monkeypatch.setattr("tasks.images.preview.decode_photo", fail)
+    monkeypatch.setattr("tasks.images.preview.decode_picture", fail)
     original = put(store, ORIGINAL, make_photo())
     assert bring(store, original) == Outcome(Verdict.STOOD_IN, PhotoReason.UNPROCESSABLE)
 

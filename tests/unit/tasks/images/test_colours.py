@@ -1,0 +1,356 @@
+"""Colours of previews: sRGB on white, within a mean difference that is hardly seen."""
+
+import struct
+import zlib
+from collections.abc import Callable
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms, ImageFilter
+
+from tasks.images import colours
+from tasks.images.decode import decode_photo
+from tasks.images.preview import PreviewRecipe, make_preview
+from tests.support.colours import (
+    ADOBE,
+    P3,
+    PROPHOTO,
+    SRGB,
+    encode_colours,
+    measure_distance,
+    print_colours,
+    write_grey_profile,
+    write_press_profile,
+    write_rgb_profile,
+)
+from tests.support.photos import read_sample
+
+LARGEST_DISTANCE = 3.0
+# Softened: of fine details a preview's JPEG alone would take most of the distance.
+PHOTO = read_sample("astronaut.png").resize((320, 320)).filter(ImageFilter.GaussianBlur(1))
+GREY = PHOTO.convert("L")
+ADOBE_GAMMA = 563 / 256
+
+
+def encode(image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, kind, **({"quality": 95} | options))
+    return buffer.getvalue()
+
+
+def open_preview(original: bytes) -> Image.Image:
+    preview = Image.open(BytesIO(make_preview(original, PreviewRecipe(640))))
+    assert preview.mode == "RGB"
+    assert "icc_profile" not in preview.info
+    return preview
+
+
+def make_chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def insert_chunks(content: bytes, *chunks: bytes) -> bytes:
+    """A PNG with chunks before its pixels."""
+    return content[:33] + b"".join(chunks) + content[33:]
+
+
+# --- other spaces ---
+
+
+def write_exif(space: int | None, index: str | None, order: str = "<") -> bytes:
+    """EXIF of a camera: ColorSpace, and InteropIndex in a directory of its own."""
+    head = b"II*\0" if order == "<" else b"MM\0*"
+    photo = [] if space is None else [struct.pack(f"{order}HHIHH", 0xA001, 3, 1, space, 0)]
+    start = 8 + 2 + 12 + 4
+    if index is not None:
+        photo.append(
+            struct.pack(f"{order}HHII", 0xA005, 4, 1, start + 2 + 12 * (len(photo) + 1) + 4)
+        )
+    first = struct.pack(f"{order}HHHIII", 1, 0x8769, 4, 1, start, 0)
+    second = struct.pack(f"{order}H", len(photo)) + b"".join(photo) + bytes(4)
+    text = (index or "").encode()[:3].ljust(4, b"\0")
+    third = struct.pack(f"{order}HHHI4sI", 1, 1, 2, 4, text, 0)
+    return b"Exif\0\0" + head + struct.pack(f"{order}I", 8) + first + second + third
+
+
+@pytest.mark.parametrize(
+    ("space", "index"), [(65535, "R03"), (2, None), (2, "R98"), (None, "R03"), (0, "R03")]
+)
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_adobe_rgb_that_only_exif_names_keeps_its_colours(
+    kind: str, space: int | None, index: str | None, order: str
+) -> None:
+    stored = encode_colours(PHOTO, ADOBE, ADOBE_GAMMA)
+    original = encode(stored, kind, exif=write_exif(space, index, order))
+    assert measure_distance(open_preview(original), PHOTO) <= LARGEST_DISTANCE
+
+
+@pytest.mark.parametrize(
+    ("space", "index"), [(1, "R98"), (1, "R03"), (65535, "R98"), (65535, None), (None, None)]
+)
+def test_other_notes_of_exif_mean_srgb(space: int | None, index: str | None) -> None:
+    original = encode(PHOTO, exif=write_exif(space, index))
+    assert measure_distance(open_preview(original), PHOTO) <= LARGEST_DISTANCE
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize(
+    ("primaries", "gamma"), [(SRGB, 2.2), (ADOBE, ADOBE_GAMMA), (P3, 2.2), (PROPHOTO, 1.8)]
+)
+def test_a_profile_is_applied(
+    kind: str, primaries: tuple[tuple[float, float], ...], gamma: float
+) -> None:
+    stored = encode_colours(PHOTO, primaries, gamma)
+    original = encode(stored, kind, icc_profile=write_rgb_profile(primaries, gamma))
+    assert measure_distance(open_preview(original), PHOTO) <= LARGEST_DISTANCE
+
+
+def test_a_profile_is_surer_than_exif() -> None:
+    stored = encode_colours(PHOTO, P3, 2.2)
+    profile = write_rgb_profile(P3, 2.2)
+    original = encode(stored, icc_profile=profile, exif=write_exif(65535, "R03"))
+    assert measure_distance(open_preview(original), PHOTO) <= LARGEST_DISTANCE
+
+
+def test_a_profile_is_applied_to_a_picture_with_a_palette_and_with_transparency() -> None:
+    stored = encode_colours(PHOTO, PROPHOTO, 1.8)
+    profile = write_rgb_profile(PROPHOTO, 1.8)
+    palette = stored.quantize(256)
+    expected = open_preview(encode(palette.convert("RGB"), "PNG", icc_profile=profile))
+    shown = open_preview(encode(palette, "PNG", icc_profile=profile))
+    assert measure_distance(shown, expected) <= 0.5
+    stored.putalpha(255)
+    shown = open_preview(encode(stored, "PNG", icc_profile=profile))
+    assert measure_distance(shown, PHOTO) <= LARGEST_DISTANCE
+
+
+@pytest.mark.parametrize("gamma", [1.0, 1.8, 2.2])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("model", ["grey", "RGB"])
+def test_greys_follow_their_profile(kind: str, gamma: float, model: str) -> None:
+    stored = encode_colours(GREY.convert("RGB"), SRGB, gamma).convert("L")
+    profile = write_grey_profile(gamma) if model == "grey" else write_rgb_profile(SRGB, gamma)
+    for image in (stored, Image.merge("LA", (stored, Image.new("L", stored.size, 255)))):
+        if kind == "PNG" or image.mode == "L":
+            shown = open_preview(encode(image, kind, icc_profile=profile))
+            assert measure_distance(shown, GREY) <= LARGEST_DISTANCE
+
+
+def test_what_a_pngs_chunks_say_of_its_colours_is_applied() -> None:
+    points = [ADOBE[3], *ADOBE[:3]]
+    corners = struct.pack(">8I", *(round(value * 100_000) for point in points for value in point))
+    gamma, primaries = make_chunk(b"gAMA", struct.pack(">I", 45_470)), make_chunk(b"cHRM", corners)
+    adobe = encode(encode_colours(PHOTO, ADOBE, 2.2), "PNG")
+    shown = open_preview(insert_chunks(adobe, gamma, primaries))
+    assert measure_distance(shown, PHOTO) <= LARGEST_DISTANCE
+    linear = encode(encode_colours(PHOTO, SRGB, 1.0), "PNG")
+    shown = open_preview(insert_chunks(linear, make_chunk(b"gAMA", struct.pack(">I", 100_000))))
+    assert measure_distance(shown, PHOTO) <= LARGEST_DISTANCE
+    coded = insert_chunks(
+        encode(encode_colours(PHOTO, P3, 2.2), "PNG"), make_chunk(b"cICP", b"\x0c\4\0\1")
+    )
+    assert measure_distance(open_preview(coded), PHOTO) <= LARGEST_DISTANCE
+    # sRGB's own chunk is surer than what older readers are told.
+    plain = insert_chunks(encode(PHOTO, "PNG"), make_chunk(b"sRGB", b"\0"), gamma, primaries)
+    assert measure_distance(open_preview(plain), PHOTO) <= LARGEST_DISTANCE
+
+
+@pytest.mark.parametrize("chunk", [b"gAMA", b"cHRM", b"cICP", b"iCCP", b"sRGB", b"tRNS"])
+@pytest.mark.parametrize("body", [b"", b"\0", b"\0" * 4, b"\0" * 32, b"\xff" * 4, b"\xff" * 32])
+def test_a_damaged_chunk_of_colours_does_not_cost_the_png(chunk: bytes, body: bytes) -> None:
+    gamma = make_chunk(b"gAMA", struct.pack(">I", 100_000))
+    chunks = [make_chunk(chunk, body)] + ([gamma] if chunk == b"cHRM" else [])
+    assert open_preview(insert_chunks(encode(PHOTO, "PNG"), *chunks)).size == PHOTO.size
+
+
+# --- CMYK and Lab ---
+
+
+def test_cmyk_follows_the_profile_of_its_press() -> None:
+    stored, profile = print_colours(PHOTO), write_press_profile()
+    assert len(profile) > 3 * 65_536  # several segments
+    original = encode(stored, icc_profile=profile)
+    assert measure_distance(open_preview(original), PHOTO) <= LARGEST_DISTANCE
+
+
+def test_photoshops_ycck_follows_it_too() -> None:
+    stored, profile = print_colours(PHOTO), write_press_profile()
+    *inks, black = stored.split()
+    light = Image.merge("RGB", inks).convert("YCbCr")
+    inverted = [channel.point(lambda value: 255 - value) for channel in light.split()]
+    content = bytearray(
+        encode(Image.merge("CMYK", (*inverted, black)), icc_profile=profile, subsampling=0)
+    )
+    transform = content.index(b"Adobe") + 11
+    assert content[transform] == 0
+    content[transform] = 2  # YCCK
+    with Image.open(BytesIO(bytes(content))) as image:
+        assert np.abs(np.asarray(image).astype(int) - np.asarray(stored)).mean() < 3
+    assert measure_distance(open_preview(bytes(content)), PHOTO) <= LARGEST_DISTANCE
+
+
+def test_cmyk_without_a_profile_looks_as_in_a_browser() -> None:
+    stored = PHOTO.convert("CMYK")
+    assert measure_distance(open_preview(encode(stored)), PHOTO) <= LARGEST_DISTANCE
+
+
+def test_lab_becomes_srgb() -> None:
+    profiles = [ImageCms.createProfile(name) for name in ("sRGB", "LAB")]
+    lab = ImageCms.profileToProfile(PHOTO, *profiles, outputMode="LAB")
+    assert lab is not None
+    for profiles_of_file in ([], [b"damaged"], [write_rgb_profile(SRGB, 2.2)]):
+        shown = colours.convert_to_srgb(colours.simplify(lab), profiles_of_file)
+        assert measure_distance(shown, PHOTO) <= LARGEST_DISTANCE
+    assert measure_distance(colours.put_on_white(lab), PHOTO) <= LARGEST_DISTANCE
+
+
+# --- transparency ---
+
+
+def cut_out(image: Image.Image) -> tuple[Image.Image, Image.Image]:
+    """The picture's middle with magenta behind it that is transparent, and what is to be seen."""
+    shape = Image.new("L", image.size, 0)
+    shape.paste(255, (60, 40, 260, 280))
+    shape.paste(128, (60, 40, 160, 280))
+    garbage = Image.new("RGB", image.size, (255, 0, 255))
+    garbage.paste(image, mask=shape.point(lambda value: 255 if value else 0))
+    expected = Image.new("RGB", image.size, "white")
+    expected.paste(image, mask=shape)
+    garbage.putalpha(shape)
+    return garbage, expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("PNG", {}), ("WEBP", {"lossless": True, "exact": True}), ("WEBP", {"quality": 95})],
+)
+def test_what_is_transparent_is_white(kind: str, options: dict[str, object]) -> None:
+    stored, expected = cut_out(PHOTO)
+    original = encode(stored, kind, **options)
+    assert measure_distance(open_preview(original), expected) <= LARGEST_DISTANCE
+    photo = Image.fromarray(decode_photo(original, 1_000_000)[:, :, ::-1])
+    assert measure_distance(photo, expected) <= LARGEST_DISTANCE
+
+
+@pytest.mark.parametrize("mode", ["LA", "P", "RGB", "L", "16"])
+def test_every_way_in_which_a_png_is_transparent_is_white(mode: str) -> None:
+    stored, expected = cut_out(PHOTO if mode in {"P", "RGB"} else GREY.convert("RGB"))
+    alpha = stored.getchannel("A").point(lambda value: 255 if value else 0)
+    expected = Image.new("RGB", PHOTO.size, "white")
+    expected.paste(stored.convert("RGB"), mask=alpha)
+    options: dict[str, object] = {}
+    if mode == "LA":
+        image = Image.merge("LA", (GREY, alpha))
+    elif mode == "P":
+        image = stored.convert("RGB").quantize(255)
+        expected.paste(image.convert("RGB"), mask=alpha)
+        options["transparency"] = image.getpixel((0, 0))
+    else:  # one colour is transparent: magenta, or a grey that the picture has not
+        grey = GREY.point(lambda value: max(value, 8))
+        image = stored.convert("RGB") if mode == "RGB" else grey
+        options["transparency"] = (255, 0, 255) if mode == "RGB" else 7
+        if mode != "RGB":
+            image.paste(7, mask=alpha.point(lambda value: 255 - value))
+        if mode == "16":
+            image = Image.fromarray(np.asarray(image).astype(np.uint16) << 8)
+            options["transparency"] = 7 << 8
+    shown = open_preview(encode(image, "PNG", **options))
+    assert measure_distance(shown, expected) <= LARGEST_DISTANCE
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_a_transparent_grey_of_few_bits_is_white(depth: int) -> None:
+    head = make_chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, depth, 0, 0, 0, 0))
+    key = make_chunk(b"tRNS", struct.pack(">H", 1 if depth > 1 else 0))
+    line = b"\0" + {1: b"\0", 2: b"\x55" * 2, 4: b"\x11" * 4}[depth]
+    pixels = make_chunk(b"IDAT", zlib.compress(line * 8)) + make_chunk(b"IEND", b"")
+    signature = b"\x89PNG\r\n\x1a\n"
+    assert open_preview(signature + head + key + pixels).getextrema() == ((255, 255),) * 3
+    assert open_preview(signature + head + pixels).getextrema()[0][1] < 128
+
+
+def test_sixteen_bits_with_transparency_are_white_behind() -> None:
+    stored, expected = cut_out(PHOTO)
+    lines = np.asarray(stored).astype(">u2") * 257
+    rows = b"".join(b"\0" + line.tobytes() for line in lines)
+    head = make_chunk(b"IHDR", struct.pack(">IIBBBBB", *PHOTO.size, 16, 6, 0, 0, 0))
+    pixels = make_chunk(b"IDAT", zlib.compress(rows)) + make_chunk(b"IEND", b"")
+    shown = open_preview(b"\x89PNG\r\n\x1a\n" + head + pixels)
+    assert measure_distance(shown, expected) <= LARGEST_DISTANCE
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "La", "LA", "P", "PA", "RGBa", "RGBX", "YCbCr", "HSV"])
+def test_pillows_other_modes_become_simple_ones(mode: str) -> None:
+    start = {"La": "LA", "PA": "P", "HSV": "RGB", "YCbCr": "RGB"}.get(mode, "RGBA")
+    image = PHOTO.convert(start).convert(mode)
+    simple = colours.simplify(image)
+    assert simple.mode in {"L", "LA", "RGB", "RGBA"}
+    assert colours.put_on_white(simple).mode == "RGB"
+
+
+@pytest.mark.parametrize("scale", [1, 255])
+def test_floats_and_deep_integers_become_eight_bits(scale: int) -> None:
+    light = np.asarray(GREY).astype(np.float32) / 255 * scale
+    shown = colours.simplify(Image.fromarray(light))
+    assert np.abs(np.asarray(shown).astype(int) - np.asarray(GREY)).max() <= 1
+
+
+# --- damaged and hostile profiles ---
+
+PROFILE = write_rgb_profile(PROPHOTO, 1.8)
+RED = PROFILE.index(b"rXYZ")
+
+
+def overwrite(profile: bytes, place: int, number: int) -> bytes:
+    return profile[:place] + struct.pack(">I", number) + profile[place + 4 :]
+
+
+DAMAGED: dict[str, Callable[[], bytes]] = {
+    "no profile": lambda: b"no profile at all" * 20,
+    "cut off": lambda: PROFILE[:200],
+    "of a press": write_press_profile,
+    "of greys": lambda: write_grey_profile(1.8),
+    "too large": lambda: PROFILE.ljust(colours.MAX_PROFILE_BYTES + 1, b"\0"),
+    "of 4 billion tags": lambda: overwrite(PROFILE, 128, 0xFFFF_FFFF),
+    "with tags outside": lambda: overwrite(PROFILE, RED + 4, 0xFFFF_FFF0),
+    "with tags that are the profile": lambda: overwrite(PROFILE, RED + 4, 0),
+    "with tags without end": lambda: overwrite(PROFILE, RED + 8, 0xFFFF_FFFF),
+    "zeros": lambda: bytes(5_000),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_profile_that_cannot_be_used_does_not_cost_the_photo(kind: str, name: str) -> None:
+    original = encode(PHOTO, kind, icc_profile=DAMAGED[name]())
+    assert measure_distance(open_preview(original), PHOTO) <= LARGEST_DISTANCE
+
+
+def test_exif_counts_where_a_profile_cannot_be_used() -> None:
+    stored = encode_colours(PHOTO, ADOBE, ADOBE_GAMMA)
+    original = encode(stored, icc_profile=b"damaged" * 99, exif=write_exif(65535, "R03"))
+    assert measure_distance(open_preview(original), PHOTO) <= LARGEST_DISTANCE
+
+
+@pytest.mark.parametrize("number", [0, 1, 9])
+def test_a_jpegs_profile_that_lacks_a_segment_counts_as_none(number: int) -> None:
+    content = encode(PHOTO, icc_profile=PROFILE)
+    place = content.index(b"ICC_PROFILE\0") + 12
+    for damaged in (
+        content[: place + 1] + bytes([number + 2]) + content[place + 2 :],
+        content[:place] + bytes([number + 2]) + content[place + 1 :],
+    ):
+        assert measure_distance(open_preview(damaged), PHOTO) <= LARGEST_DISTANCE
+
+
+def test_flipped_bits_of_profiles_never_cost_the_photo() -> None:
+    chance = np.random.default_rng(7)
+    for profile, image in ((PROFILE, PHOTO), (write_press_profile(), print_colours(PHOTO))):
+        small = image.resize((16, 16))
+        for _ in range(25):
+            damaged = bytearray(profile)
+            for place in chance.integers(0, min(len(damaged), 600), 6):
+                damaged[place] ^= 1 << int(chance.integers(0, 8))
+            assert open_preview(encode(small, icc_profile=bytes(damaged))).size == (16, 16)
