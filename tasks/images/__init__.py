@@ -4,5 +4,6 @@ Where do I go to…?
     see which photos are refused, and why        decode.py
     see how hostile and damaged files are met    formats.py
     see what is read from EXIF                   exif.py
+    see when and by which camera it was taken    taking.py
     see how a preview is made from an original   preview.py
 """

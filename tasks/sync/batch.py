@@ -35,11 +35,11 @@ from models.queries.runs import remember_prefix
 from models.session import open_session
 from models.settings import get_settings
 from models.vocabulary import PhotoReason
-from tasks.faces.detected import CHANGED, UNREACHABLE, PhotoFaces, unpack_faces
+from tasks.faces.detected import CHANGED, UNREACHABLE
 from tasks.results.erasure import forget_erased
 from tasks.s3.bucket import get_bucket
 from tasks.sync.context import SyncContext
-from tasks.sync.embed import recall_or_embed
+from tasks.sync.embed import ReadPhoto, recall_or_embed, unpack_product
 from tasks.sync.runner import check_worker
 
 # Photos a transaction, and photos a line of the log.
@@ -93,7 +93,7 @@ def embed_pending(number: int, sync: SyncContext) -> dict[str, list[PhotoRef]]:
 
 def find_faces(
     photos: list[PhotoRef], sync: SyncContext, key: UUID, refresh: bool = False
-) -> list[PhotoFaces]:
+) -> list[ReadPhoto]:
     """The photos' faces, kept in result storage; `key` is the event's, read before them.
 
     What another release kept and this one cannot read is computed once more. Raises S3AccessError
@@ -109,10 +109,10 @@ def find_faces(
     except PhotosForbiddenError:
         if not is_any_readable(sync, photos):
             raise
-        return [PhotoFaces(None, PhotoReason.FORBIDDEN)] * len(photos)
+        return [ReadPhoto(None, PhotoReason.FORBIDDEN)] * len(photos)
     forget_erased(sync.event_id, key)
     try:
-        return unpack_faces(product, len(photos))
+        return unpack_product(product, len(photos))
     except ResultUnreadableError:
         if refresh:
             raise
@@ -138,7 +138,7 @@ def is_any_readable(sync: SyncContext, denied: Sequence[PhotoRef]) -> bool:
 
 def store_slice(
     sync: SyncContext,
-    found: Sequence[tuple[PhotoRef, PhotoFaces]],
+    found: Sequence[tuple[PhotoRef, ReadPhoto]],
     logger: "logging.Logger | logging.LoggerAdapter[Any]",
 ) -> None:
     """Store a few photos' outcomes in one transaction, and log every tenth photo of the run.
@@ -180,10 +180,10 @@ def request_another_look(sync: SyncContext, photos: Sequence[PhotoRef]) -> None:
         )
 
 
-def build_outcome(photo: PhotoRef, faces: PhotoFaces) -> PhotoOutcome:
+def build_outcome(photo: PhotoRef, faces: ReadPhoto) -> PhotoOutcome:
     """What to store of a photo that has an outcome."""
     if faces.faces is None:
-        return PhotoOutcome(photo.s3_key, (), faces.reason)
+        return PhotoOutcome(photo.s3_key, (), faces.reason, taking=faces.taking)
     detected = faces.faces
     records = [
         FaceRecord((x1, y1, x2, y2), score, vector)
@@ -194,4 +194,4 @@ def build_outcome(photo: PhotoRef, faces: PhotoFaces) -> PhotoOutcome:
             strict=True,
         )
     ]
-    return PhotoOutcome(photo.s3_key, records, None, detected.turned)
+    return PhotoOutcome(photo.s3_key, records, None, detected.turned, faces.taking)
