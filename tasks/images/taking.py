@@ -1,6 +1,6 @@
 """The moment of taking and the camera of a photo, read from EXIF, or from XMP where EXIF is silent.
 
-Any file of a camera will do: EXIF is looked for by the marks that stand before it, and TIFF and most
+Any file of a camera will do: EXIF is looked for by the marks that stand before it. TIFF and most
 RAW files are such directories themselves. Damaged and impossible values count as none, and no place
 and no person's name is read.
 """
@@ -30,7 +30,7 @@ HEAD_BYTES = 4_000_000
 MOST_ENTRIES = 1_000  # of a directory; cameras write some dozens
 MOST_TEXT_BYTES = 200
 MOST_NAME_LETTERS = 60
-_TEXTS = {2, 7, 129}  # TIFF's ASCII and UNDEFINED, EXIF 3's UTF-8
+_TEXTS = {1, 2, 7, 129}  # TIFF's BYTE, ASCII and UNDEFINED, EXIF 3's UTF-8
 _LONG, _IFD = 4, 13
 
 _MAKE, _MODEL, _PHOTO_DIRECTORY = 0x010F, 0x0110, 0x8769
