@@ -96,7 +96,7 @@ def _stack_middleware(settings: Settings, http_metrics: HttpMetrics) -> list[Mid
     cors = Middleware(
         CORSMiddleware,
         allow_origins=origins,
-        allow_methods=["GET", "POST", "PATCH", "DELETE"],
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
         allow_headers=["X-API-Key", "Content-Type"],
     )
     base = settings.read_public_path()

@@ -22,6 +22,7 @@ _STATUS: dict[type[Exception], int] = {
     errors.UnknownPackError: 400,
     errors.EventNotFoundError: 404,
     errors.PhotoNotFoundError: 404,
+    errors.CameraNotFoundError: 404,
     errors.EventTakenError: 409,
     errors.EventErasedError: 409,
     errors.EventBusyError: 409,

@@ -25,6 +25,7 @@ from api.reconcile import SyncView
 from models.errors import InvalidUploadError
 from models.keys import default_prefix
 from models.queries.events import MAX_EVENT_ID
+from models.queries.photos import MOST_SHIFT_S, PageCursor
 from models.tables import Event, Photo, SyncRun
 from models.vocabulary import PhotoReason, PhotoStatus, ProfileName, SelfieCode, SyncState
 
@@ -41,6 +42,13 @@ EventName = Annotated[
 Box = Annotated[
     tuple[float, float, float, float],
     Field(description="x1, y1, x2, y2 as shares of the upright picture's width and height"),
+]
+TakenAt = Annotated[
+    datetime | None,
+    Field(
+        description="local time in the event's zone, after the camera's shift; it orders the "
+        "photos; null where the photo does not tell"
+    ),
 ]
 
 
@@ -177,25 +185,52 @@ class PhotoAnswer(Shape):
     original_missing: bool
     erased_alone: bool
     turned: int = Field(description="degrees clockwise by which the stored preview lies")
+    taken_at: TakenAt
+    camera: str | None = Field(description="as GET …/cameras names it; null where not known")
 
 
 class PhotoPage(Shape):
     """Some of an event's photos; ask again with `next_cursor` for more."""
 
     photos: list[PhotoAnswer]
-    next_cursor: int | None
+    next_cursor: str | None
 
     @classmethod
-    def from_rows(cls, rows: Sequence[tuple[Photo, int]], limit: int) -> Self:
-        """The page of these photos and their numbers of faces; `limit` is what was asked for."""
+    def from_rows(
+        cls, rows: Sequence[tuple[Photo, int, datetime | None]], after: PageCursor, limit: int
+    ) -> Self:
+        """The page behind `after`, as `list_photos` gives it; `limit` is what was asked for."""
         photos = [
             PhotoAnswer.model_validate(
-                {**row.model_dump(warnings=False), "photo_id": row.id, "faces": faces}
+                {
+                    **row.model_dump(warnings=False),
+                    "photo_id": row.id,
+                    "faces": faces,
+                    "taken_at": taken_at,
+                }
             )
-            for row, faces in rows
+            for row, faces, taken_at in rows
         ]
         more = len(photos) == limit
-        return cls(photos=photos, next_cursor=photos[-1].photo_id if more else None)
+        end = after.move(photos[-1].photo_id, photos[-1].taken_at) if more else None
+        return cls(photos=photos, next_cursor=end and end.encode())
+
+
+class CameraAnswer(Shape):
+    """A camera of an event, and by how much its clock is corrected."""
+
+    camera: str = Field(description="the same for all photos of one camera; no serial number")
+    name: str | None
+    photos: int
+    first_taken_at: datetime = Field(description="on the event's clock, after the shift")
+    last_taken_at: datetime
+    shift_seconds: int
+
+
+class CameraShift(Shape):
+    """The seconds to add to a camera's times, instead of those of before; 0: as it wrote them."""
+
+    shift_seconds: int = Field(ge=-MOST_SHIFT_S, le=MOST_SHIFT_S, examples=[3600])
 
 
 class RequeueAnswer(Shape):
@@ -354,6 +389,7 @@ class MatchAnswer(Shape):
         description="cosine to the selfie alone (of several, to their mean)"
     )
     box: Box
+    taken_at: TakenAt
     band: Literal["surely", "maybe"] = Field(
         description="surely: from thresholds.surely on; maybe: below it"
     )

@@ -49,6 +49,10 @@ class PhotoNotFoundError(FacePassError):
     """The event has no photo of this id."""
 
 
+class CameraNotFoundError(FacePassError):
+    """No photo of the event is by this camera."""
+
+
 class EventBusyError(FacePassError):
     """Something else has the event now; what is asked for has to wait until that has ended."""
 

@@ -13,6 +13,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     Column,
+    Computed,
     DateTime,
     ForeignKey,
     Index,
@@ -29,6 +30,14 @@ from models.vocabulary import ErrorKind, PhotoReason, PhotoStatus, ProfileName, 
 def utc_now() -> datetime:
     """Now, with its time zone."""
     return datetime.now(UTC)
+
+
+# File names as people count: IMG_9 before IMG_10, and IMG_1 before "IMG_1 (2)". Numbers are padded
+# to twenty digits. PostgreSQL's own natural order needs ICU, which not every build of it has.
+SORT_NAME = r"""
+regexp_replace(regexp_replace(regexp_replace(lower(s3_key), '[.][a-z0-9]+$', ''),
+    '([0-9]+)', '00000000000000000000\1', 'g'), '[0-9]*([0-9]{20})', '\1', 'g')
+"""
 
 
 def _timestamp(*, nullable: bool = True) -> Column[datetime]:
@@ -66,6 +75,13 @@ class Event(SQLModel, table=True):
     result_key: UUID = Field(
         default_factory=uuid4,
         sa_column_kwargs={"server_default": text("gen_random_uuid()")},
+    )
+    # The zone of its clock, minutes from UTC: the one that most of its photos' times name.
+    utc_offset: int | None = Field(default=None, sa_type=SmallInteger)
+    # Camera -> seconds by which its clock was wrong: added to its photos' times.
+    camera_shifts: dict[str, int] = Field(
+        default_factory=dict,
+        sa_column=Column(JSONB, nullable=False, server_default=text("'{}'")),
     )
     created_at: datetime = Field(default_factory=utc_now, sa_column=_timestamp(nullable=False))
 
@@ -142,6 +158,14 @@ class Photo(SQLModel, table=True):
     turned: int = Field(
         default=0,
         sa_column=Column(SmallInteger, nullable=False, server_default=text("0")),
+    )
+    # When and by which camera it was taken, as `Taking` says; null where its file does not tell.
+    taken_at: datetime | None = Field(default=None, sa_column=Column(DateTime))
+    utc_offset: int | None = Field(default=None, sa_type=SmallInteger)
+    camera: str | None = Field(default=None, sa_column=Column(Text))
+    camera_name: str | None = Field(default=None, sa_column=Column(Text))
+    sort_name: str | None = Field(
+        default=None, sa_column=Column(Text(collation="C"), Computed(SORT_NAME, persisted=True))
     )
     pack_id: int | None = Field(default=None, foreign_key="pack.id", sa_type=SmallInteger)
     sync_run_id: UUID | None = None

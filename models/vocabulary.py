@@ -1,10 +1,11 @@
-"""Enums: fixed words for photos, syncs, errors, profiles of events and selfies.
+"""Enums and small values: fixed words for photos, syncs, errors, profiles of events and selfies.
 
 The database stores these words, or the REST API returns them. The module imports only the
 standard library, so that decoding a picture needs no database library.
 """
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 
@@ -86,3 +87,28 @@ class SelfieFace:
 
     box: tuple[float, float, float, float]
     confidence: float
+
+
+# Digital cameras write EXIF since then. A clock that was never set says 1970 or 1980.
+FIRST_TAKEN = datetime(1996, 1, 1)  # noqa: DTZ001 (a camera's clock knows no zone)
+
+
+@dataclass(frozen=True)
+class Taking:
+    """When and by which camera a photo was taken, as the camera wrote it.
+
+    taken_at: its clock's time, without a zone; utc_offset: minutes, where it wrote one. camera:
+    eight hexadecimal digits that are the same for photos of one camera; camera_name: for people.
+    """
+
+    taken_at: datetime
+    utc_offset: int | None
+    camera: str
+    camera_name: str | None
+
+    @property
+    def is_plausible(self) -> bool:
+        """Whether the time is one at which a photo can have been taken."""
+        # Any zone's clock, and a little more.
+        latest = datetime.now(UTC).replace(tzinfo=None) + timedelta(days=1)
+        return FIRST_TAKEN <= self.taken_at <= latest

@@ -8,6 +8,7 @@ because it loads the face engine.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from models.errors import InvalidCursorError, SelfieError
 from models.findings import FalseRate, raise_threshold
@@ -15,6 +16,7 @@ from models.keys import derive_original_key
 from models.packs import PackChoice, choose_pack
 from models.queries.events import read_event
 from models.queries.packs import list_pack_ids, read_false_rate
+from models.queries.photos import EventClock, read_moments
 from models.queries.search import (
     NO_PACK,
     Cursor,
@@ -74,6 +76,7 @@ class Match:
     band: str
     original_url: str | None
     preview_url: str
+    taken_at: datetime | None  # on the event's clock
 
 
 @dataclass(frozen=True)
@@ -122,11 +125,14 @@ def _search_by(choice: PackChoice, request: SearchRequest) -> SearchResult | Non
     found = _find(request, selfies, choice, pack)
     if found is None:
         return None
-    photos, thresholds, place = found
+    photos, moments, thresholds, place = found
     page = photos[: request.limit]
     more = len(photos) > request.limit
+    surely = thresholds.surely
     return SearchResult(
-        matches=[_build_match(photo, request.event_id, thresholds.surely) for photo in page],
+        matches=[
+            _build_match(photo, request.event_id, surely, moments[photo.photo_id]) for photo in page
+        ],
         faces=selfies.faces,
         thresholds=thresholds,
         expanded_by=len(place.seeds),
@@ -149,15 +155,18 @@ def choose_thresholds(
 
 def _find(
     request: SearchRequest, selfies: PersonsSelfies, choice: PackChoice, pack: ModelPack
-) -> tuple[Sequence[FoundPhoto], Thresholds, Cursor] | None:
-    """The page and one photo more where there is one; the cursor has its packs and its seeds.
+) -> tuple[Sequence[FoundPhoto], dict[int, datetime | None], Thresholds, Cursor] | None:
+    """The page and one photo more where there is one, with the moments at which they were taken.
+
+    The cursor has the page's packs and its seeds.
 
     None when the event has another pack by now. Raises InvalidCursorError for a cursor that
     another pack's page gave, or one whose seeds have changed.
     """
     expansion, after = pack.figures.expansion, request.after
     with open_snapshot() as session:
-        if choose_pack(read_event(session, request.event_id)) != choice:
+        event = read_event(session, request.event_id)
+        if choose_pack(event) != choice:
             return None
         pack_ids = list_pack_ids(session, [pack.identity, pack.former_identity])
         if has_foreign_faces(session, request.event_id, pack_ids):
@@ -175,11 +184,16 @@ def _find(
             thresholds = replace(thresholds, lowest=request.min_similarity)
         query = replace(query, min_similarity=thresholds.lowest)
         photos = find_photos(session, query, after=after, limit=request.limit + 1)
+        photo_ids = [photo.photo_id for photo in photos]
+        clock = EventClock.from_row(event)
+        moments = read_moments(session, request.event_id, photo_ids, clock)
     newest = max(pack_ids, default=NO_PACK)
-    return photos, thresholds, Cursor(0.0, 0, newest, tuple(query.seeds))
+    return photos, moments, thresholds, Cursor(0.0, 0, newest, tuple(query.seeds))
 
 
-def _build_match(photo: FoundPhoto, event_id: int, surely: float) -> Match:
+def _build_match(
+    photo: FoundPhoto, event_id: int, surely: float, taken_at: datetime | None
+) -> Match:
     signer = get_link_signer()
     original = derive_original_key(photo.s3_key, event_id)
     return Match(
@@ -187,4 +201,5 @@ def _build_match(photo: FoundPhoto, event_id: int, surely: float) -> Match:
         band="surely" if photo.similarity >= surely else "maybe",
         original_url=None if photo.original_missing else signer.sign_download(original),
         preview_url=signer.sign_view(photo.s3_key),
+        taken_at=taken_at,
     )

@@ -5,6 +5,7 @@ token gets the same "not found" answer.
 """
 
 from collections.abc import Callable, Coroutine, Generator
+from contextlib import suppress
 from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
@@ -28,13 +29,20 @@ from api.errors import RETRY_AFTER
 from api.gallery.archive import MAX_ZIP_PHOTOS, clean_file_name, stream_zip
 from api.gallery.texts import Language, choose_language, read_texts, tell
 from api.security import name_address
-from models.errors import EventNotFoundError, FacePassError, PhotoNotFoundError, TooBusyError
+from models.errors import (
+    EventNotFoundError,
+    FacePassError,
+    InvalidCursorError,
+    PhotoNotFoundError,
+    TooBusyError,
+)
 from models.keys import derive_original_key
 from models.queries.events import find_gallery
 from models.queries.photos import (
+    EventClock,
     GalleryPhoto,
+    PageCursor,
     count_gallery_photos,
-    find_gallery_photos,
     list_gallery_photos,
 )
 from models.queries.runs import find_active_run
@@ -85,13 +93,15 @@ async def read_static_file(name: str) -> FileResponse:
 
 @router.get("/{gallery_token}")
 @in_threads(Kind.PAGES)
-def read_gallery(gallery_token: str, request: Request, after: str = "0") -> HTMLResponse:
-    """The page: the event's name, its photos (those after the photo `after`), "find me"."""
+def read_gallery(gallery_token: str, request: Request, after: str = "") -> HTMLResponse:
+    """The page: the event's name, its photos (those behind the cursor `after`), "find me"."""
     language = read_language(request)
-    start = int(after) if after.isascii() and after.isdigit() and int(after) <= MAX_ID else 0
     with open_session() as session:
         event = find_gallery(session, gallery_token)
         event_id, name = event.id or 0, event.name
+        start = PageCursor(EventClock.from_row(event))
+        with suppress(InvalidCursorError):  # an old release's, or a shortened link
+            start = PageCursor.decode(after)
         total = count_gallery_photos(session, event_id)
         found = list_gallery_photos(session, event_id, after=start, limit=PAGE_PHOTOS + 1)
         syncing = find_active_run(session, event_id) is not None
@@ -106,7 +116,7 @@ def read_gallery(gallery_token: str, request: Request, after: str = "0") -> HTML
         syncing=syncing,
         photos=photos,
         sign_view=get_link_signer().sign_view,
-        next_after=photos[-1].id if more else None,
+        next_after=start.move(photos[-1].id, photos[-1].taken_at).encode() if more else None,
         contact=get_settings().privacy_contact,
         script_texts=read_texts(language).script,
         zip_limit=MAX_ZIP_PHOTOS,
@@ -172,7 +182,13 @@ def _open_zip(
     asked = [number for number in photo_ids if 0 < number <= MAX_ID]
     with open_session() as session:
         event = find_gallery(session, gallery_token)
-        photos = find_gallery_photos(session, event.id or 0, asked)
+        photos = list_gallery_photos(
+            session,
+            event.id or 0,
+            after=PageCursor(EventClock.from_row(event)),
+            limit=MAX_ZIP_PHOTOS,
+            photo_ids=asked,
+        )
     if not photos:
         raise PhotoNotFoundError("None of these photos is in this gallery.")
     return event.name, stream_zip(
@@ -187,7 +203,9 @@ def _find_gallery_photo(gallery_token: str, photo_id: int) -> GalleryPhoto:
     with open_session() as session:
         event = find_gallery(session, gallery_token)
         asked = [photo_id] if 0 < photo_id <= MAX_ID else []
-        photos = find_gallery_photos(session, event.id or 0, asked)
+        photos = list_gallery_photos(
+            session, event.id or 0, after=PageCursor(), limit=1, photo_ids=asked
+        )
     if not photos:
         raise PhotoNotFoundError("This photo is not in this gallery.")
     return photos[0]

@@ -1,16 +1,18 @@
-"""REST routes that add, list and change events, list their photos, and renew the guests' link."""
+"""REST routes for events: they add, list and change them, their photos, cameras and links."""
 
 import logging
 from dataclasses import asdict
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 
 from api.bulkheads.threads import Kind, in_threads
 from api.deps import EventUuid
 from api.errors import describe_errors
 from api.schemas import (
     PAGE_LIMIT,
+    CameraAnswer,
+    CameraShift,
     EventAnswer,
     EventChange,
     EventChangeAnswer,
@@ -33,11 +35,15 @@ from models.queries.events import (
 )
 from models.queries.packs import read_false_rate
 from models.queries.photos import (
+    EventClock,
+    PageCursor,
     count_faces,
     count_lying_previews,
     count_photos,
+    list_cameras,
     list_photos,
     requeue_photos,
+    shift_camera,
 )
 from models.queries.reembeds import is_reembedding
 from models.queries.runs import find_last_run
@@ -48,6 +54,8 @@ from models.vocabulary import PhotoReason, PhotoStatus
 logger = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/api/v1/events", tags=["events"])
+
+CameraId = Annotated[str, Path(description="as GET …/cameras names it", pattern="^[0-9a-f]{8}$")]
 
 
 @router.post("", status_code=201, responses=describe_errors(400, 409, 503))
@@ -126,21 +134,46 @@ def read_photos(
     event_uuid: EventUuid,
     status: PhotoStatus | None = None,
     original_missing: bool | None = None,
-    cursor: Annotated[int, Query(ge=0, le=2**63 - 1)] = 0,
+    cursor: Annotated[str, Query(description="an answer's next_cursor; 0: the first page")] = "0",
     limit: Annotated[int, Query(ge=1, le=PAGE_LIMIT)] = 100,
 ) -> PhotoPage:
-    """What became of each photo, and why; in the order in which they were first seen."""
+    """What became of each photo, and why; in the order of taking, then of natural names.
+
+    Photos whose time is not known come last. All pages of a list are in the order of its first one.
+    """
     with open_session() as session:
         event = find_event(session, event_uuid)
+        first = PageCursor(EventClock.from_row(event))
+        after = first if cursor == "0" else PageCursor.decode(cursor)
         rows = list_photos(
             session,
             event.id or 0,
             status=status,
             original_missing=original_missing,
-            after=cursor,
+            after=after,
             limit=limit,
         )
-    return PhotoPage.from_rows(rows, limit)
+    return PhotoPage.from_rows(rows, after, limit)
+
+
+@router.get("/{event_uuid}/cameras", responses=describe_errors(400, 404, 503))
+@in_threads(Kind.EVENTS)
+def read_cameras(event_uuid: EventUuid) -> list[CameraAnswer]:
+    """The cameras that took an event's photos, as far as these tell a time."""
+    with open_session() as session:
+        cameras = list_cameras(session, find_event(session, event_uuid))
+    return [CameraAnswer.model_validate(vars(camera)) for camera in cameras]
+
+
+@router.put("/{event_uuid}/cameras/{camera}", responses=describe_errors(400, 404, 503))
+@in_threads(Kind.EVENTS)
+def change_camera(event_uuid: EventUuid, camera: CameraId, body: CameraShift) -> CameraAnswer:
+    """Correct the clock of a camera; the gallery's order follows at once."""
+    with open_session() as session:
+        event = lock_event(session, find_event(session, event_uuid).id or 0)
+        shifted = shift_camera(session, event, camera, body.shift_seconds)
+    logger.info("Event %d: a camera's clock is shifted by %d s", event.id, body.shift_seconds)
+    return CameraAnswer.model_validate(vars(shifted))
 
 
 @router.post("/{event_uuid}/photos/requeue", responses=describe_errors(400, 404, 503))

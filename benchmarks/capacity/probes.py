@@ -16,6 +16,7 @@ from models.queries.outcomes import (
     store_outcomes,
 )
 from models.queries.photos import (
+    PageCursor,
     count_faces,
     count_gallery_photos,
     count_photos,
@@ -100,12 +101,12 @@ def make_face(seed: int) -> list[float]:
 
 
 def _gallery(session: Session, event: Filled, _: int) -> None:
-    after = event.first_id + event.photos // 2
+    after = PageCursor(photo_id=event.first_id + event.photos // 2)
     list_gallery_photos(session, event.event_id, after=after, limit=60)
 
 
 def _photos(session: Session, event: Filled, _: int) -> None:
-    after = event.first_id + event.photos // 2
+    after = PageCursor(photo_id=event.first_id + event.photos // 2)
     list_photos(session, event.event_id, status=None, after=after, limit=100)
 
 

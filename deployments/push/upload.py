@@ -20,6 +20,7 @@ from models.keys import FileKind, judge_kind
 from models.vocabulary import PhotoReason
 from tasks.faces.limits import PixelBudget, count_cores
 from tasks.images.preview import PreviewRecipe, make_preview
+from tasks.images.taking import read_taking
 from tasks.s3.bucket import Bucket
 from tasks.s3.objects import (
     MD5,
@@ -27,6 +28,7 @@ from tasks.s3.objects import (
     REASON,
     RECIPE,
     delete_object,
+    describe_taking,
     hash_file_md5,
     hash_md5,
     put_object,
@@ -156,14 +158,14 @@ class PhotoSender:
                 result.reason = found.get(REASON)
                 return
         try:
-            preview = self._make_preview(result, digest)
+            preview, notes = self._make_preview(result, digest)
             put_object(
                 self.bucket,
                 key,
                 preview,
                 hash_md5(preview),
                 content_type="image/jpeg",
-                metadata=tags,
+                metadata={**tags, **notes},
             )
             result.bytes_sent += len(preview)
         except PhotoUnavailableError as error:
@@ -175,8 +177,11 @@ class PhotoSender:
             self._put_file(result, key, digest, {**tags, REASON: result.reason})
         result.preview_sent = True
 
-    def _make_preview(self, result: UploadResult, digest: str) -> bytes:
-        """Raises PhotoUnavailableError, PhotoChangedError or OSError."""
+    def _make_preview(self, result: UploadResult, digest: str) -> tuple[bytes, dict[str, str]]:
+        """The preview, and the metadata that tells when its original was taken.
+
+        Raises PhotoUnavailableError, PhotoChangedError or OSError.
+        """
         if result.size > self.max_original_bytes:
             raise PhotoUnavailableError(PhotoReason.TOO_MANY_BYTES)
         with self._turn:
@@ -184,9 +189,10 @@ class PhotoSender:
             if hash_md5(content) != digest:
                 raise PhotoChangedError
             try:
-                return make_preview(content, self.recipe, self._pixels.reserve)
+                preview = make_preview(content, self.recipe, self._pixels.reserve)
             finally:
                 self._pixels.release()
+            return preview, describe_taking(read_taking(content))
 
     def _put_file(
         self, result: UploadResult, key: str, digest: str, metadata: dict[str, str]

@@ -36,9 +36,15 @@ class ErasedRows:
 _FORGET_PHOTOS = text("""
 UPDATE photo SET status = 'erased', reason = NULL, confidence = 0, turned = 0, pack_id = NULL,
        processed_at = NULL,
+       taken_at = NULL, utc_offset = NULL, camera = NULL, camera_name = NULL,
        sync_run_id = CASE WHEN status = 'pending' THEN NULL ELSE sync_run_id END,
        batch = CASE WHEN status = 'pending' THEN NULL ELSE batch END
 WHERE event_id = :event_id AND status NOT IN ('failed', 'erased')
+""")
+# Of failed photos.
+_FORGET_TAKINGS = text("""
+UPDATE photo SET taken_at = NULL, utc_offset = NULL, camera = NULL, camera_name = NULL
+WHERE event_id = :event_id AND taken_at IS NOT NULL
 """)
 
 
@@ -71,10 +77,12 @@ def erase_event_rows(
     event.erased_at = event.erased_at or now
     _forget_results(event, now)
     event.pending_prefixes = []
+    event.utc_offset, event.camera_shifts = None, {}
     session.add(event)
     session.flush()
     syncs = _stop_syncs(session, event_id)
     photos = _count_rows(session.execute(_FORGET_PHOTOS, {"event_id": event_id}))
+    session.execute(_FORGET_TAKINGS, {"event_id": event_id})
     faces = _count_rows(session.execute(delete(Face).where(col(Face.event_id) == event_id)))
     forget_similarities(session, event_id)
     return ErasedRows(faces, photos, syncs, event.erased_at)
@@ -114,6 +122,7 @@ def erase_photo_rows(session: Session, event_id: int, photo_id: int) -> ErasedRo
     erased_at = _forget_results(event, utc_now())
     photo.status, photo.reason, photo.confidence = PhotoStatus.ERASED, None, 0.0
     photo.turned, photo.pack_id, photo.processed_at = 0, None, None
+    photo.taken_at = photo.utc_offset = photo.camera = photo.camera_name = None
     photo.erased_alone = True
     session.add_all([event, photo])
     session.flush()

@@ -6,6 +6,7 @@ stored only if it is still the epoch that the run began with.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete, func, text, update
@@ -14,7 +15,7 @@ from sqlmodel import Session, col, select
 from models.copying import copy_into, encode_rows, encode_values, encode_vector
 from models.errors import EventErasedError, SyncSupersededError
 from models.tables import Event, Face, Photo, SyncRun
-from models.vocabulary import PhotoReason, PhotoStatus
+from models.vocabulary import PhotoReason, PhotoStatus, Taking
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class PhotoOutcome:
     faces: Sequence[FaceRecord]
     reason: PhotoReason | None
     turned: int = 0  # as DetectedFaces.turned
+    taking: Taking | None = None
 
     @property
     def status(self) -> PhotoStatus:
@@ -113,10 +115,15 @@ def draw_other_photos(
 _SETTLE = text("""
 UPDATE photo SET status = settled.status, reason = settled.reason,
        confidence = settled.confidence, turned = settled.turned, pack_id = :pack_id,
+       taken_at = settled.taken_at, utc_offset = settled.utc_offset, camera = settled.camera,
+       camera_name = settled.camera_name,
        attempts = attempts + 1, processed_at = now()
 FROM unnest(CAST(:keys AS text[]), CAST(:statuses AS text[]), CAST(:reasons AS text[]),
-            CAST(:confidences AS float8[]), CAST(:turns AS smallint[]))
-    AS settled (s3_key, status, reason, confidence, turned)
+            CAST(:confidences AS float8[]), CAST(:turns AS smallint[]),
+            CAST(:times AS timestamp[]), CAST(:utc_offsets AS smallint[]),
+            CAST(:cameras AS text[]), CAST(:camera_names AS text[]))
+    AS settled (s3_key, status, reason, confidence, turned, taken_at, utc_offset, camera,
+                camera_name)
 WHERE photo.event_id = :event_id AND photo.s3_key = settled.s3_key
   AND photo.sync_run_id = :run AND photo.status = 'pending'
 RETURNING photo.id, photo.s3_key
@@ -147,6 +154,7 @@ def store_outcomes(
                 for outcome in outcomes
             ],
             "turns": [outcome.turned for outcome in outcomes],
+            **list_takings(outcomes),
             "event_id": event_id,
             "run": run,
             "pack_id": pack_id,
@@ -164,6 +172,17 @@ def store_outcomes(
     )
     processed = int(advanced.scalar_one())
     return processed - len(ids), processed
+
+
+def list_takings(outcomes: Sequence[PhotoOutcome]) -> dict[str, list[Any]]:
+    """The arrays of when and by which camera the outcomes' photos were taken."""
+    takings = [outcome.taking for outcome in outcomes]
+    return {
+        "times": [taking and taking.taken_at for taking in takings],
+        "utc_offsets": [taking and taking.utc_offset for taking in takings],
+        "cameras": [taking and taking.camera for taking in takings],
+        "camera_names": [taking and taking.camera_name for taking in takings],
+    }
 
 
 _COPY_FACES = """

@@ -1,22 +1,208 @@
 """Queries for an event's photos: counts and pages for the photographer, the gallery for guests.
 
-Guests see only photos that were read, with or without faces.
+Pages are in the order of taking, then of natural names; photos without a time come last. Guests see
+only photos that were read, with or without faces.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Self
 
-from sqlalchemy import false, func, or_, update
+from sqlalchemy import (
+    Integer,
+    Interval,
+    Select,
+    cast,
+    false,
+    func,
+    literal,
+    literal_column,
+    or_,
+    text,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql.expression import ColumnElement
 from sqlmodel import Session, col, select
 
+from models.errors import CameraNotFoundError, InvalidCursorError
 from models.queries.events import extend_activity, lock_event
-from models.tables import Face, Photo
+from models.tables import Event, Face, Photo
 from models.vocabulary import PhotoReason, PhotoStatus
 
 # Faces that a change of the model makes ready are no photo's yet. A photo that waits to be read
 # again names no pack, and its faces of before count.
 _IN_SERVICE = col(Face.pack_id) == func.coalesce(Photo.pack_id, Face.pack_id)
+
+
+# --- the order of taking ---
+
+# A clock that was never set may begin in 2000; further off is a slip of the hand.
+MOST_SHIFT_S = 40 * 366 * 86_400
+
+
+@dataclass(frozen=True)
+class EventClock:
+    """What the times of an event's cameras are compared by.
+
+    utc_offset: minutes: a time with another offset is converted to it, a time without one is
+    taken as it is written, as all are where it is None. shifts: seconds by camera, added to the
+    times of its photos.
+    """
+
+    utc_offset: int | None = None
+    shifts: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def from_row(cls, event: Event) -> Self:
+        """An event's clock, as it is now."""
+        return cls(event.utc_offset, event.camera_shifts)
+
+    def place(self) -> ColumnElement[datetime | None]:
+        """When a photo was taken, on this clock; null where its file does not tell."""
+        zone = cast(literal(self.utc_offset), Integer)
+        shifts = cast(literal(json.dumps(dict(self.shifts))), JSONB)
+        correction = func.make_interval(
+            0,
+            0,
+            0,
+            0,
+            0,
+            func.coalesce(zone - col(Photo.utc_offset), 0),
+            func.coalesce(cast(shifts.op("->>")(col(Photo.camera)), Integer), 0),
+            type_=Interval,
+        )
+        placed: ColumnElement[datetime | None] = col(Photo.taken_at) + correction
+        return placed
+
+
+@dataclass(frozen=True)
+class PageCursor:
+    """The end of a page of photos: the last one, and the moment at which it stood there.
+
+    The clock is in it too: the pages of one list go on in the order that the first one had, though
+    a sync or a changed clock may move photos meanwhile. It opens nothing.
+    """
+
+    clock: EventClock = EventClock()
+    taken_at: datetime | None = None
+    photo_id: int = 0  # 0: the first page
+
+    def encode(self) -> str:
+        """The opaque text of an answer."""
+        taken_at = self.taken_at and self.taken_at.isoformat()
+        values = [self.photo_id, taken_at, self.clock.utc_offset, dict(self.clock.shifts)]
+        packed = json.dumps(values, separators=(",", ":")).encode()
+        return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+
+    @classmethod
+    def decode(cls, encoded: str) -> Self:
+        """Read what `encode` wrote. Raises InvalidCursorError."""
+        try:
+            packed = base64.b64decode(encoded + "=" * (-len(encoded) % 4), b"-_", validate=True)
+            photo_id, taken_at, utc_offset, shifts = json.loads(packed)
+            clock = EventClock(utc_offset, {str(name): int(s) for name, s in shifts.items()})
+            moment = None if taken_at is None else datetime.fromisoformat(taken_at)
+            cursor = cls(clock, moment, int(photo_id))
+            limits = [(abs(utc_offset or 0), 2**15), (cursor.photo_id, 2**63)]
+            limits += [(abs(shift), MOST_SHIFT_S + 1) for shift in clock.shifts.values()]
+            fits = all(0 <= value < limit for value, limit in limits)
+            if fits and cursor.photo_id and cursor.encode() == encoded:
+                return cursor
+        except (ArithmeticError, AttributeError, RecursionError, TypeError, ValueError):
+            pass
+        raise InvalidCursorError("cursor must be an earlier answer's next_cursor, unchanged.")
+
+    def move(self, photo_id: int, taken_at: datetime | None) -> "PageCursor":
+        """The cursor of the page behind this photo."""
+        return replace(self, photo_id=photo_id, taken_at=taken_at)
+
+    def cut(self, query: Select[Any], event_id: int, limit: int) -> Select[Any]:
+        """The page of a query for an event's photos that begins here."""
+        moment = func.coalesce(self.clock.place(), literal_column("timestamp 'infinity'"))
+        if self.photo_id:
+            last = cast(literal(self.taken_at or "infinity"), moment.type)
+            named = (Photo.id == self.photo_id, Photo.event_id == event_id)
+            name = select(Photo.sort_name).where(*named).correlate(None).scalar_subquery()
+            place = tuple_(moment, col(Photo.sort_name), col(Photo.id))
+            query = query.where(place > tuple_(last, name, literal(self.photo_id)))
+        return query.order_by(moment, col(Photo.sort_name), col(Photo.id)).limit(limit)
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A camera of an event: its photos, the first and the last moment on the event's clock."""
+
+    camera: str
+    name: str | None
+    photos: int
+    first_taken_at: datetime
+    last_taken_at: datetime
+    shift_seconds: int
+
+
+def list_cameras(session: Session, event: Event, camera: str | None = None) -> list[Camera]:
+    """An event's cameras, or this one alone; the one whose first photo is earliest first."""
+    moment = EventClock.from_row(event).place()
+    wanted = col(Photo.camera).is_not(None) if camera is None else col(Photo.camera) == camera
+    query: Select[Any] = (
+        select(Photo.camera, func.max(Photo.camera_name), func.count())
+        .add_columns(func.min(moment), func.max(moment))
+        .where(wanted, col(Photo.event_id) == event.id, col(Photo.status) != PhotoStatus.GONE)
+        .group_by(col(Photo.camera))
+        .order_by(func.min(moment), col(Photo.camera))
+    )
+    rows = session.execute(query)
+    return [Camera(*row, *[event.camera_shifts.get(row[0], 0)]) for row in rows]
+
+
+def shift_camera(session: Session, event: Event, camera: str, seconds: int) -> Camera:
+    """Correct a camera's clock by these seconds, instead of by those of before.
+
+    The caller holds the event's row. Raises CameraNotFoundError.
+    """
+    if not list_cameras(session, event, camera):
+        raise CameraNotFoundError(
+            "No photo of this event is by this camera: "
+            "GET /api/v1/events/{event_uuid}/cameras lists them."
+        )
+    others = {name: shift for name, shift in event.camera_shifts.items() if name != camera}
+    event.camera_shifts = {**others, camera: seconds} if seconds else others
+    session.add(event)
+    session.flush()
+    (shifted,) = list_cameras(session, event, camera)
+    return shifted
+
+
+def read_moments(
+    session: Session, event_id: int, photo_ids: Sequence[int], clock: EventClock
+) -> dict[int, datetime | None]:
+    """When these photos were taken, by the event's clock."""
+    query = select(Photo.id, clock.place()).where(
+        Photo.event_id == event_id, col(Photo.id).in_(photo_ids)
+    )
+    return {row[0]: row[1] for row in session.execute(query)}
+
+
+# The first is the smallest of those that most photos name.
+_COMMON_ZONE = text("""
+SELECT utc_offset FROM photo WHERE event_id = :event_id AND utc_offset IS NOT NULL
+GROUP BY utc_offset ORDER BY count(*) DESC, utc_offset LIMIT 1
+""")
+
+
+def keep_zone(session: Session, event: Event) -> None:
+    """Have an event's clock go by the zone that most of its photos name; the caller holds it."""
+    found = session.execute(_COMMON_ZONE, {"event_id": event.id}).scalar_one_or_none()
+    event.utc_offset = found
+    session.add(event)
+
+
+# --- the photographer's list ---
 
 
 def count_photos(session: Session, event_id: int) -> dict[PhotoStatus, int]:
@@ -56,10 +242,10 @@ def list_photos(
     *,
     status: PhotoStatus | None,
     original_missing: bool | None = None,
-    after: int,
+    after: PageCursor,
     limit: int,
-) -> Sequence[tuple[Photo, int]]:
-    """Photos with their numbers of faces, by id, those after `after`."""
+) -> Sequence[tuple[Photo, int, datetime | None]]:
+    """A page of photos, each with its number of faces and when it was taken, on `after`'s clock."""
     faces = (
         select(func.count())
         .select_from(Face)
@@ -67,12 +253,12 @@ def list_photos(
         .correlate(Photo)
         .scalar_subquery()
     )
-    query = select(Photo, faces).where(Photo.event_id == event_id, col(Photo.id) > after)
+    query = select(Photo, faces, after.clock.place()).where(Photo.event_id == event_id)
     if status is not None:
         query = query.where(Photo.status == status)
     if original_missing is not None:
         query = query.where(Photo.original_missing == original_missing)
-    return session.exec(query.order_by(col(Photo.id)).limit(limit)).all()
+    return [(row[0], row[1], row[2]) for row in session.execute(after.cut(query, event_id, limit))]
 
 
 def requeue_photos(session: Session, event_id: int, *, reason: PhotoReason | None) -> int:
@@ -91,6 +277,9 @@ def requeue_photos(session: Session, event_id: int, *, reason: PhotoReason | Non
     return int(requeued.rowcount)  # type: ignore[attr-defined]
 
 
+# --- the guests' gallery ---
+
+
 @dataclass(frozen=True)
 class GalleryPhoto:
     """A photo as guests see it."""
@@ -99,6 +288,7 @@ class GalleryPhoto:
     event_id: int
     s3_key: str
     original_missing: bool
+    taken_at: datetime | None = None  # on the event's clock
 
     @property
     def name(self) -> str:
@@ -113,32 +303,25 @@ def count_gallery_photos(session: Session, event_id: int) -> int:
 
 
 def list_gallery_photos(
-    session: Session, event_id: int, *, after: int, limit: int
+    session: Session,
+    event_id: int,
+    *,
+    after: PageCursor,
+    limit: int,
+    photo_ids: Sequence[int] | None = None,
 ) -> list[GalleryPhoto]:
-    """Photos by their keys, which cameras count up; those after the photo `after`, 0 for all."""
-    conditions = _list_visible(event_id)
-    if after:
-        last = select(Photo.s3_key).where(Photo.id == after, Photo.event_id == event_id)
-        conditions.append(col(Photo.s3_key) > last.scalar_subquery())
-    return _read_gallery_photos(session, conditions, limit)
-
-
-def find_gallery_photos(
-    session: Session, event_id: int, photo_ids: Sequence[int]
-) -> list[GalleryPhoto]:
-    """Those of the asked photos that are this event's and can be looked at, by their keys."""
-    return _read_gallery_photos(session, [*_list_visible(event_id), col(Photo.id).in_(photo_ids)])
+    """A page of the photos that guests see; with `photo_ids` of those alone."""
+    query: Select[Any] = (
+        select(Photo.id, Photo.event_id, Photo.s3_key, Photo.original_missing)
+        .add_columns(after.clock.place())
+        .where(*_list_visible(event_id))
+    )
+    if photo_ids is not None:
+        query = query.where(col(Photo.id).in_(photo_ids))
+    return [GalleryPhoto(*row) for row in session.execute(after.cut(query, event_id, limit))]
 
 
 def _list_visible(event_id: int) -> list[ColumnElement[bool]]:
     """The conditions under which guests see a photo of the event."""
     read = (PhotoStatus.INDEXED, PhotoStatus.NO_FACE)
     return [col(Photo.event_id) == event_id, col(Photo.status).in_(read)]
-
-
-def _read_gallery_photos(
-    session: Session, conditions: list[ColumnElement[bool]], limit: int | None = None
-) -> list[GalleryPhoto]:
-    query = select(Photo.id, Photo.event_id, Photo.s3_key, Photo.original_missing)
-    rows = session.execute(query.where(*conditions).order_by(col(Photo.s3_key)).limit(limit))
-    return [GalleryPhoto(*row) for row in rows]

@@ -19,9 +19,15 @@ from models.findings import FalseRate, describe_findings
 from models.keys import default_prefix, event_folder
 from models.packs import PackChoice
 from models.queries.events import lock_event
-from models.queries.outcomes import PhotoOutcome, PhotoRef, check_epoch, insert_faces
+from models.queries.outcomes import (
+    PhotoOutcome,
+    PhotoRef,
+    check_epoch,
+    insert_faces,
+    list_takings,
+)
 from models.queries.packs import keep_similarities, read_false_rate
-from models.queries.photos import count_lying_previews
+from models.queries.photos import count_lying_previews, keep_zone
 from models.queries.runs import REEMBED, complete_run
 from models.tables import Face, Photo, SyncRun, utc_now
 from models.vocabulary import PhotoStatus
@@ -160,10 +166,15 @@ def store_beside(
         delete(Face).where(col(Face.photo_id).in_(ids.values()), col(Face.pack_id) == pack_id)
     )
     insert_faces(session, outcomes, ids, event_id=event_id, pack_id=pack_id)
-    # Not beside: by how much a preview lies is the preview's own, whichever faces are in service.
+    # Not beside: by how much a preview lies and when it was taken are the preview's own, whichever
+    # faces are in service.
     stored = [outcome for outcome in outcomes if outcome.s3_key in ids]
-    turns = [outcome.turned for outcome in stored]
-    session.execute(_TURN, {"ids": [ids[outcome.s3_key] for outcome in stored], "turns": turns})
+    values = {
+        "ids": [ids[outcome.s3_key] for outcome in stored],
+        "turns": [outcome.turned for outcome in stored],
+        **list_takings(stored),
+    }
+    session.execute(_NOTE, values)
     record = session.get_one(SyncRun, run, with_for_update=True, populate_existing=True)
     work = record.tallies[REEMBED]
     all_left = {name: list(some) for name, some in work["left"].items()}
@@ -174,10 +185,16 @@ def store_beside(
     session.add(record)
 
 
-_TURN = text("""
-UPDATE photo SET turned = found.turned
-FROM unnest(CAST(:ids AS bigint[]), CAST(:turns AS smallint[])) AS found (id, turned)
-WHERE photo.id = found.id AND photo.turned <> found.turned
+_NOTE = text("""
+UPDATE photo SET turned = found.turned, taken_at = found.taken_at, utc_offset = found.utc_offset,
+       camera = found.camera, camera_name = found.camera_name
+FROM unnest(CAST(:ids AS bigint[]), CAST(:turns AS smallint[]), CAST(:times AS timestamp[]),
+            CAST(:utc_offsets AS smallint[]), CAST(:cameras AS text[]),
+            CAST(:camera_names AS text[]))
+    AS found (id, turned, taken_at, utc_offset, camera, camera_name)
+WHERE photo.id = found.id
+  AND (photo.turned, photo.taken_at, photo.utc_offset, photo.camera)
+      IS DISTINCT FROM (found.turned, found.taken_at, found.utc_offset, found.camera)
 """)
 # Left out, so that the next sync reads them: their old faces go, and nobody else's are shown.
 # Those that can be compared stay as they are, so that guests find them until then.
@@ -248,6 +265,7 @@ def switch_pack(
         event.pending_prefixes = [*event.pending_prefixes, default_prefix(event_id)]
     session.add(event)
     session.flush()
+    keep_zone(session, event)
     keep_similarities(session, event)
     counts = session.execute(_COUNT_RESULT, values).mappings().one()
     rate = read_false_rate(session, event_id, pack_ids)

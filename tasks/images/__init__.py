@@ -5,5 +5,6 @@ Where do I go to…?
     see how hostile and damaged files are met    formats.py
     see what is read from EXIF                   exif.py
     see how colours become sRGB on white         colours.py
+    see when and by which camera it was taken    taking.py
     see how a preview is made from an original   preview.py
 """

@@ -1,7 +1,7 @@
 """The preview of one original: made, and put into S3 if it is missing or out of date.
 
-Our previews have S3 metadata: the original's ETag and the recipe (tasks/s3/objects.py). A preview
-without it is the photographer's own and is never replaced.
+Our previews have S3 metadata: the original's ETag, the recipe, and when the original was taken
+(tasks/s3/objects.py). A preview without it is the photographer's own and is never replaced.
 """
 
 import logging
@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 from models.errors import PhotoChangedError, PhotoUnavailableError
 from models.keys import default_prefix
 from models.settings import get_settings
-from models.vocabulary import PhotoReason
+from models.vocabulary import PhotoReason, Taking
 from tasks.faces.limits import PixelBudget
 from tasks.images.preview import PreviewRecipe, make_preview
+from tasks.images.taking import read_taking
 from tasks.previews.find import OriginalRef
 from tasks.s3.bucket import Bucket
 from tasks.s3.errors import explain_write_error, map_s3_errors
-from tasks.s3.objects import ORIGINAL, RECIPE, put_unless_changed
+from tasks.s3.objects import ORIGINAL, RECIPE, describe_taking, put_unless_changed
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import PutObjectRequestTypeDef
@@ -81,6 +82,7 @@ def put_preview(
     original_etag: str,
     recipe: PreviewRecipe,
     replaces: StoredPreview | None,
+    taking: Taking | None = None,
 ) -> bool:
     """Put a preview where there is none, or in the place of the one that was seen there.
 
@@ -93,7 +95,7 @@ def put_preview(
         "Body": content,
         "ContentMD5": b64encode(md5(content, usedforsecurity=False).digest()).decode(),
         "ContentType": "image/jpeg" if recognised else "application/octet-stream",
-        "Metadata": {ORIGINAL: original_etag, RECIPE: str(recipe)},
+        "Metadata": {ORIGINAL: original_etag, RECIPE: str(recipe), **describe_taking(taking)},
     }
     try:
         put_unless_changed(bucket, request, replaces.etag if replaces else None)
@@ -179,6 +181,7 @@ def _bring(bucket: Bucket, original: OriginalRef, recipe: PreviewRecipe) -> Outc
             original_etag=original.etag,
             recipe=recipe,
             replaces=stored,
+            taking=read_taking(content),
         )
     finally:
         in_memory.release()

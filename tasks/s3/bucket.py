@@ -119,8 +119,10 @@ class Bucket:
                     logger.warning("Left out %d keys: PostgreSQL takes no zero bytes.", left_out)
                 yield kept
 
-    def read_photo(self, s3_key: str, etag: str, max_bytes: int) -> bytes:
-        """A photo's bytes, as listed.
+    def read_photo(
+        self, s3_key: str, etag: str, max_bytes: int, notes: dict[str, str] | None = None
+    ) -> bytes:
+        """A photo's bytes, as listed; `notes` is filled with its metadata.
 
         Raises PhotoUnavailableError or PhotoChangedError about this photo, S3DownloadError or
         S3AccessError about S3 itself.
@@ -130,6 +132,8 @@ class Bucket:
             while True:
                 attempt += 1
                 answer = self._open_photo(s3_key, etag)
+                if notes is not None:
+                    notes.update(answer.get("Metadata", {}))
                 # Not `with body`: that hands out the raw stream, whose errors and length nobody
                 # checks.
                 with closing(answer["Body"]) as body:

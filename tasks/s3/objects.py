@@ -5,20 +5,29 @@ The metadata saves us from sending or making anything twice:
     facepass-original  of a preview: the ETag of the original it was made from
     facepass-recipe    of a preview: how it was made, for example "640q85v2"
     facepass-reason    of a preview that is a copy of the original: why no preview could be made
+    facepass-taken     of a preview: when its original was taken, as its camera wrote it
+    facepass-camera    of a preview: what tells the camera apart, and its name, percent-encoded
 """
 
+import re
 from base64 import b64encode
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from hashlib import file_digest, md5
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
+from urllib.parse import quote, unquote
 
 from botocore.exceptions import ClientError
 
 from models.errors import PhotoChangedError, PhotoUnavailableError, S3AccessError
-from models.vocabulary import PhotoReason
+from models.vocabulary import PhotoReason, Taking
 from tasks.s3.bucket import Bucket, Feature
-from tasks.s3.errors import explain_write_error, is_refused_form, map_s3_errors
+from tasks.s3.errors import (
+    explain_write_error,
+    is_refused_form,
+    map_s3_errors,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import PutObjectRequestTypeDef
@@ -27,6 +36,10 @@ MD5 = "facepass-md5"
 ORIGINAL = "facepass-original"
 RECIPE = "facepass-recipe"
 REASON = "facepass-reason"
+TAKEN = "facepass-taken"
+CAMERA = "facepass-camera"
+_TAKEN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?([+-]\d\d:\d\d)?")
+_CAMERA = re.compile(r"([0-9a-f]{8})(?: ([A-Za-z0-9_.~%-]{1,720}))?")
 
 
 def hash_file_md5(path: Path) -> str:
@@ -38,6 +51,34 @@ def hash_file_md5(path: Path) -> str:
 def hash_md5(content: bytes) -> str:
     """Their MD5 as hex digits."""
     return md5(content, usedforsecurity=False).hexdigest()
+
+
+def describe_taking(taking: Taking | None) -> dict[str, str]:
+    """The metadata that tells when and by which camera a photo was taken: ASCII, 800 bytes."""
+    if taking is None:
+        return {}
+    moment = taking.taken_at.isoformat()
+    if taking.utc_offset is not None:
+        hours, minutes = divmod(abs(taking.utc_offset), 60)
+        moment += f"{'-' if taking.utc_offset < 0 else '+'}{hours:02}:{minutes:02}"
+    name = quote(taking.camera_name or "", safe="")
+    return {TAKEN: moment, CAMERA: f"{taking.camera} {name}".strip()}
+
+
+def parse_taking(metadata: Mapping[str, str]) -> Taking | None:
+    """Read what `describe_taking` wrote; None for anything else, whoever put it there."""
+    moment, camera = metadata.get(TAKEN, ""), _CAMERA.fullmatch(metadata.get(CAMERA, ""))
+    if camera is None or _TAKEN.fullmatch(moment) is None:
+        return None
+    try:
+        taken_at = datetime.fromisoformat(moment)
+    except ValueError:
+        return None
+    offset = taken_at.utcoffset()
+    minutes = None if offset is None else offset // timedelta(minutes=1)
+    name = "".join(c for c in unquote(camera[2] or "") if c.isprintable()) or None
+    taking = Taking(taken_at.replace(tzinfo=None), minutes, camera[1], name)
+    return taking if taking.is_plausible else None
 
 
 def put_object(

@@ -36,17 +36,11 @@ from models.queries.runs import remember_prefix
 from models.session import open_session
 from models.settings import get_settings
 from models.vocabulary import PhotoReason
-from tasks.faces.detected import (
-    CHANGED,
-    UNREACHABLE,
-    DetectedFaces,
-    PhotoFaces,
-    unpack_faces,
-)
+from tasks.faces.detected import CHANGED, UNREACHABLE, DetectedFaces, PhotoFaces
 from tasks.results.erasure import forget_erased
 from tasks.s3.bucket import get_bucket
 from tasks.sync.context import SyncContext
-from tasks.sync.embed import recall_or_embed
+from tasks.sync.embed import ReadPhoto, recall_or_embed, unpack_product
 from tasks.sync.runner import check_worker
 
 # Photos a transaction, and photos a line of the log.
@@ -100,7 +94,7 @@ def embed_pending(number: int, sync: SyncContext) -> dict[str, list[PhotoRef]]:
 
 def find_faces(
     photos: list[PhotoRef], sync: SyncContext, key: UUID, refresh: bool = False
-) -> list[PhotoFaces]:
+) -> list[ReadPhoto]:
     """The photos' faces, kept in result storage; `key` is the event's, read before them.
 
     What another release kept and this one cannot read is dropped and computed once more. Raises
@@ -116,10 +110,12 @@ def find_faces(
     except PhotosForbiddenError:
         if not is_any_readable(sync, photos):
             raise
-        return [PhotoFaces(None, PhotoReason.FORBIDDEN)] * len(photos)
+        return [ReadPhoto(None, PhotoReason.FORBIDDEN)] * len(photos)
     forget_erased(sync.event_id, key)
     try:
-        return require_storable(unpack_faces(product, len(photos)))
+        found = unpack_product(product, len(photos))
+        require_storable(found)
+        return found
     except ResultUnreadableError:
         if refresh:
             raise
@@ -127,8 +123,8 @@ def find_faces(
         return find_faces(photos, sync, key, refresh=True)
 
 
-def require_storable(found: list[PhotoFaces]) -> list[PhotoFaces]:
-    """The faces of a cached batch, of which each can be stored.
+def require_storable(found: Sequence[PhotoFaces]) -> None:
+    """Make sure that the faces of a cached batch can be stored.
 
     Raises ResultUnreadableError for arrays of other shapes or of no numbers: a result's signature
     only says that some release of this installation wrote it.
@@ -137,7 +133,6 @@ def require_storable(found: list[PhotoFaces]) -> list[PhotoFaces]:
     lengths = {photo.embeddings.shape[1:] for photo in faces}
     if len(lengths) > 1 or not all(map(_is_storable, faces)):
         raise ResultUnreadableError("A cached result is of another release.")
-    return found
 
 
 def _is_storable(faces: DetectedFaces) -> bool:
@@ -169,7 +164,7 @@ def is_any_readable(sync: SyncContext, denied: Sequence[PhotoRef]) -> bool:
 
 def store_slice(
     sync: SyncContext,
-    found: Sequence[tuple[PhotoRef, PhotoFaces]],
+    found: Sequence[tuple[PhotoRef, ReadPhoto]],
     logger: "logging.Logger | logging.LoggerAdapter[Any]",
 ) -> None:
     """Store a few photos' outcomes in one transaction, and log every tenth photo of the run.
@@ -211,10 +206,10 @@ def request_another_look(sync: SyncContext, photos: Sequence[PhotoRef]) -> None:
         )
 
 
-def build_outcome(photo: PhotoRef, faces: PhotoFaces) -> PhotoOutcome:
+def build_outcome(photo: PhotoRef, faces: ReadPhoto) -> PhotoOutcome:
     """What to store of a photo that has an outcome."""
     if faces.faces is None:
-        return PhotoOutcome(photo.s3_key, (), faces.reason)
+        return PhotoOutcome(photo.s3_key, (), faces.reason, taking=faces.taking)
     detected = faces.faces
     records = [
         FaceRecord((x1, y1, x2, y2), score, vector)
@@ -225,4 +220,4 @@ def build_outcome(photo: PhotoRef, faces: PhotoFaces) -> PhotoOutcome:
             strict=True,
         )
     ]
-    return PhotoOutcome(photo.s3_key, records, None, detected.turned)
+    return PhotoOutcome(photo.s3_key, records, None, detected.turned, faces.taking)

@@ -4,15 +4,20 @@ The cache only saves computing a photo twice with the same model pack; batch.py 
 each time. After many S3 failures in a row, a circuit breaker stops the requests to S3.
 """
 
+import json
 import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
+from io import BytesIO
 from typing import Any
 from uuid import UUID
 from weakref import WeakValueDictionary
+from zipfile import ZipFile
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import CachePolicy
@@ -26,23 +31,33 @@ from models.errors import (
     PhotoChangedError,
     PhotosForbiddenError,
     PhotoUnavailableError,
+    ResultUnreadableError,
     S3DownloadError,
     S3OutageError,
 )
 from models.packs import USUAL_CHOICE, PackChoice
 from models.queries.outcomes import PhotoRef
 from models.settings import get_settings
-from models.vocabulary import PhotoReason
+from models.vocabulary import PhotoReason, Taking
 from tasks.faces.cache import require_face_engine
-from tasks.faces.detected import CHANGED, UNREACHABLE, DetectedFaces, PhotoFaces, pack_faces
+from tasks.faces.detected import (
+    CHANGED,
+    UNREACHABLE,
+    DetectedFaces,
+    PhotoFaces,
+    pack_faces,
+    unpack_faces,
+)
 from tasks.faces.engine import FaceEngine
 from tasks.faces.limits import PixelBudget
 from tasks.images.decode import BgrImage, decode_photo
 from tasks.images.formats import SHOWN_BY_BROWSERS, recognise_format
+from tasks.images.taking import read_taking
 from tasks.results.signed import RawBytes, SignedStorage
 from tasks.results.storage import CACHE_LIFETIME, build_cache_key, open_result_storage
 from tasks.s3.bucket import Bucket, get_bucket
 from tasks.s3.errors import quote_s3
+from tasks.s3.objects import parse_taking
 
 logger = logging.getLogger(__name__)
 
@@ -181,14 +196,18 @@ def embed_photos(
     customer: Hashable = None,
     tell: Callable[[str], object] = logger.warning,
 ) -> bytes:
-    """Read, decode, detect, align and embed; the faces as `pack_faces` lays them out.
+    """Read, decode, detect, align and embed; a product for `unpack_product`.
 
     `tell` hears what S3 said of photos that it did not give.
     Raises S3DownloadError when S3 gave none of the photos (S3OutageError where it is not asked
     any more), PhotosForbiddenError when it denied all, FaceEngineError when the models fail on a
     plain picture too.
     """
-    readers = [partial(_read_photo, bucket, photo, breaker, engine.budget) for photo in photos]
+    takings: list[Taking | None] = [None] * len(photos)
+    readers = [
+        partial(_read_photo, bucket, photo, breaker, engine.budget, partial(takings.__setitem__, i))
+        for i, photo in enumerate(photos)
+    ]
     found = engine.embed_all(readers, customer)
     tell_s3_words(found, tell)
     faces = [_judge(each) for each in found]
@@ -199,7 +218,7 @@ def embed_photos(
         raise PhotosForbiddenError(
             "S3 lists the photos and denies reading them: allow s3:GetObject on the bucket."
         )
-    return pack_faces(faces)
+    return add_takings(pack_faces(faces), takings)
 
 
 def tell_s3_words(
@@ -218,11 +237,17 @@ def tell_s3_words(
 
 
 def _read_photo(
-    bucket: Bucket, photo: PhotoRef, breaker: CircuitBreaker, budget: PixelBudget
+    bucket: Bucket,
+    photo: PhotoRef,
+    breaker: CircuitBreaker,
+    budget: PixelBudget,
+    note: Callable[[Taking | None], None],
 ) -> BgrImage:
-    settings = get_settings()
+    """The photo's pixels; `note` is told when it was taken: by the original, or by itself."""
+    settings, notes = get_settings(), dict[str, str]()
     with breaker.watch():
-        content = bucket.read_photo(photo.s3_key, photo.etag, settings.max_photo_bytes)
+        content = bucket.read_photo(photo.s3_key, photo.etag, settings.max_photo_bytes, notes)
+    note(parse_taking(notes) or read_taking(content))
     pixels = decode_photo(content, settings.max_pixels, budget.reserve)
     # A HEIC or RAW called .jpg can be read, but it is no preview: no guest would see it.
     if recognise_format(content) not in SHOWN_BY_BROWSERS:
@@ -242,3 +267,44 @@ def _judge(found: DetectedFaces | FacePassError) -> PhotoFaces:
             return PhotoFaces(None, UNREACHABLE)
         case _:
             raise found
+
+
+# --- the product ---
+
+
+@dataclass(frozen=True)
+class ReadPhoto(PhotoFaces):
+    """One photo's faces, and when and by which camera it was taken."""
+
+    taking: Taking | None = None
+
+
+_TAKINGS = "takings.json"
+
+
+def add_takings(product: bytes, takings: Sequence[Taking | None]) -> bytes:
+    """A batch's faces, as `pack_faces` lays them out, with one more file: when each was taken."""
+    rows = [
+        taking
+        and (taking.taken_at.isoformat(), taking.utc_offset, taking.camera, taking.camera_name)
+        for taking in takings
+    ]
+    buffer = BytesIO(product)
+    with ZipFile(buffer, "a") as archive:
+        archive.writestr(_TAKINGS, json.dumps(rows))
+    return buffer.getvalue()
+
+
+def unpack_product(product: bytes, count: int) -> list[ReadPhoto]:
+    """The `count` photos of a batch. Raises ResultUnreadableError for another release's product."""
+    photos = unpack_faces(product, count)
+    try:
+        with ZipFile(BytesIO(product)) as archive:
+            rows = json.loads(archive.read(_TAKINGS))
+        takings = [row and Taking(datetime.fromisoformat(row[0]), *row[1:]) for row in rows]
+        return [
+            ReadPhoto(photo.faces, photo.verdict, taking)
+            for photo, taking in zip(photos, takings, strict=True)
+        ]
+    except Exception as error:  # (zipfile's, json's and the values' errors have no base)
+        raise ResultUnreadableError("A cached result is of another release.") from error

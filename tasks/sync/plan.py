@@ -18,6 +18,7 @@ from models.packs import choose_pack
 from models.queries.events import lock_event
 from models.queries.outcomes import check_epoch, list_pending_batches
 from models.queries.packs import keep_similarities, measure_similarities
+from models.queries.photos import keep_zone
 from models.queries.plans import (
     Listing,
     Tally,
@@ -64,6 +65,7 @@ def rounds(sync: SyncContext) -> Iterator[ListingRequest]:
             else:
                 request = find_foreign_request(session, run, sync.pack_ids)
             if request is None:
+                keep_zone(session, event)
                 keep_similarities(session, event, measured)
                 close_run(session, run, sync.pack_ids)
 

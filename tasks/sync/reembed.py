@@ -25,10 +25,11 @@ from models.queries.reembeds import (
 from models.session import open_session
 from models.settings import get_settings
 from models.vocabulary import PhotoStatus
-from tasks.faces.detected import UNREACHABLE, PhotoFaces
+from tasks.faces.detected import UNREACHABLE
 from tasks.sync.artifacts import build_page, finish_progress, publish_page
 from tasks.sync.batch import build_outcome, find_faces
 from tasks.sync.context import SyncContext
+from tasks.sync.embed import ReadPhoto
 from tasks.sync.runner import check_worker
 
 
@@ -69,7 +70,7 @@ def reembed_batch(photos: PhotoRange, sync: SyncContext) -> None:
     _store(photos, found, sync)
 
 
-def _store(photos: PhotoRange, found: dict[PhotoRef, PhotoFaces], sync: SyncContext) -> None:
+def _store(photos: PhotoRange, found: dict[PhotoRef, ReadPhoto], sync: SyncContext) -> None:
     outcomes, left = sort_outcomes(found)
     if unreachable := left.pop(UNREACHABLE, []):
         raise PhotosUnreachableError(
@@ -89,7 +90,7 @@ def _store(photos: PhotoRange, found: dict[PhotoRef, PhotoFaces], sync: SyncCont
 
 
 def sort_outcomes(
-    found: dict[PhotoRef, PhotoFaces],
+    found: dict[PhotoRef, ReadPhoto],
 ) -> tuple[list[PhotoOutcome], dict[str, list[str]]]:
     """What to store, and the keys of photos that are left to the next sync, by reason.
 

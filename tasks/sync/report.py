@@ -12,7 +12,7 @@ from sqlmodel import Session
 from models.errors import SyncIncompleteError
 from models.findings import FalseRate, choose_told, describe_findings, join_message
 from models.queries.packs import read_false_rate
-from models.queries.photos import count_lying_previews, list_photos
+from models.queries.photos import PageCursor, count_lying_previews, list_photos
 from models.queries.runs import complete_run, count_run
 from models.session import open_session
 from models.tables import SyncRun, utc_now
@@ -87,13 +87,17 @@ def report_statistics(sync: SyncContext) -> State[Any]:
     with open_session() as session:
         result: dict[str, Any] = session.get_one(SyncRun, sync.flow_run_id).result or {}
         failed = list_photos(
-            session, sync.event_id, status=PhotoStatus.FAILED, after=0, limit=FAILED_PHOTOS_SHOWN
+            session,
+            sync.event_id,
+            status=PhotoStatus.FAILED,
+            after=PageCursor(),
+            limit=FAILED_PHOTOS_SHOWN,
         )
     get_run_logger().info(
         "S3 sync completed: %d new photos, %d skipped", result["new_photos"], result["skipped"]
     )
     finish_progress(sync.progress_id)
-    publish_summary(sync.event_name, result, [photo for photo, _ in failed])
+    publish_summary(sync.event_name, result, [photo for photo, *_ in failed])
     return Completed(name=name_completion(result), message=result["message"], data=result)
 
 

@@ -213,6 +213,42 @@ def test_a_selfie_that_cannot_be_added_leaves_what_was_found(
     assert list_found(page) == name_samples("ceremony")
 
 
+def test_the_photos_of_each_band_are_in_the_order_of_taking(visit: Callable[..., Page]) -> None:
+    """The search's order, by similarity, is not the one in which a guest looks at them."""
+    noon = "2026-06-20T12:00:00"
+    found = [
+        ("IMG_10.jpg", None, "surely"),
+        ("DSC_0001.jpg", f"{noon}.500000", "surely"),
+        ("IMG_9.jpg", None, "surely"),
+        ("DSC_9999.jpg", noon, "surely"),
+        ("z.jpg", noon, "maybe"),
+        ("a.jpg", "2026-06-21T00:10:00", "maybe"),
+    ]
+    matches = [
+        {
+            "photo_id": number, "s3_key": f"events/1/previews/{name}", "band": band,
+            "taken_at": taken_at, "preview_url": "data:,", "original_url": None,
+            "box": [0, 0, 1, 1],
+        }
+        for number, (name, taken_at, band) in enumerate(found)
+    ]  # fmt: skip
+    pages = [
+        {"matches": matches[:2], "next_cursor": "a"},
+        {"matches": matches[2:], "next_cursor": None},
+    ]
+    page = visit()
+    page.route("**/api/v1/faces/search", lambda route: route.fulfill(json=pages.pop(0)))
+    find_person(page, ASTRONAUT)
+
+    alts = [image.get_attribute("alt") or "" for image in page.locator("#results img").all()]
+    assert [alt.rpartition(": ")[2] for alt in alts] == [
+        *("DSC_9999.jpg", "DSC_0001.jpg", "IMG_9.jpg", "IMG_10.jpg"),
+        *("z.jpg", "a.jpg"),
+    ]
+    zipped = page.locator("#surely .downloads input").all()
+    assert [field.get_attribute("value") for field in zipped] == ["3", "1", "2", "0"]
+
+
 def test_a_search_whose_pages_changed_meanwhile_begins_again_by_itself(
     visit: Callable[..., Page],
 ) -> None:

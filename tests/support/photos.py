@@ -56,3 +56,27 @@ _INVERSE = {
     6: Image.Transpose.ROTATE_90,
     8: Image.Transpose.ROTATE_270,
 }
+
+
+def write_exif(
+    moment: str | None,
+    *,
+    offset: str | None = None,
+    fraction: str | None = None,
+    camera: tuple[str, str] = ("Canon", "Canon EOS R6"),
+    serial: str | None = None,
+) -> Image.Exif:
+    """EXIF as a camera writes it; `moment` as "2026:06:20 14:05:00"."""
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0110] = camera
+    own = exif.get_ifd(0x8769)
+    values = {0x9003: moment, 0x9011: offset, 0x9291: fraction, 0xA431: serial}
+    own.update({tag: value for tag, value in values.items() if value is not None})
+    return exif
+
+
+def encode_with_exif(image: Image.Image, exif: Image.Exif, kind: str = "JPEG") -> bytes:
+    """The picture with these notes, in a format that Pillow writes."""
+    buffer = BytesIO()
+    image.save(buffer, kind, exif=exif)
+    return buffer.getvalue()

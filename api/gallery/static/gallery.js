@@ -290,7 +290,7 @@ function showMatches(matches, number) {
   lead.hidden = !lead.textContent;
   found = matches;
   for (const band of ["surely", "maybe"]) {
-    const own = matches.filter((match) => match.band === band);
+    const own = matches.filter((match) => match.band === band).sort(compareTaking);
     const section = byId(band);
     section.hidden = !own.length;
     section.querySelector(".grid").replaceChildren(...own.map(makeCell));
@@ -301,6 +301,15 @@ function showMatches(matches, number) {
   byId("add").open = !matches.length;
   showSection("results");
   title.focus();
+}
+
+// As the gallery is ordered: by the moment of taking, photos without one last, then as people count.
+const names = new Intl.Collator("en", { numeric: true });
+
+function compareTaking(one, other) {
+  const [first, second] = [one, other].map((match) => match.taken_at ?? "none");
+  if (first !== second) return first < second ? -1 : 1;
+  return names.compare(one.s3_key, other.s3_key) || one.photo_id - other.photo_id;
 }
 
 function describeGain(matches, number) {

@@ -21,7 +21,7 @@ from deployments.names import SYNC_DEPLOYMENT
 from deployments.stack.home import PUSH_ENV_FILE, read_stack
 from models.keys import derive_original_key
 from tests.support.event_box import EventBox
-from tests.support.photos import encode_jpeg, read_sample, vary
+from tests.support.photos import encode_jpeg, encode_with_exif, read_sample, vary, write_exif
 from tests.support.public_api import KEY, PublicApi
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def require_key_refused(client: httpx.Client, key: str) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     tried = 0
     for path in paths.keys() - OPEN - {"/api/v1/faces/search"}:
-        url = path.replace("{photo_id}", "1")
+        url = path.replace("{photo_id}", "1").replace("{camera}", "1f3a9c0b")
         for name in ("{event_uuid}", "{task_id}"):
             url = url.replace(name, str(uuid4()))
         bodies = {"name": "x", "event_uuid": str(uuid4()), "s3_prefix": "events/1/previews/"}
@@ -304,8 +304,12 @@ def test_a_photographers_key_syncs_and_erases_every_event_and_leaves_the_files(
     photographer: httpx.Client, make_event: Callable[..., EventBox]
 ) -> None:
     for event in (make_event(), make_event("Другая")):
-        key = event.put("a.jpg", encode_jpeg(read_sample(FACE)))
+        photo = encode_with_exif(read_sample(FACE), write_exif("2026:06:20 12:00:00"))
+        key = event.put("a.jpg", photo)
         event.sync()
+        (camera,) = photographer.get(f"{EVENTS}/{event.uuid}/cameras").json()
+        path = f"{EVENTS}/{event.uuid}/cameras/{camera['camera']}"
+        assert photographer.put(path, json={"shift_seconds": 60}).status_code == 200
         body = {"event_uuid": str(event.uuid), "s3_prefix": event.prefix}
         assert photographer.post(SYNC, json=body).status_code == 200
         erased = photographer.delete(f"{EVENTS}/{event.uuid}/faces")

@@ -11,7 +11,7 @@ import pytest
 
 from models.packs import PackChoice, choose_pack
 from models.queries.packs import register_pack
-from models.queries.photos import list_gallery_photos
+from models.queries.photos import PageCursor, list_gallery_photos
 from models.queries.search import FaceQuery, find_photos, has_foreign_faces
 from models.session import open_session
 from models.settings import get_settings
@@ -114,7 +114,7 @@ def find_astronaut(event: EventBox) -> set[str]:
 def list_shown(event: EventBox) -> set[str]:
     """Names of the photos in the guests' gallery."""
     with open_session() as session:
-        photos = list_gallery_photos(session, event.id, after=0, limit=100)
+        photos = list_gallery_photos(session, event.id, after=PageCursor(), limit=100)
     return {photo.s3_key.removeprefix(event.prefix) for photo in photos}
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.queries.packs import register_pack
-from models.queries.photos import count_gallery_photos, find_gallery_photos, list_gallery_photos
+from models.queries.photos import PageCursor, count_gallery_photos, list_gallery_photos
 from models.queries.search import Cursor, FaceQuery, find_photos
 from models.session import open_session
 from models.vocabulary import PhotoStatus
@@ -48,8 +48,8 @@ def test_a_gallery_shows_the_read_photos_of_its_own_event_alone(
     mine, _ = events
     ids = [row.id for event in events for row in event.photos().values()]
     with open_session() as session:
-        listed = list_gallery_photos(session, mine.id, after=0, limit=100)
-        found = find_gallery_photos(session, mine.id, ids)
+        listed = list_gallery_photos(session, mine.id, after=PageCursor(), limit=100)
+        found = list_gallery_photos(session, mine.id, after=PageCursor(), limit=100, photo_ids=ids)
         count = count_gallery_photos(session, mine.id)
     shown = {f"{mine.prefix}{status}.jpg" for status in READ}
     assert {photo.s3_key for photo in listed} == {photo.s3_key for photo in found} == shown
@@ -61,10 +61,12 @@ def test_a_gallerys_next_page_is_behind_a_photo_of_its_own(
 ) -> None:
     mine, other = events
     with open_session() as session:
-        first, second = list_gallery_photos(session, mine.id, after=0, limit=100)
-        assert list_gallery_photos(session, mine.id, after=first.id, limit=100) == [second]
-        (foreign, *_) = list_gallery_photos(session, other.id, after=0, limit=1)
-        assert list_gallery_photos(session, mine.id, after=foreign.id, limit=100) == []
+        first, second = list_gallery_photos(session, mine.id, after=PageCursor(), limit=100)
+        behind = PageCursor(photo_id=first.id)
+        assert list_gallery_photos(session, mine.id, after=behind, limit=100) == [second]
+        (foreign, *_) = list_gallery_photos(session, other.id, after=PageCursor(), limit=1)
+        behind = PageCursor(photo_id=foreign.id)
+        assert list_gallery_photos(session, mine.id, after=behind, limit=100) == []
 
 
 def test_a_search_shows_the_indexed_photos_of_its_own_event_alone(

@@ -102,12 +102,12 @@ def replace_at_each_look(event: EventBox, monkeypatch: pytest.MonkeyPatch, looks
     """Replace a.jpg as often just before it is read; the ETags by which it was asked for."""
     read_photo, asked = Bucket.read_photo, []
 
-    def replace_and_read(bucket: Bucket, s3_key: str, etag: str, max_bytes: int) -> bytes:
+    def replace_and_read(bucket: Bucket, s3_key: str, etag: str, *args: Any) -> bytes:
         if s3_key.endswith("/a.jpg"):
             asked.append(etag)
             if len(asked) <= looks:
                 event.put("a.jpg", portrait(100 + len(asked)), original=False)
-        return read_photo(bucket, s3_key, etag, max_bytes)
+        return read_photo(bucket, s3_key, etag, *args)
 
     monkeypatch.setattr(Bucket, "read_photo", replace_and_read)
     return asked
@@ -173,13 +173,13 @@ def test_a_second_look_at_a_batch_of_which_nothing_could_be_stored_is_a_real_one
     event.put("b.jpg", portrait(2))
     read_photo, looks = Bucket.read_photo, []
 
-    def fail_once(bucket: Bucket, s3_key: str, etag: str, max_bytes: int) -> bytes:
+    def fail_once(bucket: Bucket, s3_key: str, *args: Any) -> bytes:
         looks.append(s3_key)
         if looks.count(s3_key) == 1:
             if s3_key.endswith("/a.jpg"):
                 raise S3DownloadError("S3 unreachable.")
             event.put("b.jpg", portrait(3), original=False)
-        return read_photo(bucket, s3_key, etag, max_bytes)
+        return read_photo(bucket, s3_key, *args)
 
     monkeypatch.setattr(Bucket, "read_photo", fail_once)
 

@@ -14,19 +14,20 @@ from models.queries.reembeds import build_reembedding_result
 from models.queries.runs import REEMBED, is_reembed
 from models.tables import Event, SyncRun
 from models.vocabulary import PhotoReason, PhotoStatus, ProfileName, SyncState
-from tasks.faces.detected import CHANGED, DetectedFaces, PhotoFaces
+from tasks.faces.detected import CHANGED, DetectedFaces
+from tasks.sync.embed import ReadPhoto
 from tasks.sync.reembed import name_completion, sort_outcomes
 
 FACE = DetectedFaces(
     np.zeros((1, 4), np.float32), np.ones(1, np.float32), np.ones((1, 2), np.float32)
 )
 FOUND = st.sampled_from(
-    [PhotoFaces(FACE), PhotoFaces(None, CHANGED), *(PhotoFaces(None, r) for r in PhotoReason)]
+    [ReadPhoto(FACE), ReadPhoto(None, CHANGED), *(ReadPhoto(None, r) for r in PhotoReason)]
 )
 
 
 @given(st.lists(FOUND, max_size=20))
-def test_every_photo_is_stored_or_left_with_its_reason(found: list[PhotoFaces]) -> None:
+def test_every_photo_is_stored_or_left_with_its_reason(found: list[ReadPhoto]) -> None:
     photos = {PhotoRef(f"{i}.jpg", "e", 0): faces for i, faces in enumerate(found)}
 
     outcomes, left = sort_outcomes(photos)
