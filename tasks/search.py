@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 from models.errors import InvalidCursorError, SelfieError
 from models.findings import FalseRate, raise_threshold
-from models.keys import derive_original_key
 from models.packs import PackChoice, choose_pack
 from models.queries.events import read_event
 from models.queries.packs import list_pack_ids, read_false_rate
@@ -126,7 +125,7 @@ def _search_by(choice: PackChoice, request: SearchRequest) -> SearchResult | Non
     page = photos[: request.limit]
     more = len(photos) > request.limit
     return SearchResult(
-        matches=[_build_match(photo, request.event_id, thresholds.surely) for photo in page],
+        matches=[_build_match(photo, thresholds.surely) for photo in page],
         faces=selfies.faces,
         thresholds=thresholds,
         expanded_by=len(place.seeds),
@@ -179,12 +178,11 @@ def _find(
     return photos, thresholds, Cursor(0.0, 0, newest, tuple(query.seeds))
 
 
-def _build_match(photo: FoundPhoto, event_id: int, surely: float) -> Match:
+def _build_match(photo: FoundPhoto, surely: float) -> Match:
     signer = get_link_signer()
-    original = derive_original_key(photo.s3_key, event_id)
     return Match(
         photo=photo,
         band="surely" if photo.similarity >= surely else "maybe",
-        original_url=None if photo.original_missing else signer.sign_download(original),
+        original_url=None if photo.original_missing else signer.sign_download(photo.original_key),
         preview_url=signer.sign_view(photo.s3_key),
     )

@@ -29,7 +29,6 @@ from api.gallery.archive import MAX_ZIP_PHOTOS, clean_file_name, stream_zip
 from api.gallery.texts import Language, choose_language, read_texts, tell
 from api.security import name_address
 from models.errors import EventNotFoundError, FacePassError, PhotoNotFoundError, TooBusyError
-from models.keys import derive_original_key
 from models.queries.events import find_gallery
 from models.queries.photos import (
     GalleryPhoto,
@@ -138,8 +137,8 @@ def redirect_to_preview(gallery_token: str, photo_id: int) -> RedirectResponse:
 def redirect_to_original(gallery_token: str, photo_id: int) -> RedirectResponse:
     """An original, from S3, to be saved under its own name."""
     photo = _find_gallery_photo(gallery_token, photo_id)
-    key = derive_original_key(photo.s3_key, photo.event_id)
-    return RedirectResponse(get_link_signer().sign_download(key), 303, headers=PRIVATE)
+    link = get_link_signer().sign_download(photo.original_key)
+    return RedirectResponse(link, 303, headers=PRIVATE)
 
 
 @router.post("/{gallery_token}/zip")
@@ -175,7 +174,7 @@ def _open_zip(
         raise PhotoNotFoundError("None of these photos is in this gallery.")
     return event.name, stream_zip(
         get_guests_bucket(),
-        [derive_original_key(photo.s3_key, photo.event_id) for photo in photos],
+        [photo.original_key for photo in photos],
         missing_name=tell(language, "zip_missing_name"),
         missing_text=tell(language, "zip_missing"),
     )

@@ -10,7 +10,8 @@ from sqlalchemy import false, func, or_, update
 from sqlalchemy.sql.expression import ColumnElement
 from sqlmodel import Session, col, select
 
-from models.queries.events import extend_activity, lock_event
+from models.keys import derive_original_key
+from models.queries.events import extend_activity, lock_event, read_event
 from models.tables import Face, Photo
 from models.vocabulary import PhotoReason, PhotoStatus
 
@@ -96,8 +97,8 @@ class GalleryPhoto:
     """A photo as guests see it."""
 
     id: int
-    event_id: int
     s3_key: str
+    original_key: str
     original_missing: bool
 
     @property
@@ -116,18 +117,18 @@ def list_gallery_photos(
     session: Session, event_id: int, *, after: int, limit: int
 ) -> list[GalleryPhoto]:
     """Photos by their keys, which cameras count up; those after the photo `after`, 0 for all."""
-    conditions = _list_visible(event_id)
+    conditions = []
     if after:
         last = select(Photo.s3_key).where(Photo.id == after, Photo.event_id == event_id)
         conditions.append(col(Photo.s3_key) > last.scalar_subquery())
-    return _read_gallery_photos(session, conditions, limit)
+    return _read_gallery_photos(session, event_id, conditions, limit)
 
 
 def find_gallery_photos(
     session: Session, event_id: int, photo_ids: Sequence[int]
 ) -> list[GalleryPhoto]:
     """Those of the asked photos that are this event's and can be looked at, by their keys."""
-    return _read_gallery_photos(session, [*_list_visible(event_id), col(Photo.id).in_(photo_ids)])
+    return _read_gallery_photos(session, event_id, [col(Photo.id).in_(photo_ids)])
 
 
 def _list_visible(event_id: int) -> list[ColumnElement[bool]]:
@@ -137,8 +138,16 @@ def _list_visible(event_id: int) -> list[ColumnElement[bool]]:
 
 
 def _read_gallery_photos(
-    session: Session, conditions: list[ColumnElement[bool]], limit: int | None = None
+    session: Session,
+    event_id: int,
+    conditions: list[ColumnElement[bool]],
+    limit: int | None = None,
 ) -> list[GalleryPhoto]:
-    query = select(Photo.id, Photo.event_id, Photo.s3_key, Photo.original_missing)
+    folder = read_event(session, event_id).folder
+    query = select(Photo.id, Photo.s3_key, Photo.original_key, Photo.original_missing)
+    conditions = [*_list_visible(event_id), *conditions]
     rows = session.execute(query.where(*conditions).order_by(col(Photo.s3_key)).limit(limit))
-    return [GalleryPhoto(*row) for row in rows]
+    return [
+        GalleryPhoto(photo_id, key, original or derive_original_key(key, folder), missing)
+        for photo_id, key, original, missing in rows
+    ]

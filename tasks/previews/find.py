@@ -12,10 +12,9 @@ from itertools import chain, groupby, islice
 from typing import TypeVar
 
 from models.keys import (
-    PREVIEWS_FOLDER,
     ListedPreview,
+    cut_previews_folder,
     derive_preview_key,
-    event_folder,
     is_image_key,
 )
 from tasks.s3.bucket import Bucket
@@ -48,16 +47,16 @@ class Census:
 
 
 def list_candidates(
-    bucket: Bucket, event_id: int, *, look_at_all: bool, census: Census
+    bucket: Bucket, folder: str, *, look_at_all: bool, census: Census
 ) -> Generator[OriginalRef, None, None]:
     """The originals whose preview is missing or may be older than they are, in listed order.
 
     `look_at_all`: every original, whatever the listings' dates say. The census grows as the
     originals are asked for. Raises S3DownloadError or S3AccessError.
     """
-    with closing(_flatten(bucket, event_folder(event_id))) as listed:
-        originals = _keep_originals(listed, event_id, census)
-        for prefix, group in groupby(originals, lambda pair: _find_prefix(pair[0], event_id)):
+    with closing(_flatten(bucket, folder)) as listed:
+        originals = _keep_originals(listed, folder, census)
+        for prefix, group in groupby(originals, lambda pair: cut_previews_folder(pair[0], folder)):
             census.prefixes.append(prefix)
             with closing(_flatten(bucket, prefix)) as previews:
                 for (key, original), preview in pair_listings(group, previews):
@@ -103,10 +102,10 @@ def _flatten(bucket: Bucket, prefix: str) -> Generator[ListedPreview, None, None
 
 
 def _keep_originals(
-    listed: Iterable[ListedPreview], event_id: int, census: Census
+    listed: Iterable[ListedPreview], folder: str, census: Census
 ) -> Iterator[tuple[str, ListedPreview]]:
     for item in listed:
-        key = derive_preview_key(item.s3_key, event_id)
+        key = derive_preview_key(item.s3_key, folder)
         if key is None:
             continue
         # Where something on the way resolves dots, a key with them would lead out of the event.
@@ -114,9 +113,3 @@ def _keep_originals(
             yield key, item
         else:
             census.ignored += 1
-
-
-def _find_prefix(preview_key: str, event_id: int) -> str:
-    head = len(event_folder(event_id)) - 1
-    before, found, _ = preview_key[head:].partition(PREVIEWS_FOLDER)
-    return preview_key[:head] + before + found

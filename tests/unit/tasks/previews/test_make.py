@@ -187,7 +187,7 @@ def test_a_refused_write_is_s3s_and_gives_back_what_it_held(
 
 def test_the_mark_tells_whether_all_were_made_by_a_recipe(store: FakeClient) -> None:
     bucket = make_bucket(store)
-    assert not is_marked(bucket, 1, RECIPE)
-    mark_recipe(bucket, 1, RECIPE)
-    assert is_marked(bucket, 1, RECIPE)
-    assert not is_marked(bucket, 1, PreviewRecipe(1600))
+    assert not is_marked(bucket, "events/1/", RECIPE)
+    mark_recipe(bucket, "events/1/", RECIPE)
+    assert is_marked(bucket, "events/1/", RECIPE)
+    assert not is_marked(bucket, "events/1/", PreviewRecipe(1600))
