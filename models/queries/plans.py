@@ -86,7 +86,8 @@ WITH spare AS (
 ), pair AS (
     SELECT min(lone.s3_key) AS s3_key, min(spare.s3_key) AS original_key
     FROM (SELECT s3_key, {preview} AS word FROM listed WHERE {lone}) AS lone JOIN spare USING (word)
-    WHERE place = 1 GROUP BY word HAVING count(*) = 1
+    WHERE place = 1 GROUP BY word
+    HAVING (min(lone.s3_key), min(spare.s3_key)) = (max(lone.s3_key), max(spare.s3_key))
 )
 UPDATE listed SET original_key = originals.s3_key, image_url = originals.image_url
 FROM pair JOIN originals ON originals.s3_key = pair.original_key WHERE listed.s3_key = pair.s3_key

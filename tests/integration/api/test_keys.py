@@ -98,7 +98,7 @@ def put_literally(server: LiteralS3, event: EventBox, photos: dict[str, bytes]) 
     for name, content in photos.items():
         key = event.prefix + name
         server.objects[key.encode()] = content
-        server.objects[derive_original_key(key, event.id).encode()] = content
+        server.objects[derive_original_key(key, event.folder).encode()] = content
 
 
 def test_keys_that_only_aws_keeps_make_the_round_trip_too(
