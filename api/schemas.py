@@ -23,7 +23,6 @@ from pydantic import (
 
 from api.reconcile import SyncView
 from models.errors import InvalidUploadError
-from models.keys import default_prefix
 from models.queries.events import MAX_EVENT_ID
 from models.queries.photos import MOST_SHIFT_S, PageCursor
 from models.tables import Event, Photo, SyncRun
@@ -90,6 +89,11 @@ class EventCreate(Shape):
     event_uuid: UUID | None = None
     event_id: int | None = Field(None, ge=1, le=MAX_EVENT_ID)
     profile: ProfileName = ProfileName.STANDARD
+    s3_prefix: str | None = Field(
+        None,
+        description="where its previews are, unless in events/{event_id}/previews/: a folder of "
+        "its own and /previews/; {uuid} stands for its UUID",
+    )
 
 
 class EventAnswer(Shape):
@@ -111,7 +115,7 @@ class EventAnswer(Shape):
                 **event.model_dump(warnings=False),
                 "event_id": event.id,
                 "event_uuid": event.uuid,
-                "s3_prefix": default_prefix(event.id or 0),
+                "s3_prefix": event.s3_prefix,
                 "gallery_url": gallery_url,
                 **details,
             }

@@ -4,11 +4,13 @@ The functions only work on text; they call neither S3 nor the database.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from urllib.parse import quote
+from uuid import UUID
 
 from models.errors import InvalidPrefixError
 
@@ -48,6 +50,14 @@ _KINDS = {suffix: kind for kind, suffixes in _SUFFIXES.items() for suffix in suf
 CONVERTED_KINDS = frozenset({FileKind.HEIC, FileKind.AVIF, FileKind.TIFF, FileKind.RAW})
 PREVIEW_SUFFIX = ".jpg"
 ORIGINAL_KINDS = CONVERTED_KINDS | {FileKind.PHOTO}  # those of which a preview can be made
+# Which of several originals of one stem is a preview's: the first kind of these that is there.
+MATCHED_FIRST = (
+    {FileKind.PHOTO},
+    {FileKind.HEIC, FileKind.AVIF, FileKind.TIFF},
+    {FileKind.RAW},
+    {FileKind.OTHER_PICTURE},
+)
+_RANKS = {kind: rank for rank, kinds in enumerate(MATCHED_FIRST) for kind in kinds}
 # What systems keep on a card beside its photos: deleted ones, thumbnails, resource forks.
 SYSTEM_FOLDERS = frozenset(
     {"$recycle.bin", "recycler", "system volume information", "@eadir", "__macosx", "lost+found"}
@@ -56,7 +66,14 @@ _SYSTEM_NAMES = SYSTEM_FOLDERS | {"thumbs.db", "ehthumbs.db", "desktop.ini", "ic
 PREVIEWS_FOLDER = "/previews/"
 ORIGINALS_FOLDER = "/originals/"
 MAX_KEY_BYTES = 1024  # S3's own limit
+MAX_FOLDER_BYTES = 512  # of an event's own; the rest of a key is for its photos' names
+# Where cached faces lie in a bucket that holds photos too: by tasks/results/storage.py, in the
+# folder of deployments/result_storage.py or without one.
+RESULT_FOLDERS = ("results/", "embed/")
+_NUMBERED = re.compile(r"events/([0-9]+)/")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_SUFFIX = re.compile(r"\.[^./]*$")
+_CONTROL = re.compile("[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True)
@@ -69,31 +86,76 @@ class ListedPreview:
     modified: datetime | None = None
 
 
-def event_folder(event_id: int) -> str:
-    """The folder that holds everything of an event."""
+def default_folder(event_id: int) -> str:
+    """The folder that holds everything of an event, unless it has been given one of its own."""
     return f"events/{event_id}/"
 
 
-def default_prefix(event_id: int) -> str:
+def build_previews_prefix(folder: str) -> str:
     """The prefix of an event's previews."""
-    return f"events/{event_id}{PREVIEWS_FOLDER}"
+    return folder + PREVIEWS_FOLDER.lstrip("/")
 
 
-def check_prefix(s3_prefix: str, event_id: int) -> str:
-    """The prefix to list, or InvalidPrefixError.
+def cut_event_folder(s3_prefix: str) -> str:
+    """The folder of an event whose previews have this prefix."""
+    return s3_prefix.removesuffix(PREVIEWS_FOLDER.lstrip("/"))
+
+
+def build_reembed_prefix(event_id: int) -> str:
+    """The prefix under which a re-embedding is recorded: no sync of the event has it."""
+    return default_folder(event_id)
+
+
+def read_own_folder(s3_prefix: str, event_uuid: UUID) -> str:
+    """The folder of an event that is registered with this prefix, or InvalidPrefixError.
+
+    `{uuid}` stands for the event's UUID. Whether another event has it is not asked here.
+    """
+    filled = s3_prefix.replace("{uuid}", str(event_uuid))
+    prefix = filled + "/" if filled.endswith("/previews") else filled
+    folder = cut_event_folder(prefix)
+    if not prefix.endswith(PREVIEWS_FOLDER):
+        why = "must end in a folder and /previews/, for example production/photos/{uuid}/previews/"
+    elif {"", ".", ".."} & set(folder[:-1].split("/")):
+        why = "must begin with a folder's name and not have //, . or .. for one"
+    elif {"{", "}"} & set(folder):
+        why = "knows no other placeholder than {uuid}"
+    elif not is_storable(prefix) or _CONTROL.search(prefix):
+        why = "must be valid text without control characters"
+    elif len(prefix.encode()) > MAX_FOLDER_BYTES:
+        why = f"must be at most {MAX_FOLDER_BYTES} bytes long: photos' names follow it"
+    elif folder.startswith(RESULT_FOLDERS):
+        why = "must not begin with results/ or embed/, where cached faces may lie"
+    else:
+        return folder
+    raise InvalidPrefixError(f"s3_prefix {why}.")
+
+
+def require_unnumbered(folder: str, event_id: int) -> None:
+    """Raise InvalidPrefixError for a folder that is, holds or lies in another event's default."""
+    numbered = _NUMBERED.match(folder)
+    if folder == "events/" or (numbered and numbered[0] != default_folder(event_id)):
+        raise InvalidPrefixError(
+            "s3_prefix must not be events/previews/ or begin with events/ and a number, where the "
+            "event of that number has its photos; leave s3_prefix out for this event's own."
+        )
+
+
+def check_prefix(s3_prefix: str, folder: str) -> str:
+    """The prefix to list in an event's folder, or InvalidPrefixError.
 
     `events/1/previews` gets its slash: without it S3 would match `events/1/previews-old/` too.
     """
-    folder = event_folder(event_id)
+    previews = build_previews_prefix(folder)
     prefix = s3_prefix + "/" if s3_prefix.endswith("/previews") else s3_prefix
     if not prefix.startswith(folder):
         raise InvalidPrefixError(
             f"s3_prefix must start with {folder}, the folder of this event; "
-            f"its previews are in {default_prefix(event_id)}."
+            f"its previews are in {previews}."
         )
     if PREVIEWS_FOLDER not in prefix[len(folder) - 1 :]:
         raise InvalidPrefixError(
-            f"s3_prefix must name a /previews/ folder, for example {default_prefix(event_id)}."
+            f"s3_prefix must name a /previews/ folder, for example {previews}."
         )
     if {".", ".."} & set(prefix.split("/")):
         raise InvalidPrefixError("s3_prefix must not contain . or .. as a folder.")
@@ -148,31 +210,43 @@ def is_image_key(s3_key: str) -> bool:
     return judge_kind(s3_key) is FileKind.PHOTO
 
 
-def derive_original_key(s3_key: str, event_id: int) -> str:
+def derive_original_key(s3_key: str, folder: str) -> str:
     """The original of a preview (or the originals' prefix of a previews' prefix).
 
-    Only the first /previews/ after the event's folder changes: a photo may well be called
-    `previews/previews/1.jpg`. `IMG_1.CR2.jpg` is the preview of `IMG_1.CR2`.
+    `IMG_1.CR2.jpg` is the preview of `IMG_1.CR2`.
     """
-    s3_key = name_original(s3_key)
-    head = len(event_folder(event_id)) - 1
+    return derive_namesake(name_original(s3_key), folder)
+
+
+def derive_namesake(s3_key: str, folder: str) -> str:
+    """The key of exactly a preview's name among its originals.
+
+    Only the first /previews/ after the event's folder changes: a photo may well be called
+    `previews/previews/1.jpg`.
+    """
+    head = len(folder) - 1
     return s3_key[:head] + s3_key[head:].replace(PREVIEWS_FOLDER, ORIGINALS_FOLDER, 1)
 
 
-def cut_previews_folder(s3_key: str, event_id: int) -> str:
+def derive_originals_prefix(s3_prefix: str, folder: str) -> str:
+    """The prefix of the originals of the previews that have a prefix, whatever their suffixes."""
+    return derive_namesake(_SUFFIX.sub("", s3_prefix), folder)
+
+
+def cut_previews_folder(s3_key: str, folder: str) -> str:
     """The prefix of the previews that a preview is one of, up to the first /previews/."""
-    head = len(event_folder(event_id)) - 1
+    head = len(folder) - 1
     before, found, _ = s3_key[head:].partition(PREVIEWS_FOLDER)
     return s3_key[:head] + before + found
 
 
-def derive_preview_key(s3_key: str, event_id: int) -> str | None:
+def derive_preview_key(s3_key: str, folder: str) -> str | None:
     """The key of an original's preview; None for a key that is no original.
 
     The inverse of `derive_original_key`: the first of the two folders' names decides. No two
     originals share a preview, so that of a JPEG called `IMG_1.CR2.jpg` is `IMG_1.CR2.jpg.jpg`.
     """
-    head = len(event_folder(event_id)) - 1
+    head = len(folder) - 1
     before, found, after = s3_key[head:].partition(ORIGINALS_FOLDER)
     if not found or PREVIEWS_FOLDER in f"{before}/":
         return None
@@ -195,6 +269,18 @@ def _is_converted(s3_key: str) -> bool:
     while s3_key.endswith(PREVIEW_SUFFIX):
         s3_key = s3_key.removesuffix(PREVIEW_SUFFIX)
     return judge_kind(s3_key) in CONVERTED_KINDS
+
+
+def rank_original(s3_key: str) -> int:
+    """The place of an original's kind in MATCHED_FIRST; behind the last: it is no picture."""
+    return _RANKS.get(judge_kind(s3_key), len(MATCHED_FIRST))
+
+
+def fold_key(s3_key: str) -> str:
+    """A key as it is compared where Unicode form and case are not to matter."""
+    if s3_key.isascii():
+        return s3_key.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", s3_key).casefold())
 
 
 def build_image_url(base_url: str, key: str) -> str:

@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
+from models.keys import build_previews_prefix, default_folder
 from models.vocabulary import ErrorKind, PhotoReason, PhotoStatus, ProfileName, SyncState
 
 
@@ -50,6 +51,8 @@ class Event(SQLModel, table=True):
     id: int | None = Field(default=None, primary_key=True)
     uuid: UUID = Field(default_factory=uuid4, unique=True)
     name: str = Field(sa_column=Column(Text, nullable=False))
+    # Its folder in S3, where it has one of its own; null: events/{id}/. None holds another's.
+    s3_folder: str | None = Field(default=None, sa_column=Column(Text))
     gallery_token: str = Field(sa_column=Column(Text, nullable=False, unique=True))
     # The fencing token: raised by every attempt to sync; a store transaction that reads another
     # value must stop.
@@ -84,6 +87,16 @@ class Event(SQLModel, table=True):
         sa_column=Column(JSONB, nullable=False, server_default=text("'{}'")),
     )
     created_at: datetime = Field(default_factory=utc_now, sa_column=_timestamp(nullable=False))
+
+    @property
+    def folder(self) -> str:
+        """The folder in S3 that holds everything of the event."""
+        return self.s3_folder or default_folder(self.id or 0)
+
+    @property
+    def s3_prefix(self) -> str:
+        """The prefix of its previews."""
+        return build_previews_prefix(self.folder)
 
 
 class Pack(SQLModel, table=True):
@@ -141,6 +154,8 @@ class Photo(SQLModel, table=True):
     size: int = Field(sa_column=Column(BigInteger, nullable=False))
     # Where the original is, percent-encoded: {endpoint}/{bucket}/{original key}.
     image_url: str = Field(sa_column=Column(Text, nullable=False))
+    # The original that was found under another name; null: the one that its own name leads to.
+    original_key: str | None = Field(default=None, sa_column=Column(Text))
     original_missing: bool = False
     status: PhotoStatus = Field(sa_column=Column(Text, nullable=False))
     reason: PhotoReason | None = Field(default=None, sa_column=Column(Text))

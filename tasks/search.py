@@ -12,7 +12,6 @@ from datetime import datetime
 
 from models.errors import InvalidCursorError, SelfieError
 from models.findings import FalseRate, raise_threshold
-from models.keys import derive_original_key
 from models.packs import PackChoice, choose_pack
 from models.queries.events import read_event
 from models.queries.packs import list_pack_ids, read_false_rate
@@ -130,9 +129,7 @@ def _search_by(choice: PackChoice, request: SearchRequest) -> SearchResult | Non
     more = len(photos) > request.limit
     surely = thresholds.surely
     return SearchResult(
-        matches=[
-            _build_match(photo, request.event_id, surely, moments[photo.photo_id]) for photo in page
-        ],
+        matches=[_build_match(photo, surely, moments[photo.photo_id]) for photo in page],
         faces=selfies.faces,
         thresholds=thresholds,
         expanded_by=len(place.seeds),
@@ -191,15 +188,12 @@ def _find(
     return photos, moments, thresholds, Cursor(0.0, 0, newest, tuple(query.seeds))
 
 
-def _build_match(
-    photo: FoundPhoto, event_id: int, surely: float, taken_at: datetime | None
-) -> Match:
+def _build_match(photo: FoundPhoto, surely: float, taken_at: datetime | None) -> Match:
     signer = get_link_signer()
-    original = derive_original_key(photo.s3_key, event_id)
     return Match(
         photo=photo,
         band="surely" if photo.similarity >= surely else "maybe",
-        original_url=None if photo.original_missing else signer.sign_download(original),
+        original_url=None if photo.original_missing else signer.sign_download(photo.original_key),
         preview_url=signer.sign_view(photo.s3_key),
         taken_at=taken_at,
     )

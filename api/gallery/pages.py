@@ -36,7 +36,6 @@ from models.errors import (
     PhotoNotFoundError,
     TooBusyError,
 )
-from models.keys import derive_original_key
 from models.queries.events import find_gallery
 from models.queries.photos import (
     EventClock,
@@ -150,8 +149,8 @@ def redirect_to_preview(gallery_token: str, photo_id: int) -> RedirectResponse:
 def redirect_to_original(gallery_token: str, photo_id: int) -> RedirectResponse:
     """An original, from S3, to be saved under its own name."""
     photo = _find_gallery_photo(gallery_token, photo_id)
-    key = derive_original_key(photo.s3_key, photo.event_id)
-    return RedirectResponse(get_link_signer().sign_download(key), 303, headers=PRIVATE)
+    link = get_link_signer().sign_download(photo.original_key)
+    return RedirectResponse(link, 303, headers=PRIVATE)
 
 
 @router.post("/{gallery_token}/zip")
@@ -193,7 +192,7 @@ def _open_zip(
         raise PhotoNotFoundError("None of these photos is in this gallery.")
     return event.name, stream_zip(
         get_guests_bucket(),
-        [derive_original_key(photo.s3_key, photo.event_id) for photo in photos],
+        [photo.original_key for photo in photos],
         missing_name=tell(language, "zip_missing_name"),
         missing_text=tell(language, "zip_missing"),
     )

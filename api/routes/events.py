@@ -24,7 +24,6 @@ from api.schemas import (
     RequeueAnswer,
 )
 from models.errors import EventBusyError
-from models.keys import event_folder
 from models.queries.events import (
     create_event,
     extend_activity,
@@ -69,6 +68,7 @@ def add_event(body: EventCreate, request: Request) -> EventAnswer:
             event_uuid=body.event_uuid,
             event_id=body.event_id,
             profile=body.profile,
+            s3_prefix=body.s3_prefix,
         )
         return EventAnswer.from_row(event, _build_gallery_url(event.gallery_token, request))
 
@@ -98,7 +98,7 @@ def read_event_details(event_uuid: EventUuid, request: Request) -> EventDetails:
             photos=count_photos(session, event_id),
             faces=count_faces(session, event_id),
             last_sync=run and LastSync.from_row(run),
-            lying_previews=count_lying_previews(session, event_id, [event_folder(event_id)]),
+            lying_previews=count_lying_previews(session, event_id, [event.folder]),
             false_rate=rate and asdict(rate),
         )
 

@@ -20,7 +20,7 @@ from api.schemas import (
 )
 from api.starts import begin_run
 from models.errors import EventBusyError, UnknownPackError
-from models.keys import build_previews_name, build_run_name, check_prefix, event_folder
+from models.keys import build_previews_name, build_reembed_prefix, build_run_name, check_prefix
 from models.queries.erasures import find_syncable_event
 from models.queries.runs import count_progress, find_run, is_reembed, remember_prefix
 from models.session import open_session
@@ -42,7 +42,7 @@ def start_sync(request: SyncRequest, orchestrator: OrchestratorDep) -> SyncAnswe
     with open_session() as session:
         event = find_syncable_event(session, parse_uuid(request.event_uuid))
     event_id, name = event.id or 0, event.name
-    s3_prefix = check_prefix(request.s3_prefix, event_id)
+    s3_prefix = check_prefix(request.s3_prefix, event.folder)
     run = begin_run(
         event,
         lambda key: orchestrator.start_sync(
@@ -147,7 +147,7 @@ def start_reembedding(
             request_key=f"{key}: {body.model_pack} {body.profile}",
         ),
         orchestrator=orchestrator,
-        s3_prefix=event_folder(event_id),
+        s3_prefix=build_reembed_prefix(event_id),
         join=refuse,
     )
     logger.info("Event %d: change of model %s started", event_id, run.task_id)

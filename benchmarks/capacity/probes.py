@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from benchmarks.capacity.fill import DIMENSION, Filled, make_etag, name_key
-from models.keys import ListedPreview
+from models.keys import ListedPreview, default_folder
 from models.queries.outcomes import (
     FaceRecord,
     PhotoOutcome,
@@ -47,6 +47,7 @@ def _plan(session: Session, event: Filled, pack_id: int) -> None:
     """A resync of photos that are all known, the listing in memory."""
     listing = Listing(
         event_id=event.event_id,
+        folder=default_folder(event.event_id),
         s3_prefix=f"events/{event.event_id}/previews/",
         previews=_list_previews(event),
         originals=_list_originals(event),

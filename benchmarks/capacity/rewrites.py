@@ -19,7 +19,7 @@ from benchmarks.capacity.fill import name_key
 from benchmarks.capacity.probes import make_face
 from benchmarks.capacity.sizes import TableSize, read_sizes
 from benchmarks.search.table import add_pack
-from models.keys import ListedPreview
+from models.keys import ListedPreview, default_folder
 from models.queries.events import create_event
 from models.queries.outcomes import (
     FaceRecord,
@@ -98,7 +98,7 @@ def _sync(database: Engine, event_id: int, pack_id: int, photos: int, etag: str)
         ensure_run(session, flow_run_id=run, event_id=event_id, s3_prefix=prefix)
         listed = [ListedPreview(name_key(event_id, i), etag, 90_000) for i in range(photos)]
         base = "https://s3.example.com/weddings"
-        listing = Listing(event_id, prefix, [listed], [], base)
+        listing = Listing(event_id, default_folder(event_id), prefix, [listed], [], base)
         copy_listing(session, listing)
         write_plan(session, listing, run=run, pack_ids=[pack_id], first_batch=0, batch_size=100)
     with Session(database) as session:

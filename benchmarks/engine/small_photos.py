@@ -16,7 +16,7 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from models.errors import ConfigurationError, S3DownloadError
-from models.keys import default_prefix, derive_original_key
+from models.keys import build_previews_prefix, default_folder, derive_original_key
 from tasks.s3.bucket import Bucket
 
 THREADS = 16
@@ -29,7 +29,8 @@ class SmallPhotos:
 
     def __init__(self, event_id: int, count: int) -> None:
         self.event_id, self.count = event_id, count
-        self.prefix = default_prefix(event_id)
+        self.folder = default_folder(event_id)
+        self.prefix = build_previews_prefix(self.folder)
         buffer = io.BytesIO()
         Image.new("RGB", (SIDE, SIDE), (90, 120, 150)).save(buffer, "JPEG", quality=60)
         self._picture = buffer.getvalue()
@@ -49,7 +50,7 @@ class SmallPhotos:
         def put(index: int) -> None:
             key, content = self.name(index), self.draw(index)
             uploader.put(key, content)
-            uploader.put(derive_original_key(key, self.event_id), content)
+            uploader.put(derive_original_key(key, self.folder), content)
 
         with ThreadPoolExecutor(THREADS) as pool:
             for done, _ in enumerate(pool.map(put, range(self.count)), start=1):
@@ -62,7 +63,7 @@ class SmallPhotos:
             md5(self.draw(index), usedforsecurity=False).hexdigest() for index in range(self.count)
         ]
         keys = [self.name(index) for index in range(self.count)]
-        originals = [derive_original_key(key, self.event_id) for key in keys]
+        originals = [derive_original_key(key, self.folder) for key in keys]
         session.execute(
             _REMEMBER,
             {

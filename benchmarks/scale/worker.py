@@ -17,7 +17,7 @@ from botocore.config import Config
 
 from benchmarks.memory import watch_memory
 from models.errors import FacePassError, StackError
-from models.keys import default_prefix, derive_original_key
+from models.keys import build_previews_prefix, default_folder, derive_original_key
 from models.settings import get_settings
 from tasks.s3.bucket import get_bucket
 
@@ -49,11 +49,12 @@ def measure_listing(event_id: int) -> dict[str, Any]:
         endpoint_url=settings.s3_endpoint_url,
         config=Config(s3={"addressing_style": "path"}),
     )
-    previews = default_prefix(event_id)
+    folder = default_folder(event_id)
+    previews = build_previews_prefix(folder)
     keys = 0
     with watch_memory() as memory:
         began = time.perf_counter()
-        for prefix in (previews, derive_original_key(previews, event_id)):
+        for prefix in (previews, derive_original_key(previews, folder)):
             paginator = client.get_paginator("list_objects_v2")
             for page in paginator.paginate(Bucket=settings.require_s3_bucket(), Prefix=prefix):
                 keys += len(page.get("Contents", []))
@@ -77,7 +78,8 @@ def measure_sync(event_id: int) -> dict[str, Any]:
     sync_event_photos.fn = body.time(sync_event_photos.fn)
     with watch_memory() as memory:
         began, cpu_began = time.perf_counter(), time.process_time()
-        state: Any = sync_event_photos(event_id, default_prefix(event_id), return_state=True)
+        prefix = build_previews_prefix(default_folder(event_id))
+        state: Any = sync_event_photos(event_id, prefix, return_state=True)
         run_seconds = time.perf_counter() - began
         cpu_seconds = time.process_time() - cpu_began
     if not state.is_completed() or body.seconds is None:

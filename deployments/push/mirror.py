@@ -7,7 +7,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from models.errors import DeletionRefusedError, PushRefusedError
-from models.keys import ListedPreview, event_folder, name_original, name_preview
+from models.keys import (
+    ListedPreview,
+    cut_event_folder,
+    derive_namesake,
+    name_original,
+    name_preview,
+)
 from tasks.s3.bucket import Bucket
 
 SMALL_DELETION = 10  # so many photos go without a question
@@ -34,10 +40,10 @@ class SourceKeys:
     previews: str
 
     @classmethod
-    def of(cls, event_id: int, source: str) -> "SourceKeys":
-        """The folders of a source of an event."""
-        folder = event_folder(event_id)
-        return cls(f"{folder}originals/{source}/", f"{folder}previews/{source}/")
+    def of(cls, s3_prefix: str, source: str) -> "SourceKeys":
+        """The folders of a source of an event; s3_prefix: of the event's previews."""
+        originals = derive_namesake(s3_prefix, cut_event_folder(s3_prefix))
+        return cls(f"{originals}{source}/", f"{s3_prefix}{source}/")
 
     def original(self, name: str) -> str:
         """The key of an original."""

@@ -140,7 +140,7 @@ class Push:
         self, folder: Path, scan: Scan, event: PushedEvent, source: Source, bucket: Bucket
     ) -> None:
         """Make the folder's source in S3 what the folder is."""
-        keys = SourceKeys.of(event.event_id, source.name)
+        keys = SourceKeys.of(event.s3_prefix, source.name)
         names = _name_photos(scan, keys)
         photos = [NamedPhoto(photo, names[photo.relative]) for photo in scan.photos]
         stored = list_stored(bucket, keys)

@@ -10,12 +10,18 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from models.errors import EventNotFoundError, EventTakenError
+from models.keys import default_folder, read_own_folder, require_unnumbered
 from models.settings import get_settings
 from models.tables import Event, Face, utc_now
 from models.vocabulary import ProfileName
 
 MAX_EVENT_ID = 2**31 - 1  # what the column holds
-EVENT_ID_LOCK = 0x46_50_45  # "FPE": one process at a time picks an event's id
+EVENT_ID_LOCK = 0x46_50_45  # "FPE": one process at a time picks an event's id and its folder
+# Folders end in a slash: two overlap where one is the beginning of the other.
+_FIND_OVERLAP = text("""
+SELECT id FROM event WHERE starts_with(:folder, s3_folder) OR starts_with(s3_folder, :folder)
+ORDER BY id LIMIT 1
+""")
 
 
 def create_event(
@@ -25,10 +31,12 @@ def create_event(
     event_uuid: UUID | None = None,
     event_id: int | None = None,
     profile: ProfileName = ProfileName.STANDARD,
+    s3_prefix: str | None = None,
 ) -> Event:
     """Add an event, under the ids another system gave it where there are any.
 
-    Raises EventTakenError when one of the ids is taken.
+    s3_prefix: of its previews, with `{uuid}` for its UUID; None: events/{id}/previews/. Raises
+    EventTakenError when one of the ids or the prefix's folder is taken, InvalidPrefixError.
     """
     event = Event(
         name=name,
@@ -38,10 +46,14 @@ def create_event(
     )
     if event_uuid is not None:
         event.uuid = event_uuid
+    folder = None if s3_prefix is None else read_own_folder(s3_prefix, event.uuid)
     try:
         # One at a time: an asked-for id must not meet one that the sequence is about to give.
         session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": EVENT_ID_LOCK})
         event.id = event_id or _next_event_id(session)
+        if folder is not None and folder != default_folder(event.id):
+            _require_free(session, folder, event.id)
+            event.s3_folder = folder
         session.add(event)
         session.flush()
     except IntegrityError as error:
@@ -50,6 +62,17 @@ def create_event(
             "GET /api/v1/events lists them."
         ) from error
     return event
+
+
+def _require_free(session: Session, folder: str, event_id: int) -> None:
+    """Raise where the folder holds, or lies in, another event's; later events' defaults too."""
+    require_unnumbered(folder, event_id)
+    taken = session.execute(_FIND_OVERLAP, {"folder": folder}).scalar_one_or_none()
+    if taken is not None:
+        raise EventTakenError(
+            f"s3_prefix must name a folder of this event's own: {folder} is, holds or lies in the "
+            f"folder of event {taken}."
+        )
 
 
 def rotate_gallery_token(session: Session, event: Event) -> None:

@@ -30,7 +30,8 @@ from sqlalchemy.sql.expression import ColumnElement
 from sqlmodel import Session, col, select
 
 from models.errors import CameraNotFoundError, InvalidCursorError
-from models.queries.events import extend_activity, lock_event
+from models.keys import derive_original_key
+from models.queries.events import extend_activity, lock_event, read_event
 from models.tables import Event, Face, Photo
 from models.vocabulary import PhotoReason, PhotoStatus
 
@@ -285,8 +286,8 @@ class GalleryPhoto:
     """A photo as guests see it."""
 
     id: int
-    event_id: int
     s3_key: str
+    original_key: str
     original_missing: bool
     taken_at: datetime | None = None  # on the event's clock
 
@@ -311,14 +312,20 @@ def list_gallery_photos(
     photo_ids: Sequence[int] | None = None,
 ) -> list[GalleryPhoto]:
     """A page of the photos that guests see; with `photo_ids` of those alone."""
+    folder = read_event(session, event_id).folder
     query: Select[Any] = (
-        select(Photo.id, Photo.event_id, Photo.s3_key, Photo.original_missing)
+        select(Photo.id, Photo.s3_key, Photo.original_key, Photo.original_missing)
         .add_columns(after.clock.place())
         .where(*_list_visible(event_id))
     )
     if photo_ids is not None:
         query = query.where(col(Photo.id).in_(photo_ids))
-    return [GalleryPhoto(*row) for row in session.execute(after.cut(query, event_id, limit))]
+    return [
+        GalleryPhoto(photo_id, key, original or derive_original_key(key, folder), missing, taken_at)
+        for photo_id, key, original, missing, taken_at in session.execute(
+            after.cut(query, event_id, limit)
+        )
+    ]
 
 
 def _list_visible(event_id: int) -> list[ColumnElement[bool]]:

@@ -16,7 +16,16 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from models.copying import copy_into
-from models.keys import ListedPreview, build_image_url, derive_original_key
+from models.keys import (
+    MATCHED_FIRST,
+    ListedPreview,
+    build_image_url,
+    derive_namesake,
+    derive_original_key,
+    derive_originals_prefix,
+    fold_key,
+    rank_original,
+)
 from models.session import IDLE_LIMIT_MS
 
 FIRST_BATCH_SIZE = 8  # photos: about a second's work on two cores
@@ -30,6 +39,7 @@ class Listing:
     """
 
     event_id: int
+    folder: str  # the event's in S3
     s3_prefix: str
     previews: Iterable[Sequence[ListedPreview]]
     originals: Iterable[Sequence[str]]
@@ -41,9 +51,12 @@ class Listing:
 _TABLES = """
 SET LOCAL idle_in_transaction_session_timeout = 0;
 CREATE TEMPORARY TABLE listed (
-    s3_key text COLLATE "C", etag text, size bigint, original_key text COLLATE "C", image_url text
+    s3_key text COLLATE "C", etag text, size bigint, derived_key text COLLATE "C", image_url text,
+    folded text COLLATE "C", original_key text COLLATE "C"
 ) ON COMMIT DROP;
-CREATE TEMPORARY TABLE originals (s3_key text COLLATE "C") ON COMMIT DROP;
+CREATE TEMPORARY TABLE originals (
+    s3_key text COLLATE "C", image_url text, folded text COLLATE "C", rank smallint
+) ON COMMIT DROP;
 """
 
 # S3 may list a key twice, where it is overwritten meanwhile: the last of its ETags is the newest.
@@ -57,20 +70,74 @@ DELETE FROM listed WHERE ctid IN (SELECT ctid FROM (
 ANALYZE listed; ANALYZE originals
 """  # noqa: S608 (a number)
 
+# A preview's original is the one that its name leads to. Where that is not there (`lone`), it is
+# the one of the originals left over (`spare`) that is called so in another Unicode form or case,
+# else one of which the preview's name is the whole name and a suffix, else one of the same stem;
+# each only where there is one of them, of the first kind of MATCHED_FIRST, and one preview.
+_LONE = """
+listed.original_key IS NULL
+AND NOT EXISTS (SELECT FROM originals WHERE originals.s3_key = listed.derived_key)
+"""
+_HAS_LONE = f"SELECT EXISTS (SELECT FROM listed WHERE {_LONE})"  # noqa: S608 (parts of this module)
+_STEM = r"regexp_replace(folded, '\.[^./]*$', '')"
+_WAYS = (("folded", "folded"), (_STEM, "folded"), (_STEM, _STEM))
+_MATCH = """
+WITH spare AS (
+    SELECT s3_key, {original} AS word, rank() OVER (PARTITION BY {original} ORDER BY rank) AS place
+    FROM originals
+    WHERE rank < {pictures}
+      AND NOT EXISTS (SELECT FROM listed WHERE listed.derived_key = originals.s3_key)
+      AND NOT EXISTS (SELECT FROM listed WHERE listed.original_key = originals.s3_key)
+), pair AS (
+    SELECT min(lone.s3_key) AS s3_key, min(spare.s3_key) AS original_key
+    FROM (SELECT s3_key, {preview} AS word FROM listed WHERE {lone}) AS lone JOIN spare USING (word)
+    WHERE place = 1 GROUP BY word
+    HAVING (min(lone.s3_key), min(spare.s3_key)) = (max(lone.s3_key), max(spare.s3_key))
+)
+UPDATE listed SET original_key = originals.s3_key, image_url = originals.image_url
+FROM pair JOIN originals ON originals.s3_key = pair.original_key WHERE listed.s3_key = pair.s3_key
+"""
+# The originals of a part of the previews are listed in part too: what was found elsewhere stays.
+_KEEP_OTHERS = f"""
+UPDATE listed SET original_key = photo.original_key, image_url = photo.image_url
+FROM photo WHERE photo.event_id = :event_id AND photo.s3_key = listed.s3_key
+  AND NOT starts_with(photo.original_key, :originals_prefix) AND {_LONE}
+"""  # noqa: S608 (parts of this module)
+
 
 def copy_listing(session: Session, listing: Listing) -> None:
-    """Stream a listing into this transaction's temporary tables."""
+    """Stream a listing into this transaction's temporary tables, and match its originals."""
     session.execute(text(_TABLES))
+    base_url, folder = listing.image_base_url, listing.folder
     for page in listing.previews:
         rows = (
-            (p.s3_key, p.etag, p.size, original, build_image_url(listing.image_base_url, original))
+            (p.s3_key, p.etag, p.size, derived, build_image_url(base_url, derived), folded)
             for p in page
-            for original in [derive_original_key(p.s3_key, listing.event_id)]
+            for derived in [derive_original_key(p.s3_key, folder)]
+            for folded in [fold_key(derive_namesake(p.s3_key, folder))]
         )
-        _copy_rows(session, "listed", rows)
+        _copy_rows(session, "listed (s3_key, etag, size, derived_key, image_url, folded)", rows)
     for keys in listing.originals:
-        _copy_rows(session, "originals", ((key,) for key in keys))
+        originals = (
+            (key, build_image_url(base_url, key), fold_key(key), rank_original(key)) for key in keys
+        )
+        _copy_rows(session, "originals", originals)
     session.execute(text(_SETTLE_COPIED))
+    _match_originals(session, listing)
+
+
+def _match_originals(session: Session, listing: Listing) -> None:
+    """Find the originals that are called otherwise than their previews' names say."""
+    if not session.execute(text(_HAS_LONE)).scalar_one():
+        return
+    for preview, original in _WAYS:
+        statement = _MATCH.format(
+            preview=preview, original=original, lone=_LONE, pictures=len(MATCHED_FIRST)
+        )
+        session.execute(text(statement))
+    prefix = derive_originals_prefix(listing.s3_prefix, listing.folder)
+    values = {"event_id": listing.event_id, "originals_prefix": prefix}
+    session.execute(text(_KEEP_OTHERS), values)
 
 
 def _copy_rows(session: Session, table: str, rows: Iterable[tuple[object, ...]]) -> None:
@@ -131,8 +198,8 @@ SELECT listed.*, photo.id AS photo_id,
            WHEN photo.status = 'gone' AND photo.reason = 'no_face_detected' THEN 'known'
            ELSE 'work'
        END AS verdict,
-       NOT EXISTS (
-           SELECT FROM originals WHERE originals.s3_key = listed.original_key
+       listed.original_key IS NULL AND NOT EXISTS (
+           SELECT FROM originals WHERE originals.s3_key = listed.derived_key
        ) AS original_missing
 FROM listed
 LEFT JOIN photo ON photo.event_id = :event_id AND photo.s3_key = listed.s3_key
@@ -155,9 +222,9 @@ GROUP BY photo.batch ORDER BY photo.batch LIMIT 1
 """
 
 _WRITE_WORK = """
-INSERT INTO photo (event_id, s3_key, etag, size, image_url, original_missing, status, confidence,
-                   attempts, change, sync_run_id, batch, created_at)
-SELECT :event_id, s3_key, etag, size, image_url, original_missing, 'pending',
+INSERT INTO photo (event_id, s3_key, etag, size, image_url, original_key, original_missing, status,
+                   confidence, attempts, change, sync_run_id, batch, created_at)
+SELECT :event_id, s3_key, etag, size, image_url, original_key, original_missing, 'pending',
        0, 0, 'new', :run,
        :first_batch
            + (row_number() OVER (ORDER BY s3_key) - 1 + :batch_size - :first_size) / :batch_size,
@@ -165,7 +232,8 @@ SELECT :event_id, s3_key, etag, size, image_url, original_missing, 'pending',
 FROM classified WHERE verdict = 'work'
 ON CONFLICT (event_id, s3_key) DO UPDATE SET
     etag = excluded.etag, size = excluded.size, image_url = excluded.image_url,
-    original_missing = excluded.original_missing, status = 'pending', reason = NULL,
+    original_key = excluded.original_key, original_missing = excluded.original_missing,
+    status = 'pending', reason = NULL,
     -- What is known of the old content says nothing of the new.
     confidence = 0, turned = 0, pack_id = NULL,
     -- A key keeps the word it was first counted by within one run.
@@ -185,11 +253,14 @@ FROM classified WHERE {_IS_BACK}
 """  # noqa: S608 (parts of this module)
 
 _ORIGINAL_DIFFERS = """
-photo.id = classified.photo_id AND photo.original_missing <> classified.original_missing
+photo.id = classified.photo_id
+    AND (photo.original_missing, photo.original_key)
+        IS DISTINCT FROM (classified.original_missing, classified.original_key)
 """
 
 _MARK_ORIGINALS = f"""
-UPDATE photo SET original_missing = classified.original_missing
+UPDATE photo SET image_url = classified.image_url, original_key = classified.original_key,
+       original_missing = classified.original_missing
 FROM classified WHERE {_ORIGINAL_DIFFERS}
 """  # noqa: S608 (parts of this module)
 

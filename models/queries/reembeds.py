@@ -16,7 +16,7 @@ from sqlalchemy import delete, text
 from sqlmodel import Session, col, select
 
 from models.findings import FalseRate, describe_findings
-from models.keys import default_prefix, event_folder
+from models.keys import build_reembed_prefix
 from models.packs import PackChoice
 from models.queries.events import lock_event
 from models.queries.outcomes import (
@@ -65,7 +65,7 @@ def is_reembedding(session: Session, event_id: int) -> bool:
     """Whether a change of the event's model waits or runs."""
     query = select(SyncRun.flow_run_id).where(
         SyncRun.event_id == event_id,
-        SyncRun.s3_prefix == event_folder(event_id),
+        SyncRun.s3_prefix == build_reembed_prefix(event_id),
         col(SyncRun.finished_at).is_(None),
     )
     return session.exec(query.limit(1)).first() is not None
@@ -262,14 +262,14 @@ def switch_pack(
         session.execute(statement, values)
     event.model_pack, event.profile = choice.model_pack, choice.profile
     if left:
-        event.pending_prefixes = [*event.pending_prefixes, default_prefix(event_id)]
+        event.pending_prefixes = [*event.pending_prefixes, event.s3_prefix]
     session.add(event)
     session.flush()
     keep_zone(session, event)
     keep_similarities(session, event)
     counts = session.execute(_COUNT_RESULT, values).mappings().one()
     rate = read_false_rate(session, event_id, pack_ids)
-    lying = count_lying_previews(session, event_id, [event_folder(event_id)])
+    lying = count_lying_previews(session, event_id, [event.folder])
     result = build_reembedding_result(record, dict(counts), choice, rate, lying)
     complete_run(session, run, result)
     return result

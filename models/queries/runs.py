@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col, select
 
 from models.errors import TooBusyError
-from models.keys import event_folder
+from models.keys import build_reembed_prefix
 from models.queries.events import lock_event
 from models.queries.webhooks import add_deliveries, prepare_delivery
 from models.tables import Event, Photo, SyncRun, utc_now
@@ -330,7 +330,7 @@ def read_ends(session: Session, flow_run_ids: Sequence[UUID]) -> dict[UUID, Sync
 
 def is_reembed(run: SyncRun) -> bool:
     """Whether a run re-embeds its event: its prefix is above every sync's."""
-    return run.s3_prefix == event_folder(run.event_id)
+    return run.s3_prefix == build_reembed_prefix(run.event_id)
 
 
 def _change_unfinished(session: Session, flow_run_id: UUID, **values: object) -> bool:

@@ -21,6 +21,8 @@ from sqlmodel import Session, col, select
 
 from models.copying import copy_into, encode_rows, encode_values, encode_vector
 from models.errors import InvalidCursorError
+from models.keys import derive_original_key
+from models.queries.events import read_event
 from models.tables import Face, Pack, Photo
 from models.vocabulary import PhotoStatus
 
@@ -98,6 +100,7 @@ class FoundPhoto:
     photo_id: int
     s3_key: str
     image_url: str
+    original_key: str
     original_missing: bool
     distance: float
     selfie_distance: float
@@ -129,9 +132,9 @@ WITH near AS MATERIALIZED (
     WHERE event_id = :event_id AND pack_id = ANY(CAST(:pack_ids AS smallint[]))
       AND embedding <#> (SELECT face FROM searched_faces WHERE wanted) <= :max_distance
 ), best AS (
-    SELECT DISTINCT ON (photo_id) near.*, s3_key, image_url, original_missing
+    SELECT DISTINCT ON (photo_id) near.*, s3_key, image_url, original_key, original_missing
     FROM near CROSS JOIN LATERAL (
-        SELECT pack_id, s3_key, image_url, original_missing FROM photo
+        SELECT pack_id, s3_key, image_url, original_key, original_missing FROM photo
         WHERE photo.id = near.photo_id AND photo.event_id = :event_id AND photo.status = :indexed
         OFFSET 0
     ) AS photo
@@ -142,7 +145,8 @@ WITH near AS MATERIALIZED (
 """
 _NEAREST = text(f"""
 {_BEST}
-SELECT photo_id, s3_key, image_url, original_missing, distance, selfie_distance, x1, y1, x2, y2
+SELECT photo_id, s3_key, image_url, original_key, original_missing, distance, selfie_distance,
+       x1, y1, x2, y2
 FROM best
 WHERE (distance, photo_id) > (CAST(:after_distance AS float8), CAST(:after_id AS bigint))
 ORDER BY distance, photo_id
@@ -213,6 +217,7 @@ def find_photos(
     if query.seeds:
         _expand(session, query)
     after = after or _FIRST
+    folder = read_event(session, query.event_id).folder
     rows = session.execute(
         _NEAREST,
         _describe(query)
@@ -228,6 +233,7 @@ def find_photos(
             row.photo_id,
             row.s3_key,
             row.image_url,
+            row.original_key or derive_original_key(row.s3_key, folder),
             row.original_missing,
             row.distance,
             row.selfie_distance,

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import Result, Row, delete, func, insert, update
 from sqlmodel import Session, col, select
 
-from models.keys import event_folder
+from models.keys import build_reembed_prefix
 from models.settings import get_settings
 from models.tables import Event, SyncRun, WebhookDelivery, utc_now
 
@@ -58,8 +58,7 @@ def add_deliveries(session: Session, flow_run_ids: Sequence[UUID]) -> None:
 
 def build_payload(row: Row[Any]) -> dict[str, Any]:
     """The message about a run: ids, words and counts; no face, no link that opens anything."""
-    # A change of the event's model is recorded under the folder above every sync's prefix.
-    kind = "model_change" if row.s3_prefix == event_folder(row.event_id) else "sync"
+    kind = "model_change" if row.s3_prefix == build_reembed_prefix(row.event_id) else "sync"
     return {
         "type": f"{kind}.{row.state}",
         "timestamp": row.finished_at.astimezone(UTC).isoformat(),

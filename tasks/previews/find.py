@@ -15,11 +15,10 @@ from typing import TypeVar
 from models.keys import (
     MAX_KEY_BYTES,
     ORIGINAL_KINDS,
-    PREVIEWS_FOLDER,
     FileKind,
     ListedPreview,
+    cut_previews_folder,
     derive_preview_key,
-    event_folder,
     find_pairs,
     is_original,
     judge_kind,
@@ -56,16 +55,16 @@ class Census:
 
 
 def list_candidates(
-    bucket: Bucket, event_id: int, *, look_at_all: bool, census: Census
+    bucket: Bucket, folder: str, *, look_at_all: bool, census: Census
 ) -> Generator[OriginalRef, None, None]:
     """The originals whose preview is missing or may be older than they are, in listed order.
 
     `look_at_all`: every original, whatever the listings' dates say. The census grows as the
     originals are asked for. Raises S3DownloadError or S3AccessError.
     """
-    with closing(_flatten(bucket, event_folder(event_id))) as listed:
-        originals = _keep_originals(listed, event_id, census)
-        for prefix, group in groupby(originals, lambda pair: _find_prefix(pair[0], event_id)):
+    with closing(_flatten(bucket, folder)) as listed:
+        originals = _keep_originals(listed, folder, census)
+        for prefix, group in groupby(originals, lambda pair: cut_previews_folder(pair[0], folder)):
             census.prefixes.append(prefix)
             with closing(_flatten(bucket, prefix)) as previews:
                 for (key, original), preview in pair_listings(group, previews):
@@ -111,12 +110,12 @@ def _flatten(bucket: Bucket, prefix: str) -> Generator[ListedPreview, None, None
 
 
 def _keep_originals(
-    listed: Iterable[ListedPreview], event_id: int, census: Census
+    listed: Iterable[ListedPreview], folder: str, census: Census
 ) -> Iterator[tuple[str, ListedPreview]]:
     for group in group_alike(listed):
         pairs = find_pairs(item.s3_key for item in group)
         for item in group:
-            key = derive_preview_key(item.s3_key, event_id)
+            key = derive_preview_key(item.s3_key, folder)
             if key is None:
                 continue
             if item.s3_key in pairs:
@@ -146,9 +145,3 @@ def _is_sound(preview_key: str) -> bool:
     """Whether S3 takes it; where something on the way resolves dots, it stays in the event."""
     fits = len(preview_key.encode()) <= MAX_KEY_BYTES
     return fits and not {".", ".."} & set(preview_key.split("/"))
-
-
-def _find_prefix(preview_key: str, event_id: int) -> str:
-    head = len(event_folder(event_id)) - 1
-    before, found, _ = preview_key[head:].partition(PREVIEWS_FOLDER)
-    return preview_key[:head] + before + found

@@ -114,6 +114,7 @@ class PreviewJob:
     event_id: int
     event_name: str
     recipe: PreviewRecipe
+    folder: str  # the event's in S3
     look_at_all: bool = False
     progress_id: UUID | None = None
     earlier: PreviewTally = field(default_factory=PreviewTally)  # written by attempts before it
@@ -163,9 +164,7 @@ def find_originals(job: PreviewJob) -> Iterator[Sequence[PreviewBatch]]:
     held in between. Raises S3DownloadError or S3AccessError.
     """
     census, logger = Census(), get_run_logger()
-    list_originals = partial(
-        list_candidates, get_bucket(), job.event_id, look_at_all=job.look_at_all
-    )
+    list_originals = partial(list_candidates, get_bucket(), job.folder, look_at_all=job.look_at_all)
     for _ in list_originals(census=census):
         pass
     job.total = census.candidates
@@ -243,7 +242,7 @@ def report_previews(job: PreviewJob, syncs: Sequence[UUID]) -> State[Any]:
     unseen = {PhotoReason.FORBIDDEN, PhotoReason.ARCHIVED}
     is_seen = not any(reason in unseen for _, reason in job.tally.failures)
     if job.look_at_all and job.census.originals and is_seen:
-        mark_recipe(get_bucket(), job.event_id, job.recipe)
+        mark_recipe(get_bucket(), job.folder, job.recipe)
     result = build_previews_result(job, syncs, time.monotonic() - job.started_at)
     finish_progress(job.progress_id)
     publish_previews_result(job, result)
@@ -332,8 +331,9 @@ def _begin(event_id: int, earlier: PreviewTally) -> PreviewJob:
         event_id,
         event.name,
         recipe,
+        event.folder,
         # After a change of the profile, or of how previews are made, each one's note is looked at.
-        look_at_all=not is_marked(get_bucket(), event_id, recipe),
+        look_at_all=not is_marked(get_bucket(), event.folder, recipe),
         progress_id=start_progress(event.name),
         earlier=earlier,
     )

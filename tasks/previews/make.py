@@ -13,7 +13,7 @@ from hashlib import md5
 from typing import TYPE_CHECKING
 
 from models.errors import PhotoChangedError, PhotoUnavailableError
-from models.keys import default_prefix
+from models.keys import build_previews_prefix
 from models.settings import get_settings
 from models.vocabulary import PhotoReason, Taking
 from tasks.faces.limits import PixelBudget
@@ -106,18 +106,18 @@ def put_preview(
     return True
 
 
-def is_marked(bucket: Bucket, event_id: int, recipe: PreviewRecipe) -> bool:
+def is_marked(bucket: Bucket, folder: str, recipe: PreviewRecipe) -> bool:
     """Whether every preview of ours was found made by this recipe, at the end of some run."""
-    stored = read_preview(bucket, default_prefix(event_id) + RECIPE_MARK)
+    stored = read_preview(bucket, build_previews_prefix(folder) + RECIPE_MARK)
     return stored is not None and stored.recipe == str(recipe)
 
 
-def mark_recipe(bucket: Bucket, event_id: int, recipe: PreviewRecipe) -> None:
+def mark_recipe(bucket: Bucket, folder: str, recipe: PreviewRecipe) -> None:
     """Remember that every preview of ours is made by this recipe."""
     with map_s3_errors(bucket.name, explain_write_error):
         bucket.client.put_object(
             Bucket=bucket.name,
-            Key=default_prefix(event_id) + RECIPE_MARK,
+            Key=build_previews_prefix(folder) + RECIPE_MARK,
             Body=str(recipe).encode(),
             ContentType="text/plain",
             Metadata={RECIPE: str(recipe)},

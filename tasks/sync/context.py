@@ -40,6 +40,7 @@ class SyncContext:
     epoch: int
     pack_id: int
     pack: str
+    folder: str  # the event's in S3
     choice: PackChoice = USUAL_CHOICE
     pack_ids: list[int] = field(default_factory=list)
     request: ListingRequest = ListingRequest(None)

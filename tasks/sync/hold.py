@@ -41,7 +41,7 @@ from models.errors import (
     SyncIncompleteError,
     SyncSkippedError,
 )
-from models.keys import check_prefix, event_folder
+from models.keys import build_reembed_prefix, check_prefix
 from models.packs import PackChoice, choose_pack
 from models.queries.events import lock_event
 from models.queries.packs import list_pack_ids, register_pack
@@ -103,6 +103,8 @@ class Claim:
     """An event that a run has just got, as its row and the run's record were then."""
 
     event_name: str
+    folder: str
+    s3_prefix: str
     epoch: int
     choice: PackChoice
     request: ListingRequest
@@ -124,12 +126,11 @@ def hold_event_to_reembed(
 
     Syncs that are asked for meanwhile wait until it is over. Raises as `hold_event` does.
     """
-    # No sync has this prefix, which is above every previews' folder.
     return _hold(
         Claimant(
             _read_run_id(),
             event_id,
-            event_folder(event_id),
+            build_reembed_prefix(event_id),
             reembeds=True,
             model_pack=model_pack,
             profile=ProfileName(profile) if profile else None,
@@ -147,9 +148,6 @@ def _hold(claimant: Claimant) -> Iterator[SyncContext]:
     # The lock is let go of last: nobody may find the event free and the run's end not recorded.
     with ExitStack() as held, _record_end(claimant):
         try:
-            if not claimant.reembeds:
-                s3_prefix = check_prefix(claimant.s3_prefix, claimant.event_id)
-                claimant = replace(claimant, s3_prefix=s3_prefix)
             lock = held.enter_context(open_event_lock(claimant.event_id))
             sync = _begin(claimant, claim_event(lock, claimant))
         except EventErasedError as error:
@@ -175,10 +173,11 @@ def _begin(claimant: Claimant, claim: Claim) -> SyncContext:
         flow_run_id=claimant.flow_run_id,
         event_id=claimant.event_id,
         event_name=claim.event_name,
-        s3_prefix=claimant.s3_prefix,
+        s3_prefix=claim.s3_prefix,
         epoch=claim.epoch,
         pack_id=pack_id,
         pack=pack.identity,
+        folder=claim.folder,
         choice=claim.choice,
         pack_ids=pack_ids,
         request=request,
@@ -216,6 +215,9 @@ def _try_to_claim(
 ) -> Claim | FacePassError | None:
     """The claim; the error to raise once this transaction is kept; None: the event is held."""
     event = lock_event(session, claimant.event_id)
+    if not claimant.reembeds:
+        s3_prefix = check_prefix(claimant.s3_prefix, event.folder)
+        claimant = replace(claimant, s3_prefix=s3_prefix)
     if attempt == 0:
         announce_attempt(
             session, event, flow_run_id=claimant.flow_run_id, s3_prefix=claimant.s3_prefix
@@ -269,6 +271,8 @@ def _take_over(session: Session, event: Event, claimant: Claimant, rival: SyncRu
     run = start_attempt(session, event, claimant.flow_run_id)
     return Claim(
         event_name=event.name,
+        folder=event.folder,
+        s3_prefix=claimant.s3_prefix,
         epoch=event.sync_epoch,
         choice=choose_pack(event, claimant.model_pack, claimant.profile),
         request=ListingRequest(None) if claimant.reembeds else find_request(run, event),

@@ -13,7 +13,7 @@ from sqlmodel import Session
 
 from models.errors import SyncIncompleteError
 from models.findings import list_kinds
-from models.keys import check_prefix, cut_previews_folder, derive_original_key
+from models.keys import check_prefix, cut_previews_folder, derive_originals_prefix
 from models.packs import choose_pack
 from models.queries.events import lock_event
 from models.queries.outcomes import check_epoch, list_pending_batches
@@ -63,7 +63,7 @@ def rounds(sync: SyncContext) -> Iterator[ListingRequest]:
             if event.pending_prefixes:
                 request = find_request(run, event)
             else:
-                request = find_foreign_request(session, run, sync.pack_ids)
+                request = find_foreign_request(session, run, event, sync.pack_ids)
             if request is None:
                 keep_zone(session, event)
                 keep_similarities(session, event, measured)
@@ -71,7 +71,7 @@ def rounds(sync: SyncContext) -> Iterator[ListingRequest]:
 
 
 def find_foreign_request(
-    session: Session, run: SyncRun, pack_ids: Sequence[int]
+    session: Session, run: SyncRun, event: Event, pack_ids: Sequence[int]
 ) -> ListingRequest | None:
     """The folder of a photo that another pack knows and that the run has not listed, if any.
 
@@ -79,7 +79,7 @@ def find_foreign_request(
     takes the rest along. pack_ids: the packs whose vectors are.
     """
     s3_key = find_foreign_photo(session, run.event_id, pack_ids, listed=run.tallies)
-    return None if s3_key is None else ListingRequest(cut_previews_folder(s3_key, run.event_id))
+    return None if s3_key is None else ListingRequest(cut_previews_folder(s3_key, event.folder))
 
 
 def find_request(run: SyncRun, event: Event) -> ListingRequest:
@@ -127,15 +127,17 @@ def plan_prefix(sync: SyncContext, request: ListingRequest, bucket: Bucket) -> T
 
     Raises S3DownloadError or S3AccessError; then nothing of the plan is kept.
     """
-    s3_prefix = check_prefix(request.s3_prefix or "", sync.event_id)
-    originals_prefix = derive_original_key(s3_prefix, sync.event_id)
+    s3_prefix = check_prefix(request.s3_prefix or "", sync.folder)
+    originals_prefix = derive_originals_prefix(s3_prefix, sync.folder)
     ignored = Counter[str]()
     with (
         closing(list_s3_objects(bucket, s3_prefix, ignored)) as previews,
         closing(list_s3_keys(bucket, originals_prefix)) as originals,
         open_session() as session,
     ):
-        listing = Listing(sync.event_id, s3_prefix, previews, originals, bucket.public_url, ignored)
+        listing = Listing(
+            sync.event_id, sync.folder, s3_prefix, previews, originals, bucket.public_url, ignored
+        )
         copy_listing(session, listing)
         # From here on the transaction is short: the event's row is locked last.
         return _write(session, sync, request, listing)

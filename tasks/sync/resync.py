@@ -14,7 +14,7 @@ from models.errors import (
     S3AccessError,
     S3DownloadError,
 )
-from models.keys import build_run_name, default_prefix, derive_original_key
+from models.keys import build_run_name, derive_originals_prefix
 from models.packs import PackChoice, choose_pack
 from models.queries.events import list_active_events, list_events, list_idle_events, read_event
 from models.queries.packs import find_pack_id, list_pack_ids
@@ -57,11 +57,9 @@ def list_resync_targets() -> list[ResyncTarget]:
             pack_ids = list_pack_ids(session, [pack.identity, pack.former_identity])
             if has_foreign_faces(session, event.id or 0, pack_ids):
                 found.append(event)
-    events = [(event.id or 0, event.name) for event in found]
-    targets = [(event_id, name, default_prefix(event_id)) for event_id, name in events]
     return [
-        ResyncTarget(event_id, prefix, build_run_name(name, prefix))
-        for event_id, name, prefix in targets
+        ResyncTarget(event.id or 0, event.s3_prefix, build_run_name(event.name, event.s3_prefix))
+        for event in found
     ]
 
 
@@ -128,12 +126,7 @@ def has_changed(target: ResyncTarget) -> bool:
     Raises FacePassError.
     """
     bucket = get_bucket()
-    originals_prefix = derive_original_key(target.s3_prefix, target.event_id)
-    with (
-        closing(list_s3_objects(bucket, target.s3_prefix)) as previews,
-        closing(list_s3_keys(bucket, originals_prefix)) as originals,
-        open_session() as session,
-    ):
+    with open_session() as session:
         event = read_event(session, target.event_id)
         if event.pending_prefixes:
             return True
@@ -141,8 +134,15 @@ def has_changed(target: ResyncTarget) -> bool:
         pack = resolve_pack(get_settings(), choice.model_pack, choice.det_size)
         pack_ids = list_pack_ids(session, [pack.identity, pack.former_identity])
         prefix = target.s3_prefix
-        listing = Listing(target.event_id, prefix, previews, originals, bucket.public_url)
-        copy_listing(session, listing)
+        originals_prefix = derive_originals_prefix(prefix, event.folder)
+        with (
+            closing(list_s3_objects(bucket, prefix)) as previews,
+            closing(list_s3_keys(bucket, originals_prefix)) as originals,
+        ):
+            listing = Listing(
+                target.event_id, event.folder, prefix, previews, originals, bucket.public_url
+            )
+            copy_listing(session, listing)
         return needs_plan(session, listing, pack_ids=pack_ids)
 
 

@@ -26,13 +26,13 @@ class SyncOutcome:
 class EventBox:
     """An event of its own for one test, with its folder in the real S3."""
 
-    def __init__(self, name: str = "Свадьба Анны и Ёжи") -> None:
+    def __init__(self, name: str = "Свадьба Анны и Ёжи", s3_prefix: str | None = None) -> None:
         from tasks.s3.bucket import get_bucket
 
         with open_session() as session:
-            event = create_event(session, name=name)
+            event = create_event(session, name=name, s3_prefix=s3_prefix)
             self.id, self.uuid, self.name = event.id or 0, event.uuid, event.name
-        self.prefix = f"events/{self.id}/previews/"
+            self.folder, self.prefix = event.folder, event.s3_prefix
         self.bucket = get_bucket()
 
     def put(self, name: str, content: bytes, *, original: bool = True) -> str:
@@ -41,7 +41,7 @@ class EventBox:
         self.bucket.client.put_object(Bucket=self.bucket.name, Key=key, Body=content)
         if original:
             self.bucket.client.put_object(
-                Bucket=self.bucket.name, Key=derive_original_key(key, self.id), Body=content
+                Bucket=self.bucket.name, Key=derive_original_key(key, self.folder), Body=content
             )
         return key
 

@@ -8,7 +8,7 @@ from deployments.push.upload import NamedPhoto, PhotoSender
 from tasks.images.preview import PreviewRecipe
 from tests.support.fake_s3 import FakeClient, make_bucket
 
-KEYS = SourceKeys.of(1, "Карта-1a2b3c4d")
+KEYS = SourceKeys.of("events/1/previews/", "Карта-1a2b3c4d")
 
 
 def aim(

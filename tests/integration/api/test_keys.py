@@ -98,7 +98,7 @@ def put_literally(server: LiteralS3, event: EventBox, photos: dict[str, bytes]) 
     for name, content in photos.items():
         key = event.prefix + name
         server.objects[key.encode()] = content
-        server.objects[derive_original_key(key, event.id).encode()] = content
+        server.objects[derive_original_key(key, event.folder).encode()] = content
 
 
 def test_keys_that_only_aws_keeps_make_the_round_trip_too(
@@ -175,9 +175,11 @@ def invent_names(count: int) -> list[str]:
 def test_copy_brings_every_name_into_the_table_as_it_is(event: EventBox) -> None:
     names = invent_names(200)
     page = [ListedPreview(f"{event.prefix}{name}", f'e"{name}', 7) for name in names]
-    originals = [derive_original_key(item.s3_key, event.id) for item in page]
+    originals = [derive_original_key(item.s3_key, event.folder) for item in page]
     base_url = "http://127.0.0.1:1/photos"
-    listing = Listing(event.id, event.prefix, [page[:90], page[90:]], [originals], base_url)
+    listing = Listing(
+        event.id, event.folder, event.prefix, [page[:90], page[90:]], [originals], base_url
+    )
 
     with open_session() as session:
         copy_listing(session, listing)

@@ -126,7 +126,7 @@ def test_an_upload_key_reads_replaces_and_deletes_the_photos_of_every_event(
 ) -> None:
     for event in (make_event(), make_event("Другая")):
         key, bucket = event.put("a.jpg", b"before"), event.bucket.name
-        for photo in (key, derive_original_key(key, event.id)):
+        for photo in (key, derive_original_key(key, event.folder)):
             assert uploader.get_object(Bucket=bucket, Key=photo)["Body"].read() == b"before"
             uploader.put_object(Bucket=bucket, Key=photo, Body=b"after")
             assert uploader.get_object(Bucket=bucket, Key=photo)["Body"].read() == b"after"

@@ -85,7 +85,7 @@ def test_every_listed_photo_is_counted_once_and_erased_ones_are_left_alone(
         pack_id = register_pack(session, f"plan@{event.id}", "none")
         listed = write_ledger(session, event, ledger, run, pack_id)
         listed += [ListedPreview(f"{event.prefix}new{i}.jpg", "e", 1) for i in range(fresh)]
-        listing = Listing(event.id, event.prefix, [listed], [], "u")
+        listing = Listing(event.id, event.folder, event.prefix, [listed], [], "u")
         copy_listing(session, listing)
         tally = write_plan(
             session, listing, run=run, pack_ids=[pack_id], first_batch=0, batch_size=3

@@ -34,7 +34,7 @@ def fill(event: EventBox) -> None:
 
 def list_photos(event: EventBox, etag: str) -> Listing:
     previews = [ListedPreview(f"{event.prefix}{i:04}.jpg", etag, 1) for i in range(PHOTOS, 0, -1)]
-    return Listing(event.id, event.prefix, [previews], [], "http://s3/photos")
+    return Listing(event.id, event.folder, event.prefix, [previews], [], "http://s3/photos")
 
 
 def test_requeue_and_plan_at_once_end_without_a_deadlock(

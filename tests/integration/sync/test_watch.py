@@ -218,6 +218,9 @@ def test_no_transaction_stands_still_for_long_but_one_that_waits_for_s3(event: E
     limits = []
     with open_session() as session:
         limits.append(read_limit())
-        copy_listing(session, Listing(event.id, event.prefix, list_nothing(), [], "https://s3/b"))
+        copy_listing(
+            session,
+            Listing(event.id, event.folder, event.prefix, list_nothing(), [], "https://s3/b"),
+        )
         limits.append(read_limit())
     assert limits == ["3min", "0", "3min"]

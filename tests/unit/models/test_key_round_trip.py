@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from models.keys import (
     MAX_KEY_BYTES,
     build_image_url,
-    default_prefix,
+    build_previews_prefix,
+    default_folder,
     derive_original_key,
     is_storable,
 )
@@ -40,8 +41,9 @@ EVENT_IDS = st.sampled_from([1, 10, 2**31 - 1])
 
 def build_url(event_id: int, name: str) -> str:
     """What a sync stores for the preview of this name."""
-    preview = default_prefix(event_id) + name
-    return build_image_url(BASE_URL, derive_original_key(preview, event_id))
+    folder = default_folder(event_id)
+    preview = build_previews_prefix(folder) + name
+    return build_image_url(BASE_URL, derive_original_key(preview, folder))
 
 
 def read_key(image_url: str) -> str:
@@ -113,7 +115,7 @@ def test_a_signed_link_has_the_path_of_the_stored_address(client: object, name: 
 def test_the_longest_key_of_four_byte_characters_has_an_address() -> None:
     key = "events/1/previews/" + "😀" * 250 + ".jpg"
     assert 900 < len(key.encode()) < MAX_KEY_BYTES
-    url = build_image_url(BASE_URL, derive_original_key(key, 1))
+    url = build_image_url(BASE_URL, derive_original_key(key, default_folder(1)))
     assert read_key(url) == key.replace("previews", "originals")
 
 

@@ -1,6 +1,8 @@
 """Prefixes and keys: what belongs to an event, what is a photo, where its original lies."""
 
+import unicodedata
 from urllib.parse import unquote, urlsplit
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -12,16 +14,25 @@ from models.keys import (
     MAX_KEY_BYTES,
     FileKind,
     build_image_url,
+    build_previews_prefix,
     build_run_name,
     check_prefix,
-    default_prefix,
+    cut_event_folder,
+    default_folder,
     derive_original_key,
+    derive_originals_prefix,
     derive_preview_key,
-    event_folder,
+    fold_key,
     is_image_key,
+    is_storable,
     judge_kind,
+    rank_original,
+    read_own_folder,
+    require_unnumbered,
 )
 
+EVENT_1 = "events/1/"
+UUID_1 = UUID("550e8400-e29b-41d4-a716-446655440000")
 EVENT_IDS = st.integers(1, 2**31 - 1)
 ANY_CHARACTERS = st.text(st.characters())  # lone surrogates and NUL among them
 FOLDER_NAMES = st.sampled_from(
@@ -45,14 +56,39 @@ NAMES = SEGMENTS | st.builds(
     ),
 )
 
+# As own prefixes are sent: plain ones, each other's parents and children, and anything at all.
+OWN_PARTS = st.sampled_from(
+    [
+        "a",
+        "ab",
+        "é",
+        "e\u0301",
+        "previews",
+        "events",
+        "1",
+        "2",
+        "007",
+        "{uuid}",
+        "..",
+        "",
+        "results",
+    ]
+)
+OWN_PREFIXES = st.lists(OWN_PARTS, min_size=1, max_size=4).map("/".join).map(
+    "{}/previews/".format
+) | (ANY_CHARACTERS.map("{}/previews".format))
+FOLDERS = EVENT_IDS.map(default_folder) | st.lists(
+    st.sampled_from(["a", "previews", "originals", "день 1"]), min_size=1, max_size=3
+).map(lambda parts: "/".join(parts) + "/")
+
 
 @st.composite
-def preview_keys(draw: st.DrawFn) -> tuple[str, int]:
-    """A key with at least one /previews/ folder inside an event's folder, and the event."""
-    event_id = draw(EVENT_IDS)
+def preview_keys(draw: st.DrawFn) -> tuple[str, str]:
+    """A key with at least one /previews/ folder inside an event's folder, and that folder."""
+    folder = draw(FOLDERS)
     before, after = draw(st.lists(SEGMENTS, max_size=3)), draw(st.lists(SEGMENTS, max_size=3))
     path = "/".join([*before, "previews", *after, draw(NAMES)])
-    return event_folder(event_id) + path, event_id
+    return folder + path, folder
 
 
 # --- check_prefix ---
@@ -71,12 +107,12 @@ def preview_keys(draw: st.DrawFn) -> tuple[str, int]:
     ],
 )
 def test_a_prefix_of_the_events_previews_is_taken_as_it_is(prefix: str) -> None:
-    assert check_prefix(prefix, 1) == prefix
+    assert check_prefix(prefix, EVENT_1) == prefix
 
 
 @pytest.mark.parametrize("prefix", ["events/1/previews", "events/1/day1/previews"])
 def test_a_missing_slash_is_added_so_that_a_sibling_folder_is_not_listed(prefix: str) -> None:
-    assert check_prefix(prefix, 1) == f"{prefix}/"
+    assert check_prefix(prefix, EVENT_1) == f"{prefix}/"
 
 
 @pytest.mark.parametrize(
@@ -107,14 +143,14 @@ def test_a_prefix_outside_the_events_previews_is_refused_with_a_sentence(
     prefix: str, says: str
 ) -> None:
     with pytest.raises(InvalidPrefixError, match=r"^s3_prefix .*\.$") as refusal:
-        check_prefix(prefix, 1)
+        check_prefix(prefix, EVENT_1)
     assert says in str(refusal.value)
 
 
 def test_event_1_is_not_let_into_event_10_and_the_other_way_round() -> None:
     for prefix, event_id in (("events/10/previews/", 1), ("events/1/previews/", 10)):
         with pytest.raises(InvalidPrefixError, match=f"must start with events/{event_id}/"):
-            check_prefix(prefix, event_id)
+            check_prefix(prefix, default_folder(event_id))
 
 
 @pytest.mark.parametrize("letter", ["a", "д", "😀"])
@@ -123,29 +159,127 @@ def test_the_limit_is_counted_in_bytes_and_after_the_slash_is_added(letter: str)
     frame = len(b"events/1//previews/")
     count, rest = divmod(MAX_KEY_BYTES - frame, width)
     fits = f"events/1/{letter * count}{'x' * rest}/previews"
-    assert len(check_prefix(fits, 1).encode()) == MAX_KEY_BYTES
+    assert len(check_prefix(fits, EVENT_1).encode()) == MAX_KEY_BYTES
     with pytest.raises(InvalidPrefixError, match="at most 1024 bytes"):
-        check_prefix(fits.replace("/previews", "x/previews"), 1)
+        check_prefix(fits.replace("/previews", "x/previews"), EVENT_1)
 
 
 @given(PREFIXES, st.sampled_from([1, 10]))
 def test_any_text_is_either_refused_or_a_safe_prefix(text: str, event_id: int) -> None:
     try:
-        prefix = check_prefix(text, event_id)
+        prefix = check_prefix(text, default_folder(event_id))
     except InvalidPrefixError:
         return
-    folder = event_folder(event_id)
+    folder = default_folder(event_id)
     assert prefix.startswith(folder)
     assert "/previews/" in prefix[len(folder) - 1 :]
     assert len(prefix.encode()) <= MAX_KEY_BYTES
     assert not {"..", "."} & set(prefix.split("/"))
     assert prefix.removeprefix(text) in {"", "/"}
-    assert check_prefix(prefix, event_id) == prefix
+    assert check_prefix(prefix, default_folder(event_id)) == prefix
 
 
-@given(EVENT_IDS)
-def test_the_prefix_an_event_is_given_passes_its_own_check(event_id: int) -> None:
-    assert check_prefix(default_prefix(event_id), event_id) == default_prefix(event_id)
+@given(FOLDERS)
+def test_the_prefix_an_event_is_given_passes_its_own_check(folder: str) -> None:
+    previews = build_previews_prefix(folder)
+    assert check_prefix(previews, folder) == previews
+
+
+# --- an event's own prefix ---
+
+
+def claim(prefix: str, event_id: int, event_uuid: UUID = UUID_1) -> str:
+    """The folder of an event that is registered with a prefix, as far as its text goes."""
+    folder = read_own_folder(prefix, event_uuid)
+    require_unnumbered(folder, event_id)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("prefix", "folder"),
+    [
+        ("production/photos/{uuid}/previews/", f"production/photos/{UUID_1}/"),
+        ("production/photos/{uuid}/previews", f"production/photos/{UUID_1}/"),
+        ("{uuid}/previews/", f"{UUID_1}/"),
+        ("Свадьба Анны/previews/", "Свадьба Анны/"),
+        ("a/previews/previews/", "a/previews/"),
+        ("events/anna/previews/", "events/anna/"),
+        ("events/1/previews/", "events/1/"),
+        ("events/1/day 2/previews/", "events/1/day 2/"),
+        ("results-2026/previews/", "results-2026/"),
+        ("embedded/previews/", "embedded/"),
+        ("a..b/.c/previews/", "a..b/.c/"),
+    ],
+)
+def test_any_folder_that_ends_in_previews_may_be_an_events_own(prefix: str, folder: str) -> None:
+    assert claim(prefix, 1) == folder
+    previews = build_previews_prefix(folder)
+    assert check_prefix(previews, folder) == previews
+    assert cut_event_folder(previews) == folder
+
+
+@pytest.mark.parametrize(
+    ("prefix", "says"),
+    [
+        ("", "must end in a folder and /previews/"),
+        ("previews/", "must end in a folder and /previews/"),
+        ("previews", "must end in a folder and /previews/"),
+        ("production/photos/", "must end in a folder and /previews/"),
+        ("production/Previews/", "must end in a folder and /previews/"),
+        ("production/previews/ ", "must end in a folder and /previews/"),
+        ("production/my-previews/", "must end in a folder and /previews/"),
+        ("production/previews/day1/", "must end in a folder and /previews/"),
+        ("/previews/", "must begin with a folder's name"),
+        ("/production/previews/", "must begin with a folder's name"),
+        ("production//previews/", "must begin with a folder's name"),
+        ("a/../b/previews/", "must begin with a folder's name"),
+        ("./previews/", "must begin with a folder's name"),
+        ("production/{id}/previews/", "no other placeholder than {uuid}"),
+        ("production/{uuid/previews/", "no other placeholder than {uuid}"),
+        ("a\x00/previews/", "without control characters"),
+        ("a\n/previews/", "without control characters"),
+        ("\ud800/previews/", "without control characters"),
+        ("я" * 252 + "/previews/", "at most 512 bytes"),
+        ("results/previews/", "where cached faces may lie"),
+        ("results/2026/previews/", "where cached faces may lie"),
+        ("embed/7/previews/", "where cached faces may lie"),
+        ("events/previews/", "begin with events/ and a number"),
+        ("events/2/previews/", "begin with events/ and a number"),
+        ("events/2147483647/previews/", "begin with events/ and a number"),
+        ("events/10/previews/", "begin with events/ and a number"),
+        ("events/2/day 1/previews/", "begin with events/ and a number"),
+    ],
+)
+def test_a_prefix_that_can_be_no_events_own_is_refused_with_a_sentence(
+    prefix: str, says: str
+) -> None:
+    with pytest.raises(InvalidPrefixError, match=r"^s3_prefix .*\.$") as refusal:
+        claim(prefix, 1)
+    assert says in str(refusal.value)
+
+
+def overlap(first: str, second: str) -> bool:
+    """Whether one of two folders is, or holds, the other."""
+    return first.startswith(second) or second.startswith(first)
+
+
+@given(OWN_PREFIXES, EVENT_IDS, st.uuids())
+def test_an_own_folder_is_safe_and_touches_no_default_one(
+    text: str, event_id: int, event_uuid: UUID
+) -> None:
+    try:
+        folder = claim(text, event_id, event_uuid)
+    except InvalidPrefixError:
+        return
+    assert folder.endswith("/")
+    assert not {"", ".", ".."} & set(folder[:-1].split("/"))
+    assert is_storable(folder)
+    assert len(folder.encode()) <= MAX_KEY_BYTES // 2
+    numbers = {int(part) for part in folder.split("/") if part.isascii() and part.isdigit()}
+    for other in {1, 2, *numbers} - {event_id}:
+        assert not overlap(folder, default_folder(other))
+    assert not any(overlap(folder, results) for results in ("results/", "embed/"))
+    assert claim(build_previews_prefix(folder), event_id, event_uuid) == folder
 
 
 # --- is_image_key ---
@@ -221,31 +355,31 @@ def test_any_name_before_an_image_suffix_makes_a_photo(name: str, suffix: str) -
 def test_the_first_previews_folder_of_the_event_becomes_originals(
     preview: str, original: str
 ) -> None:
-    assert derive_original_key(preview, 1) == original
+    assert derive_original_key(preview, EVENT_1) == original
 
 
 @given(preview_keys())
-def test_exactly_one_folder_changes_between_preview_and_original(case: tuple[str, int]) -> None:
-    key, event_id = case
-    original = derive_original_key(key, event_id)
+def test_exactly_one_folder_changes_between_preview_and_original(case: tuple[str, str]) -> None:
+    key, folder = case
+    original = derive_original_key(key, folder)
     before, after = key.split("/"), original.split("/")
     assert len(before) == len(after)
     assert before[-1] in {after[-1], f"{after[-1]}.jpg"}
     before[-1] = after[-1]
     changed = [i for i, pair in enumerate(zip(before, after, strict=True)) if len(set(pair)) > 1]
     assert [(before[i], after[i]) for i in changed] == [("previews", "originals")]
-    assert changed == [before.index("previews", 2)]  # the first one after events/{id}
-    assert original.startswith(event_folder(event_id))
+    assert changed == [before.index("previews", folder.count("/"))]  # the first one after it
+    assert original.startswith(folder)
 
 
 @given(preview_keys(), SEGMENTS)
 def test_a_prefix_of_previews_leads_to_a_prefix_of_their_originals(
-    case: tuple[str, int], name: str
+    case: tuple[str, str], name: str
 ) -> None:
-    key, event_id = case
+    key, folder = case
     prefix = f"{key}/previews/"
-    assert derive_original_key(prefix + name, event_id) == (
-        derive_original_key(prefix, event_id) + name
+    assert derive_original_key(prefix + name, folder) == (
+        derive_original_key(prefix, folder) + name
     )
 
 
@@ -276,28 +410,83 @@ def test_a_prefix_of_previews_leads_to_a_prefix_of_their_originals(
 def test_an_originals_preview_lies_in_the_folder_beside_it(
     original: str, preview: str | None
 ) -> None:
-    assert derive_preview_key(original, 1) == preview
+    assert derive_preview_key(original, EVENT_1) == preview
 
 
-@given(EVENT_IDS, st.lists(SEGMENTS, max_size=5), NAMES)
+@given(FOLDERS, st.lists(SEGMENTS, max_size=5), NAMES)
 def test_a_preview_is_its_originals_and_no_other_ones(
-    event_id: int, parts: list[str], name: str
+    folder: str, parts: list[str], name: str
 ) -> None:
-    original = event_folder(event_id) + "/".join([*parts, name])
-    preview = derive_preview_key(original, event_id)
+    original = folder + "/".join([*parts, name])
+    preview = derive_preview_key(original, folder)
     if preview is not None:
-        assert derive_original_key(preview, event_id) == original
-        assert derive_preview_key(preview, event_id) is None
+        assert derive_original_key(preview, folder) == original
+        assert derive_preview_key(preview, folder) is None
 
 
 @given(preview_keys())
 def test_a_preview_that_has_an_original_is_the_one_that_original_gets(
-    case: tuple[str, int],
+    case: tuple[str, str],
 ) -> None:
-    preview, event_id = case
-    is_original = derive_preview_key(preview, event_id) is not None
+    preview, folder = case
+    is_original = derive_preview_key(preview, folder) is not None
     if not is_original and judge_kind(preview) not in CONVERTED_KINDS:
-        assert derive_preview_key(derive_original_key(preview, event_id), event_id) == preview
+        assert derive_preview_key(derive_original_key(preview, folder), folder) == preview
+
+
+# --- originals under other names ---
+
+
+@pytest.mark.parametrize(
+    ("prefix", "originals"),
+    [
+        ("events/1/previews/", "events/1/originals/"),
+        ("events/1/previews/v1.2/", "events/1/originals/v1.2/"),
+        ("events/1/previews/IMG_", "events/1/originals/IMG_"),
+        ("events/1/previews/IMG_1.jpg", "events/1/originals/IMG_1"),
+        ("events/1/previews/IMG_1.CR2.jpg", "events/1/originals/IMG_1.CR2"),
+    ],
+)
+def test_the_originals_of_some_previews_are_listed_whatever_their_suffixes(
+    prefix: str, originals: str
+) -> None:
+    assert derive_originals_prefix(prefix, EVENT_1) == originals
+
+
+@given(preview_keys(), st.integers(0, 80))
+def test_a_previews_original_lies_below_the_originals_prefix_of_every_listing_that_has_it(
+    case: tuple[str, str], length: int
+) -> None:
+    key, folder = case
+    prefix = key[: max(length, key.index("/previews/", len(folder) - 1) + len("/previews/"))]
+    original = derive_original_key(key, folder)
+    assert original.startswith(derive_originals_prefix(prefix, folder))
+
+
+def test_unicode_form_and_case_do_not_matter_in_a_folded_key() -> None:
+    spellings = [
+        unicodedata.normalize(form, word)
+        for form in ("NFC", "NFD")
+        for word in ("Ёлка/Café ŠÍ.JPG", "ёлка/CAFÉ ší.jpg")
+    ]
+    assert len({fold_key(spelling) for spelling in spellings}) == 1
+    assert fold_key("Strasse") == fold_key("straße")
+    assert fold_key("a.jpg") != fold_key("á.jpg") != fold_key("a.jpeg")
+
+
+@given(st.text(st.characters(codec="utf-8")))
+def test_folding_a_key_again_changes_nothing(key: str) -> None:
+    folded = fold_key(key)
+    assert fold_key(folded) == folded
+    assert fold_key(unicodedata.normalize("NFD", key)) == folded
+    assert fold_key(unicodedata.normalize("NFC", key)) == folded
+
+
+def test_the_kinds_of_originals_have_an_order() -> None:
+    names = ["a.JPG", "a.HEIC", "a.CR2", "a.gif"]
+    assert [rank_original(name) for name in names] == [0, 1, 2, 3]
+    assert rank_original("a.tif") == rank_original("a.avif") == 1
+    assert [rank_original(name) for name in ("a.mov", "a.xmp", "a", "._a.jpg", "b/")] == [4] * 5
 
 
 # --- build_image_url ---

@@ -53,7 +53,7 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., TestCli
     ) -> TestClient:
         event = Event(id=1, name=name, gallery_token=TOKEN, active_until=utc_now())
         rows = [
-            GalleryPhoto(id=number, event_id=1, s3_key=KEY, original_missing=False)
+            GalleryPhoto(number, KEY, KEY.replace("previews", "originals"), False)
             for number in range(1, photos + 1)
         ]
 

@@ -75,5 +75,5 @@ def test_a_cursor_that_another_hand_wrote_is_refused() -> None:
 
 
 def test_a_similarity_is_a_cosine() -> None:
-    found = FoundPhoto(1, "k", "u", False, -1.0002, -1.0001, (0, 0, 1, 1))
+    found = FoundPhoto(1, "k", "u", "o", False, -1.0002, -1.0001, (0, 0, 1, 1))
     assert (found.similarity, found.selfie_similarity) == (1.0, 1.0)

@@ -131,7 +131,7 @@ def test_every_folder_of_originals_is_held_against_the_previews_beside_it() -> N
         }
     )
     bucket, census = make_bucket(client), Census()
-    found = list(list_candidates(bucket, 1, look_at_all=False, census=census))
+    found = list(list_candidates(bucket, "events/1/", look_at_all=False, census=census))
     assert {item.s3_key: item.preview_key for item in found} == {
         f"{event}originals/нет.jpg": f"{event}previews/нет.jpg",
         f"{event}originals/новее.png": f"{event}previews/новее.png",
@@ -140,5 +140,5 @@ def test_every_folder_of_originals_is_held_against_the_previews_beside_it() -> N
     assert (census.originals, census.candidates) == (4, 3)
     assert census.ignored == {"raw": 1, "hidden": 1, "other": 2}
     assert census.prefixes == [f"{event}previews/", f"{event}день 2/previews/"]
-    everything = list(list_candidates(bucket, 1, look_at_all=True, census=Census()))
+    everything = list(list_candidates(bucket, "events/1/", look_at_all=True, census=Census()))
     assert len(everything) == 4

@@ -33,6 +33,7 @@ from tasks.previews.job import (
 )
 from tasks.previews.make import KEPT, Outcome, Verdict
 
+FOLDER = "events/1/"
 RECIPE = PreviewRecipe(640)
 MADE = Outcome(Verdict.MADE)
 BROKEN = Outcome(Verdict.STOOD_IN, PhotoReason.TRUNCATED)
@@ -76,7 +77,7 @@ def test_an_outage_leaves_the_rest_of_a_batch_to_the_next_attempt(
 ) -> None:
     tally = run_batch(MADE, AWAY, MADE, MADE)
     assert (tally.counts, tally.unreachable) == ({"made": 1}, 3)
-    job = PreviewJob(1, "Свадьба", RECIPE, tally=tally)
+    job = PreviewJob(1, "Свадьба", RECIPE, FOLDER, tally=tally)
     with pytest.raises(S3DownloadError, match="3 originals"):
         name_syncs(job)
 
@@ -132,7 +133,7 @@ def test_of_very_many_failures_the_first_are_named_and_all_are_counted() -> None
 
 
 def test_the_counts_are_those_of_all_originals() -> None:
-    job = PreviewJob(1, "Свадьба", RECIPE, census=Census(originals=10, candidates=4))
+    job = PreviewJob(1, "Свадьба", RECIPE, FOLDER, census=Census(originals=10, candidates=4))
     for outcome in (MADE, BROKEN, KEPT, FORBIDDEN):
         job.tally.note(OriginalRef("o", "e", 1, "p"), outcome)
     result = build_previews_result(job, [], 1.0)
@@ -151,7 +152,7 @@ def test_what_an_earlier_attempt_wrote_is_counted_once() -> None:
     earlier = first.keep_written()
     assert earlier.failures == [("o", PhotoReason.TRUNCATED)]
     job = PreviewJob(
-        1, "Свадьба", RECIPE, census=Census(originals=5), tally=second, earlier=earlier
+        1, "Свадьба", RECIPE, FOLDER, census=Census(originals=5), tally=second, earlier=earlier
     )
     result = build_previews_result(job, [], 1.0)
     counts = {name: result[name] for name in ("made", "kept", "stood_in", "left_out")}
@@ -168,6 +169,6 @@ def test_what_gets_no_preview_is_told_by_kind() -> None:
 
 
 def test_an_event_without_originals_says_so() -> None:
-    assert build_previews_result(PreviewJob(1, "Свадьба", RECIPE), [], 0.0)["message"] == (
+    assert build_previews_result(PreviewJob(1, "Свадьба", RECIPE, FOLDER), [], 0.0)["message"] == (
         "No originals found in S3"
     )

@@ -217,7 +217,7 @@ def test_a_store_without_conditional_writes_is_asked_before_each_write(
 
 def test_the_mark_tells_whether_all_were_made_by_a_recipe(store: FakeClient) -> None:
     bucket = make_bucket(store)
-    assert not is_marked(bucket, 1, RECIPE)
-    mark_recipe(bucket, 1, RECIPE)
-    assert is_marked(bucket, 1, RECIPE)
-    assert not is_marked(bucket, 1, PreviewRecipe(1600))
+    assert not is_marked(bucket, "events/1/", RECIPE)
+    mark_recipe(bucket, "events/1/", RECIPE)
+    assert is_marked(bucket, "events/1/", RECIPE)
+    assert not is_marked(bucket, "events/1/", PreviewRecipe(1600))

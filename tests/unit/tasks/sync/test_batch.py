@@ -12,7 +12,7 @@ from tasks.sync import batch
 from tasks.sync.batch import request_another_look
 from tasks.sync.context import SyncContext
 
-SYNC = SyncContext(uuid4(), 1, "Свадьба", "events/1/previews/", 1, 1, "pack")
+SYNC = SyncContext(uuid4(), 1, "Свадьба", "events/1/previews/", 1, 1, "pack", "events/1/")
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def test_a_request_inside_a_listed_prefix_lists_that_again(run: SyncRun, event: 
 
 
 def test_another_events_prefix_is_refused_even_from_the_database() -> None:
-    sync = SyncContext(RUN, 1, "Свадьба", DAY, epoch=1, pack_id=1, pack="p")
+    sync = SyncContext(RUN, 1, "Свадьба", DAY, epoch=1, pack_id=1, pack="p", folder="events/1/")
     with pytest.raises(InvalidPrefixError):
         plan_prefix(sync, ListingRequest("events/10/previews/"), None)  # type: ignore[arg-type]
 

@@ -29,7 +29,7 @@ from tasks.sync.batch import embed_and_store
 from tasks.sync.context import SyncContext
 from tasks.sync.runner import BATCHES_A_SLOT, Threads, do_batches, map_batches, raise_first
 
-SYNC = SyncContext(uuid4(), 1, "Свадьба", "events/1/previews/", 1, 1, "pack")
+SYNC = SyncContext(uuid4(), 1, "Свадьба", "events/1/previews/", 1, 1, "pack", "events/1/")
 
 
 class FakeWorkers(Threads):

@@ -14,7 +14,7 @@ from tasks.sync.artifacts import REPORT_INTERVAL_S, Throttle
 from tasks.sync.context import SyncContext
 
 RUN, BAR = UUID(int=1), UUID(int=2)
-SYNC = SyncContext(RUN, 1, "Свадьба", "events/1/previews/", 1, 1, "p", progress_id=BAR)
+SYNC = SyncContext(RUN, 1, "Свадьба", "events/1/previews/", 1, 1, "p", "events/1/", progress_id=BAR)
 
 
 @dataclass

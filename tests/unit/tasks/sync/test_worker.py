@@ -10,6 +10,7 @@ from models.settings import Settings, get_settings
 from tasks.sync.context import SyncContext
 from tasks.sync.runner import COMMON_SETTINGS, check_worker, read_common_settings
 
+FOLDER = "events/1/"
 ENVIRONMENT = {
     "FACEPASS_S3_BUCKET": "свадьбы",
     "FACEPASS_S3_ENDPOINT_URL": "http://anna:secret@10.0.0.1:8333",
@@ -32,7 +33,7 @@ def test_another_value_is_refused_by_the_settings_name_alone(name: str) -> None:
     assert name in Settings.model_fields
     common = read_common_settings() | {name: "another"}
     sync = SyncContext(
-        uuid4(), 1, "Свадьба", "events/1/previews/", 1, 1, "pack", common_settings=common
+        uuid4(), 1, "Свадьба", "events/1/previews/", 1, 1, "pack", FOLDER, common_settings=common
     )
     with pytest.raises(ConfigurationError) as raised:
         check_worker(sync)
@@ -46,4 +47,4 @@ def test_a_process_that_does_its_batches_itself_has_nothing_to_compare(
     monkeypatch.setenv("FACEPASS_TASK_RUNNER", "threads")
     get_settings.cache_clear()
     assert read_common_settings() == {}
-    check_worker(SyncContext(uuid4(), 1, "Свадьба", "events/1/previews/", 1, 1, "pack"))
+    check_worker(SyncContext(uuid4(), 1, "Свадьба", "events/1/previews/", 1, 1, "pack", FOLDER))
