@@ -265,3 +265,27 @@ def test_a_push_goes_where_the_api_says(
     assert main([*command, "--delete"]) == 0
     left = event.bucket.client.list_objects_v2(Bucket=event.bucket.name, Prefix=event.folder)
     assert left["KeyCount"] == 0
+
+
+def test_a_change_of_the_model_and_the_resync_know_the_events_own_folder(
+    make_event: Callable[..., EventBox],
+) -> None:
+    from flows.reembed_event import reembed_event
+    from tasks.sync.resync import list_resync_targets
+
+    event = make_event(s3_prefix=f"{uuid4().hex}/previews/")
+    key = event.put("a.jpg", encode_jpeg(read_sample(FACE)))
+    event.put("b.jpg", vary(read_sample(FACE), 1))
+    assert event.sync().result["new_photos"] == 2
+    targets = {target.event_id: target.s3_prefix for target in list_resync_targets.fn()}
+    assert targets[event.id] == event.prefix
+    # One photo is away: it is left to the sync that follows, of the event's own prefix.
+    event.bucket.client.delete_object(Bucket=event.bucket.name, Key=key)
+
+    state: Any = reembed_event(event.id, None, "groups", return_state=True)
+
+    assert state.name.startswith("Completed")
+    (asked,) = event.query("SELECT pending_prefixes FROM event WHERE id = :event")[0]
+    assert asked in ([event.prefix], [])
+    runs = event.query("SELECT s3_prefix FROM sync_run WHERE event_id = :event")
+    assert {run.s3_prefix for run in runs} == {event.prefix, f"events/{event.id}/"}
