@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from api.app import create_app
 from api.metrics import FRESH_S
 from api.routes import health
-from models.keys import event_folder
+from models.keys import build_reembed_prefix
 from models.queries.packs import register_pack
 from models.queries.runs import REEMBED, end_run, ensure_run, mark_retrying
 from models.queries.statistics import read_statistics
@@ -64,7 +64,7 @@ def test_faces_that_a_change_of_the_model_makes_ready_are_not_counted(event: Eve
             session,
             flow_run_id=flow_run_id,
             event_id=event.id,
-            s3_prefix=event_folder(event.id),
+            s3_prefix=build_reembed_prefix(event.id),
         )
         run.state, run.tallies = SyncState.RUNNING, {REEMBED: {"photos": 1}}
     event.query(

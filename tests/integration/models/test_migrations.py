@@ -54,12 +54,13 @@ def test_the_first_releases_data_is_kept_and_nothing_counts_as_erased(database: 
     with database.connect() as connection:
         (event,) = connection.execute(text("SELECT * FROM event"))
         assert (event.name, event.sync_epoch) == ("Свадьба", 3)
-        assert (event.erased_at, event.last_erasure_at) == (None, None)
+        assert (event.erased_at, event.last_erasure_at, event.s3_folder) == (None, None, None)
         (photo,) = connection.execute(text("SELECT * FROM photo"))
         assert (photo.status, photo.erased_alone, photo.changes) == ("indexed", False, 0)
         assert (photo.taken_at, photo.camera) == (None, None)
         assert photo.sort_name == f"events/{7:020}/previews/ё"
         assert (event.utc_offset, event.camera_shifts) == (None, {})
+        assert photo.original_key is None
         assert connection.execute(text("SELECT embedding::text FROM face")).scalar() == "[1,0]"
     # And back, as far as an operator may have to go.
     with database.begin() as connection:
