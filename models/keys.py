@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from unicodedata import normalize
 from urllib.parse import quote
 
 from models.errors import InvalidPrefixError
@@ -45,6 +46,7 @@ _KINDS = {suffix: kind for kind, suffixes in _SUFFIXES.items() for suffix in suf
 PREVIEWS_FOLDER = "/previews/"
 ORIGINALS_FOLDER = "/originals/"
 MAX_KEY_BYTES = 1024  # S3's own limit
+_NUMBER = re.compile("[0-9]+")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -147,6 +149,23 @@ def derive_preview_key(s3_key: str, event_id: int) -> str | None:
 def build_image_url(base_url: str, key: str) -> str:
     """The stored address of an original: {endpoint}/{bucket}/{key}, the key percent-encoded."""
     return f"{base_url}/{quote(key, safe='/~')}"
+
+
+def build_sort_name(s3_key: str) -> str:
+    """What a key is sorted by: IMG_9 before IMG_10, IMG_1 before "IMG_1 (2)", in any case.
+
+    Not left to PostgreSQL: its natural order needs ICU, which not every build of it has, and its
+    regular expressions take ten times as long.
+    """
+    stem, dot, suffix = s3_key.rpartition(".")
+    name = stem if dot and "/" not in suffix else s3_key
+    if not name.isascii():
+        name = normalize("NFC", name)
+    return _NUMBER.sub(_pad_number, name.casefold())
+
+
+def _pad_number(found: re.Match[str]) -> str:
+    return found[0].lstrip("0").zfill(20)
 
 
 def build_run_name(event_name: str, s3_prefix: str) -> str:

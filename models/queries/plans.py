@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from models.copying import copy_into
-from models.keys import ListedPreview, build_image_url, derive_original_key
+from models.keys import ListedPreview, build_image_url, build_sort_name, derive_original_key
 from models.session import IDLE_LIMIT_MS
 
 FIRST_BATCH_SIZE = 8  # photos: about a second's work on two cores
@@ -36,7 +36,8 @@ class Listing:
 _TABLES = """
 SET LOCAL idle_in_transaction_session_timeout = 0;
 CREATE TEMPORARY TABLE listed (
-    s3_key text COLLATE "C", etag text, size bigint, original_key text COLLATE "C", image_url text
+    s3_key text COLLATE "C", etag text, size bigint, original_key text COLLATE "C", image_url text,
+    sort_name text COLLATE "C"
 ) ON COMMIT DROP;
 CREATE TEMPORARY TABLE originals (s3_key text COLLATE "C") ON COMMIT DROP;
 """
@@ -58,7 +59,10 @@ def copy_listing(session: Session, listing: Listing) -> None:
     session.execute(text(_TABLES))
     for page in listing.previews:
         rows = (
-            (p.s3_key, p.etag, p.size, original, build_image_url(listing.image_base_url, original))
+            (
+                *(p.s3_key, p.etag, p.size, original),
+                *(build_image_url(listing.image_base_url, original), build_sort_name(p.s3_key)),
+            )
             for p in page
             for original in [derive_original_key(p.s3_key, listing.event_id)]
         )
@@ -149,9 +153,9 @@ GROUP BY photo.batch ORDER BY photo.batch LIMIT 1
 """
 
 _WRITE_WORK = """
-INSERT INTO photo (event_id, s3_key, etag, size, image_url, original_missing, status, confidence,
-                   attempts, change, sync_run_id, batch, created_at)
-SELECT :event_id, s3_key, etag, size, image_url, original_missing, 'pending',
+INSERT INTO photo (event_id, s3_key, etag, size, image_url, sort_name, original_missing, status,
+                   confidence, attempts, change, sync_run_id, batch, created_at)
+SELECT :event_id, s3_key, etag, size, image_url, sort_name, original_missing, 'pending',
        0, 0, 'new', :run,
        :first_batch
            + (row_number() OVER (ORDER BY s3_key) - 1 + :batch_size - :first_size) / :batch_size,
@@ -159,6 +163,7 @@ SELECT :event_id, s3_key, etag, size, image_url, original_missing, 'pending',
 FROM classified WHERE verdict = 'work'
 ON CONFLICT (event_id, s3_key) DO UPDATE SET
     etag = excluded.etag, size = excluded.size, image_url = excluded.image_url,
+    sort_name = excluded.sort_name,
     original_missing = excluded.original_missing, status = 'pending', reason = NULL,
     -- What is known of the old content says nothing of the new.
     confidence = 0, turned = 0, pack_id = NULL,

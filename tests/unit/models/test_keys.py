@@ -11,6 +11,7 @@ from models.keys import (
     MAX_KEY_BYTES,
     build_image_url,
     build_run_name,
+    build_sort_name,
     check_prefix,
     default_prefix,
     derive_original_key,
@@ -293,3 +294,23 @@ def test_any_key_comes_back_from_its_address(key: str) -> None:
 
 def test_a_run_is_called_by_its_events_name() -> None:
     assert build_run_name("Свадьба", "events/1/previews/") == "Свадьба · events/1/previews/"
+
+
+def test_names_are_sorted_as_people_count() -> None:
+    names = [
+        "a/DSC_0001.jpg",
+        "a/DSC_9999.jpg",
+        "a/IMG_1.jpg",
+        "a/IMG_1 (2).jpg",
+        "a/IMG_2.jpg",
+        "a/img_9.JPG",
+        "a/IMG_10.jpg",
+        "a/IMG_20260620_120000.jpg",
+        "a/IMG_1234567890123456789012.jpg",
+        "a/IMG_9234567890123456789012.jpg",
+        "a/Ёлка 9.jpg",
+        "a/ёлка 10.jpg",
+    ]
+    mixed = [*names[1::2], *names[::2]]
+    assert sorted(mixed, key=build_sort_name) == names
+    assert build_sort_name("a/е\u0308лка 7") == build_sort_name("a/Ёлка 007.jpg")
