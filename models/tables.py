@@ -13,7 +13,6 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     Column,
-    Computed,
     DateTime,
     ForeignKey,
     Index,
@@ -31,14 +30,6 @@ from models.vocabulary import ErrorKind, PhotoReason, PhotoStatus, ProfileName, 
 def utc_now() -> datetime:
     """Now, with its time zone."""
     return datetime.now(UTC)
-
-
-# File names as people count: IMG_9 before IMG_10, and IMG_1 before "IMG_1 (2)". Numbers are padded
-# to twenty digits. PostgreSQL's own natural order needs ICU, which not every build of it has.
-SORT_NAME = r"""
-regexp_replace(regexp_replace(regexp_replace(lower(s3_key), '[.][a-z0-9]+$', ''),
-    '([0-9]+)', '00000000000000000000\1', 'g'), '[0-9]*([0-9]{20})', '\1', 'g')
-"""
 
 
 def _timestamp(*, nullable: bool = True) -> Column[datetime]:
@@ -179,9 +170,8 @@ class Photo(SQLModel, table=True):
     utc_offset: int | None = Field(default=None, sa_type=SmallInteger)
     camera: str | None = Field(default=None, sa_column=Column(Text))
     camera_name: str | None = Field(default=None, sa_column=Column(Text))
-    sort_name: str | None = Field(
-        default=None, sa_column=Column(Text(collation="C"), Computed(SORT_NAME, persisted=True))
-    )
+    # Its key as people sort names, from models/keys.py; null where another release added it.
+    sort_name: str | None = Field(default=None, sa_column=Column(Text(collation="C")))
     pack_id: int | None = Field(default=None, foreign_key="pack.id", sa_type=SmallInteger)
     sync_run_id: UUID | None = None
     batch: int | None = None

@@ -125,13 +125,14 @@ class PageCursor:
     def cut(self, query: Select[Any], event_id: int, limit: int) -> Select[Any]:
         """The page of a query for an event's photos that begins here."""
         moment = func.coalesce(self.clock.place(), literal_column("timestamp 'infinity'"))
+        name = func.coalesce(col(Photo.sort_name), col(Photo.s3_key))
         if self.photo_id:
             last = cast(literal(self.taken_at or "infinity"), moment.type)
             named = (Photo.id == self.photo_id, Photo.event_id == event_id)
-            name = select(Photo.sort_name).where(*named).correlate(None).scalar_subquery()
-            place = tuple_(moment, col(Photo.sort_name), col(Photo.id))
-            query = query.where(place > tuple_(last, name, literal(self.photo_id)))
-        return query.order_by(moment, col(Photo.sort_name), col(Photo.id)).limit(limit)
+            last_name = select(name).where(*named).correlate(None).scalar_subquery()
+            place = tuple_(moment, name, col(Photo.id))
+            query = query.where(place > tuple_(last, last_name, literal(self.photo_id)))
+        return query.order_by(moment, name, col(Photo.id)).limit(limit)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from models.keys import (
     MATCHED_FIRST,
     ListedPreview,
     build_image_url,
+    build_sort_name,
     derive_namesake,
     derive_original_key,
     derive_originals_prefix,
@@ -52,13 +53,14 @@ _TABLES = """
 SET LOCAL idle_in_transaction_session_timeout = 0;
 CREATE TEMPORARY TABLE listed (
     s3_key text COLLATE "C", etag text, size bigint, derived_key text COLLATE "C", image_url text,
-    folded text COLLATE "C", original_key text COLLATE "C"
+    folded text COLLATE "C", sort_name text COLLATE "C", original_key text COLLATE "C"
 ) ON COMMIT DROP;
 CREATE TEMPORARY TABLE originals (
     s3_key text COLLATE "C", image_url text, folded text COLLATE "C", rank smallint
 ) ON COMMIT DROP;
 """
 
+_LISTED = "listed (s3_key, etag, size, derived_key, image_url, folded, sort_name)"
 # S3 may list a key twice, where it is overwritten meanwhile: the last of its ETags is the newest.
 # And bytes that are no text arrive as U+FFFD each: two such keys may have become one.
 _SETTLE_COPIED = f"""
@@ -111,12 +113,15 @@ def copy_listing(session: Session, listing: Listing) -> None:
     base_url, folder = listing.image_base_url, listing.folder
     for page in listing.previews:
         rows = (
-            (p.s3_key, p.etag, p.size, derived, build_image_url(base_url, derived), folded)
+            (
+                *(p.s3_key, p.etag, p.size, derived, build_image_url(base_url, derived)),
+                *(folded, build_sort_name(p.s3_key)),
+            )
             for p in page
             for derived in [derive_original_key(p.s3_key, folder)]
             for folded in [fold_key(derive_namesake(p.s3_key, folder))]
         )
-        _copy_rows(session, "listed (s3_key, etag, size, derived_key, image_url, folded)", rows)
+        _copy_rows(session, _LISTED, rows)
     for keys in listing.originals:
         originals = (
             (key, build_image_url(base_url, key), fold_key(key), rank_original(key)) for key in keys
@@ -222,9 +227,11 @@ GROUP BY photo.batch ORDER BY photo.batch LIMIT 1
 """
 
 _WRITE_WORK = """
-INSERT INTO photo (event_id, s3_key, etag, size, image_url, original_key, original_missing, status,
-                   confidence, attempts, change, sync_run_id, batch, created_at)
-SELECT :event_id, s3_key, etag, size, image_url, original_key, original_missing, 'pending',
+INSERT INTO photo (event_id, s3_key, etag, size, image_url, sort_name, original_key,
+                   original_missing, status, confidence, attempts, change, sync_run_id, batch,
+                   created_at)
+SELECT :event_id, s3_key, etag, size, image_url, sort_name, original_key, original_missing,
+       'pending',
        0, 0, 'new', :run,
        :first_batch
            + (row_number() OVER (ORDER BY s3_key) - 1 + :batch_size - :first_size) / :batch_size,
@@ -232,6 +239,7 @@ SELECT :event_id, s3_key, etag, size, image_url, original_key, original_missing,
 FROM classified WHERE verdict = 'work'
 ON CONFLICT (event_id, s3_key) DO UPDATE SET
     etag = excluded.etag, size = excluded.size, image_url = excluded.image_url,
+    sort_name = excluded.sort_name,
     original_key = excluded.original_key, original_missing = excluded.original_missing,
     status = 'pending', reason = NULL,
     -- What is known of the old content says nothing of the new.

@@ -9,14 +9,16 @@ down_revision = "0008"
 branch_labels = None
 depends_on = None
 
-SORT_NAME = r"""
-regexp_replace(regexp_replace(regexp_replace(lower(s3_key), '[.][a-z0-9]+$', ''),
+# As `build_sort_name` of models/keys.py, but for letters that are not ASCII's.
+FILL_NAMES = r"""
+UPDATE photo SET sort_name = regexp_replace(regexp_replace(
+    regexp_replace(lower(s3_key), '[.][a-z0-9]+$', ''),
     '([0-9]+)', '00000000000000000000\1', 'g'), '[0-9]*([0-9]{20})', '\1', 'g')
 """
 
 
 def upgrade() -> None:
-    """Add the columns. Names are filled in here (the photo table is rewritten), times by syncs."""
+    """Add the columns. Names are filled in here, times by syncs."""
     op.add_column("event", sa.Column("utc_offset", sa.SmallInteger))
     op.add_column(
         "event",
@@ -26,10 +28,8 @@ def upgrade() -> None:
     op.add_column("photo", sa.Column("utc_offset", sa.SmallInteger))
     op.add_column("photo", sa.Column("camera", sa.Text))
     op.add_column("photo", sa.Column("camera_name", sa.Text))
-    op.add_column(
-        "photo",
-        sa.Column("sort_name", sa.Text(collation="C"), sa.Computed(SORT_NAME, persisted=True)),
-    )
+    op.add_column("photo", sa.Column("sort_name", sa.Text(collation="C")))
+    op.execute(FILL_NAMES)
 
 
 def downgrade() -> None:

@@ -16,6 +16,7 @@ from models.keys import (
     build_image_url,
     build_previews_prefix,
     build_run_name,
+    build_sort_name,
     check_prefix,
     cut_event_folder,
     default_folder,
@@ -543,3 +544,23 @@ def test_what_systems_keep_beside_photos_is_hidden(name: str) -> None:
 )
 def test_a_kind_is_told_by_its_suffix(name: str, kind: FileKind) -> None:
     assert judge_kind(f"events/1/previews/{name}") is kind
+
+
+def test_names_are_sorted_as_people_count() -> None:
+    names = [
+        "a/DSC_0001.jpg",
+        "a/DSC_9999.jpg",
+        "a/IMG_1.jpg",
+        "a/IMG_1 (2).jpg",
+        "a/IMG_2.jpg",
+        "a/img_9.JPG",
+        "a/IMG_10.jpg",
+        "a/IMG_20260620_120000.jpg",
+        "a/IMG_1234567890123456789012.jpg",
+        "a/IMG_9234567890123456789012.jpg",
+        "a/Ёлка 9.jpg",
+        "a/ёлка 10.jpg",
+    ]
+    mixed = [*names[1::2], *names[::2]]
+    assert sorted(mixed, key=build_sort_name) == names
+    assert build_sort_name("a/е\u0308лка 7") == build_sort_name("a/Ёлка 007.jpg")
