@@ -35,6 +35,7 @@ from models.errors import StackError
 from models.settings import Settings
 
 API = "API"
+NOT_READY = "Not ready: "  # how the API's log begins what api/routes/health.py says
 START_TIMEOUT_S = 180.0  # for each part; the slowest takes a tenth of it on two cores
 # Whoever uses something stops before it; parts of one row stop side by side.
 STOP_ORDER = (
@@ -186,6 +187,8 @@ class EmbeddedStack:
         await asyncio.gather(
             self._start_prefect(database), self._start_api(database, storage, model)
         )
+        for line in await run_in_thread(self._list_unready):
+            self._report(line)
 
     async def _start_postgres(self) -> None:
         cluster = self.plan.cluster
@@ -268,6 +271,21 @@ class EmbeddedStack:
         from models.migrate import upgrade_database
 
         upgrade_database(self.plan.environment["FACEPASS_DATABASE_URL"])
+
+    def _list_unready(self) -> list[str]:
+        """What keeps the API from being ready: links for guests that S3 refuses, for example.
+
+        No reason to stop: it may be mended while the stack runs.
+        """
+        try:
+            answer = httpx.get(f"{self.plan.api_url}/ready", timeout=30.0, trust_env=False)
+        except httpx.HTTPError:
+            return ["The API does not say whether it is ready."]
+        if answer.is_success:
+            return []
+        lines = self._log("api").read_text("utf-8", errors="replace").splitlines()
+        reasons = [line[line.index(NOT_READY) :] for line in lines if NOT_READY in line]
+        return list(dict.fromkeys(reasons)) or ["The API is not ready: its log says why."]
 
     def _log(self, name: str) -> Path:
         return self.home.logs / f"{name}.log"

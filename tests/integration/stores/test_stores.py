@@ -148,10 +148,9 @@ def test_motos_server(
         get_bucket().client.create_bucket(
             Bucket="photos", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
         )
+        get_link_signer().check(get_bucket())  # of an empty bucket
         event = use_store(started)
-        # moto looks for `content-type=` anywhere in a link, and calls its signature wrong.
-        with pytest.raises(S3AccessError, match="signature"):
-            get_link_signer().check(get_bucket())
+        expect_links(event)
     assert event.bucket.lacking == set()
 
 
