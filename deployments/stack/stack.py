@@ -36,6 +36,7 @@ from models.settings import Settings
 
 API = "API"
 NOT_READY = "Not ready: "  # how the API's log begins what api/routes/health.py says
+READY_TRIES = 3
 START_TIMEOUT_S = 180.0  # for each part; the slowest takes a tenth of it on two cores
 # Whoever uses something stops before it; parts of one row stop side by side.
 STOP_ORDER = (
@@ -277,15 +278,18 @@ class EmbeddedStack:
 
         No reason to stop: it may be mended while the stack runs.
         """
-        try:
-            answer = httpx.get(f"{self.plan.api_url}/ready", timeout=30.0, trust_env=False)
-        except httpx.HTTPError:
-            return ["The API does not say whether it is ready."]
-        if answer.is_success:
-            return []
-        lines = self._log("api").read_text("utf-8", errors="replace").splitlines()
-        reasons = [line[line.index(NOT_READY) :] for line in lines if NOT_READY in line]
-        return list(dict.fromkeys(reasons)) or ["The API is not ready: its log says why."]
+        log, reasons = self._log("api"), list[str]()
+        for _ in range(READY_TRIES):  # the first one's imports may take longer than its patience
+            seen = log.stat().st_size
+            try:
+                answer = httpx.get(f"{self.plan.api_url}/ready", timeout=30.0, trust_env=False)
+            except httpx.HTTPError as error:
+                return [f"The API does not say whether it is ready ({type(error).__name__})."]
+            if answer.is_success:
+                return []
+            told = log.read_bytes()[seen:].decode(errors="replace").splitlines()
+            reasons = [line[line.index(NOT_READY) :] for line in told if NOT_READY in line]
+        return reasons or ["The API is not ready: its log says why."]
 
     def _log(self, name: str) -> Path:
         return self.home.logs / f"{name}.log"

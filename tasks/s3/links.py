@@ -38,10 +38,12 @@ EVENTS_FOLDER = "events/"
 ABSENT_KEY = f"{EVENTS_FOLDER}0/previews/absent.jpg"
 _GIVEN = {200, 206, 416}  # the last where the object is empty
 _IMAGE_TYPES = {
-    "jpg": "image/jpeg",
-    "jpeg": "image/jpeg",
+    **dict.fromkeys(("jpg", "jpeg", "jfif", "jpe", "jif", "pjpeg"), "image/jpeg"),
     "png": "image/png",
     "webp": "image/webp",
+    "avif": "image/avif",
+    **dict.fromkeys(("heic", "heif", "hif"), "image/heic"),
+    **dict.fromkeys(("tif", "tiff"), "image/tiff"),
 }
 
 
