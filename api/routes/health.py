@@ -65,7 +65,7 @@ class ReadinessProbe:
                 return
         if part == LINKS and patience.cancelled_caught:
             return  # it goes on for the next call; whether S3 is away is told by S3's own check
-        missing.add(part)
+        missing.add("S3" if part == LINKS else part)
         logger.warning("Not ready: %s: %s", part, reason)
 
 
