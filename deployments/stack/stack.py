@@ -35,6 +35,8 @@ from models.errors import StackError
 from models.settings import Settings
 
 API = "API"
+NOT_READY = "Not ready: "  # how the API's log begins what api/routes/health.py says
+READY_TRIES = 3
 START_TIMEOUT_S = 180.0  # for each part; the slowest takes a tenth of it on two cores
 # Whoever uses something stops before it; parts of one row stop side by side.
 STOP_ORDER = (
@@ -188,6 +190,8 @@ class EmbeddedStack:
         await asyncio.gather(
             self._start_prefect(database), self._start_api(database, storage, model)
         )
+        for line in await run_in_thread(self._list_unready):
+            self._report(line)
 
     async def _start_postgres(self) -> None:
         cluster = self.plan.cluster
@@ -270,6 +274,24 @@ class EmbeddedStack:
         from models.migrate import upgrade_database
 
         upgrade_database(self.plan.environment["FACEPASS_DATABASE_URL"])
+
+    def _list_unready(self) -> list[str]:
+        """What keeps the API from being ready: links for guests that S3 refuses, for example.
+
+        No reason to stop: it may be mended while the stack runs.
+        """
+        log, reasons = self._log("api"), list[str]()
+        for _ in range(READY_TRIES):  # the first one's imports may take longer than its patience
+            seen = log.stat().st_size
+            try:
+                answer = httpx.get(f"{self.plan.api_url}/ready", timeout=30.0, trust_env=False)
+            except httpx.HTTPError as error:
+                return [f"The API does not say whether it is ready ({type(error).__name__})."]
+            if answer.is_success:
+                return []
+            told = log.read_bytes()[seen:].decode(errors="replace").splitlines()
+            reasons = [line[line.index(NOT_READY) :] for line in told if NOT_READY in line]
+        return reasons or ["The API is not ready: its log says why."]
 
     def _log(self, name: str) -> Path:
         return self.home.logs / f"{name}.log"

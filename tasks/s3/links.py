@@ -38,10 +38,12 @@ EVENTS_FOLDER = "events/"
 ABSENT_KEY = f"{EVENTS_FOLDER}0/previews/absent.jpg"
 _GIVEN = {200, 206, 416}  # the last where the object is empty
 _IMAGE_TYPES = {
-    "jpg": "image/jpeg",
-    "jpeg": "image/jpeg",
+    **dict.fromkeys(("jpg", "jpeg", "jfif", "jpe", "jif", "pjpeg"), "image/jpeg"),
     "png": "image/png",
     "webp": "image/webp",
+    "avif": "image/avif",
+    **dict.fromkeys(("heic", "heif", "hif"), "image/heic"),
+    **dict.fromkeys(("tif", "tiff"), "image/tiff"),
 }
 
 
@@ -69,18 +71,16 @@ class LinkSigner:
         """A link that shows the object, as a picture and as nothing else."""
         return self._sign(key, "inline")
 
-    def _sign(self, key: str, disposition: str) -> str:
+    def _sign(self, key: str, disposition: str | None) -> str:
         """Who uploads chooses an object's Content-Type: a page would run its scripts at S3's host.
 
         The type of S3's answer is the key's own therefore; S3 cannot be asked for `nosniff`, and
-        browsers take no picture's type for a page's.
+        browsers take no picture's type for a page's. Without a disposition it answers as it likes.
         """
-        parameters = {
-            "Bucket": self.bucket,
-            "Key": key,
-            "ResponseContentDisposition": disposition,
-            "ResponseContentType": name_image_type(key),
-        }
+        parameters = {"Bucket": self.bucket, "Key": key}
+        if disposition is not None:
+            parameters["ResponseContentDisposition"] = disposition
+            parameters["ResponseContentType"] = name_image_type(key)
         self._settle_region()
         with map_s3_errors(self.bucket):
             return self.client.generate_presigned_url(
@@ -117,7 +117,8 @@ class LinkSigner:
             listed = bucket.client.list_objects_v2(
                 Bucket=bucket.name, Prefix=EVENTS_FOLDER, MaxKeys=1
             ).get("Contents", [])
-        link = self.sign_view(listed[0]["Key"] if listed else ABSENT_KEY)
+        # Plain where there is none: moto refuses the answer's type for what it does not have.
+        link = self.sign_view(listed[0]["Key"]) if listed else self._sign(ABSENT_KEY, None)
         try:
             status, content_type, body = _open_link(link)
         except BotoCoreError as error:

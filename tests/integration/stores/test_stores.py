@@ -8,7 +8,6 @@ from uuid import UUID
 
 import httpx
 import pytest
-from fastapi.testclient import TestClient
 
 from api.app import create_app
 from models.errors import S3AccessError, S3DownloadError
@@ -148,10 +147,9 @@ def test_motos_server(
         get_bucket().client.create_bucket(
             Bucket="photos", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
         )
+        get_link_signer().check(get_bucket())  # of an empty bucket
         event = use_store(started)
-        # moto looks for `content-type=` anywhere in a link, and calls its signature wrong.
-        with pytest.raises(S3AccessError, match="signature"):
-            get_link_signer().check(get_bucket())
+        expect_links(event)
     assert event.bucket.lacking == set()
 
 
@@ -246,9 +244,10 @@ def test_a_store_that_was_away_is_asked_for_its_region_later(
 
 
 def read_ready() -> int:
+    """The status of /ready; the first answer's imports may take longer than its patience."""
     with open_local_client(create_app()) as client:
-        status: int = TestClient.get(client, "/ready").status_code
-        return status
+        statuses = [client.get("/ready").status_code for _ in range(3)]
+    return statuses[-1]
 
 
 def test_ready_opens_a_link_and_says_what_to_set_where_it_is_refused(
