@@ -59,6 +59,7 @@ SERVER_LIMITS = f"""
 """
 
 
+READ_ONLY_STATE = "25006"
 _AWAY = "The database cannot be reached: is PostgreSQL running?"
 _SLOW = "The database takes too long: try again in a moment."
 _FAILING = "PostgreSQL is failing (SQLSTATE {state}): its log says why."
@@ -80,7 +81,7 @@ _OLD = "The database's tables are missing or old: run `python -m models.migrate`
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 MEANINGS: dict[str, tuple[type[FacePassError], str]] = {
     "08": (DatabaseUnavailableError, _AWAY),
-    "25006": (DatabaseUnavailableError, _READ_ONLY),
+    READ_ONLY_STATE: (DatabaseUnavailableError, _READ_ONLY),
     "25P03": (DatabaseUnavailableError, _SLOW),
     "25P04": (DatabaseUnavailableError, _SLOW),
     "28": (DatabaseRefusedError, _WRONG_USER),
@@ -251,7 +252,19 @@ def map_database_errors() -> Iterator[None]:
         found = _explain(cause, getattr(cause, "pgcode", None))
         if found is None:
             raise
+        if getattr(cause, "pgcode", None) == READ_ONLY_STATE:
+            _close_idle_connections()
         raise found from error
+
+
+def _close_idle_connections() -> None:
+    """Have the next transactions connect anew.
+
+    A connection stays read-only after the database is not: it may lead to a server that was the
+    primary before, or have the default of the time when it was opened.
+    """
+    if get_database_engine.cache_info().currsize:
+        get_database_engine().dispose()
 
 
 @contextmanager
@@ -285,8 +298,10 @@ def check_tables(patience_s: float) -> None:
     """Raise an error of map_database_errors unless the tables can be read and written to."""
     with limit_statements(patience_s), open_session() as session:
         session.execute(text("SELECT 1 FROM event LIMIT 1"))
-        if session.scalar(text("SELECT current_setting('transaction_read_only')")) == "on":
-            raise DatabaseUnavailableError(_READ_ONLY)
+        is_read_only = session.scalar(text("SELECT current_setting('transaction_read_only')"))
+    if is_read_only == "on":
+        _close_idle_connections()
+        raise DatabaseUnavailableError(_READ_ONLY)
 
 
 _END_HOLDER = text("""

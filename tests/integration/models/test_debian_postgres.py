@@ -1,8 +1,11 @@
 """Debian's own PostgreSQL with pgvector, and PgBouncer in transaction mode before it."""
 
 import os
+import random
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
+import psycopg2
 import pytest
 
 from api.app import create_app
@@ -25,6 +28,11 @@ def debian() -> Iterator[DebianPostgres]:
         pytest.skip(programs)
     with open_debian_postgres(programs) as addresses:
         upgrade_database(addresses.direct)
+        # Events of the other database have their folders in the same bucket: numbers above those.
+        with closing(psycopg2.connect(addresses.direct)) as connection, connection.cursor() as rows:
+            first = random.randrange(10**6, 10**9)
+            rows.execute("SELECT setval(pg_get_serial_sequence('event', 'id'), %s)", (first,))
+            connection.commit()
         yield addresses
 
 

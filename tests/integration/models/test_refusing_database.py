@@ -60,6 +60,18 @@ def test_a_read_only_database_is_told_and_each_caller_may_come_again(
         assert add_event(client).status_code == 201
 
 
+def test_a_process_goes_on_once_its_database_takes_changes_again(
+    event: EventBox, configure: Callable[..., None]
+) -> None:
+    with take_no_changes(configure), open_local_client(create_app()) as client:
+        assert client.get("/ready").status_code == 503
+        assert add_event(client).status_code == 503
+        # Its connections were opened before, and keep what was the default then.
+        administrate("ALTER ROLE facepass RESET default_transaction_read_only")
+        assert add_event(client).status_code == 201
+        assert client.get("/ready").status_code == 200
+
+
 def test_a_sync_waits_for_a_read_only_database_and_says_a_sentence(
     event: EventBox, configure: Callable[..., None], prefect: httpx.Client
 ) -> None:
