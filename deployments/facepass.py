@@ -131,7 +131,7 @@ def demo_event() -> None:
 )
 def push(
     folder: Annotated[
-        Path, typer.Argument(metavar="PHOTOS_DIR", help="Folder of JPEG, PNG, WebP.")
+        Path, typer.Argument(metavar="PHOTOS_DIR", help="Folder of photos, RAW too.")
     ],
     event: Annotated[
         str, typer.Option(metavar="NAME|UUID", help="A name that is not there is added.")

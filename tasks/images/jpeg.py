@@ -132,9 +132,9 @@ class JpegPicture:
         width, height = self.image.size
         side = -(-_CELL * height // self.height)
         columns, rows = -(-width // side), -(-height // side)
-        row, column = divmod(columns * rows - max(1, columns * rows // TORN_SHARE), columns)
+        row, column = divmod(columns * rows - columns * rows // TORN_SHARE, columns)
         top = row * side
-        above = (0, 0, width, max(0, top - _BLEED))
+        above = (0, 0, width, height if row == rows else max(0, top - _BLEED))
         before = (0, top, max(0, column * side - _BLEED), min(top + side, height))
         return any(_differ(self.image, probe, box) for box in (above, before))
 

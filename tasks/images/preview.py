@@ -16,7 +16,8 @@ from tasks.images.decode import decode_picture, refuse_damaged
 
 PREVIEW_QUALITY = 85
 RECIPE_VERSION = 2  # raised when make_preview makes other bytes
-# An original may be a medium format camera's 151 million pixels; a preview never is.
+# An original may be a medium format camera's 151 million pixels; a preview never is. A JPEG's are
+# counted as they are decoded.
 MAX_ORIGINAL_PIXELS = 160_000_000
 
 
@@ -36,7 +37,7 @@ class PreviewRecipe:
 def make_preview(
     original: bytes, recipe: PreviewRecipe, reserve: Callable[[int], None] | None = None
 ) -> bytes:
-    """A preview of an original (JPEG, PNG or WebP), as JPEG.
+    """A preview of an original (a photo or a camera's file, see formats.py), as JPEG.
 
     EXIF's orientation is applied and no EXIF is kept, so no place where it was taken either. The
     colours are sRGB, on white, so no profile is kept: they are converted after the picture was made

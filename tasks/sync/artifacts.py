@@ -53,6 +53,8 @@ WHAT_TO_DO: dict[str | None, str] = {
 }
 # ... and about an original.
 WHAT_TO_DO_WITH_ORIGINALS = WHAT_TO_DO | {
+    PhotoReason.NOT_AN_IMAGE: "upload a real photo under this name (JPEG, PNG, WebP, HEIC, AVIF, "
+    "TIFF or RAW)",
     PhotoReason.TOO_MANY_PIXELS: "upload a smaller original, or a preview of your own",
     PhotoReason.TOO_MANY_BYTES: "upload a smaller original or a preview of your own, or raise "
     "FACEPASS_MAX_ORIGINAL_BYTES",

@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+import pillow_heif
 import pytest
 from PIL import ExifTags, Image
 
@@ -23,6 +24,7 @@ from models.tables import Event
 from models.vocabulary import ProfileName
 from tasks.images.preview import PreviewRecipe
 from tasks.previews.make import StoredPreview, put_preview, read_preview
+from tests.support.camera_files import build_arw, build_cr2
 from tests.support.event_box import EventBox
 from tests.support.faults import FaultProxy
 from tests.support.photos import (
@@ -131,7 +133,11 @@ def test_originals_alone_become_a_gallery_by_one_call(
     put_original(event, "портрет.webp", encode(portrait, "WEBP"))
     put_original(event, "маленький.jpg", encode_jpeg(portrait.resize((300, 300))))
     put_original(event, "битый.jpg", broken)
-    put_original(event, "IMG_1.CR2", b"not read")
+    put_original(event, "IMG_1.CR2", build_cr2(encode_jpeg(portrait)))
+    put_original(event, "портрет.ARW", build_arw(encode_jpeg(portrait)))  # beside портрет.PNG
+    pillow_heif.register_heif_opener()
+    put_original(event, "телефон.HEIC", encode(portrait.resize((640, 640)), "HEIF"))
+    put_original(event, "IMG_1.MP4", b"not read")
     put_original(event, "портрет.jpg", encode_jpeg(portrait), folder="день 2/originals")
 
     url = f"{joined_stack['FACEPASS_API_URL']}/api/v1/events/{event.uuid}/previews"
@@ -144,11 +150,12 @@ def test_originals_alone_become_a_gallery_by_one_call(
     run = prefect.get(path).json()
     assert run["name"] == f"{event.name} · previews of its originals"
     assert f"event:{event.id}" in run["tags"]
-    assert run["state"]["name"] == "Completed: 5 made, 0 kept, 1 unreadable, 1 ignored"
+    assert run["state"]["name"] == "Completed: 7 made, 0 kept, 1 unreadable, 1 ignored"
 
     previews = read_objects(event)
     assert previews.keys() == {
-        *("Гости/группа.jpg", "портрет.PNG", "портрет.webp", "маленький.jpg", "битый.jpg")
+        *("Гости/группа.jpg", "портрет.PNG", "портрет.webp", "маленький.jpg", "битый.jpg"),
+        *("IMG_1.CR2.jpg", "телефон.HEIC.jpg"),
     }
     assert previews.pop("битый.jpg")["content"] == broken
     for name, preview in previews.items():
@@ -161,13 +168,14 @@ def test_originals_alone_become_a_gallery_by_one_call(
     assert read_objects(event, "день 2/previews").keys() == {"портрет.jpg"}
 
     # The syncs of both folders; one of them may have been left with the other.
-    wait_until(lambda: len(event.photos()) == 6)
+    wait_until(lambda: len(event.photos()) == 8)
     open_photos = "SELECT 1 FROM photo WHERE event_id = :event AND status = 'pending'"
     wait_until(lambda: event.query(open_photos) == [])
     found = {name.rpartition("/")[2]: count for name, count in event.face_counts().items()}
     assert found == {
         "группа.jpg": GROUP_FACES,
         **dict.fromkeys(["портрет.PNG", "портрет.webp", "портрет.jpg"], PORTRAIT_FACES),
+        **dict.fromkeys(["IMG_1.CR2.jpg", "телефон.HEIC.jpg"], PORTRAIT_FACES),
         "маленький.jpg": PORTRAIT_FACES,
         "битый.jpg": 0,
     }

@@ -165,7 +165,7 @@ def test_a_folder_becomes_a_gallery_and_the_gallery_follows_the_folder(
 
     assert (code, told["error"], told["sync"]["state"]) == (0, None, "completed")
     assert told["originals_sent"] == told["previews_sent"] == told["photos"] == len(expected)
-    assert told["skipped"] == {"raw": 1, "video": 1, "hidden": 2}
+    assert told["skipped"] == {"raw_pair": 1, "video": 1, "hidden": 2}
     assert {row["reason"] for row in told["unreadable"]} == {"truncated", "not_an_image", "empty"}
     assert read_ledger(api_url, told) == expected
     assert httpx.get(told["gallery_url"], trust_env=False).status_code == 200

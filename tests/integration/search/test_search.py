@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import httpx
 import numpy as np
+import pillow_heif
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image, ImageFilter, ImageOps
@@ -353,6 +354,33 @@ def test_a_selfie_that_cannot_be_used_gets_a_code_and_a_sentence(
     api: httpx.Client, wedding: EventBox, code: str
 ) -> None:
     assert refuse(api, wedding, REFUSED[code]())["code"] == code
+
+
+@pytest.mark.parametrize("kind", ["HEIF", "AVIF", "TIFF"])
+def test_a_selfie_may_be_any_file_that_a_phone_writes(
+    api: httpx.Client, wedding: EventBox, kind: str
+) -> None:
+    pillow_heif.register_heif_opener()
+    buffer = BytesIO()
+    take_selfie(6).save(buffer, kind)
+
+    answer = find(api, wedding, buffer.getvalue())
+
+    assert sorted(list_names(wedding, answer)) == sorted(name_photos_of(6))
+
+
+def test_a_selfie_may_have_200_megapixels_and_lack_its_end(
+    api: httpx.Client, wedding: EventBox
+) -> None:
+    selfie = take_selfie(6, margin=1.0)
+    scale = (200_000_000 / (selfie.width * selfie.height)) ** 0.5
+    large = selfie.resize((round(selfie.width * scale), round(selfie.height * scale)))
+    content = encode_jpeg(large, quality=60)
+    assert len(content) < 20_000_000
+
+    answer = find(api, wedding, content[:-2])
+
+    assert sorted(list_names(wedding, answer)) == sorted(name_photos_of(6))
 
 
 def test_empty_and_cut_off_files_are_no_images(api: httpx.Client, wedding: EventBox) -> None:

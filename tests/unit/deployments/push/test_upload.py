@@ -3,13 +3,15 @@
 from io import BytesIO
 from pathlib import Path
 
+import pillow_heif
 import pytest
 from PIL import Image
 
 from deployments.push import upload
-from deployments.push.upload import NamedPhoto, delete_names, send_photos
+from deployments.push.upload import NamedPhoto, delete_names, name_type, send_photos
 from models.errors import S3AccessError, S3DownloadError
-from tests.support.fake_s3 import FakeClient, make_error
+from tests.support.camera_files import build_nef
+from tests.support.fake_s3 import FakeClient, make_bucket, make_error
 from tests.support.photos import encode_jpeg, read_sample
 from tests.support.push_sender import KEYS, aim, put_on_disk
 
@@ -233,3 +235,43 @@ def test_a_photo_that_does_not_fit_into_memory_is_named(
 
     monkeypatch.setattr("tasks.images.preview.decode_picture", fail)
     assert "too little memory" in str(aim(FakeClient()).send(coffee).not_sent)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("1.HEIC", "image/heic"), ("1.tif", "image/tiff"), ("1.NEF", "application/octet-stream")],
+)
+def test_a_camera_file_is_sent_as_it_is_and_its_preview_is_a_jpeg(
+    tmp_path: Path, name: str, kind: str
+) -> None:
+    pillow_heif.register_heif_opener()
+    jpeg, picture = encode_jpeg(read_sample("coffee.png")), BytesIO()
+    if name == "1.NEF":
+        content = build_nef(jpeg)
+    else:
+        Image.open(BytesIO(jpeg)).save(picture, "HEIF" if name == "1.HEIC" else "TIFF")
+        content = picture.getvalue()
+    store, photo = FakeClient(), put_on_disk(tmp_path, name, content)
+    result = aim(store).send(photo)
+    assert (result.original_sent, result.preview_sent, result.reason) == (True, True, None)
+    assert store.objects[f"{KEYS.originals}{name}"] == content
+    assert name_type(photo.file.path) == kind
+    assert store.objects[f"{KEYS.previews}{name}.jpg"].startswith(b"\xff\xd8\xff")
+    store.calls.clear()
+    again = aim(store).send(photo)
+    assert (again.original_sent, again.preview_sent) == (False, False)
+    assert aim(store).stored.names == {name}
+    assert delete_names(make_bucket(store), KEYS, [name]) == 1
+    assert not store.objects
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("a.jfif", "image/jpeg"), ("a.JPE", "image/jpeg"), ("a.png", "image/png"),
+        ("a.WEBP", "image/webp"), ("a.avif", "image/avif"), ("a.heif", "image/heic"),
+        ("a.cr3", "application/octet-stream"),
+    ],
+)  # fmt: skip
+def test_each_photo_has_a_content_type(name: str, kind: str) -> None:
+    assert name_type(Path(name)) == kind

@@ -1,5 +1,6 @@
 """One original's preview: made once, never over another's, and what stands in for it."""
 
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -25,6 +26,7 @@ from tasks.previews.make import (
 )
 from tasks.s3.objects import ORIGINAL as ORIGINAL_OF
 from tasks.s3.objects import RECIPE as RECIPE_OF
+from tests.support.camera_files import build_nef
 from tests.support.fake_s3 import FakeClient, make_bucket, make_error
 from tests.support.photos import encode_jpeg, read_sample
 
@@ -221,3 +223,23 @@ def test_the_mark_tells_whether_all_were_made_by_a_recipe(store: FakeClient) -> 
     mark_recipe(bucket, "events/1/", RECIPE)
     assert is_marked(bucket, "events/1/", RECIPE)
     assert not is_marked(bucket, "events/1/", PreviewRecipe(1600))
+
+
+def test_a_preview_that_the_photographer_exported_of_a_raw_file_stays_the_only_one(
+    store: FakeClient,
+) -> None:
+    folder, content = "events/1/originals/", build_nef(make_photo_of(600))
+    raw = OriginalRef(f"{folder}2.NEF", "e", 0, "events/1/previews/2.NEF.jpg")
+    raw = replace(put(store, raw.s3_key, content), preview_key=raw.preview_key)
+    put(store, "events/1/previews/2.jpg", make_photo())
+    put(store, "events/1/previews/2.b.jpg", make_photo())
+    assert bring(store, raw) == KEPT
+    assert raw.preview_key not in store.objects
+    # With an original of its own name, that preview is not the RAW file's.
+    put(store, f"{folder}2.jpg", make_photo())
+    assert bring(store, raw) == MADE
+    assert Image.open(BytesIO(store.objects[raw.preview_key])).size == (64, 32)
+
+
+def make_photo_of(side: int) -> bytes:
+    return encode_jpeg(Image.new("RGB", (side, side // 2), "teal"))
