@@ -4,6 +4,7 @@ The functions only work on text; they call neither S3 nor the database.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -42,6 +43,9 @@ _SUFFIXES = {
     FileKind.OTHER_PICTURE: ".bmp .gif .jp2 .jxl .psb .psd",
 }
 _KINDS = {suffix: kind for kind, suffixes in _SUFFIXES.items() for suffix in suffixes.split()}
+# Originals whose previews are JPEGs all the same: each preview is called as its original, and .jpg.
+CONVERTED_KINDS = frozenset({FileKind.HEIC, FileKind.AVIF, FileKind.TIFF, FileKind.RAW})
+PREVIEW_SUFFIX = ".jpg"
 PREVIEWS_FOLDER = "/previews/"
 ORIGINALS_FOLDER = "/originals/"
 MAX_KEY_BYTES = 1024  # S3's own limit
@@ -110,6 +114,23 @@ def judge_kind(s3_key: str) -> FileKind:
     return _KINDS.get(f"{dot}{suffix.lower()}", FileKind.OTHER)
 
 
+def is_original(s3_key: str) -> bool:
+    """Whether a preview can be made of a file of this name."""
+    kind = judge_kind(s3_key)
+    return kind is FileKind.PHOTO or kind in CONVERTED_KINDS
+
+
+def find_pairs(names: Iterable[str]) -> set[str]:
+    """The RAW files among these that lie beside a photo of the same name but for the suffix.
+
+    A camera that writes both has taken one photo.
+    """
+    kinds = {name: judge_kind(name) for name in names if is_original(name)}
+    photos = {name.rpartition(".")[0] for name, kind in kinds.items() if kind is not FileKind.RAW}
+    raws = {name for name, kind in kinds.items() if kind is FileKind.RAW}
+    return {name for name in raws if name.rpartition(".")[0] in photos}
+
+
 def is_image_key(s3_key: str) -> bool:
     """Whether a key counts as a photo that can be shown and read for faces as it is."""
     return judge_kind(s3_key) is FileKind.PHOTO
@@ -119,8 +140,9 @@ def derive_original_key(s3_key: str, event_id: int) -> str:
     """The original of a preview (or the originals' prefix of a previews' prefix).
 
     Only the first /previews/ after the event's folder changes: a photo may well be called
-    `previews/previews/1.jpg`.
+    `previews/previews/1.jpg`. `IMG_1.CR2.jpg` is the preview of `IMG_1.CR2`.
     """
+    s3_key = name_original(s3_key)
     head = len(event_folder(event_id)) - 1
     return s3_key[:head] + s3_key[head:].replace(PREVIEWS_FOLDER, ORIGINALS_FOLDER, 1)
 
@@ -135,13 +157,32 @@ def cut_previews_folder(s3_key: str, event_id: int) -> str:
 def derive_preview_key(s3_key: str, event_id: int) -> str | None:
     """The key of an original's preview; None for a key that is no original.
 
-    The inverse of `derive_original_key`: the first of the two folders' names decides.
+    The inverse of `derive_original_key`: the first of the two folders' names decides. No two
+    originals share a preview, so that of a JPEG called `IMG_1.CR2.jpg` is `IMG_1.CR2.jpg.jpg`.
     """
     head = len(event_folder(event_id)) - 1
     before, found, after = s3_key[head:].partition(ORIGINALS_FOLDER)
     if not found or PREVIEWS_FOLDER in f"{before}/":
         return None
-    return s3_key[:head] + before + PREVIEWS_FOLDER + after
+    return s3_key[:head] + before + PREVIEWS_FOLDER + name_preview(after)
+
+
+def name_preview(original: str) -> str:
+    """The name of an original's preview, below the folder of the previews."""
+    return original + PREVIEW_SUFFIX if _is_converted(original) else original
+
+
+def name_original(preview: str) -> str:
+    """The inverse of `name_preview`."""
+    is_converted = preview.endswith(PREVIEW_SUFFIX) and _is_converted(preview)
+    return preview.removesuffix(PREVIEW_SUFFIX) if is_converted else preview
+
+
+def _is_converted(s3_key: str) -> bool:
+    """Whether an original's preview is called otherwise than itself."""
+    while s3_key.endswith(PREVIEW_SUFFIX):
+        s3_key = s3_key.removesuffix(PREVIEW_SUFFIX)
+    return judge_kind(s3_key) in CONVERTED_KINDS
 
 
 def build_image_url(base_url: str, key: str) -> str:

@@ -11,6 +11,7 @@ from benchmarks.hostile.bombs import (
     list_pixel_bombs,
     list_scan_bombs,
 )
+from benchmarks.hostile.cameras import list_camera_bombs, list_cameras, list_damaged_cameras
 from benchmarks.hostile.damage import list_flipped, list_holes, list_truncated
 from benchmarks.hostile.files import HostileFile
 from benchmarks.hostile.foreign import list_foreign, list_names, list_polyglots
@@ -32,6 +33,8 @@ FIXED: tuple[Callable[[], Iterable[HostileFile]], ...] = (
     list_frame_bombs,
     list_pixel_bombs,
     list_large_pictures,
+    list_cameras,
+    list_camera_bombs,
 )
 SEEDED: tuple[Callable[[random.Random], Iterable[HostileFile]], ...] = (
     list_truncated,
@@ -40,6 +43,7 @@ SEEDED: tuple[Callable[[random.Random], Iterable[HostileFile]], ...] = (
     list_exif,
     list_profiles,
     list_foreign,
+    list_damaged_cameras,
 )
 
 

@@ -40,7 +40,7 @@ ACCEPTED = ("jpg", "png", "webp")
 
 
 def list_formats() -> Iterator[HostileFile]:
-    """The content decides: three formats are photos under any name, the others under none."""
+    """The content decides: what browsers show is a photo under any name, the others under none."""
     for file_format, (extension, mode) in FORMATS.items():
         content = encode(read_portrait().convert(mode), file_format, **OPTIONS.get(file_format, {}))
         for suffix in dict.fromkeys((extension, *ACCEPTED)):

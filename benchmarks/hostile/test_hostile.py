@@ -42,6 +42,9 @@ KINDS = {
     "no photo",
     "30 MB of noise",
     "signature, then noise",
+    "camera files",
+    "damaged camera files",
+    "bomb: camera files",
 }
 ROOMY = Bounds(seconds=60, mib=4_096)
 # A worker that answers as ours does, and misbehaves at the numbers 1, 2 and 3.

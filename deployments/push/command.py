@@ -6,6 +6,7 @@ Its result is the exit code, which a script can read.
 import json
 import sys
 import time
+import warnings
 from enum import IntEnum
 
 from rich.console import Console
@@ -38,6 +39,8 @@ def push_folder(options: Options, *, as_json: bool, console: Console | None = No
     """Push, and say how it went: the exit code."""
     if console is None:
         console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=as_json)
+    # What is wrong with a photo is told by a reason; Pillow's words about its notes lead nowhere.
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     screen, report, began = Screen(console), Report(), time.monotonic()
     with interrupt_on_signals():
         try:

@@ -20,7 +20,7 @@ from typing import Any
 from unicodedata import normalize
 
 from models.errors import PushRefusedError
-from models.keys import FileKind, is_storable, judge_kind
+from models.keys import find_pairs, is_original, is_storable, judge_kind
 
 MARKER = ".facepass-push.json"
 MAX_LABEL_BYTES = 100
@@ -47,8 +47,8 @@ class LocalFile:
 class Scan:
     """What is in a folder.
 
-    `skipped`: kind of file -> how many; `unnameable` are photos whose names are no text, which S3
-    cannot hold.
+    `skipped`: kind of file -> how many; `raw_pair` are RAW files beside a photo of the same name,
+    `unnameable` photos whose names are no text, which S3 cannot hold.
     """
 
     photos: list[LocalFile] = field(default_factory=list)
@@ -78,8 +78,8 @@ def scan_folder(folder: Path) -> Scan:
     try:
         for entry in _walk(folder, scan.skipped):
             relative = Path(entry.path).relative_to(folder).as_posix()
-            if (kind := judge_kind(entry.name)) is not FileKind.PHOTO:
-                scan.skipped[kind] += 1
+            if not is_original(entry.name):
+                scan.skipped[judge_kind(entry.name)] += 1
             elif not is_storable(relative):
                 scan.skipped["unnameable"] += 1
             else:
@@ -90,6 +90,10 @@ def scan_folder(folder: Path) -> Scan:
             f"{error.filename} cannot be read ({error.strerror}): make it readable or move it "
             "elsewhere; nothing was sent."
         ) from error
+    pairs = find_pairs(photo.relative for photo in scan.photos)
+    if pairs:
+        scan.skipped["raw_pair"] = len(pairs)
+        scan.photos = [photo for photo in scan.photos if photo.relative not in pairs]
     scan.photos.sort(key=lambda photo: photo.relative)
     return scan
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from models.errors import DeletionRefusedError, PushRefusedError
-from models.keys import ListedPreview, event_folder
+from models.keys import ListedPreview, event_folder, name_original, name_preview
 from tasks.s3.bucket import Bucket
 
 SMALL_DELETION = 10  # so many photos go without a question
@@ -15,7 +15,7 @@ SMALL_DELETION = 10  # so many photos go without a question
 
 @dataclass(frozen=True)
 class Stored:
-    """A source's objects: name below the source -> how S3 lists it."""
+    """A source's objects: an original's name below the source -> how S3 lists it or its preview."""
 
     originals: Mapping[str, ListedPreview]
     previews: Mapping[str, ListedPreview]
@@ -39,10 +39,22 @@ class SourceKeys:
         folder = event_folder(event_id)
         return cls(f"{folder}originals/{source}/", f"{folder}previews/{source}/")
 
+    def original(self, name: str) -> str:
+        """The key of an original."""
+        return self.originals + name
+
+    def preview(self, name: str) -> str:
+        """The key of an original's preview."""
+        return self.previews + name_preview(name)
+
 
 def list_stored(bucket: Bucket, keys: SourceKeys) -> Stored:
     """List the source. Raises S3AccessError or S3DownloadError."""
-    return Stored(_list(bucket, keys.originals), _list(bucket, keys.previews))
+    previews = _list(bucket, keys.previews)
+    return Stored(
+        _list(bucket, keys.originals),
+        {name_original(name): preview for name, preview in previews.items()},
+    )
 
 
 def _list(bucket: Bucket, prefix: str) -> dict[str, ListedPreview]:

@@ -26,7 +26,7 @@ from deployments.push.report import Report, Screen
 from deployments.push.upload import NamedPhoto, PhotoSender, delete_names, send_photos
 from deployments.stack.home import PUSH_ENV_FILE, read_stack, spare_loopback
 from models.errors import ConfigurationError, DeletionRefusedError, PushRefusedError, StackError
-from models.keys import MAX_KEY_BYTES
+from models.keys import MAX_KEY_BYTES, PREVIEW_SUFFIX
 from models.settings import Settings, get_settings
 from models.vocabulary import ProfileName
 from tasks.s3.bucket import Bucket, open_bucket
@@ -124,7 +124,7 @@ class Push:
         if scan.photos or self.options.delete:
             return scan
         sentence = (
-            f"There are no JPEG, PNG or WebP photos in {folder} "
+            f"There are no photos in {folder} (JPEG, PNG, WebP, HEIC, AVIF, TIFF or RAW) "
             f"({sum(scan.skipped.values())} other files)."
         )
         if (folder / MARKER).exists() and not self.options.keep:
@@ -168,5 +168,5 @@ class Push:
 
 def _name_photos(scan: Scan, keys: SourceKeys) -> dict[str, str]:
     """Path below the folder -> name below the source."""
-    room = MAX_KEY_BYTES - len(keys.originals.encode())
+    room = MAX_KEY_BYTES - len(f"{keys.originals}{PREVIEW_SUFFIX}".encode())
     return assign_names((photo.relative for photo in scan.photos), room)

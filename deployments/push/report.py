@@ -25,11 +25,8 @@ from models.findings import tell_findings
 
 NAMED_AT_MOST = 20  # files in the summary; --json has all
 _KINDS = {
-    "raw": "RAW",
+    "raw_pair": "RAW beside their photo",
     "video": "video",
-    "heic": "HEIC (export them as JPEG)",
-    "avif": "AVIF (export them as JPEG)",
-    "tiff": "TIFF (export them as JPEG)",
     "other_picture": "pictures of other formats (export them as JPEG)",
     "other": "other",
     "hidden": "hidden",

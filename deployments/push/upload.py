@@ -16,6 +16,7 @@ from typing import TypeVar
 from deployments.push.folder import LocalFile
 from deployments.push.mirror import SourceKeys, Stored
 from models.errors import PhotoChangedError, PhotoUnavailableError, S3DownloadError
+from models.keys import FileKind, judge_kind
 from models.vocabulary import PhotoReason
 from tasks.faces.limits import PixelBudget, count_cores
 from tasks.images.preview import PreviewRecipe, make_preview
@@ -38,7 +39,14 @@ WAITING = 4 * AT_A_TIME  # handed to the threads, so that none is idle
 ROUNDS = 3
 PAUSE_S = 2.0  # for a file that is being copied
 CHANGING = "it changed while it was sent"
-_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
+# Of a RAW file there is no type that a browser knows: it is kept on the guest's disk as it is.
+_TYPES = {
+    FileKind.PHOTO: "image/jpeg",
+    FileKind.HEIC: "image/heic",
+    FileKind.AVIF: "image/avif",
+    FileKind.TIFF: "image/tiff",
+}
+_OTHER_TYPES = {".png": "image/png", ".webp": "image/webp"}
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -128,7 +136,7 @@ class PhotoSender:
     def _send_original(self, result: UploadResult, digest: str) -> str:
         """The original's ETag in S3, sent or found there."""
         name = result.photo.name
-        key, listed = self.keys.originals + name, self.stored.originals.get(name)
+        key, listed = self.keys.original(name), self.stored.originals.get(name)
         if listed is not None and listed.size == result.size:
             # An ETag is the MD5, except with some encryptions: then the metadata has it.
             if listed.etag == digest:
@@ -140,7 +148,7 @@ class PhotoSender:
         return etag
 
     def _send_preview(self, result: UploadResult, digest: str, etag: str) -> None:
-        key = self.keys.previews + result.photo.name
+        key = self.keys.preview(result.photo.name)
         tags = {ORIGINAL: etag, RECIPE: str(self.recipe)}
         if result.photo.name in self.stored.previews:
             found = read_metadata(self.bucket, key) or {}
@@ -185,10 +193,16 @@ class PhotoSender:
     ) -> str:
         path = result.photo.file.path
         with path.open("rb") as body:
-            kind = _TYPES[path.suffix.lower()]
+            kind = name_type(path)
             etag = put_object(self.bucket, key, body, digest, content_type=kind, metadata=metadata)
         result.bytes_sent += result.size
         return etag
+
+
+def name_type(path: Path) -> str:
+    """The content type of a photo, by its suffix."""
+    by_kind = _TYPES.get(judge_kind(path.name), "application/octet-stream")
+    return _OTHER_TYPES.get(path.suffix.lower(), by_kind)
 
 
 def send_photos(
@@ -226,8 +240,8 @@ def delete_names(bucket: Bucket, keys: SourceKeys, names: Iterable[str]) -> int:
     """
 
     def delete(name: str) -> None:
-        for folder in (keys.previews, keys.originals):
-            delete_object(bucket, folder + name)
+        for key in (keys.preview(name), keys.original(name)):
+            delete_object(bucket, key)
 
     return sum(1 for _ in _run(delete, names))
 

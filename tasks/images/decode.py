@@ -8,13 +8,21 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from models.errors import PhotoUnavailableError
 from models.vocabulary import PhotoReason
-from tasks.images.colours import list_profiles, put_on_white, simplify
+from tasks.images.colours import (
+    list_profiles,
+    put_on_white,
+    read_coded_profile,
+    simplify,
+)
 from tasks.images.exif import PhotoNotes
 from tasks.images.formats import count_claimed_pixels, recognise_format, split_picture
+from tasks.images.heif import open_heic
+from tasks.images.jpeg import JpegPicture
+from tasks.images.raw import extract_jpeg
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +30,8 @@ BgrImage: TypeAlias = npt.NDArray[np.uint8]
 
 STRIP_PIXELS = 1_000_000
 
+# Formats of which a pixel takes a share of the memory that it takes elsewhere.
+_LIGHTER = {"HEIF": 2}
 # EXIF's orientation -> what turns the stored picture upright.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -44,8 +54,9 @@ def decode_photo(
 
     Returns BGR uint8 (H, W, 3) with the EXIF orientation applied, as a person sees it. The size
     is read from the header first; `reserve` is told the number of pixels before the first one is
-    decoded. Of an animation only the first picture is. What is transparent becomes white; colours
-    are taken for sRGB, since faces are found in any. Raises PhotoUnavailableError.
+    decoded, and `max_pixels` bounds those that are. Of an animation only the first picture is.
+    What is transparent becomes white; colours are taken for sRGB, since faces are found in any.
+    Raises PhotoUnavailableError.
     """
     image, _ = decode_picture(content, max_pixels, reserve, enough_pixels)
     return _copy_as_bgr(put_on_white(image))
@@ -61,8 +72,8 @@ def decode_picture(
 
     Returns L, LA, RGB, RGBA, CMYK or LAB of eight bits a channel, and the profiles that say what
     they mean, the surest first. A JPEG is decoded at a half, a quarter or an eighth of its size
-    where both sides keep `enough_pixels`: a phone's 12 million pixels in 14 ms instead of 300.
-    Raises PhotoUnavailableError.
+    where both sides keep `enough_pixels`: a phone's 12 million pixels in 14 ms instead of 300; also
+    where it is larger than `max_pixels` and its sides stay long. Raises PhotoUnavailableError.
     """
     if not content:
         raise PhotoUnavailableError(PhotoReason.EMPTY)
@@ -83,24 +94,41 @@ def _decode_upright(
     """Picture and profiles. What the decoder held, up to 16 bytes a pixel, is free on return."""
     # The first bytes are a photo's: what fails from here on is missing or damaged.
     with refuse_damaged(PhotoReason.TRUNCATED):
-        picture, notes = split_picture(content, kind)
-        image = Image.open(BytesIO(picture), formats=[kind])
+        picture, notes = extract_jpeg(content) if kind == "RAW" else split_picture(content, kind)
+        kind = "JPEG" if kind == "RAW" else kind
+        jpeg = JpegPicture.open(picture) if kind == "JPEG" else None
+        image = jpeg.image if jpeg else _open(picture, kind)
     with image:
-        if image.width * image.height > max_pixels:
-            raise PhotoUnavailableError(PhotoReason.TOO_MANY_PIXELS)
         if kind not in {"JPEG", "PNG"}:
-            keys = ("exif", "xmp", "icc_profile")
-            notes = PhotoNotes(*(image.info.get(key) or b"" for key in keys))
-        if enough_pixels is not None:
-            image.draft(None, (enough_pixels, enough_pixels))
+            # HEIC's and TIFF's pictures are turned when they are opened: their EXIF is not asked.
+            keys = ("exif", "xmp") if kind in {"WEBP", "AVIF"} else ()
+            notes = PhotoNotes(
+                **{key: image.info.get(key) or b"" for key in keys},
+                profile=image.info.get("icc_profile") or read_coded_profile(image),
+            )
+        if jpeg:
+            pixels = jpeg.shrink(max_pixels, enough_pixels)
+        elif (pixels := image.width * image.height) > max_pixels:
+            raise PhotoUnavailableError(PhotoReason.TOO_MANY_PIXELS)
         if reserve is not None:
-            reserve(image.width * image.height)
+            reserve(pixels // _LIGHTER.get(kind, 1))
         with refuse_damaged(PhotoReason.TRUNCATED):
-            image.load()
+            jpeg.load() if jpeg else image.load()
             upright = simplify(image)
             turn = _TURNS.get(notes.orientation)
             upright = upright if turn is None else upright.transpose(turn)
             return upright, list_profiles(upright.mode, notes)
+
+
+def _open(picture: bytes, kind: str) -> Image.Image:
+    if kind == "HEIF":
+        return open_heic(picture)
+    try:
+        return Image.open(BytesIO(picture), formats=[kind])
+    except UnidentifiedImageError as error:
+        if kind == "TIFF":  # of a kind that Pillow does not know
+            raise PhotoUnavailableError(PhotoReason.UNPROCESSABLE) from error
+        raise
 
 
 def _copy_as_bgr(image: Image.Image) -> BgrImage:

@@ -22,24 +22,19 @@ from tasks.images.colours import (
     build_profile,
 )
 from tasks.images.exif import PhotoNotes
+from tasks.images.heif import recognise_brand
+from tasks.images.jpeg import MAX_SEGMENTS
+from tasks.images.tiff import is_sensor_file, split_tiff
 
 # JPEG
 
-# Ordinary ones have a few dozen; 50 MB of empty comments took Pillow 20 s and 900 MB.
-MAX_SEGMENTS = 10_000
-# Cameras write 1, progressive encoders about 10. At 50 megapixels a scan of 75 bytes takes 50 ms
-# to decode: a file within the limit of bytes could keep a core busy for ten hours.
-MAX_SCANS = 50
-
-_SOI, _EOI, _SOS, _APP1, _APP2 = 0xD8, 0xD9, 0xDA, 0xE1, 0xE2
+_EOI, _SOS, _APP1, _APP2 = 0xD9, 0xDA, 0xE1, 0xE2
 # Frame headers and tables; JFIF's and Adobe's notes say how the colours are stored.
 _JPEG_PICTURE = frozenset({*range(0xC0, 0xD0), *range(0xDB, 0xE0), 0xE0, 0xEE})
 _WITHOUT_LENGTH = frozenset({0x00, 0x01, *range(0xD0, 0xD9)})
 _EXIF, _JPEG_XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _JPEG_PROFILE = b"ICC_PROFILE\0"  # then the segment's number, and how many there are
 _NEXT = re.compile(rb"\xff+([^\xff])", re.DOTALL)
-# Inside a scan: zeros and restart markers belong to its data.
-_AFTER_SCAN = re.compile(rb"\xff([\xc0-\xcf\xd8-\xfe])")
 
 # PNG
 
@@ -56,9 +51,20 @@ _OLD_EXIF = b"Raw profile type exif"  # ImageMagick's, from before PNG knew EXIF
 
 _WEBP = (b"RIFF", b"WEBP")
 
+# RAW files that are not in TIFF's form: Canon's old ones, Fujifilm's, Minolta's, Sigma's; and
+# Olympus's and Panasonic's, which are, by a magic number of their own.
+_RAW = (
+    *(b"II\x1a\0\0\0HEAPCCDR", b"FUJIFILMCCD-RAW", b"\0MRM", b"FOVb"),
+    *(b"IIRO", b"IIRS", b"MMOR", b"IIU\0"),
+)
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_CANON = b"CR"  # behind a TIFF's head
+# What a browser shows, so that guests see it as a preview.
+SHOWN_BY_BROWSERS = frozenset({"JPEG", "PNG", "WEBP", "AVIF"})
+
 
 def recognise_format(content: bytes) -> str:
-    """JPEG, PNG or WEBP, by the first bytes; the name is never asked.
+    """JPEG, PNG, WEBP, AVIF, HEIF, TIFF or RAW, by the content; the name is never asked.
 
     Raises PhotoUnavailableError: not_an_image for any other content.
     """
@@ -69,17 +75,29 @@ def recognise_format(content: bytes) -> str:
     # Of a WebP that breaks off in its first bytes, what there is must fit.
     if content.startswith(_WEBP[0]) and _WEBP[1].startswith(content[8:12]):
         return "WEBP"
+    if content.startswith(_RAW):
+        return "RAW"
+    if content.startswith(_TIFF):
+        return "RAW" if content[8:10] == _CANON or is_sensor_file(content) else "TIFF"
+    if brand := recognise_brand(content):
+        return brand
     raise PhotoUnavailableError(PhotoReason.NOT_AN_IMAGE)
 
 
 def split_picture(content: bytes, kind: str) -> tuple[bytes, PhotoNotes]:
-    """The picture as a file of the same format, and its notes (a WebP's stay in it).
+    """The picture as a file of the same format, and its notes; most formats' stay in it.
 
     Raises PhotoUnavailableError.
     """
-    if kind == "JPEG":
-        return split_jpeg(content)
-    return split_png(content) if kind == "PNG" else (content, PhotoNotes())
+    match kind:
+        case "JPEG":
+            return split_jpeg(content)
+        case "PNG":
+            return split_png(content)
+        case "TIFF":
+            return split_tiff(content), PhotoNotes()
+        case _:
+            return content, PhotoNotes()
 
 
 def count_claimed_pixels(content: bytes, kind: str) -> int:
@@ -118,7 +136,6 @@ def split_jpeg(content: bytes) -> tuple[bytes, PhotoNotes]:
             continue
         place = body + _read_length(content, body)
         if marker == _SOS:
-            _check_scans(content, place)
             notes = PhotoNotes(exif, xmp, _join_profile(profile))
             return b"".join([*kept, b"\xff\xda", memoryview(content)[body:]]), notes
         if marker in _JPEG_PICTURE:
@@ -209,22 +226,6 @@ def _read_length(content: bytes, place: int) -> int:
     if length < 2 or place + length > len(content):
         raise PhotoUnavailableError(PhotoReason.TRUNCATED)
     return length
-
-
-def _check_scans(content: bytes, place: int) -> None:
-    """Refuse more than MAX_SCANS; `place` is where the first one's data begins."""
-    if content.count(b"\xff\xda", place) < MAX_SCANS:
-        return  # what else looks like a scan, in a film behind the picture, only adds to these
-    scans = 1
-    for _ in range(MAX_SEGMENTS):
-        found = _AFTER_SCAN.search(content, place)
-        if not found or found[1][0] in {_SOI, _EOI}:
-            return
-        scans += found[1][0] == _SOS
-        if scans > MAX_SCANS:
-            break
-        place = found.end() + max(int.from_bytes(content[found.end() : found.end() + 2], "big"), 2)
-    raise PhotoUnavailableError(PhotoReason.UNPROCESSABLE)
 
 
 def _list_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:

@@ -12,17 +12,21 @@ from itertools import chain, groupby, islice
 from typing import TypeVar
 
 from models.keys import (
+    MAX_KEY_BYTES,
     PREVIEWS_FOLDER,
     ListedPreview,
     derive_preview_key,
     event_folder,
-    is_image_key,
+    find_pairs,
+    is_original,
 )
 from tasks.s3.bucket import Bucket
 
 # An upload in parts is dated by its beginning: it may replace an original after its preview was
 # made, and still look older. Within this time the preview's note is asked.
 LONGEST_UPLOAD = timedelta(minutes=10)
+# Keys that begin alike, looked at together: IMG_1.CR2, IMG_1.JPG, IMG_1.xmp.
+MOST_ALIKE = 1_000
 
 T = TypeVar("T")
 
@@ -44,6 +48,7 @@ class Census:
     originals: int = 0
     candidates: int = 0  # those that may lack a preview, or have an old one
     ignored: int = 0  # files beside them that are no photos
+    pairs: int = 0  # RAW files beside a photo of the same name, whose preview is that photo's
     prefixes: list[str] = field(default_factory=list)  # of the previews, one a folder of originals
 
 
@@ -105,15 +110,38 @@ def _flatten(bucket: Bucket, prefix: str) -> Generator[ListedPreview, None, None
 def _keep_originals(
     listed: Iterable[ListedPreview], event_id: int, census: Census
 ) -> Iterator[tuple[str, ListedPreview]]:
+    for group in group_alike(listed):
+        pairs = find_pairs(item.s3_key for item in group)
+        for item in group:
+            key = derive_preview_key(item.s3_key, event_id)
+            if key is None:
+                continue
+            if item.s3_key in pairs:
+                census.pairs += 1
+            elif is_original(item.s3_key) and _is_sound(key):
+                yield key, item
+            else:
+                census.ignored += 1
+
+
+def group_alike(listed: Iterable[ListedPreview]) -> Iterator[list[ListedPreview]]:
+    """Neighbours whose keys begin with the first one's stem and a dot."""
+    group: list[ListedPreview] = []
+    start = ""
     for item in listed:
-        key = derive_preview_key(item.s3_key, event_id)
-        if key is None:
-            continue
-        # Where something on the way resolves dots, a key with them would lead out of the event.
-        if is_image_key(key) and not {".", ".."} & set(key.split("/")):
-            yield key, item
-        else:
-            census.ignored += 1
+        if not group or not item.s3_key.startswith(start) or len(group) == MOST_ALIKE:
+            if group:
+                yield group
+            group, start = [], item.s3_key.rpartition(".")[0] + "."
+        group.append(item)
+    if group:
+        yield group
+
+
+def _is_sound(preview_key: str) -> bool:
+    """Whether S3 takes it; where something on the way resolves dots, it stays in the event."""
+    fits = len(preview_key.encode()) <= MAX_KEY_BYTES
+    return fits and not {".", ".."} & set(preview_key.split("/"))
 
 
 def _find_prefix(preview_key: str, event_id: int) -> str:

@@ -168,6 +168,8 @@ def find_originals(job: PreviewJob) -> Iterator[Sequence[PreviewBatch]]:
     logger.info("Found %d originals in S3, %d of them to look at", census.originals, job.total)
     if census.ignored:
         logger.info("Ignored %d files that are no photos", census.ignored)
+    if census.pairs:
+        logger.info("Left out %d RAW files, each beside a photo of its name", census.pairs)
     numbers = count()
     with closing(list_originals(census=job.census)) as candidates:
         for window in cut(cut(candidates, choose_batch_size(job.total)), WINDOW):
@@ -258,6 +260,7 @@ def build_previews_result(job: PreviewJob, syncs: Sequence[UUID], seconds: float
         "recipe": str(job.recipe),
         "originals": originals,
         **counts,
+        "raw_pairs": job.census.pairs,
         "status": "completed",
         "message": message,
         "syncs": [str(run) for run in syncs],
@@ -273,6 +276,7 @@ def publish_previews_result(job: PreviewJob, result: dict[str, Any]) -> None:
         "Kept: up to date, or the photographer's own": result[Verdict.KEPT],
         "Unreadable: their bytes stand in, and the sync says why": result[Verdict.STOOD_IN],
         "Left without a preview": result[Verdict.LEFT_OUT],
+        "RAW files beside a photo of their name, left out": result["raw_pairs"],
         "Recipe (longest side, quality, version)": result["recipe"],
         "Syncs started": ", ".join(result["syncs"]) or "none",
     }

@@ -13,7 +13,7 @@ from hashlib import md5
 from typing import TYPE_CHECKING
 
 from models.errors import PhotoChangedError, PhotoUnavailableError
-from models.keys import default_prefix
+from models.keys import default_prefix, is_image_key, name_original
 from models.settings import get_settings
 from models.vocabulary import PhotoReason
 from tasks.faces.limits import PixelBudget
@@ -167,9 +167,29 @@ def bring_preview(bucket: Bucket, original: OriginalRef, recipe: PreviewRecipe) 
     return Outcome(Verdict.LEFT_OUT, PhotoReason.VANISHED)
 
 
+def has_exported_preview(bucket: Bucket, original: OriginalRef) -> bool:
+    """Whether the photographer made a preview of a HEIC or RAW original under a photo's name.
+
+    IMG_1.jpg is IMG_1.CR2's, unless there is an original IMG_1.jpg.
+    """
+    stem, _, suffix = name_original(original.preview_key).rpartition(".")
+    if f"{stem}.{suffix}" == original.preview_key:
+        return False
+    folder = original.s3_key.rpartition("/")[0]
+    for page in bucket.list_pages(f"{stem}."):
+        for item in page:
+            name = item.s3_key.rpartition("/")[2]
+            is_alike = item.s3_key.rpartition(".")[0] == stem and is_image_key(name)
+            if is_alike and read_preview(bucket, f"{folder}/{name}") is None:
+                return True
+    return False
+
+
 def _bring(bucket: Bucket, original: OriginalRef, recipe: PreviewRecipe) -> Outcome:
     stored = read_preview(bucket, original.preview_key)
     if stored is not None and (not stored.is_own or stored.fits(original.etag, recipe)):
+        return KEPT
+    if stored is None and has_exported_preview(bucket, original):
         return KEPT
     limit = get_settings().max_original_bytes
     if original.size > limit:

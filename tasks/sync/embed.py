@@ -36,6 +36,7 @@ from tasks.faces.detected import CHANGED, UNREACHABLE, DetectedFaces, PhotoFaces
 from tasks.faces.engine import FaceEngine
 from tasks.faces.limits import PixelBudget
 from tasks.images.decode import BgrImage, decode_photo
+from tasks.images.formats import SHOWN_BY_BROWSERS, recognise_format
 from tasks.results.signed import RawBytes, SignedStorage
 from tasks.results.storage import CACHE_LIFETIME, build_cache_key, open_result_storage
 from tasks.s3.bucket import Bucket, get_bucket
@@ -196,7 +197,11 @@ def _read_photo(
     settings = get_settings()
     with breaker.watch():
         content = bucket.read_photo(photo.s3_key, photo.etag, settings.max_photo_bytes)
-    return decode_photo(content, settings.max_pixels, budget.reserve)
+    pixels = decode_photo(content, settings.max_pixels, budget.reserve)
+    # A HEIC or RAW called .jpg can be read, but it is no preview: no guest would see it.
+    if recognise_format(content) not in SHOWN_BY_BROWSERS:
+        raise PhotoUnavailableError(PhotoReason.NOT_AN_IMAGE)
+    return pixels
 
 
 def _judge(found: DetectedFaces | FacePassError) -> PhotoFaces:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from models.errors import InvalidPrefixError
 from models.keys import (
+    CONVERTED_KINDS,
     MAX_KEY_BYTES,
     build_image_url,
     build_run_name,
@@ -17,6 +18,7 @@ from models.keys import (
     derive_preview_key,
     event_folder,
     is_image_key,
+    judge_kind,
 )
 
 EVENT_IDS = st.integers(1, 2**31 - 1)
@@ -29,8 +31,17 @@ PREFIXES = ANY_CHARACTERS | st.builds(
     st.sampled_from([1, 10, 11]),
     st.lists(FOLDER_NAMES | ANY_CHARACTERS, max_size=5),
 )
-SEGMENTS = st.sampled_from(["previews", "originals", "day 1", "Свадьба"]) | st.text(
-    st.characters(codec="utf-8", exclude_characters="/"), max_size=12
+WORDS = st.text(st.characters(codec="utf-8", exclude_characters="/"), max_size=12)
+SEGMENTS = st.sampled_from(["previews", "originals", "day 1", "Свадьба"]) | WORDS
+# Photos, files that are converted for their previews, and names that end as both.
+NAMES = SEGMENTS | st.builds(
+    lambda stem, suffixes: stem + "".join(suffixes),
+    WORDS,
+    st.lists(
+        st.sampled_from([".jpg", ".JPG", ".jpeg", ".CR2", ".nef", ".heic", ".tif", ".avif", ".mp4"])
+        | WORDS,
+        max_size=4,
+    ),
 )
 
 
@@ -39,7 +50,7 @@ def preview_keys(draw: st.DrawFn) -> tuple[str, int]:
     """A key with at least one /previews/ folder inside an event's folder, and the event."""
     event_id = draw(EVENT_IDS)
     before, after = draw(st.lists(SEGMENTS, max_size=3)), draw(st.lists(SEGMENTS, max_size=3))
-    path = "/".join([*before, "previews", *after, draw(SEGMENTS)])
+    path = "/".join([*before, "previews", *after, draw(NAMES)])
     return event_folder(event_id) + path, event_id
 
 
@@ -198,6 +209,12 @@ def test_any_name_before_an_image_suffix_makes_a_photo(name: str, suffix: str) -
         ("events/1/previews-old/previews/a.jpg", "events/1/previews-old/originals/a.jpg"),
         ("events/1/previews/", "events/1/originals/"),
         ("events/1/previews/day1/IMG_", "events/1/originals/day1/IMG_"),
+        ("events/1/previews/IMG_1.CR2.jpg", "events/1/originals/IMG_1.CR2"),
+        ("events/1/previews/a/IMG_1.heic.jpg", "events/1/originals/a/IMG_1.heic"),
+        ("events/1/previews/IMG_1.CR2.JPG", "events/1/originals/IMG_1.CR2.JPG"),
+        ("events/1/previews/IMG_1.mp4.jpg", "events/1/originals/IMG_1.mp4.jpg"),
+        ("events/1/previews/.CR2.jpg", "events/1/originals/.CR2.jpg"),
+        ("events/1/previews/1.CR2/.jpg", "events/1/originals/1.CR2/.jpg"),
     ],
 )
 def test_the_first_previews_folder_of_the_event_becomes_originals(
@@ -211,8 +228,9 @@ def test_exactly_one_folder_changes_between_preview_and_original(case: tuple[str
     key, event_id = case
     original = derive_original_key(key, event_id)
     before, after = key.split("/"), original.split("/")
-    assert len(original) == len(key) + len("originals") - len("previews")
     assert len(before) == len(after)
+    assert before[-1] in {after[-1], f"{after[-1]}.jpg"}
+    before[-1] = after[-1]
     changed = [i for i, pair in enumerate(zip(before, after, strict=True)) if len(set(pair)) > 1]
     assert [(before[i], after[i]) for i in changed] == [("previews", "originals")]
     assert changed == [before.index("previews", 2)]  # the first one after events/{id}
@@ -244,6 +262,14 @@ def test_a_prefix_of_previews_leads_to_a_prefix_of_their_originals(
         ("events/1/previews/a.jpg", None),
         ("events/1/originals.jpg", None),
         ("events/1/my originals/a.jpg", None),
+        ("events/1/originals/IMG_1.CR2", "events/1/previews/IMG_1.CR2.jpg"),
+        ("events/1/originals/IMG_1.HEIC", "events/1/previews/IMG_1.HEIC.jpg"),
+        ("events/1/originals/IMG_1.Tiff", "events/1/previews/IMG_1.Tiff.jpg"),
+        ("events/1/originals/IMG_1.avif", "events/1/previews/IMG_1.avif.jpg"),
+        ("events/1/originals/IMG_1.CR2.jpg", "events/1/previews/IMG_1.CR2.jpg.jpg"),
+        ("events/1/originals/IMG_1.CR2.JPG", "events/1/previews/IMG_1.CR2.JPG"),
+        ("events/1/originals/IMG_1.mp4", "events/1/previews/IMG_1.mp4"),
+        ("events/1/originals/._IMG_1.CR2", "events/1/previews/._IMG_1.CR2"),
     ],
 )
 def test_an_originals_preview_lies_in_the_folder_beside_it(
@@ -252,9 +278,11 @@ def test_an_originals_preview_lies_in_the_folder_beside_it(
     assert derive_preview_key(original, 1) == preview
 
 
-@given(EVENT_IDS, st.lists(SEGMENTS, min_size=1, max_size=6))
-def test_a_preview_is_its_originals_and_no_other_ones(event_id: int, parts: list[str]) -> None:
-    original = event_folder(event_id) + "/".join(parts)
+@given(EVENT_IDS, st.lists(SEGMENTS, max_size=5), NAMES)
+def test_a_preview_is_its_originals_and_no_other_ones(
+    event_id: int, parts: list[str], name: str
+) -> None:
+    original = event_folder(event_id) + "/".join([*parts, name])
     preview = derive_preview_key(original, event_id)
     if preview is not None:
         assert derive_original_key(preview, event_id) == original
@@ -266,7 +294,8 @@ def test_a_preview_that_has_an_original_is_the_one_that_original_gets(
     case: tuple[str, int],
 ) -> None:
     preview, event_id = case
-    if derive_preview_key(preview, event_id) is None:  # else it is an original itself
+    is_original = derive_preview_key(preview, event_id) is not None
+    if not is_original and judge_kind(preview) not in CONVERTED_KINDS:
         assert derive_preview_key(derive_original_key(preview, event_id), event_id) == preview
 
 

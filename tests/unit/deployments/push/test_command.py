@@ -1,6 +1,7 @@
 """Exit codes, the summary and its JSON."""
 
 import json
+import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -108,13 +109,13 @@ def test_the_summary_names_the_files_that_need_a_look() -> None:
     many = [make_result(f"{number}.jpg", reason="empty") for number in range(NAMED_AT_MOST + 2)]
     report = Report(
         photos=23,
-        skipped=Counter(raw=3, unnameable=1),
+        skipped=Counter(raw_pair=3, unnameable=1),
         results=[*many, make_result("Кофе/\x1b[31m.jpg", not_sent="it changed")],
         sync={"result": {**read_examples()["SyncStatus"]["result"], "failed": 22}},
     )
     text = "\n".join(report.tell())
     assert "Photos    23: 0 sent (0.0 MB), 22 unchanged, 0 deleted" in text
-    assert "3 RAW, 1 with names that are no text (rename them)" in text
+    assert "3 RAW beside their photo, 1 with names that are no text (rename them)" in text
     assert "120 new photos, 30 known before, 4 without a face, 22 failed; 311 faces found" in text
     assert "0.jpg (empty), 1.jpg (empty)" in text
     assert (
@@ -125,6 +126,20 @@ def test_the_summary_names_the_files_that_need_a_look() -> None:
     told = report.as_json()
     assert len(told["unreadable"]) == NAMED_AT_MOST + 2
     assert json.loads(json.dumps(told)) == told
+
+
+def test_what_pillow_says_of_a_photos_notes_is_not_printed(
+    monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    def warn() -> None:
+        warnings.warn_explicit(
+            "Corrupt EXIF data", UserWarning, "TiffImagePlugin.py", 1, module="PIL.TiffImagePlugin"
+        )
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "find_target", warn)
+    push_folder(Options(Path("x"), "Свадьба"), as_json=True)
+    assert not recwarn.list
 
 
 def test_a_name_that_is_no_text_can_be_shown_and_printed() -> None:

@@ -13,12 +13,12 @@ from tasks.images import formats
 from tasks.images.decode import decode_photo
 from tasks.images.formats import (
     MAX_NOTE_BYTES,
-    MAX_SCANS,
     count_claimed_pixels,
     recognise_format,
     split_jpeg,
     split_png,
 )
+from tasks.images.jpeg import MAX_SCANS
 
 PICTURE = Image.effect_noise((64, 48), 60).convert("RGB")
 TURNED = Image.Exif()

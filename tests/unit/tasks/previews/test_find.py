@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.keys import ListedPreview
+from tasks.previews import find
 from tasks.previews.find import (
     LONGEST_UPLOAD,
     Census,
@@ -121,6 +122,15 @@ def test_every_folder_of_originals_is_held_against_the_previews_beside_it() -> N
             f"{event}previews/без оригинала.jpg": early,
             f"{event}previews/originals/a.jpg": late,  # a preview, whatever its folder is called
             f"{event}originals/c.cr2": early,
+            f"{event}originals/d.MP4": early,
+            f"{event}originals/пара.ARW": early,
+            f"{event}originals/пара.JPG": early,
+            f"{event}originals/пара 2.JPG": early,
+            f"{event}originals/пара.1.NEF": early,
+            f"{event}originals/{'я' * 500}.cr2": early,  # its preview's key would be too long
+            f"{event}previews/пара.JPG": late,
+            f"{event}previews/пара 2.JPG": late,
+            f"{event}previews/пара.1.NEF.jpg": late,
             f"{event}originals/папка/": early,
             f"{event}день 2/originals/b/c.webp": early,
             f"{event}день 2/previews/b/d.webp": early,
@@ -133,11 +143,25 @@ def test_every_folder_of_originals_is_held_against_the_previews_beside_it() -> N
     bucket, census = make_bucket(client), Census()
     found = list(list_candidates(bucket, 1, look_at_all=False, census=census))
     assert {item.s3_key: item.preview_key for item in found} == {
+        f"{event}originals/c.cr2": f"{event}previews/c.cr2.jpg",
         f"{event}originals/нет.jpg": f"{event}previews/нет.jpg",
         f"{event}originals/новее.png": f"{event}previews/новее.png",
         f"{event}день 2/originals/b/c.webp": f"{event}день 2/previews/b/c.webp",
     }
-    assert (census.originals, census.candidates, census.ignored) == (4, 3, 4)
+    assert (census.originals, census.candidates) == (8, 4)
+    assert (census.ignored, census.pairs) == (5, 1)
     assert census.prefixes == [f"{event}previews/", f"{event}день 2/previews/"]
     everything = list(list_candidates(bucket, 1, look_at_all=True, census=Census()))
-    assert len(everything) == 4
+    assert len(everything) == 8
+
+
+@given(st.lists(st.text("ab.", min_size=1, max_size=5), unique=True), st.integers(1, 5))
+def test_keys_that_begin_alike_are_looked_at_together_and_none_is_lost(
+    names: list[str], most: int
+) -> None:
+    listed = list_keys(sorted(names))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(find, "MOST_ALIKE", most)
+        groups = list(find.group_alike(listed))
+    assert [item for group in groups for item in group] == listed
+    assert all(len(group) <= most for group in groups)

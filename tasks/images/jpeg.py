@@ -1,0 +1,207 @@
+"""JPEG: decoded at a share of its size, within limits, also where its last bytes are missing.
+
+A baseline JPEG costs what is kept of it: of 200 million pixels an eighth of each side is decoded in
+half a second. One whose scans make the picture together is kept whole by the decoder.
+"""
+
+import re
+from dataclasses import dataclass, field
+from io import BytesIO
+
+from PIL import Image, ImageChops
+
+from models.errors import PhotoUnavailableError
+from models.vocabulary import PhotoReason
+
+# Ordinary ones have a few dozen; 50 MB of empty comments took Pillow 20 s and 900 MB.
+MAX_SEGMENTS = 10_000
+# Cameras write 1, progressive encoders about 10. At 50 megapixels a scan of 75 bytes takes 50 ms
+# to decode: a file within the limit of bytes could keep a core busy for ten hours.
+MAX_SCANS = 50
+# What cameras join of several exposures has 400 million; time, not memory, is the bound.
+MAX_CLAIMED_PIXELS = 500_000_000
+# A JPEG above the limit is decoded at a share of its size, unless too little would be left of it.
+LEAST_SIDE = 1280
+# A picture that lacks more than its last 32nd is torn.
+TORN_SHARE = 32
+
+_SHARES = (8, 4, 2, 1)
+_END = b"\xff\xd9"
+_CELL = 16  # pixels: the blocks of a JPEG that are decoded together, at its own size
+_BLEED = 2  # pixels: colours are smoothed across the border of two cells
+_COEFFICIENT_BYTES, _BYTES_A_PIXEL = 2, 16
+# Read where the data should go on, it gives pixels that no data gives; no byte begins a marker.
+_PROBE = bytes(number * 73 % 255 for number in range(1, 255))
+_STRIP_PIXELS = 1_000_000
+_LEAST_FILL = 32  # zero bytes: no data have so many in a row
+
+_SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
+_FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+_PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+_LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
+# Inside a scan: zeros and restart markers belong to its data.
+_MARKER = re.compile(rb"\xff([\xc0-\xcf\xd8-\xfe])")
+_COEFFICIENTS = 64
+_UNSEEN = 99  # more bits than a coefficient has
+
+
+@dataclass
+class Scans:
+    """What the scans of a JPEG hold; `end` is where their data do, before the end marker."""
+
+    end: int = 0
+    has_end: bool = False
+    is_buffered: bool = False  # several scans make the picture: all coefficients are kept
+    is_lossless: bool = False  # has no coefficients, and one size
+    components: int = 0
+    missing_bits: dict[int, list[int]] = field(default_factory=dict)  # component -> a coefficient
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every coefficient is in some scan with all its bits."""
+        return bool(self.missing_bits) and not any(map(any, self.missing_bits.values()))
+
+
+@dataclass
+class JpegPicture:
+    """A JPEG that was opened, before its pixels are decoded. `content` has an end marker."""
+
+    content: bytes
+    scans: Scans
+    image: Image.Image
+    height: int  # of the whole picture, whatever share is decoded
+    asked: tuple[int, int]  # what Pillow was told would be enough
+
+    @classmethod
+    def open(cls, content: bytes) -> "JpegPicture":
+        """Read the headers. Raises PhotoUnavailableError, and what Pillow raises."""
+        scans = read_scans(content)
+        picture = content[: scans.end + 2] if scans.has_end else content[: scans.end] + _END
+        image = _open(picture)
+        return cls(picture, scans, image, image.height, image.size)
+
+    def shrink(self, max_pixels: int, enough_pixels: int | None) -> int:
+        """Choose the share to decode: the pixels that the decoder then takes memory for.
+
+        Raises PhotoUnavailableError for too many.
+        """
+        width, height = self.image.size
+        claimed = width * height
+        if claimed > (max_pixels if self.scans.is_buffered else MAX_CLAIMED_PIXELS):
+            raise PhotoUnavailableError(PhotoReason.TOO_MANY_PIXELS)
+        share = self._choose_share(max_pixels, enough_pixels)
+        self.asked = (max(1, width // share), max(1, height // share))
+        self.image.draft(None, self.asked)
+        decoded = self.image.width * self.image.height
+        if decoded > max_pixels:
+            raise PhotoUnavailableError(PhotoReason.TOO_MANY_PIXELS)
+        kept = claimed * self.scans.components * _COEFFICIENT_BYTES if self.scans.is_buffered else 0
+        return max(decoded, kept // _BYTES_A_PIXEL)
+
+    def load(self) -> None:
+        """Decode it. Raises PhotoUnavailableError where it is torn, and what Pillow raises."""
+        self.image.load()
+        if self.scans.has_end:
+            return
+        if not self.scans.is_complete or self._is_torn():
+            raise PhotoUnavailableError(PhotoReason.TRUNCATED)
+
+    def _choose_share(self, max_pixels: int, enough_pixels: int | None) -> int:
+        width, height = self.image.size
+        if self.scans.is_lossless:
+            return 1
+        if enough_pixels is not None:
+            share = next(s for s in _SHARES if s == 1 or min(width, height) // s >= enough_pixels)
+        else:
+            fitting = [s for s in _SHARES if -(-width // s) * -(-height // s) <= max_pixels]
+            share = min(fitting, default=1)
+            share = share if min(width, height) // share >= LEAST_SIDE else 1
+        # At a smaller share the last scans of one that lacks its end would not show.
+        lacks_scans = self.scans.is_buffered and not self.scans.has_end
+        return min(share, 2) if lacks_scans else share
+
+    def _is_torn(self) -> bool:
+        """Whether more than a little of the picture is missing where its data break off.
+
+        The decoder fills what is missing, and says nothing. So it is decoded once more with other
+        bytes behind the data: they change nothing of a picture that is whole.
+        """
+        probe = _open(self.content[: self.scans.end] + _PROBE + _END)
+        probe.draft(None, self.asked)
+        probe.load()
+        width, height = self.image.size
+        side = -(-_CELL * height // self.height)
+        columns, rows = -(-width // side), -(-height // side)
+        row, column = divmod(columns * rows - max(1, columns * rows // TORN_SHARE), columns)
+        top = row * side
+        above = (0, 0, width, max(0, top - _BLEED))
+        before = (0, top, max(0, column * side - _BLEED), min(top + side, height))
+        return any(_differ(self.image, probe, box) for box in (above, before))
+
+
+def _open(content: bytes) -> Image.Image:
+    return Image.open(BytesIO(content), formats=["JPEG"])
+
+
+def _differ(one: Image.Image, other: Image.Image, box: tuple[int, int, int, int]) -> bool:
+    """Whether two pictures differ in a box; strip by strip, so that no copy is large."""
+    left, top, right, bottom = box
+    if right <= left:
+        return False
+    step = max(1, _STRIP_PIXELS // (right - left))
+    strips = ((left, y, right, min(y + step, bottom)) for y in range(top, bottom, step))
+    return any(
+        ImageChops.difference(one.crop(strip), other.crop(strip)).getbbox(alpha_only=False)
+        for strip in strips
+    )
+
+
+def read_scans(content: bytes) -> Scans:
+    """Follow the markers to the picture's end; what lies behind it is not looked at.
+
+    Raises PhotoUnavailableError for a JPEG built to keep its decoder busy.
+    """
+    scans, place, number = Scans(), 2, 0
+    for _ in range(MAX_SEGMENTS):
+        found = _MARKER.search(content, place)
+        if found is None or found[1][0] in {_SOI, _EOI}:
+            break
+        marker, body = found[1][0], found.end()
+        place = body + max(int.from_bytes(content[body : body + 2], "big"), 2)
+        if place > len(content):
+            break
+        segment = content[body + 2 : place]
+        if marker in _FRAMES:
+            _note_frame(scans, marker, segment)
+        elif marker == _SOS:
+            number += 1
+            _note_scan(scans, segment)
+        if number > MAX_SCANS:
+            raise PhotoUnavailableError(PhotoReason.UNPROCESSABLE)
+    else:
+        raise PhotoUnavailableError(PhotoReason.UNPROCESSABLE)
+    scans.has_end = found is not None and found[1][0] == _EOI
+    scans.end = len(content) if found is None else found.start()
+    if not scans.has_end:
+        data = content[: scans.end].rstrip(b"\xff")  # half a marker
+        # An upload that broke off into a file made as large as it should become.
+        filled = len(data) - len(bare := data.rstrip(b"\0"))
+        scans.end = len(bare) if filled >= _LEAST_FILL else len(data)
+    return scans
+
+
+def _note_frame(scans: Scans, marker: int, segment: bytes) -> None:
+    scans.is_buffered |= marker in _PROGRESSIVE
+    scans.is_lossless |= marker in _LOSSLESS
+    identifiers = segment[6::3]
+    scans.components = len(identifiers)
+    scans.missing_bits = {component: [_UNSEEN] * _COEFFICIENTS for component in identifiers}
+
+
+def _note_scan(scans: Scans, segment: bytes) -> None:
+    count = segment[0] if segment else 0
+    first, last, bits = (*segment[1 + 2 * count :], 0, 0, 0)[:3]
+    scans.is_buffered |= count < scans.components
+    for component in segment[1 : 1 + 2 * count : 2]:
+        if missing := scans.missing_bits.get(component):
+            missing[first : last + 1] = [bits & 15] * len(missing[first : last + 1])
