@@ -128,7 +128,7 @@ class FaceEngine:
         if pack.figures.doubt.poor:
             self._detector.det_thresh = FAINTEST
         self._finder = FaceFinder(
-            partial(_detect, self._detector),
+            self._look,
             partial(_detect, self._small_detector),
             pack.figures,
             large=pack.det_size > USUAL_DET_SIZE,
@@ -172,9 +172,13 @@ class FaceEngine:
         """
         if is_strip(photo):
             return NO_DETECTIONS
-        faces, landmarks = _detect(self._detector, photo)
+        faces, landmarks = self._look(photo)
         known = faces[:, 4] >= self.pack.figures.detection
         return faces[known], landmarks[known]
+
+    def _look(self, photo: BgrImage) -> tuple[Floats, Floats]:
+        """The first look, down to faces that are too faint to count."""
+        return _detect(self._detector, photo)
 
     def align(self, photo: BgrImage, landmarks: Floats) -> BgrImage:
         """A face turned upright by its landmarks (5, 2), in the recogniser's square."""

@@ -146,6 +146,15 @@ def build_coded_profile(primaries: int, transfer: int) -> bytes | None:
     return build_profile(points, curve) if points and curve else None
 
 
+def read_coded_profile(image: Image.Image) -> bytes:
+    """The profile that a HEIC names by code points, as some phones write it; empty for none."""
+    coded = image.info.get("nclx_profile") or {}
+    primaries, transfer = coded.get("color_primaries"), coded.get("transfer_characteristics")
+    if not isinstance(primaries, int) or not isinstance(transfer, int):
+        return b""
+    return build_coded_profile(primaries, transfer) or b""
+
+
 @lru_cache(maxsize=1)
 def build_adobe_profile() -> bytes:
     """Adobe RGB (1998), which cameras name in EXIF and do not write as a profile."""

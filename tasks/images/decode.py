@@ -12,7 +12,12 @@ from PIL import Image, UnidentifiedImageError
 
 from models.errors import PhotoUnavailableError
 from models.vocabulary import PhotoReason
-from tasks.images.colours import list_profiles, put_on_white, simplify
+from tasks.images.colours import (
+    list_profiles,
+    put_on_white,
+    read_coded_profile,
+    simplify,
+)
 from tasks.images.exif import PhotoNotes
 from tasks.images.formats import count_claimed_pixels, recognise_format, split_picture
 from tasks.images.heif import open_heic
@@ -95,7 +100,12 @@ def _decode_upright(
         image = jpeg.image if jpeg else _open(picture, kind)
     with image:
         if kind not in {"JPEG", "PNG"}:
-            notes = _read_notes(image, kind)
+            # HEIC's and TIFF's pictures are turned when they are opened: their EXIF is not asked.
+            keys = ("exif", "xmp") if kind in {"WEBP", "AVIF"} else ()
+            notes = PhotoNotes(
+                **{key: image.info.get(key) or b"" for key in keys},
+                profile=image.info.get("icc_profile") or read_coded_profile(image),
+            )
         if jpeg:
             pixels = jpeg.shrink(max_pixels, enough_pixels)
         elif (pixels := image.width * image.height) > max_pixels:
@@ -108,14 +118,6 @@ def _decode_upright(
             turn = _TURNS.get(notes.orientation)
             upright = upright if turn is None else upright.transpose(turn)
             return upright, list_profiles(upright.mode, notes)
-
-
-def _read_notes(image: Image.Image, kind: str) -> PhotoNotes:
-    """A picture's notes as Pillow has them; TIFF's and HEIC's decoders have turned it already."""
-    profile = image.info.get("icc_profile") or b""
-    if kind in {"TIFF", "HEIF"}:
-        return PhotoNotes(profile=profile)
-    return PhotoNotes(image.info.get("exif") or b"", image.info.get("xmp") or b"", profile)
 
 
 def _open(picture: bytes, kind: str) -> Image.Image:

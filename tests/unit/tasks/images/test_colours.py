@@ -165,6 +165,48 @@ def test_a_damaged_chunk_of_colours_does_not_cost_the_png(chunk: bytes, body: by
     assert open_preview(insert_chunks(encode(PHOTO, "PNG"), *chunks)).size == PHOTO.size
 
 
+@pytest.mark.parametrize("kind", ["HEIF", "AVIF", "TIFF"])
+def test_what_phones_and_scanners_write_follows_its_profile(kind: str) -> None:
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    options = {} if kind == "TIFF" else {"quality": 95}
+    for primaries, gamma in ((P3, 2.2), (PROPHOTO, 1.8)):
+        stored = encode_colours(PHOTO, primaries, gamma)
+        profile = write_rgb_profile(primaries, gamma)
+        buffer = BytesIO()
+        stored.save(buffer, kind, icc_profile=profile, **options)
+        assert measure_distance(open_preview(buffer.getvalue()), PHOTO) <= LARGEST_DISTANCE
+
+
+def test_a_heics_code_points_are_followed() -> None:
+    stored = colours.simplify(encode_colours(PHOTO, P3, 2.2))
+    stored.info["nclx_profile"] = {"color_primaries": 12, "transfer_characteristics": 4}
+    shown = colours.convert_to_srgb(stored, [colours.read_coded_profile(stored)])
+    assert measure_distance(shown, PHOTO) <= LARGEST_DISTANCE
+    stored.info["nclx_profile"] = {"color_primaries": 9, "transfer_characteristics": 16}  # HDR
+    assert colours.read_coded_profile(stored) == b""
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "CMYK", "LAB", "L"])
+def test_a_tiff_of_any_kind_is_srgb_on_white(mode: str) -> None:
+    expected, options = PHOTO, {}
+    if mode == "RGBA":
+        stored, expected = cut_out(PHOTO)
+    elif mode == "CMYK":
+        stored, options = print_colours(PHOTO), {"icc_profile": write_press_profile()}
+    elif mode == "LAB":
+        profiles = [ImageCms.createProfile(name) for name in ("sRGB", "LAB")]
+        lab = ImageCms.profileToProfile(PHOTO, *profiles, outputMode="LAB")
+        assert lab is not None
+        stored = lab
+    else:
+        stored = expected = GREY
+    buffer = BytesIO()
+    stored.save(buffer, "TIFF", **options)
+    assert measure_distance(open_preview(buffer.getvalue()), expected) <= LARGEST_DISTANCE
+
+
 # --- CMYK and Lab ---
 
 
