@@ -36,8 +36,6 @@ _KINDS: dict[str, tuple[str, str]] = {
     "link": ("link", "links"),
     "unnameable": ("photo whose name is no text", "photos whose names are no text"),
 }
-# RAW is not among them: it mostly lies beside the camera's own JPEG.
-_EXPORTABLE = {FileKind.HEIC, FileKind.AVIF, FileKind.TIFF, FileKind.OTHER_PICTURE}
 
 
 @dataclass(frozen=True)
@@ -99,8 +97,8 @@ def tell_left_out(counts: Mapping[str, int]) -> str:
 def advise_left_out(counts: Mapping[str, int]) -> Iterator[str]:
     """Sentences that say what can be done about them."""
     kinds = {kind for kind, number in counts.items() if number}
-    if kinds & (_EXPORTABLE - ORIGINAL_KINDS):
-        yield "Export pictures that are no JPEG, PNG or WebP as JPEG."
+    if FileKind.OTHER_PICTURE in kinds:
+        yield "Export pictures of other formats as JPEG."
     if "unnameable" in kinds:
         yield "Rename photos whose names are no text."
 

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import findings
 from models.findings import (
     BINS,
     LEAST_PAIRS,
@@ -152,21 +151,15 @@ def test_a_message_tells_what_needs_an_eye(
     assert join_message("News", ignored, missing) == message
 
 
-def test_advice_fits_what_was_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_advice_fits_what_was_left_out() -> None:
     (note,) = tell_findings({"ignored": {"heic": 1, "raw": 2, "video": 1}})
     assert note == (
-        "1 HEIC file, 2 RAW files and 1 video were left out. "
-        "Export pictures that are no JPEG, PNG or WebP as JPEG."
+        "1 HEIC file, 2 RAW files and 1 video were left out. Upload HEIC files and RAW files as "
+        "originals: make_previews and `facepass push` make previews of them."
     )
     assert list(tell_findings({"ignored": {"video": 1}})) == ["1 video was left out."]
-    # Of what previews can be made, it belongs among the originals.
-    decodable = {FileKind.PHOTO, FileKind.HEIC, FileKind.RAW}
-    monkeypatch.setattr(findings, "ORIGINAL_KINDS", frozenset(decodable))
-    (note,) = tell_findings({"ignored": {"heic": 1, "raw": 2, "video": 1}})
-    assert note.endswith(
-        "Upload HEIC files and RAW files as originals: make_previews and `facepass push` make "
-        "previews of them."
-    )
+    (note,) = tell_findings({"ignored": {"other_picture": 2}})
+    assert note.endswith("left out. Export pictures of other formats as JPEG.")
 
 
 def test_the_result_of_an_older_release_has_no_findings() -> None:

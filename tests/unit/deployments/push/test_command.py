@@ -115,7 +115,8 @@ def test_the_summary_names_the_files_that_need_a_look() -> None:
     )
     text = "\n".join(report.tell())
     assert "Photos    23: 0 sent (0.0 MB), 22 unchanged, 0 deleted" in text
-    assert "Left out  3 RAW files and 1 photo whose name is no text. Rename photos whose" in text
+    assert "Left out  3 RAW files beside their photos and 1 photo whose name is no text." in text
+    assert "Rename photos whose names are no text." in text
     assert "120 new photos, 30 known before, 4 without a face, 22 failed; 311 faces found" in text
     assert "0.jpg (empty), 1.jpg (empty)" in text
     assert (

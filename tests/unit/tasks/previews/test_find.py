@@ -149,7 +149,7 @@ def test_every_folder_of_originals_is_held_against_the_previews_beside_it() -> N
         f"{event}день 2/originals/b/c.webp": f"{event}день 2/previews/b/c.webp",
     }
     assert (census.originals, census.candidates) == (8, 4)
-    assert census.ignored == {"raw_pair": 1, "hidden": 1, "other": 2}
+    assert census.ignored == {"raw_pair": 1, "video": 1, "hidden": 1, "other": 3}
     assert census.prefixes == [f"{event}previews/", f"{event}день 2/previews/"]
     everything = list(list_candidates(bucket, "events/1/", look_at_all=True, census=Census()))
     assert len(everything) == 8

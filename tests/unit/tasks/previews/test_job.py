@@ -161,7 +161,7 @@ def test_what_an_earlier_attempt_wrote_is_counted_once() -> None:
 
 def test_what_gets_no_preview_is_told_by_kind() -> None:
     ignored = Counter(raw=1, heic=2, hidden=3)
-    job = PreviewJob(1, "Свадьба", RECIPE, census=Census(originals=2, ignored=ignored))
+    job = PreviewJob(1, "Свадьба", RECIPE, FOLDER, census=Census(originals=2, ignored=ignored))
     result = build_previews_result(job, [], 1.0)
     assert result["ignored"] == {"raw": 1, "heic": 2}
     assert result["message"] == "Made 0 previews; 2 HEIC files and 1 RAW file were left out"
