@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
 
 from models.errors import ConfigurationError, FacePassError, S3AccessError, StackError
 from models.settings import Settings, get_settings
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PATIENCE_S = 10.0  # for each answer of PostgreSQL's and Prefect's
-LINK_TIMEOUT_S = 5.0
 # Beside the folders of events, whose numbers begin with 1; always the same, so that at most one is
 # left where deleting is denied.
 PROBE_KEY, PROBE = "events/0/doctor.txt", b"facepass doctor"
@@ -207,7 +207,7 @@ class S3Trial:
     """What the bucket allows besides listing, tried with one small object."""
 
     def __init__(self, bucket: "Bucket") -> None:
-        self._client, self._name = bucket.client, bucket.name
+        self._bucket, self._client, self._name = bucket, bucket.client, bucket.name
         self._written = False
 
     def run(self) -> Iterator[tuple[Verdict, str]]:
@@ -235,8 +235,8 @@ class S3Trial:
         else:
             yield (
                 Verdict.WARNING,
-                "It has no conditional writes (If-None-Match): do not let two runs make one "
-                "event's previews at the same time.",
+                "It has no conditional writes (If-None-Match): each write asks first what is there "
+                "(docs/stores.md).",
             )
 
     def _read(self) -> Iterator[tuple[Verdict, str]]:
@@ -255,11 +255,28 @@ class S3Trial:
         with map_s3_errors(self._name):
             self._client.get_object(Bucket=self._name, Key=key)["Body"].close()
         yield Verdict.OK, "Its objects can be read."
-        settings = get_settings()
-        if settings.s3_public_endpoint_url:
-            yield open_link(settings, key, "FACEPASS_S3_PUBLIC_ENDPOINT_URL")
-            settings = settings.model_copy(update={"s3_public_endpoint_url": None})
-        yield open_link(settings, key, "FACEPASS_S3_ENDPOINT_URL")
+        public = get_settings().s3_public_endpoint_url
+        if public:
+            yield self._open_link(public, "FACEPASS_S3_PUBLIC_ENDPOINT_URL")
+        yield self._open_link(None, "FACEPASS_S3_ENDPOINT_URL")
+
+    def _open_link(self, public: str | None, variable: str) -> tuple[Verdict, str]:
+        """Open a signed link as a guest's browser does; `variable` names the address it leads to.
+
+        Raises S3AccessError or S3DownloadError where it is refused.
+        """
+        from tasks.s3.links import open_link_signer
+
+        settings = get_settings().model_copy(update={"s3_public_endpoint_url": public})
+        signer = open_link_signer(settings)
+        host = urlsplit(signer.client.meta.endpoint_url).hostname
+        if signer.check(self._bucket):
+            return Verdict.OK, f"A signed link to {host} opens."
+        return (
+            Verdict.WARNING,
+            f"Links lead to {host}, which cannot be reached from here: check {variable}, or open "
+            "one from outside.",
+        )
 
     def _put(self) -> bool:
         """Write the probe; False where that is denied."""
@@ -298,31 +315,6 @@ class S3Trial:
 def _read_status(error: object) -> int:
     answer = getattr(error, "response", {}).get("ResponseMetadata", {})
     return int(answer.get("HTTPStatusCode", 0))
-
-
-def open_link(settings: Settings, key: str, variable: str) -> tuple[Verdict, str]:
-    """Open a signed link as a guest's browser does; `variable` names the address it leads to."""
-    import httpx
-
-    from tasks.s3.links import open_link_signer
-
-    link = open_link_signer(settings).sign_view(key)
-    host = httpx.URL(link).host
-    try:
-        answer = httpx.get(link, timeout=LINK_TIMEOUT_S, follow_redirects=True)
-    except httpx.HTTPError as error:
-        return (
-            Verdict.WARNING,
-            f"Links lead to {host}, which cannot be reached from here ({type(error).__name__}): "
-            f"check {variable}, or open one from outside.",
-        )
-    if answer.is_success:
-        return Verdict.OK, f"A signed link to {host} opens."
-    return (
-        Verdict.WRONG,
-        f"A signed link to {host} is answered by {answer.status_code}: check {variable} and "
-        "AWS_DEFAULT_REGION, and that no proxy changes the path or the host's name.",
-    )
 
 
 CHECKS: dict[str, Check] = {

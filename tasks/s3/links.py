@@ -62,6 +62,7 @@ class LinkSigner:
     _ask_at: float | None = 0.0  # monotonic; None once the region is known
     _check_at: float = 0.0  # monotonic
     _fault: FacePassError | None = None
+    _is_reached: bool = True
 
     def sign_download(self, key: str) -> str:
         """A link that saves the object under its own file name."""
@@ -99,17 +100,18 @@ class LinkSigner:
                 self.client = _open_public_client(self.settings, region)
             self._ask_at = None if region else time.monotonic() + ASK_AGAIN_S
 
-    def check(self, bucket: Bucket) -> None:
+    def check(self, bucket: Bucket) -> bool:
         """Open one link as a guest does; what came of it stands for some minutes.
 
-        Raises S3AccessError or S3DownloadError, with what to set, where S3 refuses it. An address
-        that cannot be reached from here is no fault: guests may reach it.
+        False where its address cannot be reached from here, which is no fault: guests may reach it.
+        Raises S3AccessError or S3DownloadError, with what to set, where S3 refuses it.
         """
         if time.monotonic() >= self._check_at:
             self._fault = self._find_fault(bucket)
             self._check_at = time.monotonic() + (BAD_FOR_S if self._fault else GOOD_FOR_S)
         if self._fault is not None:
             raise type(self._fault)(str(self._fault))
+        return self._is_reached
 
     def _find_fault(self, bucket: Bucket) -> FacePassError | None:
         # Of an object that is there, if any: only its bytes prove that all is right.
@@ -119,12 +121,14 @@ class LinkSigner:
             ).get("Contents", [])
         # Plain where there is none: moto refuses the answer's type for what it does not have.
         link = self.sign_view(listed[0]["Key"]) if listed else self._sign(ABSENT_KEY, None)
+        self._is_reached = False
         try:
             status, content_type, body = _open_link(link)
         except BotoCoreError as error:
             # Not its text, which holds the link.
             logger.warning("Links could not be tried from here: %s", type(error).__name__)
             return None
+        self._is_reached = True
         if status in _GIVEN and not content_type.startswith("text/html"):
             return None
         refusal = _read_refusal(status, body)
