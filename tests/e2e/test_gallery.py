@@ -560,7 +560,7 @@ def test_the_gallery_works_below_a_path(
             )
             image = page.locator("#surely .cell img").first
             expect(image).to_have_attribute("src", re.compile("^/facepass/gallery/.*/preview"))
-            expect(image).to_have_js_property("naturalWidth", 640)
+            expect(image).not_to_have_js_property("naturalWidth", 0)
             page.get_by_text("Для фотографа").click()
             page.get_by_role("button", name="Показать отчёт").click()
             expect(page.locator("#report")).to_contain_text("Не прочитались: 2")
