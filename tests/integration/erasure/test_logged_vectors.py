@@ -174,7 +174,7 @@ def test_a_guests_search_writes_no_vector_into_a_log(
     assert len(seeds) == 1
     assert found.s3_key.endswith("a.jpg")
     log = database.read_log()
-    for statement in ("SELECT id FROM best", "UPDATE searched_faces", "selfie_distance, x1"):
+    for statement in ("SELECT id FROM best", "UPDATE searched_faces", "original_missing, distance"):
         assert statement in log
     assert find_vectors(database.read_log()) == []
 

@@ -150,7 +150,7 @@ def test_originals_alone_become_a_gallery_by_one_call(
     run = prefect.get(path).json()
     assert run["name"] == f"{event.name} · previews of its originals"
     assert f"event:{event.id}" in run["tags"]
-    assert run["state"]["name"] == "Completed: 7 made, 0 kept, 1 unreadable, 1 ignored"
+    assert run["state"]["name"] == "Completed: 7 made, 0 kept, 1 unreadable, 2 ignored"
 
     previews = read_objects(event)
     assert previews.keys() == {

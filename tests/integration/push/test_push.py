@@ -286,7 +286,7 @@ def test_what_is_wrong_is_one_sentence_and_an_exit_code(
     assert push(tmp_path / "нет", *event)[0] == 2
     (tmp_path / "пусто").mkdir()
     code, told = push(tmp_path / "пусто", *event)
-    assert (code, "no JPEG, PNG or WebP photos" in told["error"]) == (2, True)
+    assert (code, "There are no photos in" in told["error"]) == (2, True)
     for name, value, code, sentence in (
         ("FACEPASS_API_URL", "http://127.0.0.1:9", 3, "does not answer at http://127.0.0.1:9"),
         ("FACEPASS_API_URL", joined_stack["FACEPASS_S3_ENDPOINT_URL"], 2, "not FacePass's API"),

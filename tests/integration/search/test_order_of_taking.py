@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from deployments.facepass import main
-from models.keys import derive_original_key
+from models.keys import default_folder, derive_original_key
 from models.queries.erasures import erase_event_rows
 from models.queries.photos import EventClock, PageCursor, list_gallery_photos, list_photos
 from models.session import open_session
@@ -30,7 +30,7 @@ def photograph(moment: str | None, number: int = 0, side: int = 300, **exif: Any
 
 
 def put_original(event: EventBox, name: str, content: bytes) -> None:
-    key = derive_original_key(event.prefix + name, event.id)
+    key = derive_original_key(event.prefix + name, default_folder(event.id))
     event.bucket.client.put_object(Bucket=event.bucket.name, Key=key, Body=content)
 
 
