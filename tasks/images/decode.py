@@ -20,7 +20,7 @@ from tasks.images.colours import (
 )
 from tasks.images.exif import PhotoNotes
 from tasks.images.formats import count_claimed_pixels, recognise_format, split_picture
-from tasks.images.heif import open_heic
+from tasks.images.heif import count_frame_pixels, open_avif, open_heic
 from tasks.images.jpeg import JpegPicture
 from tasks.images.raw import extract_jpeg
 
@@ -108,8 +108,12 @@ def _decode_upright(
             )
         if jpeg:
             pixels = jpeg.shrink(max_pixels, enough_pixels)
-        elif (pixels := image.width * image.height) > max_pixels:
-            raise PhotoUnavailableError(PhotoReason.TOO_MANY_PIXELS)
+        else:
+            pixels = image.width * image.height
+            if kind == "AVIF":
+                pixels = max(pixels, count_frame_pixels(picture))
+            if pixels > max_pixels:
+                raise PhotoUnavailableError(PhotoReason.TOO_MANY_PIXELS)
         if reserve is not None:
             reserve(pixels // _LIGHTER.get(kind, 1))
         with refuse_damaged(PhotoReason.TRUNCATED):
@@ -123,6 +127,8 @@ def _decode_upright(
 def _open(picture: bytes, kind: str) -> Image.Image:
     if kind == "HEIF":
         return open_heic(picture)
+    if kind == "AVIF":
+        return open_avif(picture)
     try:
         return Image.open(BytesIO(picture), formats=[kind])
     except UnidentifiedImageError as error:

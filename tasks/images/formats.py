@@ -28,6 +28,7 @@ from tasks.images.tiff import is_sensor_file, split_tiff
 
 # JPEG
 
+MAX_GAP = 65_536  # bytes between two segments
 _EOI, _SOS, _APP1, _APP2 = 0xD9, 0xDA, 0xE1, 0xE2
 # Frame headers and tables; JFIF's and Adobe's notes say how the colours are stored.
 _JPEG_PICTURE = frozenset({*range(0xC0, 0xD0), *range(0xDB, 0xE0), 0xE0, 0xEE})
@@ -43,6 +44,7 @@ MAX_CHUNKS = 100_000
 MAX_NOTE_BYTES = 1_000_000  # a compressed note may inflate a thousandfold
 
 _HEAD = 8  # the signature
+_PNG_HEADER = 29  # with IHDR's values
 _PNG_PICTURE = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
 _PNG_COLOURS = frozenset({b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM"})
 _SRGB_GAMMA = range(45_000, 46_000)  # what PNG's gAMA says of sRGB, in 1/100000
@@ -127,7 +129,8 @@ def split_jpeg(content: bytes) -> tuple[bytes, PhotoNotes]:
     kept, exif, xmp, place = [content[:2]], b"", b"", 2
     profile: dict[int, bytes] = {}
     for _ in range(MAX_SEGMENTS):
-        found = _NEXT.match(content, place)
+        # Some programs leave zeros between two segments; every decoder goes over them.
+        found = _NEXT.search(content, place, place + MAX_GAP)
         if not found or found[1][0] == _EOI:
             raise PhotoUnavailableError(PhotoReason.TRUNCATED)
         marker, body = found[1][0], found.end()
@@ -190,6 +193,8 @@ def _mend_transparency(body: bytes, content: bytes) -> bytes:
 
     Pillow compares the grey of fewer than eight bits with what it has scaled to eight.
     """
+    if len(content) < _PNG_HEADER:
+        return b""
     depth, colour_type = content[24], content[25]
     sizes = {0: range(2, 3), 2: range(6, 7), 3: range(1, 257)}
     if len(body) not in sizes.get(colour_type, ()):

@@ -35,7 +35,8 @@ _PROBE = bytes(number * 73 % 255 for number in range(1, 255))
 _STRIP_PIXELS = 1_000_000
 _LEAST_FILL = 32  # zero bytes: no data have so many in a row
 
-_SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
+_SOI, _EOI, _SOS, _DRI = 0xD8, 0xD9, 0xDA, 0xDD
+_RESTARTS = [bytes((0xFF, 0xD0 + number)) for number in range(8)]
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
@@ -54,6 +55,7 @@ class Scans:
     is_buffered: bool = False  # several scans make the picture: all coefficients are kept
     is_lossless: bool = False  # has no coefficients, and one size
     components: int = 0
+    restarts: bool = False  # markers in the data, at which a decoder may begin anew
     missing_bits: dict[int, list[int]] = field(default_factory=dict)  # component -> a coefficient
 
     @property
@@ -126,9 +128,6 @@ class JpegPicture:
         The decoder fills what is missing, and says nothing. So it is decoded once more with other
         bytes behind the data: they change nothing of a picture that is whole.
         """
-        probe = _open(self.content[: self.scans.end] + _PROBE + _END)
-        probe.draft(None, self.asked)
-        probe.load()
         width, height = self.image.size
         side = -(-_CELL * height // self.height)
         columns, rows = -(-width // side), -(-height // side)
@@ -136,7 +135,28 @@ class JpegPicture:
         top = row * side
         above = (0, 0, width, height if row == rows else max(0, top - _BLEED))
         before = (0, top, max(0, column * side - _BLEED), min(top + side, height))
-        return any(_differ(self.image, probe, box) for box in (above, before))
+        return any(
+            _differ(self.image, probe, box)
+            for probe in map(self._probe, self._list_markers())
+            for box in (above, before)
+        )
+
+    def _probe(self, marker: bytes) -> Image.Image:
+        probe = _open(self.content[: self.scans.end] + marker + _PROBE + _END)
+        probe.draft(None, self.asked)
+        probe.load()
+        return probe
+
+    def _list_markers(self) -> list[bytes]:
+        """Ways to go on behind the data: at once, and by the restart marker that is due.
+
+        A decoder that looks for the marker takes all else for rubbish, and fills in the rest.
+        """
+        if not self.scans.restarts:
+            return [b""]
+        places = [self.content.rfind(marker, 0, self.scans.end) for marker in _RESTARTS]
+        due = (places.index(max(places)) + 1) % len(_RESTARTS) if max(places) >= 0 else 0
+        return [b"", _RESTARTS[due]]
 
 
 def _open(content: bytes) -> Image.Image:
@@ -173,6 +193,8 @@ def read_scans(content: bytes) -> Scans:
         segment = content[body + 2 : place]
         if marker in _FRAMES:
             _note_frame(scans, marker, segment)
+        elif marker == _DRI:
+            scans.restarts = any(segment[:2])
         elif marker == _SOS:
             number += 1
             _note_scan(scans, segment)

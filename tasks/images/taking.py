@@ -5,6 +5,7 @@ RAW files are such directories themselves. Damaged and impossible values count a
 and no person's name is read.
 """
 
+import logging
 import re
 import struct
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,10 @@ from hashlib import sha256
 
 from models.errors import PhotoUnavailableError
 from models.vocabulary import Taking
-from tasks.images.formats import split_png
+from tasks.images.exif import PhotoNotes
+from tasks.images.formats import split_jpeg, split_png
+
+logger = logging.getLogger(__name__)
 
 # What stands before a TIFF header, and how far. WebP's has its chunk's length behind it. CR3 has a
 # header for each directory. AVIF's says how far on the header begins: at once.
@@ -42,10 +46,10 @@ _WANTED = {_MAKE, _MODEL, _SERIAL, _DNG_SERIAL, _COMMON_OFFSET, *(t for m in _MO
 
 _TIME = re.compile(r"(\d{4})[:/.-](\d\d)[:/.-](\d\d)[ T](\d\d):(\d\d)(?::(\d\d))?(?:[.,](\d+))?")
 _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)|Z")
-_XMP_TIME = re.compile(
-    rb"(?:exif:DateTimeOriginal|photoshop:DateCreated|xmp:CreateDate)"
-    rb"(?:=[\"']|>)([0-9T:.+Z-]{16,40})[\"'<]"
-)
+_XMP_TIMES = [
+    re.compile(name + rb"(?:=[\"']|>)([0-9T:.+Z-]{16,40})[\"'<]")
+    for name in (rb"exif:DateTimeOriginal", rb"photoshop:DateCreated", rb"xmp:CreateDate")
+]
 _XMP_CAMERA = {
     _MAKE: re.compile(rb"tiff:Make(?:=[\"']|>)([^\"'<]{1,80})[\"'<]"),
     _MODEL: re.compile(rb"tiff:Model(?:=[\"']|>)([^\"'<]{1,80})[\"'<]"),
@@ -57,21 +61,43 @@ MOST_OFFSET_MIN = 14 * 60
 
 def read_taking(content: bytes) -> Taking | None:
     """When and by which camera a photo was taken; None where its file does not tell a time."""
+    try:
+        return _read_taking(content)
+    except Exception as error:  # noqa: BLE001 (a time must not cost a photo)
+        logger.debug("No time of taking was read: %s", type(error).__name__)
+        return None
+
+
+def _read_taking(content: bytes) -> Taking | None:
+    notes = _split_notes(content)
     texts: dict[int, str] = {}
-    for tiff in _list_headers(content):
+    for tiff in _list_headers(content, notes):
         texts = {**_read_tiff(tiff), **texts}
         if {_MODEL, _MOMENTS[0][0]} <= texts.keys():
             break
-    return _judge(texts) or _judge(texts | _read_xmp(content))
+    told = _read_xmp(notes.xmp if notes else content)
+    # A program that exports a photo may leave the time of taking in XMP alone.
+    if _MOMENTS[0][0] not in texts:
+        texts = {**told, **texts}
+    return _judge(texts) or _judge({**texts, **told})
 
 
-def _list_headers(content: bytes) -> Iterator[bytes | memoryview]:
+def _split_notes(content: bytes) -> PhotoNotes | None:
+    """The notes of a JPEG or PNG, which are followed; None for other formats."""
+    with suppress(PhotoUnavailableError):
+        if content.startswith(b"\xff\xd8"):
+            return split_jpeg(content)[1]
+        if content.startswith(b"\x89PNG"):
+            return split_png(content)[1]
+    return None
+
+
+def _list_headers(content: bytes, notes: PhotoNotes | None) -> Iterator[bytes | memoryview]:
     """Where EXIF may begin, most probable first."""
-    if _TIFF.match(content):
+    if notes is not None:
+        yield notes.exif.removeprefix(_EXIF[0])
+    elif _TIFF.match(content):
         yield memoryview(content)
-    elif content.startswith(b"\x89PNG"):
-        with suppress(PhotoUnavailableError):
-            yield split_png(content)[1].exif.removeprefix(_EXIF[0])
     elif content[4:8] == b"ftyp":
         yield from _find_headers(content, _BOXES, len(content))
     elif content[:4] == b"RIFF":
@@ -132,7 +158,8 @@ def _read_xmp(content: bytes) -> dict[int, str]:
     place = content.find(_XMP_PACKET, 0, HEAD_BYTES)
     packet = content[place : place + MOST_XMP_BYTES] if place >= 0 else b""
     texts = {}
-    if found := _XMP_TIME.search(packet):
+    found = next(filter(None, (pattern.search(packet) for pattern in _XMP_TIMES)), None)
+    if found is not None:
         texts[_MOMENTS[0][0]] = found[1].decode()
     for tag, pattern in _XMP_CAMERA.items():
         if named := pattern.search(packet):

@@ -15,7 +15,7 @@ from models.vocabulary import PhotoReason
 from tasks.images import tiff
 from tasks.images.decode import decode_photo
 from tasks.images.formats import recognise_format
-from tasks.images.heif import check_items
+from tasks.images.heif import check_items, count_frame_pixels
 from tasks.images.preview import PreviewRecipe, make_preview
 from tests.support import camera_files
 from tests.support.photos import read_sample
@@ -240,6 +240,32 @@ def test_a_heic_whose_items_are_larger_than_itself_is_refused() -> None:
     with pytest.raises(PhotoUnavailableError):
         check_items(bomb)
     assert read_reason(bomb) == PhotoReason.TRUNCATED
+
+
+@pytest.mark.parametrize("kind", [b"\xff\xff\xff\xff", b"\xff\xfe\0\0"])
+def test_notes_of_a_kind_that_is_no_text_end_no_process(kind: bytes) -> None:
+    """pi_heif dies of them."""
+    content = encode_heic(PHOTO, 6)
+    place = content.index(b"Exif", content.index(b"infe"))
+    check_alike(content[:place] + kind + content[place + 4 :], PHOTO.transpose(TURNS[6]))
+
+
+def test_an_avif_counts_as_large_as_its_frames_are_whatever_its_boxes_claim() -> None:
+    content = encode_avif(Image.new("RGB", (2_000, 1_500), "teal"))
+    place = content.index(b"ispe") + 8
+    assert content[place : place + 8] == struct.pack(">II", 2_000, 1_500)
+    bomb = content[:place] + struct.pack(">II", 64, 48) + content[place + 8 :]
+    assert read_reason(bomb, 1_000_000) == PhotoReason.TOO_MANY_PIXELS
+    assert count_frame_pixels(bomb) == count_frame_pixels(content) == 3_000_000
+    for size in ((64, 48), (641, 359)):
+        picture = Image.effect_noise(size, 40).convert("RGB")
+        assert count_frame_pixels(encode_avif(picture)) == size[0] * size[1]
+
+
+def test_an_avif_with_damaged_exif_is_a_photo() -> None:
+    content = encode_avif(PHOTO, 6)
+    damaged = content.replace(b"Exif\0\0", b"Exif\1\1").replace(b"II*\0", b"\0\1\2\3")
+    decode_photo(damaged.replace(b"MM\0*", b"\0\1\2\3"), MAX_PIXELS)
 
 
 @pytest.mark.parametrize("kind", [*RAW, *OTHERS])

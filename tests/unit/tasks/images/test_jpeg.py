@@ -153,6 +153,29 @@ def test_half_an_upload_is_refused(way: str, share: float, enough: int | None) -
     assert read_reason(half.ljust(len(content), b"\0")) == PhotoReason.TRUNCATED
 
 
+@pytest.mark.parametrize("blocks", [1, 4, 40])
+def test_half_an_upload_is_refused_wherever_a_restart_marker_is_due(blocks: int) -> None:
+    """A decoder that looks for the marker takes what else comes for rubbish."""
+    content = encode(read_sample("astronaut.png"), restart_marker_blocks=blocks)
+    places = [
+        place
+        for place in range(len(content) // 4, len(content) * 9 // 10)
+        if content[place] == 0xFF and 0xD0 <= content[place + 1] <= 0xD7
+    ]
+    for place in places[:: max(1, len(places) // 12)]:
+        for cut in (place, place + 1, place + 2):
+            assert read_reason(content[:cut]) == PhotoReason.TRUNCATED
+
+
+def test_zeros_between_two_segments_are_gone_over() -> None:
+    content = encode(read_sample("astronaut.png"))
+    second = content.index(b"\xff\xdb")
+    loose = content[:second] + bytes(7) + content[second:]
+    np.testing.assert_array_equal(
+        decode_photo(loose, MAX_PIXELS), decode_photo(content, MAX_PIXELS)
+    )
+
+
 def test_scans_of_one_colour_each_may_lack_their_end_and_no_scan() -> None:
     content = join_scans(read_sample("astronaut.png"))
     expected = decode_photo(content, MAX_PIXELS)

@@ -192,6 +192,33 @@ HEADS = (
 )
 
 
+def test_a_time_of_taking_in_xmp_goes_before_one_of_a_change_in_exif() -> None:
+    """As programs export photos: EXIF has the export's own time."""
+    exif = Image.Exif()
+    exif[0x0132] = "2024:07:20 10:00:00"
+    packet = (
+        b"<x:xmpmeta><rdf:Description xmp:CreateDate='2024-05-01T09:00:00' "
+        b"exif:DateTimeOriginal='2024-06-01T12:00:00'/></x:xmpmeta>"
+    )
+    buffer = BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "JPEG", exif=exif, xmp=packet)
+    taking = read_taking(buffer.getvalue())
+    assert taking is not None
+    assert taking.taken_at == at("2024-06-01T12:00:00")
+
+
+def test_the_time_of_another_picture_behind_a_jpeg_is_not_its_own() -> None:
+    buffer = BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "JPEG")
+    exif = Image.Exif()
+    exif[0x0132] = "2024:07:20 10:00:00"
+    assert read_taking(buffer.getvalue() + take(exif)) is None
+
+
+def test_a_png_that_ends_in_its_first_bytes_has_no_time() -> None:
+    assert read_taking(b"\x89PNG\r\n\x1a\n\0\0\0\x64tRNS") is None
+
+
 @given(st.sampled_from(HEADS), st.binary(max_size=300))
 def test_no_bytes_raise_anything(head: bytes, rest: bytes) -> None:
     read_taking(head + rest)
