@@ -94,8 +94,11 @@ def check_stack() -> Iterator[tuple[Verdict, str]]:
         found = describe_model(settings, home) if not settings.database_url else {}
     else:
         yield Verdict.OK, f"A stack runs in {home}: what is not set is taken from it."
+    # Another bucket or store has keys, a region and addresses of its own.
+    others = ("FACEPASS_S3_", "AWS_") if settings.s3_bucket or settings.s3_endpoint_url else ()
     for name, value in found.items():
-        os.environ.setdefault(name, value)
+        if not name.startswith(others):
+            os.environ.setdefault(name, value)
     get_settings.cache_clear()
 
 
@@ -208,49 +211,42 @@ class S3Trial:
 
     def __init__(self, bucket: "Bucket") -> None:
         self._bucket, self._client, self._name = bucket, bucket.client, bucket.name
-        self._written = False
+        self._written = False  # or perhaps: a write may arrive whose answer does not
 
     def run(self) -> Iterator[tuple[Verdict, str]]:
         """Write, read, open links, and delete again, whatever comes in between."""
+        fault: FacePassError | None = None
         try:
             yield from self._write()
             yield from self._read()
+        except FacePassError as error:
+            fault = error
         finally:
             left = self._delete() if self._written else None
         if left:
             yield Verdict.WARNING, left
+        if fault:
+            raise fault
 
     def _write(self) -> Iterator[tuple[Verdict, str]]:
+        self._written = True
         if not self._put():
+            self._written = False
             yield (
                 Verdict.OK,
                 "Its objects cannot be written: that is enough for syncs and the gallery. "
                 "Previews made here, and `facepass push`, need s3:PutObject and s3:DeleteObject.",
             )
             return
-        self._written = True
         yield Verdict.OK, "Its objects can be written."
-        if self._refuses_to_overwrite():
-            yield Verdict.OK, "It has conditional writes."
-        else:
-            yield (
-                Verdict.WARNING,
-                "It has no conditional writes (If-None-Match): each write asks first what is there "
-                "(docs/stores.md).",
-            )
+        yield self._try_condition()
 
     def _read(self) -> Iterator[tuple[Verdict, str]]:
         from tasks.s3.errors import map_s3_errors
 
-        key: str | None = PROBE_KEY
-        if not self._written:
-            with map_s3_errors(self._name):
-                listed = self._client.list_objects_v2(
-                    Bucket=self._name, Prefix="events/", MaxKeys=1
-                )
-            key = next((item["Key"] for item in listed.get("Contents", [])), None)
+        key = PROBE_KEY if self._written else self._bucket.find_key()
         if key is None:
-            yield Verdict.WARNING, "Nothing lies under events/, so reading cannot be tried yet."
+            yield Verdict.WARNING, "The bucket is empty, so reading cannot be tried yet."
             return
         with map_s3_errors(self._name):
             self._client.get_object(Bucket=self._name, Key=key)["Body"].close()
@@ -279,42 +275,59 @@ class S3Trial:
         )
 
     def _put(self) -> bool:
-        """Write the probe; False where that is denied."""
-        from botocore.exceptions import ClientError
-
-        from tasks.s3.errors import explain_write_error, map_s3_errors
+        """Write the probe; False where that is denied, and not for another reason."""
+        from tasks.s3.errors import explain_write_error, is_denial, map_s3_errors
 
         try:
             with map_s3_errors(self._name, explain_write_error):
                 self._client.put_object(Bucket=self._name, Key=PROBE_KEY, Body=PROBE)
         except S3AccessError as error:
-            if isinstance(error.__cause__, ClientError) and _read_status(error.__cause__) == 403:
+            if is_denial(error.__cause__):
                 return False
             raise
         return True
 
-    def _refuses_to_overwrite(self) -> bool:
+    def _try_condition(self) -> tuple[Verdict, str]:
+        """Write the probe once more, unless it is there: a store may refuse, heed or ignore that.
+
+        Raises S3AccessError or S3DownloadError where it is refused for another reason.
+        """
         from botocore.exceptions import ClientError
 
-        try:
-            self._client.put_object(Bucket=self._name, Key=PROBE_KEY, Body=PROBE, IfNoneMatch="*")
-        except ClientError as error:
-            return _read_status(error) in {409, 412}
-        return False
+        from tasks.s3.errors import explain_write_error, is_refused_form, map_s3_errors
+
+        with map_s3_errors(self._name, explain_write_error):
+            try:
+                self._client.put_object(
+                    Bucket=self._name, Key=PROBE_KEY, Body=PROBE, IfNoneMatch="*"
+                )
+            except ClientError as error:
+                if error.response["ResponseMetadata"]["HTTPStatusCode"] in {409, 412}:
+                    return Verdict.OK, "It has conditional writes."
+                if not is_refused_form(error):
+                    raise
+                return (
+                    Verdict.WARNING,
+                    "It has no conditional writes (If-None-Match): each write asks first what is "
+                    "there (docs/stores.md).",
+                )
+        return (
+            Verdict.WARNING,
+            "It ignores conditional writes (If-None-Match): a preview that the photographer puts "
+            "there at the same moment may be overwritten (docs/stores.md).",
+        )
 
     def _delete(self) -> str | None:
-        from botocore.exceptions import BotoCoreError, ClientError
+        from tasks.s3.errors import is_denial, map_s3_errors
 
         try:
-            self._client.delete_object(Bucket=self._name, Key=PROBE_KEY)
-        except (BotoCoreError, ClientError):
-            return f"Objects cannot be deleted, so {PROBE_KEY} is left: allow s3:DeleteObject."
+            with map_s3_errors(self._name):
+                self._client.delete_object(Bucket=self._name, Key=PROBE_KEY)
+        except FacePassError as error:
+            if is_denial(error.__cause__):
+                return f"Objects cannot be deleted, so {PROBE_KEY} is left: allow s3:DeleteObject."
+            return f"{PROBE_KEY} was not deleted and may be left. {error}"
         return None
-
-
-def _read_status(error: object) -> int:
-    answer = getattr(error, "response", {}).get("ResponseMetadata", {})
-    return int(answer.get("HTTPStatusCode", 0))
 
 
 CHECKS: dict[str, Check] = {

@@ -226,9 +226,14 @@ def _find_wrong_options(options: Mapping[str, object]) -> list[str]:
             return str(error).startswith("connection to server")
         return True
 
+    # What asks for encryption that the trial's own socket cannot have.
+    known = options.get("gssencmode", "prefer") in {"disable", "prefer", "require"}
+    wrong = [] if known else ["gssencmode"]
+    options = {name: value for name, value in options.items() if name != "gssencmode"}
     if are_taken(options):
-        return []
-    return [name for name, value in options.items() if not are_taken({name: value})] or ["host"]
+        return wrong
+    found = [name for name, value in options.items() if not are_taken({name: value})]
+    return wrong + found or ["host"]
 
 
 @lru_cache(maxsize=1)

@@ -128,14 +128,20 @@ def _keep_originals(
 
 
 def group_alike(listed: Iterable[ListedPreview]) -> Iterator[list[ListedPreview]]:
-    """Neighbours whose keys begin with the first one's stem and a dot."""
+    """Neighbours whose keys begin with the first one's stem and a dot.
+
+    The stem is the name's: a folder such as 12.05.2024/ is none of all that lies in it.
+    """
     group: list[ListedPreview] = []
     start = ""
     for item in listed:
-        if not group or not item.s3_key.startswith(start) or len(group) == MOST_ALIKE:
+        is_alike = start and item.s3_key.startswith(start)
+        if not group or not is_alike or len(group) == MOST_ALIKE:
             if group:
                 yield group
-            group, start = [], item.s3_key.rpartition(".")[0] + "."
+            folder, slash, name = item.s3_key.rpartition("/")
+            stem = name.rpartition(".")[0]
+            group, start = [], f"{folder}{slash}{stem}." if stem else ""
         group.append(item)
     if group:
         yield group

@@ -37,9 +37,9 @@ from models.settings import Settings, get_settings
 from models.vocabulary import PhotoReason
 from tasks.s3.errors import (
     NOT_S3,
-    Fault,
     explain_object_error,
-    find_meaning,
+    is_denial,
+    is_lost_redirect,
     is_refused_form,
     map_s3_errors,
 )
@@ -57,6 +57,7 @@ BODY_TRIES = 3
 LONGEST_WAIT_S = 8.0
 GUESTS_TIMEOUT_S, GUESTS_TRIES = 7.0, 2
 REGION_TIMEOUT_S = 2.0
+EVENTS_FOLDER = "events/"  # of those without a prefix of their own
 READ_BYTES = 1024 * 1024  # of a photo, at a time
 PIECE_BYTES = 256 * 1024  # of an original, at a time
 _AWS_HOST = re.compile(r"^https?://([^/]+\.)?amazonaws\.com(\.cn)?(:\d+)?(/|$)")
@@ -82,6 +83,18 @@ class Bucket:
         """Raise S3AccessError or S3DownloadError unless the bucket can be listed."""
         with map_s3_errors(self.name):
             _require_listing(self.client.list_objects_v2(Bucket=self.name, MaxKeys=1))
+
+    def find_key(self) -> str | None:
+        """The key of some object, of an event's if there is one; None where the bucket is empty.
+
+        Raises S3AccessError or S3DownloadError.
+        """
+        with map_s3_errors(self.name):
+            for prefix in (EVENTS_FOLDER, ""):
+                page = self.client.list_objects_v2(Bucket=self.name, Prefix=prefix, MaxKeys=1)
+                if items := page.get("Contents"):
+                    return items[0]["Key"]
+        return None
 
     def read_head(self, s3_key: str) -> "HeadObjectOutputTypeDef":
         """What S3 knows of an object.
@@ -205,7 +218,9 @@ def open_s3_client(
 
     def connect(style: Literal["path", "virtual"]) -> "S3Client":
         styled = config.merge(plain).merge(Config(s3={"addressing_style": style}))
-        return session.client("s3", endpoint_url=endpoint, config=styled)
+        client = session.client("s3", endpoint_url=endpoint, config=styled)
+        client.meta.events.register_first("needs-retry.s3", _leave_lost_redirect)
+        return client
 
     try:
         with map_s3_errors(settings.require_s3_bucket()):
@@ -221,9 +236,11 @@ def open_s3_client(
 
 
 def learn_region(settings: Settings) -> str | None:
-    """The region that S3 takes signatures for, whatever is configured; None where S3 is away.
+    """The region that S3 takes signatures for, whatever is configured.
 
-    The sync's client follows S3 to the bucket's region by itself. Who only signs has to ask, once.
+    None where S3 is away, or refuses for what may be mended, or something else answers: none of
+    them tells the region. The sync's client follows S3 to the bucket's region by itself. Who only
+    signs has to ask, once.
     Raises ConfigurationError or S3AccessError.
     """
     config = Config(
@@ -240,11 +257,11 @@ def learn_region(settings: Settings) -> str | None:
 
     client.meta.events.register("before-sign.s3", note)
     try:
-        client.list_objects_v2(Bucket=settings.require_s3_bucket(), MaxKeys=1)
+        _require_listing(client.list_objects_v2(Bucket=settings.require_s3_bucket(), MaxKeys=1))
     except ClientError as error:
-        if find_meaning(error).fault is Fault.RETRY:
+        if not is_denial(error, in_words=True):
             return None
-    except (BotoCoreError, ResponseParserError):
+    except (BotoCoreError, ResponseParserError, RecursionError, S3AccessError):
         return None
     finally:
         client.close()
@@ -320,6 +337,16 @@ def open_original_stream(bucket: Bucket, key: str) -> tuple[int, Generator[bytes
 def draw_wait(attempt: int) -> float:
     """Seconds before the next look: longer each time, and different for all who meet a fault."""
     return random.uniform(0.0, min(LONGEST_WAIT_S, 2.0**attempt))  # noqa: S311 - no secret
+
+
+def _leave_lost_redirect(
+    request_dict: dict[str, Any],
+    response: tuple[object, dict[str, Any]] | None = None,
+    **_: object,
+) -> None:
+    """Keep boto3 from asking for the region where a redirect names none: it asks without end."""
+    if response is not None and is_lost_redirect(response[1]):
+        request_dict["context"].setdefault("s3_redirect", {})["redirected"] = True
 
 
 def _require_listing(page: Mapping[str, Any]) -> None:

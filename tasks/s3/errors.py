@@ -5,10 +5,11 @@ do. S3's own words are for the log, without what could be a secret.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from botocore import exceptions as boto
 from botocore.exceptions import BotoCoreError, ClientError
@@ -47,6 +48,11 @@ class Meaning:
 NOT_S3 = "What answers there is not S3: check FACEPASS_S3_ENDPOINT_URL."
 _KEYS = "S3 does not accept the AWS credentials ({code}): check them."
 _SESSION = "The AWS session has expired or its token is wrong ({code}): renew the credentials."
+ELSEWHERE = (
+    "What answers there sends elsewhere: write the address it leads to (https://...) into "
+    "FACEPASS_S3_ENDPOINT_URL."
+)
+_OTHER_WORDS = " It answered in other words than S3's: check FACEPASS_S3_ENDPOINT_URL too."
 _REGION = "The bucket {bucket} is in another region: set AWS_DEFAULT_REGION to it."
 _ACCOUNT = (
     "S3 refuses for the sake of the account ({code}), which has reached a limit or is suspended: "
@@ -120,9 +126,10 @@ _GROUPS: list[tuple[str, Meaning]] = [
     (
         "PermanentRedirect TemporaryRedirect Redirect AuthorizationHeaderMalformed InvalidRegion "
         "AuthorizationQueryParametersError IllegalLocationConstraintException "
-        "InvalidLocationConstraint 301 302 307 308",
+        "InvalidLocationConstraint",
         Meaning(Fault.SETTING, _REGION),
     ),
+    ("301 302 307 308", Meaning(Fault.SETTING, ELSEWHERE)),  # unless the answer names a region
     (
         "SecondLevelDomainForbidden PathStyleDomainForbidden VirtualHostDomainRequired",
         Meaning(
@@ -306,6 +313,8 @@ def explain_s3_error(error: Boto3Error, bucket: str) -> FacePassError:
             meaning, sentence = Meaning(Fault.SETTING, NOT_S3), NOT_S3
         elif sentence == _FAILING and code == str(status):
             sentence = _NO_WORDS  # of a gateway; boto3 makes a 500 of a website's page too
+        elif code == str(status) and code in {"401", "403"}:
+            sentence += _OTHER_WORDS
         elif meaning.fault is Fault.RETRY and code not in CODES and 400 <= status < 500:
             meaning, sentence = Meaning(Fault.SETTING, _LACKING), _LACKING
     kind = S3DownloadError if meaning.fault is Fault.RETRY else S3AccessError
@@ -361,6 +370,24 @@ def map_s3_errors(
         yield
     except (BotoCoreError, ClientError, ResponseParserError) as error:
         raise explain(error, bucket) from error
+    except RecursionError as error:  # boto3 follows answers that lead to themselves
+        raise S3AccessError(ELSEWHERE) from error
+
+
+def is_denial(error: BaseException | None, *, in_words: bool = False) -> bool:
+    """Whether S3 denies access and nothing else; `in_words`: by a code of its own, no bare 403."""
+    denied = CODES["AccessDenied"]
+    if not isinstance(error, ClientError) or find_meaning(error) != denied:
+        return False
+    code = _read_answer(error)[1]
+    # Not of an object with a customer's key, which is refused as a form.
+    return CODES.get(code, denied) == denied and not (in_words and code.isdigit())
+
+
+def is_lost_redirect(answer: Mapping[str, Any]) -> bool:
+    """Whether a parsed answer sends elsewhere and is no S3's that tells of the bucket's region."""
+    error = ClientError(dict(answer), "")  # type: ignore[arg-type]
+    return _judge_answer(error) == CODES["301"]
 
 
 def is_refused_form(error: ClientError) -> bool:
@@ -405,6 +432,8 @@ def _judge_answer(error: ClientError) -> Meaning:
     if error.operation_name == "HeadObject" and code == "400":
         return CODES["AccessDenied"]  # of an object that is encrypted with a customer's key
     known = CODES.get(code) or (None if status in {0, 400} else CODES.get(str(status)))
+    if known == CODES["301"] and _read_region(error):
+        return CODES["PermanentRedirect"]
     return known or Meaning(Fault.RETRY, _FAILING)
 
 

@@ -6,6 +6,7 @@ They are signed for the region by which the bucket is read. A check opens one as
 import logging
 import re
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import lru_cache
 from threading import Lock
@@ -16,13 +17,21 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.httpsession import URLLib3Session
+from botocore.response import StreamingBody
 from botocore.session import get_session
 from botocore.utils import get_environ_proxies
 
 from models.errors import FacePassError, S3AccessError
 from models.settings import Settings, get_settings
-from tasks.s3.bucket import Bucket, learn_region, open_s3_client
-from tasks.s3.errors import Fault, explain_s3_error, find_meaning, map_s3_errors, quote_s3
+from tasks.s3.bucket import EVENTS_FOLDER, Bucket, learn_region, open_s3_client
+from tasks.s3.errors import (
+    Fault,
+    explain_s3_error,
+    find_meaning,
+    is_denial,
+    map_s3_errors,
+    quote_s3,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -32,9 +41,9 @@ logger = logging.getLogger(__name__)
 PUBLIC = "FACEPASS_S3_PUBLIC_ENDPOINT_URL"
 ASK_AGAIN_S = 60.0  # until S3 is asked for the region again, after it was away
 CHECK_TIMEOUT_S = 1
+READ_BYTES = 4096  # of the answer to a check
 GOOD_FOR_S, BAD_FOR_S = 300.0, 15.0  # for how long a checked link is not checked again
 # Under the folder of events, where none has this number.
-EVENTS_FOLDER = "events/"
 ABSENT_KEY = f"{EVENTS_FOLDER}0/previews/absent.jpg"
 _GIVEN = {200, 206, 416}  # the last where the object is empty
 _IMAGE_TYPES = {
@@ -115,12 +124,9 @@ class LinkSigner:
 
     def _find_fault(self, bucket: Bucket) -> FacePassError | None:
         # Of an object that is there, if any: only its bytes prove that all is right.
-        with map_s3_errors(bucket.name):
-            listed = bucket.client.list_objects_v2(
-                Bucket=bucket.name, Prefix=EVENTS_FOLDER, MaxKeys=1
-            ).get("Contents", [])
+        key = bucket.find_key()
         # Plain where there is none: moto refuses the answer's type for what it does not have.
-        link = self.sign_view(listed[0]["Key"]) if listed else self._sign(ABSENT_KEY, None)
+        link = self._sign(ABSENT_KEY, None) if key is None else self.sign_view(key)
         self._is_reached = False
         try:
             status, content_type, body = _open_link(link)
@@ -134,7 +140,8 @@ class LinkSigner:
         refusal = _read_refusal(status, body)
         code = refusal.response["Error"]["Code"]
         is_about_object = not code.isdigit() and find_meaning(refusal).fault is Fault.PHOTO
-        if is_about_object and not (listed and code == "NoSuchKey"):
+        is_lost = code == "NoSuchKey" or is_denial(refusal)
+        if is_about_object and not (key is not None and is_lost):
             return None  # the signature was good: S3 looked for the object
         logger.warning("A link for guests was refused: %s", quote_s3(refusal))
         return _explain_refusal(refusal, bucket.name)
@@ -176,20 +183,24 @@ def _open_link(link: str) -> tuple[int, str, bytes]:
         timeout=CHECK_TIMEOUT_S,
     )
     try:
-        request = AWSRequest("GET", link, headers={"Range": "bytes=0-0"})
+        request = AWSRequest("GET", link, headers={"Range": "bytes=0-0"}, stream_output=True)
         answer = session.send(request.prepare())
+        # Not all of it: a store may ignore Range. Its errors are short.
+        stream = StreamingBody(answer.raw, None)  # type: ignore[arg-type]  # no length to compare
+        with closing(stream):
+            body = stream.read(READ_BYTES)
     finally:
         session.close()
     # A browser goes from http to https by itself, and the signature stays good.
     secure = "https" + link.removeprefix("http")
     if link.startswith("http://") and answer.headers.get("location") == secure:
         return _open_link(secure)
-    return answer.status_code, answer.headers.get("content-type", ""), answer.content
+    return answer.status_code, answer.headers.get("content-type", ""), body
 
 
 def _read_refusal(status: int, body: bytes) -> ClientError:
     """The answer as boto3 would raise it, for the one table of what S3's codes mean."""
-    text = body[:4096].decode(errors="replace")
+    text = body.decode(errors="replace")
     told = {
         name: found.group(1)
         for name in ("Code", "Message", "Region")
@@ -212,6 +223,11 @@ def _explain_refusal(answer: ClientError, bucket: str) -> FacePassError:
             "S3 refuses the signature of links for guests: whatever stands before it must leave "
             f"the host's name and the path as they are, and {PUBLIC} must name the address that "
             "guests open."
+        )
+    if is_denial(answer):
+        return S3AccessError(
+            f"Links for guests do not open what lies in the bucket {bucket}: allow the credentials "
+            "s3:GetObject, and let no bucket policy deny it to guests' addresses."
         )
     error = explain_s3_error(answer, bucket)
     return type(error)(f"Links for guests do not work. {error}")

@@ -167,6 +167,7 @@ def test_the_hooks_before_a_commit_are_what_make_lint_runs() -> None:
 
 
 ORIGINALS = ("turned.jpg", "DSC_0001.JPG")  # the second as every camera names them
+JPEGS = (*ORIGINALS, "IMG_1.jpeg")
 
 
 def test_the_upload_takes_what_cameras_write(
@@ -174,7 +175,7 @@ def test_the_upload_takes_what_cameras_write(
 ) -> None:
     for folder in ("previews", "originals"):
         (tmp_path / folder).mkdir()
-        for name in (*ORIGINALS, "IMG_1.jpeg", "notes.txt"):
+        for name in (*JPEGS, "notes.txt"):
             (tmp_path / folder / name).touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FACEPASS_S3_ENDPOINT_URL", "http://127.0.0.1:1")
@@ -187,21 +188,19 @@ def test_the_upload_takes_what_cameras_write(
 
     keys = {call.args[2] for call in client.upload_file.call_args_list}
     assert keys == {
-        f"events/1/{folder}/{name}"
-        for folder in ("previews", "originals")
-        for name in (*ORIGINALS, "IMG_1.jpeg")
+        f"events/1/{folder}/{name}" for folder in ("previews", "originals") for name in JPEGS
     }
 
 
 def make_originals(folder: Path) -> None:
     (folder / "originals").mkdir()
     image = read_sample("coffee.png").resize((900, 600))
-    for name in ORIGINALS:
+    for name in JPEGS:
         (folder / "originals" / name).write_bytes(encode_jpeg(image, orientation=6))
 
 
 def check_previews(folder: Path) -> None:
-    for name in ORIGINALS:
+    for name in JPEGS:
         with Image.open(folder / "previews" / name) as preview:
             # Upright in its pixels: wide, though the original is stored tall.
             assert preview.size == (640, 427)
@@ -218,6 +217,21 @@ def test_the_pillow_recipe_makes_upright_previews(
     exec(compile(recipe, "README.md", "exec"), {})
 
     check_previews(tmp_path)
+
+
+@pytest.mark.parametrize("names", [JPEGS, ("a.JPEG",), ()])
+def test_the_shell_recipe_takes_jpegs_and_skips_what_it_says(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    (tmp_path / "originals").mkdir()
+    for name in (*names, "IMG_2.HEIC", "IMG_3.CR2"):
+        (tmp_path / "originals" / name).touch()
+    (recipe,) = [block for block in read_code_blocks("bash") if "convert" in block]
+
+    copy = 'convert() { cp -- "$1" "${@: -1}"; }\n'
+    subprocess.run(["bash", "-euc", copy + recipe], cwd=tmp_path, check=True)
+
+    assert {path.name for path in (tmp_path / "previews").iterdir()} == set(names)
 
 
 @pytest.mark.skipif(shutil.which("identify") is None, reason="ImageMagick is not installed")

@@ -557,7 +557,8 @@ async function buildReport() {
     const title = make("h3", { textContent: `${tell(`report_${kind}`)}: ${photos.length}` });
     parts.push(make("div", {}, title, makeList(photos, kind)));
   }
-  return [...parts, ...(await buildIgnored(event.event_uuid))];
+  // The lists above stand without it.
+  return [...parts, ...(await buildIgnored(event.event_uuid).catch(() => []))];
 }
 
 // What the newest sync found beside the photos; nothing before it has ended.

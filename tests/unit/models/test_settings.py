@@ -110,6 +110,8 @@ def test_all_behind_the_scheme_is_kept_as_it_is_or_refused(rest: str) -> None:
         ("target_session_attrs=master", "target_session_attrs"),
         ("host=a,b&port=1,2,3", "port"),
         ("service=none", "service"),
+        ("gssencmode=secret", "gssencmode"),
+        ("gssencmode=secret&schema=public", "gssencmode, schema"),
         ("async=true&connection_factory=secret&dsn=secret", "async, connection_factory, dsn"),
     ],
 )
@@ -134,6 +136,7 @@ def test_an_option_that_libpq_does_not_take_is_named_and_its_value_is_not(
         "?host=/run/postgresql&application_name=x&connect_timeout=10",
         "?options=-csearch_path%3Dphotos&channel_binding=require",
         "?hostaddr=127.0.0.1&keepalives_idle=5",
+        "?gssencmode=require&sslmode=disable",
     ],
 )
 def test_an_option_of_libpqs_own_is_taken(options: str) -> None:

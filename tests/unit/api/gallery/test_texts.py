@@ -75,6 +75,13 @@ def test_no_text_is_left_over_and_none_is_missing() -> None:
     assert said == set(SCRIPT_TEXTS)
 
 
+def test_the_reports_last_call_may_fail_without_the_lists_before_it() -> None:
+    script = (FOLDER / "static" / "gallery.js").read_text("utf-8")
+    assert re.findall(r"await buildIgnored\(.*", script) == [
+        "await buildIgnored(event.event_uuid).catch(() => []))];"
+    ]
+
+
 @pytest.mark.parametrize("code", sorted(set(SelfieCode) - {SelfieCode("no_such_face")}))
 def test_every_refusal_of_a_selfie_has_words(code: SelfieCode) -> None:
     assert f"error_{code}" in SCRIPT_TEXTS

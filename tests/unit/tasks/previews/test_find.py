@@ -165,3 +165,16 @@ def test_keys_that_begin_alike_are_looked_at_together_and_none_is_lost(
         groups = list(find.group_alike(listed))
     assert [item for group in groups for item in group] == listed
     assert all(len(group) <= most for group in groups)
+
+
+def test_a_folder_with_a_dot_is_no_stem_of_all_that_is_in_it() -> None:
+    day = "events/1/originals/12.05.2024/"
+    names = ["", ".hidden", "IMG_1.CR2", "IMG_1.jpg", "IMG_2.jpg", "README"]
+    groups = find.group_alike(list_keys([day + name for name in names]))
+    assert [[item.s3_key.removeprefix(day) for item in group] for group in groups] == [
+        [""],
+        [".hidden"],
+        ["IMG_1.CR2", "IMG_1.jpg"],
+        ["IMG_2.jpg"],
+        ["README"],
+    ]

@@ -1,6 +1,7 @@
 """The tables of what S3's codes and boto3's exceptions mean, and the sentences they lead to."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from botocore import exceptions as boto
@@ -16,6 +17,7 @@ from models.errors import (
 from tasks.s3.errors import (
     CAUSES,
     CODES,
+    ELSEWHERE,
     Fault,
     explain_object_error,
     explain_s3_error,
@@ -296,3 +298,37 @@ def test_boto3s_words_are_quoted_too_and_of_other_errors_nothing() -> None:
     assert "self-signed" in words
     assert quote_s3(S3DownloadError("S3 unreachable.")) is None
     assert quote_s3(None) is None
+
+
+# --- answers that are not S3's ---
+
+
+@pytest.mark.parametrize("code", ["301", "302", "307", "308", ""])
+def test_a_redirect_that_names_no_region_sends_elsewhere(code: str) -> None:
+    told = str(explain_s3_error(make_error(code, int(code or 302), "ListObjectsV2"), "photos"))
+    assert told == ELSEWHERE
+
+
+def test_a_redirect_that_names_a_region_leads_to_it() -> None:
+    error = make_error("301", 301, "HeadObject")
+    metadata: Any = error.response["ResponseMetadata"]
+    metadata["HTTPHeaders"] = {"x-amz-bucket-region": "eu-west-1"}
+    assert "AWS_DEFAULT_REGION=eu-west-1" in str(explain_s3_error(error, "photos"))
+
+
+def test_answers_without_end_send_elsewhere() -> None:
+    with pytest.raises(S3AccessError, match="sends elsewhere"), map_s3_errors("photos"):
+        raise RecursionError
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refusal_without_s3s_words_leads_to_the_endpoint_too(status: int) -> None:
+    told = [
+        str(explain_s3_error(make_error(code, status, operation), "photos"))
+        for code, operation in (
+            (str(status), "ListObjectsV2"),
+            (str(status), "HeadObject"),
+            ("AccessDenied", "ListObjectsV2"),
+        )
+    ]
+    assert ["FACEPASS_S3_ENDPOINT_URL too" in text for text in told] == [True, False, False]
