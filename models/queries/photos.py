@@ -66,19 +66,19 @@ class EventClock:
         return cls(event.utc_offset, event.camera_shifts)
 
     def place(self) -> ColumnElement[datetime | None]:
-        """When a photo was taken, on this clock; null where its file does not tell."""
-        zone = cast(literal(self.utc_offset), Integer)
-        shifts = cast(literal(json.dumps(dict(self.shifts))), JSONB)
-        correction = func.make_interval(
-            0,
-            0,
-            0,
-            0,
-            0,
-            func.coalesce(zone - col(Photo.utc_offset), 0),
-            func.coalesce(cast(shifts.op("->>")(col(Photo.camera)), Integer), 0),
-            type_=Interval,
-        )
+        """When a photo was taken, on this clock; null where its file does not tell.
+
+        A page looks at all photos of the event: what corrects none of them is left out.
+        """
+        minutes: ColumnElement[int] = literal(0)
+        seconds: ColumnElement[int] = literal(0)
+        if self.utc_offset is not None:
+            zone = cast(literal(self.utc_offset), Integer)
+            minutes = func.coalesce(zone - col(Photo.utc_offset), 0)
+        if self.shifts:
+            shifts = cast(literal(json.dumps(dict(self.shifts))), JSONB)
+            seconds = func.coalesce(cast(shifts.op("->>")(col(Photo.camera)), Integer), 0)
+        correction = func.make_interval(0, 0, 0, 0, 0, minutes, seconds, type_=Interval)
         placed: ColumnElement[datetime | None] = col(Photo.taken_at) + correction
         return placed
 
