@@ -15,13 +15,11 @@ from typing import TypeVar
 from models.keys import (
     MAX_KEY_BYTES,
     ORIGINAL_KINDS,
-    PREVIEW_SUFFIX,
     FileKind,
     ListedPreview,
     cut_previews_folder,
     derive_preview_key,
     find_pairs,
-    is_image_key,
     is_original,
     judge_kind,
 )
@@ -71,8 +69,6 @@ def list_candidates(
             with closing(_flatten(bucket, prefix)) as previews:
                 for (key, original), preview in pair_listings(group, previews):
                     census.originals += 1
-                    if preview is not None and preview.s3_key != key:
-                        continue  # the photographer's own: another would show the photo twice
                     if look_at_all or needs_look(original, preview):
                         census.candidates += 1
                         yield OriginalRef(original.s3_key, original.etag, original.size, key)
@@ -83,21 +79,15 @@ def pair_listings(
 ) -> Iterator[tuple[tuple[str, ListedPreview], ListedPreview | None]]:
     """Each original, given with its preview's key, beside the preview that has this key.
 
-    Where there is none, beside the one of the original's own name, if no other original has that:
-    `a.CR2.jpg` of the original `a.CR2.jpg`. Both in the order of keys. In any other order previews
-    may be overlooked, none is invented.
+    Both in the order of keys. In any other order previews may be overlooked, none is invented.
     """
     waiting = iter(previews)
-    preview, found = next(waiting, None), None
+    preview = next(waiting, None)
     for key, original in originals:
-        name, own = original.s3_key.rpartition("/")[2], None
-        is_renamed = is_image_key(name) and key.endswith(f"/{name}{PREVIEW_SUFFIX}")
         while preview is not None and preview.s3_key < key:
-            if is_renamed and preview is not found and preview.s3_key + PREVIEW_SUFFIX == key:
-                own = preview
             preview = next(waiting, None)
         found = preview if preview is not None and preview.s3_key == key else None
-        yield (key, original), found or own
+        yield (key, original), found
 
 
 def needs_look(original: ListedPreview, preview: ListedPreview | None) -> bool:

@@ -165,31 +165,3 @@ def test_keys_that_begin_alike_are_looked_at_together_and_none_is_lost(
         groups = list(find.group_alike(listed))
     assert [item for group in groups for item in group] == listed
     assert all(len(group) <= most for group in groups)
-
-
-@pytest.mark.parametrize(
-    ("originals", "previews", "found"),
-    [
-        # The photographer's own preview of a JPEG whose name ends as a converted file's.
-        (["a.CR2.jpg"], ["a.CR2.jpg"], set()),
-        (["a.HEIC.jpg", "b.jpg"], ["a.HEIC (1).jpg", "a.HEIC.jpg"], {"b.jpg"}),
-        # It is that of the RAW file beside it; or there is none.
-        (["a.CR2", "a.CR2.jpg"], ["a.CR2.jpg"], {"a.CR2.jpg", "a.CR2.jpg.jpg"}),
-        (["a.CR2.jpg"], [], {"a.CR2.jpg.jpg"}),
-        (["a.CR2.jpg"], ["a.jpg", "a.CR2.JPG"], {"a.CR2.jpg.jpg"}),
-        # No browser shows it.
-        (["a.HEIC"], ["a.HEIC"], {"a.HEIC.jpg"}),
-        (["a.jpg.jpg"], ["a.jpg"], {"a.jpg.jpg"}),
-    ],
-)
-def test_a_photo_is_not_shown_twice(
-    originals: list[str], previews: list[str], found: set[str]
-) -> None:
-    early, late = NOON, NOON + timedelta(days=1)
-    written = {f"events/1/previews/{name}": early for name in previews}
-    written |= {f"events/1/originals/{name}": late for name in originals}
-    census = Census()
-    bucket = make_bucket(make_client(written))
-    listed = list_candidates(bucket, "events/1/", look_at_all=False, census=census)
-    assert {item.preview_key.removeprefix("events/1/previews/") for item in listed} == found
-    assert census.originals == len(originals)
