@@ -212,7 +212,7 @@ def is_image_key(s3_key: str) -> bool:
 
 
 def derive_original_key(s3_key: str, folder: str) -> str:
-    """The original of a preview (or the originals' prefix of a previews' prefix).
+    """The original of a preview, unless there is one of exactly its name (`derive_namesake`).
 
     `IMG_1.CR2.jpg` is the preview of `IMG_1.CR2`.
     """

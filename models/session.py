@@ -9,7 +9,7 @@ import logging
 import re
 import select
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from enum import StrEnum
 from functools import lru_cache
@@ -101,8 +101,6 @@ MEANINGS: dict[str, tuple[type[FacePassError], str]] = {
         "FACEPASS_DATABASE_URL the owner of its database and of the tables in it.",
     ),
     "42703": (DatabaseOutdatedError, _OLD),
-    "42704": (DatabaseOutdatedError, _OLD),
-    "42883": (DatabaseOutdatedError, _OLD),
     "42P01": (DatabaseOutdatedError, _OLD),
     "53": (
         DatabaseUnavailableError,
@@ -117,8 +115,8 @@ MEANINGS: dict[str, tuple[type[FacePassError], str]] = {
         "PostgreSQL has no connection left: raise its max_connections, or run fewer syncs at a "
         "time (docs/scaling.md).",
     ),
-    "55": (DatabaseUnavailableError, _SLOW),
-    "55000": (DatabaseRefusedError, _WRONG_DATABASE),
+    "55006": (DatabaseUnavailableError, _SLOW),
+    "55P03": (DatabaseUnavailableError, _SLOW),
     "57": (DatabaseUnavailableError, _AWAY),
     "57014": (DatabaseUnavailableError, _SLOW),
     "58": (DatabaseUnavailableError, _FAILING),
@@ -126,10 +124,17 @@ MEANINGS: dict[str, tuple[type[FacePassError], str]] = {
     "F0": (DatabaseUnavailableError, _FAILING),
     "XX": (DatabaseUnavailableError, _FAILING),
 }
+# What a state says of a connection alone.
+_CONNECTING = {"55000": (DatabaseRefusedError, _WRONG_DATABASE)}
 # Where a connection fails, libpq and the poolers have texts of their own: without a SQLSTATE, or
 # with one that says nothing. Not in the server's language, so they can be read.
 _NO_MEANING = {None, "08P01", "XX000"}
 _REFUSALS: tuple[tuple[str, type[FacePassError], str], ...] = (
+    (
+        "^could not translate host name",
+        DatabaseUnavailableError,
+        "The database's host is not known here: check the host in FACEPASS_DATABASE_URL.",
+    ),
     ("no password supplied|no such user|user not found", DatabaseRefusedError, _WRONG_USER),
     ("no such database|bouncer config error", DatabaseRefusedError, _WRONG_DATABASE),
     (
@@ -139,7 +144,7 @@ _REFUSALS: tuple[tuple[str, type[FacePassError], str], ...] = (
         "certificates that FACEPASS_DATABASE_URL names.",
     ),
     (
-        "SSL negotiation|expected authentication request",
+        "invalid response to SSL negotiation|expected authentication request",
         DatabaseRefusedError,
         "What answers there is not PostgreSQL: check host and port in FACEPASS_DATABASE_URL.",
     ),
@@ -150,17 +155,13 @@ _REFUSALS: tuple[tuple[str, type[FacePassError], str], ...] = (
         'its "?", or correct it.',
     ),
     ("session is read-only|in hot standby", DatabaseUnavailableError, _READ_ONLY),
-    (
-        "translate host name",
-        DatabaseUnavailableError,
-        "The database's host is not known here: check the host in FACEPASS_DATABASE_URL.",
-    ),
     ("too many clients|[Mm]ax client|no more connections", *MEANINGS["53300"]),
 )
 # How a server's answer begins, its severity being in its own language; libpq's texts have none.
 _ANSWER = re.compile(r" failed: \S+:  ")
 _SQLSTATE_ONLY = 3  # libpq's PQERRORS_SQLSTATE
 _ASK_LIMIT_S = 2.0
+_WRITING_HOLDS_S = 30.0  # a probe comes every few seconds, and a table leaves rows in the catalog
 _POOLER_TRIES = 4
 
 
@@ -197,7 +198,7 @@ def _connect(
         return dialect.connect(*words, **options)
     except psycopg2.OperationalError as error:
         state = _ask_sqlstate(options) if _ANSWER.search(str(error)) else None
-        raise _explain(error, state) or error from error
+        raise _explain(error, state, MEANINGS | _CONNECTING) or error from error
 
 
 def _ask_sqlstate(options: dict[str, object]) -> str | None:
@@ -302,6 +303,15 @@ def check_tables(patience_s: float) -> None:
     if is_read_only == "on":
         _close_idle_connections()
         raise DatabaseUnavailableError(_READ_ONLY)
+    with limit_statements(patience_s):
+        _try_to_write(int(time.monotonic() / _WRITING_HOLDS_S))
+
+
+@lru_cache(maxsize=1)
+def _try_to_write(_period: int) -> None:
+    """Make a table and drop it: reading shows no full disk. Once a period, if that succeeds."""
+    with open_session() as session:
+        session.execute(text("CREATE TEMPORARY TABLE tried ON COMMIT DROP AS SELECT 1"))
 
 
 _END_HOLDER = text("""
@@ -377,18 +387,21 @@ def find_pooling() -> Pooling:
         return Pooling.NONE if pids == {told.info.backend_pid} else Pooling.SESSIONS
 
 
-def _explain(error: BaseException | None, state: str | None) -> FacePassError | None:
+def _explain(
+    error: BaseException | None,
+    state: str | None,
+    meanings: Mapping[str, tuple[type[FacePassError], str]] = MEANINGS,
+) -> FacePassError | None:
     """The product's error for one of psycopg2's and its SQLSTATE; None where it has none."""
     if state is None and not (
         isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
         or type(error) is psycopg2.DatabaseError  # the connection broke between two answers
     ):
         return None
-    found = MEANINGS.get(state or "08") or MEANINGS.get((state or "08")[:2])
+    found = meanings.get(state or "08") or meanings.get((state or "08")[:2])
     if state in _NO_MEANING:
-        read = (
-            (kind, sentence) for said, kind, sentence in _REFUSALS if re.search(said, str(error))
-        )
+        words = str(error).rpartition(" failed: ")[2]  # before it: hosts, of all that were tried
+        read = ((kind, sentence) for said, kind, sentence in _REFUSALS if re.search(said, words))
         found = next(read, found)
     if found is None:
         return None

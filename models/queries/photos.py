@@ -6,6 +6,7 @@ only photos that were read, with or without faces.
 
 import base64
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -44,6 +45,7 @@ _IN_SERVICE = col(Face.pack_id) == func.coalesce(Photo.pack_id, Face.pack_id)
 
 # A clock that was never set may begin in 2000; further off is a slip of the hand.
 MOST_SHIFT_S = 40 * 366 * 86_400
+_CAMERA = re.compile("[0-9a-f]{8}")  # as tasks/images/taking.py names one
 
 
 @dataclass(frozen=True)
@@ -64,19 +66,19 @@ class EventClock:
         return cls(event.utc_offset, event.camera_shifts)
 
     def place(self) -> ColumnElement[datetime | None]:
-        """When a photo was taken, on this clock; null where its file does not tell."""
-        zone = cast(literal(self.utc_offset), Integer)
-        shifts = cast(literal(json.dumps(dict(self.shifts))), JSONB)
-        correction = func.make_interval(
-            0,
-            0,
-            0,
-            0,
-            0,
-            func.coalesce(zone - col(Photo.utc_offset), 0),
-            func.coalesce(cast(shifts.op("->>")(col(Photo.camera)), Integer), 0),
-            type_=Interval,
-        )
+        """When a photo was taken, on this clock; null where its file does not tell.
+
+        A page looks at all photos of the event: what corrects none of them is left out.
+        """
+        minutes: ColumnElement[int] = literal(0)
+        seconds: ColumnElement[int] = literal(0)
+        if self.utc_offset is not None:
+            zone = cast(literal(self.utc_offset), Integer)
+            minutes = func.coalesce(zone - col(Photo.utc_offset), 0)
+        if self.shifts:
+            shifts = cast(literal(json.dumps(dict(self.shifts))), JSONB)
+            seconds = func.coalesce(cast(shifts.op("->>")(col(Photo.camera)), Integer), 0)
+        correction = func.make_interval(0, 0, 0, 0, 0, minutes, seconds, type_=Interval)
         placed: ColumnElement[datetime | None] = col(Photo.taken_at) + correction
         return placed
 
@@ -106,13 +108,14 @@ class PageCursor:
         try:
             packed = base64.b64decode(encoded + "=" * (-len(encoded) % 4), b"-_", validate=True)
             photo_id, taken_at, utc_offset, shifts = json.loads(packed)
-            clock = EventClock(utc_offset, {str(name): int(s) for name, s in shifts.items()})
             moment = None if taken_at is None else datetime.fromisoformat(taken_at)
-            cursor = cls(clock, moment, int(photo_id))
-            limits = [(abs(utc_offset or 0), 2**15), (cursor.photo_id, 2**63)]
-            limits += [(abs(shift), MOST_SHIFT_S + 1) for shift in clock.shifts.values()]
-            fits = all(0 <= value < limit for value, limit in limits)
-            if fits and cursor.photo_id and cursor.encode() == encoded:
+            cursor = cls(EventClock(utc_offset, shifts), moment, photo_id)
+            limits = [(photo_id, 2**63), (0 if utc_offset is None else utc_offset, 2**15)]
+            limits += [(shift, MOST_SHIFT_S + 1) for shift in shifts.values()]
+            fits = photo_id > 0 and all(type(n) is int and -most < n < most for n, most in limits)
+            named = all(_CAMERA.fullmatch(name) for name in shifts)
+            placed = moment is None or moment.tzinfo is None
+            if fits and named and placed and cursor.encode() == encoded:
                 return cursor
         except (ArithmeticError, AttributeError, RecursionError, TypeError, ValueError):
             pass

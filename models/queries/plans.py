@@ -53,14 +53,15 @@ _TABLES = """
 SET LOCAL idle_in_transaction_session_timeout = 0;
 CREATE TEMPORARY TABLE listed (
     s3_key text COLLATE "C", etag text, size bigint, derived_key text COLLATE "C", image_url text,
-    folded text COLLATE "C", sort_name text COLLATE "C", original_key text COLLATE "C"
+    namesake text COLLATE "C", folded text COLLATE "C", sort_name text COLLATE "C",
+    original_key text COLLATE "C"
 ) ON COMMIT DROP;
 CREATE TEMPORARY TABLE originals (
     s3_key text COLLATE "C", image_url text, folded text COLLATE "C", rank smallint
 ) ON COMMIT DROP;
 """
 
-_LISTED = "listed (s3_key, etag, size, derived_key, image_url, folded, sort_name)"
+_LISTED = "listed (s3_key, etag, size, derived_key, image_url, namesake, folded, sort_name)"
 # S3 may list a key twice, where it is overwritten meanwhile: the last of its ETags is the newest.
 # And bytes that are no text arrive as U+FFFD each: two such keys may have become one.
 _SETTLE_COPIED = f"""
@@ -72,10 +73,18 @@ DELETE FROM listed WHERE ctid IN (SELECT ctid FROM (
 ANALYZE listed; ANALYZE originals
 """  # noqa: S608 (a number)
 
-# A preview's original is the one that its name leads to. Where that is not there (`lone`), it is
-# the one of the originals left over (`spare`) that is called so in another Unicode form or case,
-# else one of which the preview's name is the whole name and a suffix, else one of the same stem;
-# each only where there is one of them, of the first kind of MATCHED_FIRST, and one preview.
+# A preview's original is the one of exactly its name, unless another preview's name leads there:
+# then, or where there is none, the one that its own name leads to.
+_TAKE_NAMESAKES = """
+UPDATE listed SET original_key = originals.s3_key, image_url = originals.image_url
+FROM originals
+WHERE originals.s3_key = listed.namesake AND listed.namesake <> listed.derived_key
+  AND NOT EXISTS (SELECT FROM listed AS other WHERE other.derived_key = listed.namesake)
+"""
+# Where neither is there (`lone`), it is the one of the originals left over (`spare`) that is called
+# so in another Unicode form or case, else one of which the preview's name is the whole name and a
+# suffix, else one of the same stem; each only where there is one of them, of the first kind of
+# MATCHED_FIRST, and one preview.
 _LONE = """
 listed.original_key IS NULL
 AND NOT EXISTS (SELECT FROM originals WHERE originals.s3_key = listed.derived_key)
@@ -88,7 +97,8 @@ WITH spare AS (
     SELECT s3_key, {original} AS word, rank() OVER (PARTITION BY {original} ORDER BY rank) AS place
     FROM originals
     WHERE rank < {pictures}
-      AND NOT EXISTS (SELECT FROM listed WHERE listed.derived_key = originals.s3_key)
+      AND NOT EXISTS (SELECT FROM listed WHERE listed.derived_key = originals.s3_key
+                                           AND listed.original_key IS NULL)
       AND NOT EXISTS (SELECT FROM listed WHERE listed.original_key = originals.s3_key)
 ), pair AS (
     SELECT min(lone.s3_key) AS s3_key, min(spare.s3_key) AS original_key
@@ -105,44 +115,74 @@ UPDATE listed SET original_key = photo.original_key, image_url = photo.image_url
 FROM photo WHERE photo.event_id = :event_id AND photo.s3_key = listed.s3_key
   AND NOT starts_with(photo.original_key, :originals_prefix) AND {_LONE}
 """  # noqa: S608 (parts of this module)
+# A prefix that ends in a name lists a part of a folder's photos: the others compete for originals.
+_RIVALS = text("""
+SELECT s3_key FROM photo
+WHERE event_id = :event_id AND starts_with(s3_key, :rivals_prefix) AND status <> 'gone'
+  AND NOT starts_with(s3_key, :s3_prefix) AND (original_missing OR original_key IS NOT NULL)
+""")
+_KEEP_RIVALS = text("""
+UPDATE listed SET original_key = photo.original_key
+FROM photo WHERE photo.event_id = :event_id AND photo.s3_key = listed.s3_key
+  AND NOT starts_with(listed.s3_key, :s3_prefix)
+""")
+_REMOVE_RIVALS = text("DELETE FROM listed WHERE NOT starts_with(s3_key, :s3_prefix)")
 
 
 def copy_listing(session: Session, listing: Listing) -> None:
     """Stream a listing into this transaction's temporary tables, and match its originals."""
     session.execute(text(_TABLES))
-    base_url, folder = listing.image_base_url, listing.folder
     for page in listing.previews:
-        rows = (
-            (
-                *(p.s3_key, p.etag, p.size, derived, build_image_url(base_url, derived)),
-                *(folded, build_sort_name(p.s3_key)),
-            )
-            for p in page
-            for derived in [derive_original_key(p.s3_key, folder)]
-            for folded in [fold_key(derive_namesake(p.s3_key, folder))]
-        )
-        _copy_rows(session, _LISTED, rows)
+        _copy_previews(session, listing, page)
     for keys in listing.originals:
         originals = (
-            (key, build_image_url(base_url, key), fold_key(key), rank_original(key)) for key in keys
+            (key, build_image_url(listing.image_base_url, key), fold_key(key), rank_original(key))
+            for key in keys
         )
         _copy_rows(session, "originals", originals)
     session.execute(text(_SETTLE_COPIED))
     _match_originals(session, listing)
 
 
+def _copy_previews(session: Session, listing: Listing, page: Iterable[ListedPreview]) -> None:
+    base_url, folder = listing.image_base_url, listing.folder
+    rows = (
+        (
+            *(p.s3_key, p.etag, p.size, derived, build_image_url(base_url, derived)),
+            *(namesake, fold_key(namesake), build_sort_name(p.s3_key)),
+        )
+        for p in page
+        for derived in [derive_original_key(p.s3_key, folder)]
+        for namesake in [derive_namesake(p.s3_key, folder)]
+    )
+    _copy_rows(session, _LISTED, rows)
+
+
 def _match_originals(session: Session, listing: Listing) -> None:
     """Find the originals that are called otherwise than their previews' names say."""
+    session.execute(text(_TAKE_NAMESAKES))
     if not session.execute(text(_HAS_LONE)).scalar_one():
         return
+    prefix = derive_originals_prefix(listing.s3_prefix, listing.folder)
+    values = {"event_id": listing.event_id, "s3_prefix": listing.s3_prefix}
+    if not listing.s3_prefix.endswith("/"):
+        _add_rivals(session, listing)
     for preview, original in _WAYS:
         statement = _MATCH.format(
             preview=preview, original=original, lone=_LONE, pictures=len(MATCHED_FIRST)
         )
         session.execute(text(statement))
-    prefix = derive_originals_prefix(listing.s3_prefix, listing.folder)
-    values = {"event_id": listing.event_id, "originals_prefix": prefix}
-    session.execute(text(_KEEP_OTHERS), values)
+    session.execute(_REMOVE_RIVALS, values)
+    session.execute(text(_KEEP_OTHERS), {**values, "originals_prefix": prefix})
+
+
+def _add_rivals(session: Session, listing: Listing) -> None:
+    """List the photos beside a part of a folder's that a listing of the whole would match too."""
+    rivals_prefix = listing.s3_prefix.rpartition("/")[0] + "/"
+    values = {"event_id": listing.event_id, "s3_prefix": listing.s3_prefix}
+    keys = list(session.scalars(_RIVALS, {**values, "rivals_prefix": rivals_prefix}))
+    _copy_previews(session, listing, [ListedPreview(key, "", 0) for key in keys])
+    session.execute(_KEEP_RIVALS, values)
 
 
 def _copy_rows(session: Session, table: str, rows: Iterable[tuple[object, ...]]) -> None:
@@ -260,16 +300,18 @@ UPDATE photo SET status = CASE WHEN confidence > 0 THEN 'indexed' ELSE 'no_face'
 FROM classified WHERE {_IS_BACK}
 """  # noqa: S608 (parts of this module)
 
-_ORIGINAL_DIFFERS = """
+# A worker of another release may have written neither name.
+_NAMES_DIFFER = """
 photo.id = classified.photo_id
-    AND (photo.original_missing, photo.original_key)
-        IS DISTINCT FROM (classified.original_missing, classified.original_key)
+    AND (photo.original_missing, photo.original_key, photo.image_url, photo.sort_name)
+        IS DISTINCT FROM (classified.original_missing, classified.original_key,
+                          classified.image_url, classified.sort_name)
 """
 
-_MARK_ORIGINALS = f"""
+_MARK_NAMES = f"""
 UPDATE photo SET image_url = classified.image_url, original_key = classified.original_key,
-       original_missing = classified.original_missing
-FROM classified WHERE {_ORIGINAL_DIFFERS}
+       original_missing = classified.original_missing, sort_name = classified.sort_name
+FROM classified WHERE {_NAMES_DIFFER}
 """  # noqa: S608 (parts of this module)
 
 # Only below the listed prefix, and only after a listing that was not empty. What was erased by
@@ -286,7 +328,7 @@ _MARK_GONE = f"UPDATE photo SET status = 'gone' WHERE {_IS_GONE}"  # noqa: S608 
 _NEEDS_PLAN = f"""
 SELECT EXISTS (SELECT FROM classified WHERE verdict = 'work')
     OR EXISTS (SELECT FROM photo, classified WHERE {_IS_BACK})
-    OR EXISTS (SELECT FROM photo, classified WHERE {_ORIGINAL_DIFFERS})
+    OR EXISTS (SELECT FROM photo, classified WHERE {_NAMES_DIFFER})
     OR EXISTS (SELECT FROM photo WHERE {_IS_GONE})
 """  # noqa: S608 (parts of this module)
 
@@ -329,7 +371,7 @@ def write_plan(
         left = session.execute(text(_MEASURE)).scalar_one_or_none()
         values["first_size"] = min(batch_size, FIRST_BATCH_SIZE if left is None else left)
     session.execute(text(_RESTORE_RETURNED))
-    session.execute(text(_MARK_ORIGINALS))
+    session.execute(text(_MARK_NAMES))
     gone = session.execute(text(_MARK_GONE), values).rowcount  # type: ignore[attr-defined]
     planned = session.execute(text(_WRITE_WORK), values).rowcount  # type: ignore[attr-defined]
     ignored = {str(kind): number for kind, number in listing.ignored.items()}

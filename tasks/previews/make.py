@@ -163,9 +163,10 @@ def bring_preview(bucket: Bucket, original: OriginalRef, recipe: PreviewRecipe) 
 
 
 def has_exported_preview(bucket: Bucket, original: OriginalRef) -> bool:
-    """Whether the photographer made a preview of a HEIC or RAW original under a photo's name.
+    """Whether the photographer made a preview of an original whose own is called otherwise.
 
-    IMG_1.jpg is IMG_1.CR2's, unless there is an original IMG_1.jpg.
+    IMG_1.jpg is IMG_1.CR2's, unless there is an original IMG_1.jpg; and IMG_1.CR2.jpg is that of a
+    JPEG of this name, unless there is an original IMG_1.CR2.
     """
     stem, _, suffix = name_original(original.preview_key).rpartition(".")
     if f"{stem}.{suffix}" == original.preview_key:
@@ -175,7 +176,7 @@ def has_exported_preview(bucket: Bucket, original: OriginalRef) -> bool:
         for item in page:
             name = item.s3_key.rpartition("/")[2]
             is_alike = item.s3_key.rpartition(".")[0] == stem and is_image_key(name)
-            if is_alike and read_preview(bucket, f"{folder}/{name}") is None:
+            if is_alike and read_preview(bucket, f"{folder}/{name_original(name)}") is None:
                 return True
     return False
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from prefect import get_run_logger, task
 
 from models.errors import (
+    DatabaseOutdatedError,
+    DatabaseRefusedError,
     DatabaseUnavailableError,
     FacePassError,
     ModelPackError,
@@ -29,7 +31,13 @@ from tasks.s3.bucket import get_bucket, list_s3_keys, list_s3_objects
 GROUP = 50  # events looked at in a task; the syncs of those that changed are started after it
 LOOKS_AT_ONCE = 4  # events: they mostly wait for S3's listing
 # What keeps every event from being looked at; of anything else its own sync tells.
-COMMON_ERRORS = (DatabaseUnavailableError, S3AccessError, S3DownloadError)
+COMMON_ERRORS = (
+    DatabaseUnavailableError,
+    DatabaseRefusedError,
+    DatabaseOutdatedError,
+    S3AccessError,
+    S3DownloadError,
+)
 
 
 @dataclass(frozen=True)
@@ -102,7 +110,7 @@ def find_changed(targets: Sequence[ResyncTarget]) -> list[ResyncTarget]:
     """Those whose sync would find anything to do, or could tell what keeps it from it.
 
     A look costs a listing; a sync that finds nothing costs a process and some seconds of a core.
-    Raises S3DownloadError, S3AccessError or DatabaseUnavailableError.
+    Raises one of COMMON_ERRORS.
     """
     with ThreadPoolExecutor(LOOKS_AT_ONCE) as pool:
         changed = pool.map(_needs_sync, targets)

@@ -285,7 +285,8 @@ def do_batches(
         if error is not None:
             errors.append(error)
         if throttle.is_due():
-            with suppress(DatabaseUnavailableError):  # the bar is for people
+            # The bar is for people; batches tell of a database that takes nothing.
+            with suppress(DatabaseUnavailableError, ConfigurationError):
                 report_progress(sync)
         if isinstance(error, FATAL_ERRORS):
             waiting.clear()

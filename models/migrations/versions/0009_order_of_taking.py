@@ -9,16 +9,9 @@ down_revision = "0008"
 branch_labels = None
 depends_on = None
 
-# As `build_sort_name` of models/keys.py, but for letters that are not ASCII's.
-FILL_NAMES = r"""
-UPDATE photo SET sort_name = regexp_replace(regexp_replace(
-    regexp_replace(lower(s3_key), '[.][a-z0-9]+$', ''),
-    '([0-9]+)', '00000000000000000000\1', 'g'), '[0-9]*([0-9]{20})', '\1', 'g')
-"""
-
 
 def upgrade() -> None:
-    """Add the columns. Names are filled in here, times by syncs."""
+    """Add the columns, which syncs fill; until then photos are ordered by their keys."""
     op.add_column("event", sa.Column("utc_offset", sa.SmallInteger))
     op.add_column(
         "event",
@@ -29,7 +22,6 @@ def upgrade() -> None:
     op.add_column("photo", sa.Column("camera", sa.Text))
     op.add_column("photo", sa.Column("camera_name", sa.Text))
     op.add_column("photo", sa.Column("sort_name", sa.Text(collation="C")))
-    op.execute(FILL_NAMES)
 
 
 def downgrade() -> None:

@@ -78,6 +78,19 @@ def test_faces_that_a_change_of_the_model_makes_ready_are_not_counted(event: Eve
         end_run(session, flow_run_id, SyncState.FAILED)
     with open_session() as session:
         assert read_statistics(session).faces == before
+        # A completed one leaves none beside: nobody looks for them any more.
+        later = ensure_run(
+            session,
+            flow_run_id=uuid4(),
+            event_id=event.id,
+            s3_prefix=build_reembed_prefix(event.id),
+        )
+        later.tallies = {REEMBED: {"photos": 1}}
+        later_id = later.flow_run_id
+    with open_session() as session:
+        end_run(session, later_id, SyncState.COMPLETED)
+    with open_session() as session:
+        assert read_statistics(session).faces == before + 1
 
 
 def test_metrics_add_up_and_hold_no_name_and_no_token(event: EventBox) -> None:

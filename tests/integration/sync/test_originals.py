@@ -37,13 +37,15 @@ PAIRS = {
 }
 
 
-def plan(event: EventBox, previews: list[str], originals: list[str], below: str = "") -> None:
-    """Plan a listing of names; of those below a folder of the previews, if told so."""
+def plan(
+    event: EventBox, previews: list[str], originals: list[str], below: str = "", part: str = ""
+) -> None:
+    """Plan a listing of names; of those below a folder of the previews, or of a part of them."""
     prefix = f"{event.prefix}{below}"
     listed = [ListedPreview(f"{prefix}{name}", "e", 1) for name in previews]
     keys = [f"{event.folder}originals/{below}{name}" for name in originals]
     with open_session() as session:
-        listing = Listing(event.id, event.folder, prefix, [listed], [keys], BASE_URL)
+        listing = Listing(event.id, event.folder, prefix + part, [listed], [keys], BASE_URL)
         copy_listing(session, listing)
         write_plan(session, listing, run=uuid4(), pack_ids=[1], first_batch=0, batch_size=100)
 
@@ -141,6 +143,20 @@ def test_of_several_originals_the_one_that_fits_is_taken_or_none(
         (["a.CR2.jpg"], ["a.CR2"], {"a.CR2.jpg": "a.CR2"}),
         (["a.CR2.JPG"], ["a.cr2"], {"a.CR2.JPG": "a.cr2"}),
         (["a.CR2.jpg"], ["a.CR2.JPG"], {"a.CR2.jpg": "a.CR2.JPG"}),
+        # The one of exactly its name is nearer, and the other is left for a photo that has none.
+        (["a.HEIC.jpg"], ["a.HEIC.jpg"], {"a.HEIC.jpg": "a.HEIC.jpg"}),
+        (["a.CR2.jpg"], ["a.CR2", "a.CR2.jpg"], {"a.CR2.jpg": "a.CR2.jpg"}),
+        (
+            ["a.CR2.jpg", "a.jpg"],
+            ["a.CR2", "a.CR2.jpg"],
+            {"a.CR2.jpg": "a.CR2.jpg", "a.jpg": "a.CR2"},
+        ),
+        # Both have a preview that was made of them.
+        (
+            ["a.CR2.jpg", "a.CR2.jpg.jpg"],
+            ["a.CR2", "a.CR2.jpg"],
+            {"a.CR2.jpg": "a.CR2", "a.CR2.jpg.jpg": "a.CR2.jpg"},
+        ),
         (["a.CR2.jpg", "a.jpg"], ["a.CR2", "a.JPG"], {"a.CR2.jpg": "a.CR2", "a.jpg": "a.JPG"}),
     ],
 )
@@ -181,3 +197,45 @@ def test_a_sync_of_one_photo_finds_its_raw_original(
     with open_session() as session:
         photo = session.get_one(Photo, event.photos()["IMG_1.jpg"].id)
         assert photo.original_key == f"{event.folder}originals/IMG_1.CR2"
+
+
+def test_an_original_of_exactly_the_previews_name_is_the_one_a_guest_gets(event: EventBox) -> None:
+    plan(event, ["IMG_1.HEIC.jpg"], ["IMG_1.HEIC.jpg"])
+    (row,) = event.query("SELECT original_key FROM photo WHERE event_id = :event")
+    assert row == (f"{event.folder}originals/IMG_1.HEIC.jpg",)
+
+
+@pytest.mark.parametrize(
+    ("before", "originals", "added", "found"),
+    [
+        # A listing of the whole event would refuse them too.
+        (["a.png"], [], "a.jpg", None),
+        (["A.jpg"], [], "a.jpg", None),
+        # What another photo has, it keeps.
+        (["a.png"], ["a.CR2"], "a.jpg", None),
+        # Nobody else wants it.
+        (["b.png", "aa.jpg"], [], "a.jpg", "a.CR2"),
+    ],
+)
+def test_a_sync_of_one_photo_takes_no_original_that_others_may_be_of(
+    event: EventBox, before: list[str], originals: list[str], added: str, found: str | None
+) -> None:
+    plan(event, before, originals)
+    kept = match(event)
+    plan(event, [added], ["a.CR2"], part=added)
+    assert match(event) == {**kept, added: found}
+    plan(event, [added], ["a.CR2"], part=added)
+    assert match(event) == {**kept, added: found}
+
+
+def test_names_and_addresses_that_another_release_wrote_are_mended(event: EventBox) -> None:
+    plan(event, ["ЁЖ_9.jpg"], ["ЁЖ_9.jpg"])
+    written = event.query("SELECT sort_name, image_url FROM photo WHERE event_id = :event")
+    # Not read anew, as all that is known.
+    rest = "status = 'failed', reason = 'unreadable'"
+    event.query(f"UPDATE photo SET {rest} WHERE event_id = :event RETURNING id")
+    for wrong in ("sort_name = NULL", "sort_name = lower(s3_key)", "image_url = 'u'"):
+        event.query(f"UPDATE photo SET {wrong} WHERE event_id = :event RETURNING id")
+        plan(event, ["ЁЖ_9.jpg"], ["ЁЖ_9.jpg"])
+        now = event.query("SELECT sort_name, image_url FROM photo WHERE event_id = :event")
+        assert now == written

@@ -1,5 +1,10 @@
 """PostgreSQL's errors as the product's own, by their SQLSTATE."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
 import psycopg2
 import pytest
 from psycopg2 import errorcodes
@@ -7,6 +12,7 @@ from psycopg2.errors import lookup
 from sqlalchemy.exc import DBAPIError, InternalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from models import session
 from models.errors import (
     ConfigurationError,
     DatabaseOutdatedError,
@@ -14,9 +20,9 @@ from models.errors import (
     DatabaseUnavailableError,
     FacePassError,
 )
-from models.session import MEANINGS, map_database_errors
+from models.session import MEANINGS, check_tables, map_database_errors
 
-AWAY = {"08", "40", "53", "55", "57", "58", "72", "F0", "XX"}
+AWAY = {"08", "40", "53", "57", "58", "72", "F0", "XX"}
 REFUSED = {"28", "3D", "3F"}
 SINGLE: dict[str, type[FacePassError]] = {
     "25006": DatabaseUnavailableError,  # read-only
@@ -24,10 +30,9 @@ SINGLE: dict[str, type[FacePassError]] = {
     "25P04": DatabaseUnavailableError,  # a transaction that lasts too long
     "42501": DatabaseRefusedError,
     "42703": DatabaseOutdatedError,
-    "42704": DatabaseOutdatedError,
-    "42883": DatabaseOutdatedError,
     "42P01": DatabaseOutdatedError,
-    "55000": DatabaseRefusedError,
+    "55006": DatabaseUnavailableError,  # in use
+    "55P03": DatabaseUnavailableError,  # a lock is waited for no longer
 }
 CODES = sorted(
     {
@@ -122,6 +127,32 @@ def test_what_an_operator_can_do_is_said(state: str, words: str) -> None:
         (None, "session is read-only", DatabaseUnavailableError, "read-only"),
         (None, 'could not translate host name "db" to address', DatabaseUnavailableError, "host"),
         (None, "received invalid response to SSL negotiation: H", DatabaseRefusedError, "not Post"),
+        (
+            None,
+            "could not send SSL negotiation packet: Connection reset by peer",
+            DatabaseUnavailableError,
+            "reached",
+        ),
+        (
+            None,
+            'connection to server at "certificate.example" (::1), port 5432 failed: refused\n\tIs '
+            'it running?\nconnection to server at "private key" (10.0.0.1), port 5432 failed: '
+            "timeout expired",
+            DatabaseUnavailableError,
+            "reached",
+        ),
+        (
+            None,
+            'could not translate host name "certificate.example" to address: Name not known',
+            DatabaseUnavailableError,
+            "host",
+        ),
+        (
+            None,
+            'connection to server at "db", port 5432 failed: root certificate file "a" is away',
+            DatabaseRefusedError,
+            "sslmode",
+        ),
         ("08P01", "unsupported startup parameter: options", DatabaseRefusedError, "option"),
         ("08P01", "no such database: x", DatabaseRefusedError, "no database"),
         ("08P01", "query_wait_timeout", DatabaseUnavailableError, "reached"),
@@ -160,3 +191,51 @@ def test_what_must_be_changed_ends_a_run_and_an_outage_does_not() -> None:
     assert issubclass(DatabaseRefusedError, ConfigurationError)
     assert not issubclass(DatabaseUnavailableError, ConfigurationError)
     assert isinstance(explain(InternalError("x", {}, build_error("25006"))), FacePassError)
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"), [("55000", DatabaseRefusedError), ("57P03", DatabaseUnavailableError)]
+)
+def test_a_closed_database_is_a_setting_while_connecting(
+    monkeypatch: pytest.MonkeyPatch, state: str, kind: type[FacePassError]
+) -> None:
+    def refuse(*_words: object, **_options: object) -> None:
+        raise psycopg2.OperationalError("connection to server failed: ВАЖНО:  closed")
+
+    monkeypatch.setattr(session, "_ask_sqlstate", lambda _options: state)
+    dialect: Any = SimpleNamespace(connect=refuse)
+    with pytest.raises(kind):
+        session._connect(dialect, None, [], {})
+
+
+def test_a_disk_that_is_full_is_noticed_though_all_can_be_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written: list[str] = []
+    is_full = False
+
+    def execute(statement: object) -> None:
+        if not str(statement).startswith("SELECT"):
+            written.append(str(statement))
+            if is_full:
+                raise build_error("53100")
+
+    @contextmanager
+    def open_session() -> Iterator[Any]:
+        with map_database_errors():
+            yield SimpleNamespace(execute=execute, scalar=lambda _statement: "off")
+
+    now = 1_000.0
+    monkeypatch.setattr(session, "open_session", open_session)
+    monkeypatch.setattr(session.time, "monotonic", lambda: now)
+    session._try_to_write.cache_clear()
+    for _ in range(5):
+        check_tables(1.0)
+    assert len(written) == 1
+    is_full, now = True, now + 60
+    for _ in range(2):
+        with pytest.raises(DatabaseUnavailableError, match="disk is full"):
+            check_tables(1.0)
+    is_full = False
+    check_tables(1.0)
+    session._try_to_write.cache_clear()

@@ -241,5 +241,16 @@ def test_a_preview_that_the_photographer_exported_of_a_raw_file_stays_the_only_o
     assert Image.open(BytesIO(store.objects[raw.preview_key])).size == (64, 32)
 
 
+def test_a_jpeg_that_is_called_as_a_raw_file_gets_no_second_preview(store: FakeClient) -> None:
+    folder, preview = "events/1/originals/", "events/1/previews/3.CR2.jpg"
+    jpeg = replace(put(store, f"{folder}3.CR2.jpg", make_photo()), preview_key=f"{preview}.jpg")
+    put(store, preview, make_photo())
+    assert bring(store, jpeg) == KEPT
+    assert jpeg.preview_key not in store.objects
+    # It is the RAW file's.
+    put(store, f"{folder}3.CR2", make_photo())
+    assert bring(store, jpeg) == MADE
+
+
 def make_photo_of(side: int) -> bytes:
     return encode_jpeg(Image.new("RGB", (side, side // 2), "teal"))

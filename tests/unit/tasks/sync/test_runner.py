@@ -15,6 +15,9 @@ from prefect.futures import PrefectConcurrentFuture, PrefectFuture
 from models.errors import (
     ClusterUnavailableError,
     ConfigurationError,
+    DatabaseOutdatedError,
+    DatabaseRefusedError,
+    DatabaseUnavailableError,
     EventErasedError,
     FaceEngineError,
     FacePassError,
@@ -103,6 +106,22 @@ def test_what_all_batches_would_meet_stops_them(error: FacePassError) -> None:
         do(workers, range(100))
     assert len(workers.handed_out) <= 3 + BATCHES_A_SLOT
     assert workers.ended == len(workers.handed_out)
+
+
+@pytest.mark.parametrize(
+    "kind", [DatabaseUnavailableError, DatabaseRefusedError, DatabaseOutdatedError]
+)
+def test_a_bar_that_cannot_be_moved_stops_nothing(
+    monkeypatch: pytest.MonkeyPatch, kind: type[FacePassError]
+) -> None:
+    def fail(_sync: SyncContext) -> None:
+        raise kind("no")
+
+    monkeypatch.setattr(runner, "report_progress", fail)
+    monkeypatch.setattr(runner, "Throttle", lambda: SimpleNamespace(is_due=lambda: True))
+    with FakeWorkers({}, [1]).start() as workers:
+        assert do(workers, range(5)) == []
+    assert workers.ended == 5
 
 
 def test_a_window_in_which_s3_gave_nothing_is_an_outage() -> None:
