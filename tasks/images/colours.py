@@ -66,6 +66,8 @@ _CODED_CURVES = {
     4: Curve(2.2), 5: Curve(2.8), 8: Curve(1.0), 13: SRGB_CURVE,
 }  # fmt: skip
 
+_CODED_SRGB = (1, 13)  # what encoders write that were told nothing: EXIF may know better
+
 
 def simplify(image: Image.Image) -> Image.Image:
     """The picture with eight bits a channel as L, LA, RGB, RGBA, CMYK or LAB.
@@ -151,6 +153,8 @@ def read_coded_profile(image: Image.Image) -> bytes:
     coded = image.info.get("nclx_profile") or {}
     primaries, transfer = coded.get("color_primaries"), coded.get("transfer_characteristics")
     if not isinstance(primaries, int) or not isinstance(transfer, int):
+        return b""
+    if (primaries, transfer) == _CODED_SRGB:
         return b""
     return build_coded_profile(primaries, transfer) or b""
 

@@ -112,6 +112,24 @@ def test_the_jpegs_own_exif_turns_it_where_there_is_some() -> None:
     check_alike(camera_files.build_nef(jpeg), PHOTO.transpose(TURNS[8]))
 
 
+@pytest.mark.parametrize("kind", [kind for kind in RAW if kind != "raf"])
+@pytest.mark.parametrize("orientation", TURNS)
+def test_the_file_turns_it_where_the_jpegs_own_exif_does_not_say(
+    kind: str, orientation: int
+) -> None:
+    exif = Image.Exif()
+    exif[0x0131] = "a camera's software"
+    note, jpeg = exif.tobytes(), encode(PHOTO, "JPEG", quality=90)
+    jpeg = jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(note) + 2) + note + jpeg[2:]
+    content = getattr(camera_files, f"build_{kind}")(jpeg, orientation)
+    check_alike(content, PHOTO.transpose(TURNS[orientation]))
+    upright = PHOTO.transpose(TURNS[orientation])
+    if upright.size != PHOTO.size:  # turned by a program
+        jpeg = encode(upright, "JPEG", quality=90)
+        jpeg = jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(note) + 2) + note + jpeg[2:]
+        check_alike(getattr(camera_files, f"build_{kind}")(jpeg, orientation), upright)
+
+
 def test_a_jpeg_that_some_program_turned_is_not_turned_again() -> None:
     upright = PHOTO.transpose(Image.Transpose.ROTATE_270)
     check_alike(camera_files.build_dng(encode(upright, "JPEG", quality=90), 6), upright)
