@@ -1,15 +1,18 @@
 """Colours of previews: sRGB on white, within a mean difference that is hardly seen."""
 
 import struct
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from io import BytesIO
 
 import numpy as np
+import numpy.typing as npt
 import pillow_heif
 import pytest
 from PIL import Image, ImageCms, ImageFilter
 
+from models.errors import PhotoUnavailableError
 from tasks.images import colours, raw
 from tasks.images.decode import decode_photo
 from tasks.images.exif import PhotoNotes
@@ -400,6 +403,49 @@ def test_floats_and_deep_integers_become_eight_bits(scale: int) -> None:
     light = np.asarray(GREY).astype(np.float32) / 255 * scale
     shown = colours.simplify(Image.fromarray(light))
     assert np.abs(np.asarray(shown).astype(int) - np.asarray(GREY)).max() <= 1
+
+
+SAMPLE_FORMAT = 339
+DEEP = {"uint12": (12, 1), "uint16": (16, 1), "uint32": (32, 1), "float": (32, 3)}
+
+
+def pack_deep(light: npt.NDArray[np.float64], kind: str) -> bytes:
+    """Rows of light from 0 to 1 as a TIFF's strip."""
+    if kind == "float":
+        return light.astype("<f4").tobytes()
+    deep = (light * (2 ** DEEP[kind][0] - 1)).round().astype("<u4")
+    if kind == "uint12":  # two values in three bytes
+        first, second = deep[:, ::2], deep[:, 1::2]
+        packed = (first >> 4, (first & 15) << 4 | second >> 8, second & 255)
+        return np.stack(packed, axis=-1).astype(np.uint8).tobytes()
+    return deep.astype("<u2").tobytes() if kind == "uint16" else deep.tobytes()
+
+
+@pytest.mark.parametrize("kind", DEEP)
+@pytest.mark.parametrize("photometric", [0, 1])
+def test_deep_greys_of_a_tiff_are_neither_white_nor_negative(kind: str, photometric: int) -> None:
+    light = np.asarray(GREY) / 255
+    pixels = pack_deep(light if photometric else 1 - light, kind)
+    bits, sample_format = DEEP[kind]
+    directory = build_plain_tiff(GREY, BITS=bits, PHOTOMETRIC=photometric, STRIP_OFFSETS=pixels)
+    directory = {**directory, camera_files.STRIP_BYTES: len(pixels), SAMPLE_FORMAT: sample_format}
+    content = camera_files.build_tiff([directory])
+    if photometric == 0 and kind in {"uint12", "uint32"}:  # unknown to Pillow
+        with pytest.raises(PhotoUnavailableError):
+            open_preview(content)
+    else:
+        assert measure_distance(open_preview(content), GREY) <= LARGEST_DISTANCE
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
+def test_deep_greys_take_little_memory(mode: str) -> None:
+    """Numpy's arrays alone are counted, not Pillow's pictures."""
+    image = Image.new(mode, (3_000, 3_000), 1)
+    tracemalloc.start()
+    colours.simplify(image)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak / 9_000_000 < 4
 
 
 # --- damaged and hostile profiles ---
