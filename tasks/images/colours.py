@@ -18,6 +18,7 @@ import numpy.typing as npt
 from PIL import Image, ImageCms
 
 from tasks.images.exif import PhotoNotes
+from tasks.images.heif import _list_boxes
 
 logger = logging.getLogger(__name__)
 
@@ -154,15 +155,32 @@ def build_coded_profile(primaries: int, transfer: int) -> bytes | None:
     return build_profile(points, curve) if points and curve else None
 
 
-def read_coded_profile(image: Image.Image) -> bytes:
-    """The profile that a HEIC names by code points, as some phones write it; empty for none."""
+def read_coded_profile(image: Image.Image, content: bytes) -> bytes:
+    """The profile that a HEIC or an AVIF names by code points, as some phones do; or empty."""
     coded = image.info.get("nclx_profile") or {}
     primaries, transfer = coded.get("color_primaries"), coded.get("transfer_characteristics")
+    if image.format == "AVIF":
+        primaries, transfer = _find_code_points(content)
     if not isinstance(primaries, int) or not isinstance(transfer, int):
         return b""
     if (primaries, transfer) == _CODED_SRGB:
         return b""
     return build_coded_profile(primaries, transfer) or b""
+
+
+def _find_code_points(content: bytes) -> tuple[int, int] | tuple[None, None]:
+    """Primaries and transfer of an AVIF's first box of code points, which Pillow does not tell."""
+    place, end = 0, len(content)
+    try:
+        for name, head in ((b"meta", 4), (b"iprp", 0), (b"ipco", 0)):
+            boxes = _list_boxes(content, place, end)
+            place, end = next((first + head, last) for kind, first, last in boxes if kind == name)
+        for kind, first, _ in _list_boxes(content, place, end):
+            if kind == b"colr" and content[first : first + 4] == b"nclx":
+                return struct.unpack_from(">HH", content, first + 4)
+    except (StopIteration, struct.error):
+        pass  # there is none, or the file ends before it
+    return None, None
 
 
 @lru_cache(maxsize=1)

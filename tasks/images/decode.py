@@ -103,7 +103,7 @@ def _decode_upright(
             notes = PhotoNotes(
                 exif=content if kind == "TIFF" else image.info.get("exif") or b"",
                 xmp=image.info.get("xmp") or b"",
-                profile=image.info.get("icc_profile") or read_coded_profile(image),
+                profile=image.info.get("icc_profile") or read_coded_profile(image, content),
                 # HEIC's and TIFF's pictures are turned when they are opened.
                 turn=UPRIGHT if kind in {"HEIF", "TIFF"} else None,
             )

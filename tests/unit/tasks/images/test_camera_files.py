@@ -151,6 +151,33 @@ def test_other_forms_of_a_tiff_are_read() -> None:
     check_alike(encode(deep, "TIFF"), PHOTO.convert("L"))
 
 
+def hold_pixels(image: Image.Image, subfile: int) -> dict[int, camera_files.Value]:
+    pixels = image.tobytes()
+    return {
+        camera_files.SUBFILE: subfile, camera_files.WIDTH: image.width,
+        camera_files.HEIGHT: image.height, camera_files.BITS: [8, 8, 8],
+        camera_files.COMPRESSION: 1, camera_files.PHOTOMETRIC: 2,
+        camera_files.STRIP_OFFSETS: pixels, camera_files.SAMPLES: 3,
+        camera_files.ROWS_PER_STRIP: image.height, camera_files.STRIP_BYTES: len(pixels),
+    }  # fmt: skip
+
+
+def test_a_tiffs_thumbnail_is_not_taken_for_the_photo() -> None:
+    small, other = PHOTO.resize((160, 120)), PHOTO.rotate(180)
+    thumbnail, mask, page = hold_pixels(small, 1), hold_pixels(other, 4), hold_pixels(other, 2)
+    whole = hold_pixels(PHOTO, 0)
+    for directories in (
+        [thumbnail, whole],
+        [thumbnail, mask, whole, page],
+        [thumbnail | {camera_files.SUB_DIRECTORIES: [whole]}],
+        [whole, thumbnail],
+        [whole, page],
+    ):
+        check_alike(camera_files.build_tiff(directories), PHOTO)
+    check_alike(camera_files.build_tiff([thumbnail]), small)
+    check_alike(camera_files.build_tiff([thumbnail, thumbnail]), small)
+
+
 def test_other_forms_of_a_heic_are_read() -> None:
     deep = (np.asarray(PHOTO).astype(np.uint16) * 257).tobytes()
     buffer = BytesIO()

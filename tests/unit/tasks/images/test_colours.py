@@ -248,10 +248,34 @@ def test_what_phones_and_scanners_write_follows_its_profile(kind: str) -> None:
 def test_a_heics_code_points_are_followed() -> None:
     stored = colours.simplify(encode_colours(PHOTO, P3, 2.2))
     stored.info["nclx_profile"] = {"color_primaries": 12, "transfer_characteristics": 4}
-    shown = colours.convert_to_srgb(stored, [colours.read_coded_profile(stored)])
+    shown = colours.convert_to_srgb(stored, [colours.read_coded_profile(stored, b"")])
     assert measure_distance(shown, PHOTO) <= LARGEST_DISTANCE
     stored.info["nclx_profile"] = {"color_primaries": 9, "transfer_characteristics": 16}  # HDR
-    assert colours.read_coded_profile(stored) == b""
+    assert colours.read_coded_profile(stored, b"") == b""
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIF"])
+def test_code_points_in_the_file_are_followed(kind: str) -> None:
+    content = encode(encode_colours(PHOTO, P3, 2.2), kind)
+    place = content.index(b"nclx") + 4
+    assert content[place : place + 4] == b"\0\1\0\x0d"  # sRGB, as encoders write it unasked
+    content = content[:place] + b"\0\x0c\0\4" + content[place + 4 :]
+    assert measure_distance(open_preview(content), PHOTO) <= LARGEST_DISTANCE
+    profile = write_rgb_profile(PROPHOTO, 1.8)
+    content = encode(encode_colours(PHOTO, PROPHOTO, 1.8), kind, icc_profile=profile)
+    assert measure_distance(open_preview(content), PHOTO) <= LARGEST_DISTANCE
+
+
+@pytest.mark.parametrize("box", [b"colr", b"nclx", b"ipco", b"iprp"])
+def test_damaged_code_points_of_an_avif_do_not_cost_the_photo(box: bytes) -> None:
+    content = encode(PHOTO, "AVIF")
+    place = content.index(box)
+    image = Image.open(BytesIO(content))
+    for end in range(place - 4, place + 12):
+        colours.read_coded_profile(image, content[:end])
+        # A box of eight bytes that claims to have its size behind them.
+        colours.read_coded_profile(image, content[:end] + b"\0\0\0\1free")
+    colours.read_coded_profile(image, content.replace(box, b"free"))
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "CMYK", "LAB", "L"])
