@@ -7,15 +7,18 @@ photo. CMYK without a profile is converted by its complements, as browsers do.
 
 import logging
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageCms
 
 from tasks.images.exif import PhotoNotes
+from tasks.images.heif import _list_boxes
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +26,10 @@ logger = logging.getLogger(__name__)
 MAX_PROFILE_BYTES = 4_000_000
 _WITH_ALPHA = frozenset({"LA", "RGBA"})
 _SIMPLE = {"1": "L", "P": "RGB", "PA": "RGBA", "La": "LA", "RGBa": "RGBA"}
+_STRIP_PIXELS = 1_000_000
+# TIFF's tags and values of deep greys
+_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
+_WHITE_IS_ZERO, _SIGNED = 0, 2
 # A profile's colour model -> the modes that it can be applied to, and what they become for it.
 _MODELS = {
     "RGB": {"RGB": "RGB", "L": "RGB"},
@@ -65,6 +72,8 @@ _CODED_CURVES = {
     **dict.fromkeys((1, 6, 14, 15), _VIDEO_CURVE),
     4: Curve(2.2), 5: Curve(2.8), 8: Curve(1.0), 13: SRGB_CURVE,
 }  # fmt: skip
+
+_CODED_SRGB = (1, 13)  # what encoders write that were told nothing: EXIF may know better
 
 
 def simplify(image: Image.Image) -> Image.Image:
@@ -146,13 +155,32 @@ def build_coded_profile(primaries: int, transfer: int) -> bytes | None:
     return build_profile(points, curve) if points and curve else None
 
 
-def read_coded_profile(image: Image.Image) -> bytes:
-    """The profile that a HEIC names by code points, as some phones write it; empty for none."""
+def read_coded_profile(image: Image.Image, content: bytes) -> bytes:
+    """The profile that a HEIC or an AVIF names by code points, as some phones do; or empty."""
     coded = image.info.get("nclx_profile") or {}
     primaries, transfer = coded.get("color_primaries"), coded.get("transfer_characteristics")
+    if image.format == "AVIF":
+        primaries, transfer = _find_code_points(content)
     if not isinstance(primaries, int) or not isinstance(transfer, int):
         return b""
+    if (primaries, transfer) == _CODED_SRGB:
+        return b""
     return build_coded_profile(primaries, transfer) or b""
+
+
+def _find_code_points(content: bytes) -> tuple[int, int] | tuple[None, None]:
+    """Primaries and transfer of an AVIF's first box of code points, which Pillow does not tell."""
+    place, end = 0, len(content)
+    try:
+        for name, head in ((b"meta", 4), (b"iprp", 0), (b"ipco", 0)):
+            boxes = _list_boxes(content, place, end)
+            place, end = next((first + head, last) for kind, first, last in boxes if kind == name)
+        for kind, first, _ in _list_boxes(content, place, end):
+            if kind == b"colr" and content[first : first + 4] == b"nclx":
+                return struct.unpack_from(">HH", content, first + 4)
+    except (StopIteration, struct.error):
+        pass  # there is none, or the file ends before it
+    return None, None
 
 
 @lru_cache(maxsize=1)
@@ -218,12 +246,42 @@ def _build_transform(profile: bytes, mode: str) -> tuple[str, ImageCms.ImageCmsT
 
 
 def _simplify_deep_grey(image: Image.Image, key: object) -> Image.Image:
-    """Eight bits of 16, 32 or a float; Pillow's own conversion would clip them to white."""
-    deep = np.asarray(image)
+    """Eight bits of 12, 16, 32 or a float; Pillow's own conversion would clip them to white."""
+    tags = getattr(image, "tag_v2", {})  # a TIFF's
+    grey = np.empty(image.size[::-1], np.uint8)
+    alpha = np.empty_like(grey) if isinstance(key, int) else None
+    brightest = 0.0
     if image.mode == "F":
-        light = np.nan_to_num(deep.astype(np.float32))
-        deep = (light * 65535 if light.max(initial=0) <= 1 else light * 257).clip(0, 65535)
-    grey = Image.fromarray((deep.astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
-    if isinstance(key, int):
-        grey.putalpha(Image.fromarray(np.where(deep == key, 0, 255).astype(np.uint8)))
-    return grey
+        brightest = max(float(np.nan_to_num(deep).max()) for _, deep in _list_strips(image))
+    for rows, deep in _list_strips(image):
+        if image.mode == "F":
+            light = np.nan_to_num(deep) * (1 if brightest > 1 else 255)
+            grey[rows] = light.clip(0, 255)
+        else:
+            grey[rows] = _take_high_byte(deep, tags)
+        if alpha is not None:
+            alpha[rows] = np.where(deep == key, 0, 255)
+    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # Pillow inverts eight bits only
+        np.subtract(255, grey, out=grey)
+    simple = Image.fromarray(grey)
+    if alpha is not None:
+        simple.putalpha(Image.fromarray(alpha))
+    return simple
+
+
+def _list_strips(image: Image.Image) -> Iterator[tuple[slice, npt.NDArray[Any]]]:
+    """Rows and their values: the whole picture's would take 20 bytes a pixel on the way."""
+    width, height = image.size
+    rows = max(1, _STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        end = min(top + rows, height)
+        yield slice(top, end), np.asarray(image.crop((0, top, width, end)))
+
+
+def _take_high_byte(deep: npt.NDArray[Any], tags: Mapping[int, Any]) -> npt.NDArray[np.uint8]:
+    """The upper eight bits of integers, of as many bits as a TIFF says; 16 in other formats."""
+    bits = tags.get(_BITS, (16,))[0]
+    if bits == 32 and tags.get(_SAMPLE_FORMAT, (1,))[0] != _SIGNED:
+        deep = deep.view(np.uint32)  # Pillow takes them for signed
+    high: npt.NDArray[np.uint8] = (deep >> (bits - 8)).clip(0, 255).astype(np.uint8)
+    return high

@@ -18,7 +18,7 @@ from tasks.images.colours import (
     read_coded_profile,
     simplify,
 )
-from tasks.images.exif import PhotoNotes
+from tasks.images.exif import UPRIGHT, PhotoNotes
 from tasks.images.formats import count_claimed_pixels, recognise_format, split_picture
 from tasks.images.heif import count_frame_pixels, open_avif, open_heic
 from tasks.images.jpeg import JpegPicture
@@ -100,11 +100,12 @@ def _decode_upright(
         image = jpeg.image if jpeg else _open(picture, kind)
     with image:
         if kind not in {"JPEG", "PNG"}:
-            # HEIC's and TIFF's pictures are turned when they are opened: their EXIF is not asked.
-            keys = ("exif", "xmp") if kind in {"WEBP", "AVIF"} else ()
             notes = PhotoNotes(
-                **{key: image.info.get(key) or b"" for key in keys},
-                profile=image.info.get("icc_profile") or read_coded_profile(image),
+                exif=content if kind == "TIFF" else image.info.get("exif") or b"",
+                xmp=image.info.get("xmp") or b"",
+                profile=image.info.get("icc_profile") or read_coded_profile(image, content),
+                # HEIC's and TIFF's pictures are turned when they are opened.
+                turn=UPRIGHT if kind in {"HEIF", "TIFF"} else None,
             )
         if jpeg:
             pixels = jpeg.shrink(max_pixels, enough_pixels)

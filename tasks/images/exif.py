@@ -25,28 +25,34 @@ class PhotoNotes:
     exif: bytes = b""
     xmp: bytes = b""
     profile: bytes = b""
+    turn: int | None = None  # the orientation, where it is known better than the notes say it
 
     @property
     def orientation(self) -> int:
         """EXIF's 1 to 8, or XMP's where EXIF says nothing; 1 where neither makes sense."""
-        said = _read_exif_number(self.exif, ORIENTATION_TAG)
+        said = read_exif_number(self.exif, ORIENTATION_TAG) if self.turn is None else self.turn
         if said is None:
             found = _XMP_ORIENTATION.search(self.xmp)
             said = int(found[1]) if found else UPRIGHT
         return said if 1 <= said <= 8 else UPRIGHT
 
     @property
-    def is_adobe_rgb(self) -> bool:
-        """Whether EXIF says Adobe RGB: as DCF's option file R03, or as ColorSpace 2."""
-        photo = _read_exif_number(self.exif, _PHOTO_DIRECTORY)
-        space = _read_exif_number(self.exif, _COLOUR_SPACE, photo)
-        interop = _read_exif_number(self.exif, _INTEROP_DIRECTORY, photo)
+    def is_adobe_rgb(self) -> bool | None:
+        """Whether EXIF says Adobe RGB: as DCF's option file R03, or as ColorSpace 2.
+
+        None where it says nothing of its colours.
+        """
+        # Without its usual place, as in Canon's CR3, the directory is the first one itself.
+        photo = read_exif_number(self.exif, _PHOTO_DIRECTORY) or 0
+        space = read_exif_number(self.exif, _COLOUR_SPACE, photo)
+        if space in {_SRGB, _ADOBE_RGB}:
+            return space == _ADOBE_RGB
+        interop = read_exif_number(self.exif, _INTEROP_DIRECTORY, photo)
         index = _find_exif_entry(self.exif, _INTEROP_INDEX, interop)
-        is_option = index is not None and index[2].startswith(b"R03")
-        return space == _ADOBE_RGB or (is_option and space != _SRGB)
+        return None if index is None else index[2].startswith(b"R03")
 
 
-def _read_exif_number(exif: bytes, tag: int, directory: int | None = 0) -> int | None:
+def read_exif_number(exif: bytes, tag: int, directory: int | None = 0) -> int | None:
     """An integer of a directory, which lies at an offset; 0: the first directory."""
     entry = _find_exif_entry(exif, tag, directory)
     if entry is None or entry[1] not in _INTEGERS:

@@ -15,6 +15,7 @@ MAX_DIRECTORIES = 32  # looked at to tell a RAW file; a camera writes about 5
 MAX_STRIPS = 100_000  # a strip a line, and one for each colour
 LARGEST_TILE = 4_096  # pixels a side, of pictures that are smaller than that
 
+_SUBFILE, _REDUCED = 254, 0b101  # of its bits: a smaller copy, and what is to be seen of another
 _WIDTH, _HEIGHT, _COMPRESSION, _PHOTOMETRIC = 256, 257, 259, 262
 _STRIP_OFFSETS, _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS = 273, 322, 323, 324
 _PIECES = ((273, 279), (324, 325))  # strips and tiles: where they lie, and their bytes
@@ -132,12 +133,15 @@ def is_cut(content: bytes) -> bool:
 
 
 def split_tiff(content: bytes) -> bytes:
-    """The same TIFF with its first picture alone, without notes.
+    """The same TIFF with its first picture alone that is no thumbnail, without notes.
 
     Raises PhotoUnavailableError for one built to keep its reader busy, and struct.error where it
     breaks off.
     """
-    first = next(_walk(content))
+    directories = _walk(content)
+    first = next(directories)
+    if _is_reduced(first, content):
+        first = next((one for one in directories if not _is_reduced(one, content)), first)
     form, kept = first.form, sorted(first.entries.keys() & _PICTURE)
     width, height = (first.read(content, tag) or [0] for tag in (_WIDTH, _HEIGHT))
     tile = (first.read(content, tag) or [0] for tag in (_TILE_WIDTH, _TILE_HEIGHT))
@@ -160,6 +164,12 @@ def split_tiff(content: bytes) -> bytes:
     rest = memoryview(content)[form.first + len(start) :]
     padding = bytes(place - len(content))
     return b"".join([content[: form.first], start, rest, padding, *directory])
+
+
+def _is_reduced(directory: Directory, content: bytes) -> bool:
+    """Whether a directory is a thumbnail's or a mask's, or no picture's."""
+    kind = directory.read(content, _SUBFILE) or [0]
+    return bool(kind[0] & _REDUCED) or _WIDTH not in directory.entries
 
 
 def _walk(content: bytes) -> Iterator[Directory]:

@@ -112,6 +112,24 @@ def test_the_jpegs_own_exif_turns_it_where_there_is_some() -> None:
     check_alike(camera_files.build_nef(jpeg), PHOTO.transpose(TURNS[8]))
 
 
+@pytest.mark.parametrize("kind", [kind for kind in RAW if kind != "raf"])
+@pytest.mark.parametrize("orientation", TURNS)
+def test_the_file_turns_it_where_the_jpegs_own_exif_does_not_say(
+    kind: str, orientation: int
+) -> None:
+    exif = Image.Exif()
+    exif[0x0131] = "a camera's software"
+    note, jpeg = exif.tobytes(), encode(PHOTO, "JPEG", quality=90)
+    jpeg = jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(note) + 2) + note + jpeg[2:]
+    content = getattr(camera_files, f"build_{kind}")(jpeg, orientation)
+    check_alike(content, PHOTO.transpose(TURNS[orientation]))
+    upright = PHOTO.transpose(TURNS[orientation])
+    if upright.size != PHOTO.size:  # turned by a program
+        jpeg = encode(upright, "JPEG", quality=90)
+        jpeg = jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(note) + 2) + note + jpeg[2:]
+        check_alike(getattr(camera_files, f"build_{kind}")(jpeg, orientation), upright)
+
+
 def test_a_jpeg_that_some_program_turned_is_not_turned_again() -> None:
     upright = PHOTO.transpose(Image.Transpose.ROTATE_270)
     check_alike(camera_files.build_dng(encode(upright, "JPEG", quality=90), 6), upright)
@@ -131,6 +149,33 @@ def test_other_forms_of_a_tiff_are_read() -> None:
     check_alike(encode(PHOTO.convert("CMYK"), "TIFF"), PHOTO)
     deep = Image.fromarray(np.asarray(PHOTO.convert("L")).astype(np.uint16) * 257)
     check_alike(encode(deep, "TIFF"), PHOTO.convert("L"))
+
+
+def hold_pixels(image: Image.Image, subfile: int) -> dict[int, camera_files.Value]:
+    pixels = image.tobytes()
+    return {
+        camera_files.SUBFILE: subfile, camera_files.WIDTH: image.width,
+        camera_files.HEIGHT: image.height, camera_files.BITS: [8, 8, 8],
+        camera_files.COMPRESSION: 1, camera_files.PHOTOMETRIC: 2,
+        camera_files.STRIP_OFFSETS: pixels, camera_files.SAMPLES: 3,
+        camera_files.ROWS_PER_STRIP: image.height, camera_files.STRIP_BYTES: len(pixels),
+    }  # fmt: skip
+
+
+def test_a_tiffs_thumbnail_is_not_taken_for_the_photo() -> None:
+    small, other = PHOTO.resize((160, 120)), PHOTO.rotate(180)
+    thumbnail, mask, page = hold_pixels(small, 1), hold_pixels(other, 4), hold_pixels(other, 2)
+    whole = hold_pixels(PHOTO, 0)
+    for directories in (
+        [thumbnail, whole],
+        [thumbnail, mask, whole, page],
+        [thumbnail | {camera_files.SUB_DIRECTORIES: [whole]}],
+        [whole, thumbnail],
+        [whole, page],
+    ):
+        check_alike(camera_files.build_tiff(directories), PHOTO)
+    check_alike(camera_files.build_tiff([thumbnail]), small)
+    check_alike(camera_files.build_tiff([thumbnail, thumbnail]), small)
 
 
 def test_other_forms_of_a_heic_are_read() -> None:

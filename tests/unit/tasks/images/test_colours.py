@@ -1,17 +1,23 @@
 """Colours of previews: sRGB on white, within a mean difference that is hardly seen."""
 
 import struct
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from io import BytesIO
 
 import numpy as np
+import numpy.typing as npt
+import pillow_heif
 import pytest
 from PIL import Image, ImageCms, ImageFilter
 
-from tasks.images import colours
+from models.errors import PhotoUnavailableError
+from tasks.images import colours, raw
 from tasks.images.decode import decode_photo
+from tasks.images.exif import PhotoNotes
 from tasks.images.preview import PreviewRecipe, make_preview
+from tests.support import camera_files
 from tests.support.colours import (
     ADOBE,
     P3,
@@ -34,6 +40,8 @@ ADOBE_GAMMA = 563 / 256
 
 
 def encode(image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
+    if kind == "HEIF":
+        pillow_heif.register_heif_opener()
     buffer = BytesIO()
     image.save(buffer, kind, **({"quality": 95} | options))
     return buffer.getvalue()
@@ -78,13 +86,73 @@ def write_exif(space: int | None, index: str | None, order: str = "<") -> bytes:
     ("space", "index"), [(65535, "R03"), (2, None), (2, "R98"), (None, "R03"), (0, "R03")]
 )
 @pytest.mark.parametrize("order", ["<", ">"])
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "HEIF"])
 def test_adobe_rgb_that_only_exif_names_keeps_its_colours(
     kind: str, space: int | None, index: str | None, order: str
 ) -> None:
     stored = encode_colours(PHOTO, ADOBE, ADOBE_GAMMA)
     original = encode(stored, kind, exif=write_exif(space, index, order))
     assert measure_distance(open_preview(original), PHOTO) <= LARGEST_DISTANCE
+
+
+def build_plain_tiff(image: Image.Image, **tags: camera_files.Value) -> camera_files.Directory:
+    """The directory of an uncompressed picture; further tags by their names in camera_files."""
+    pixels = np.asarray(image).tobytes()
+    samples = len(image.getbands())
+    return {
+        camera_files.WIDTH: image.width, camera_files.HEIGHT: image.height,
+        camera_files.BITS: [8] * samples, camera_files.COMPRESSION: 1,
+        camera_files.PHOTOMETRIC: 2 if samples == 3 else 1, camera_files.STRIP_OFFSETS: pixels,
+        camera_files.SAMPLES: samples, camera_files.ROWS_PER_STRIP: image.height,
+        camera_files.STRIP_BYTES: len(pixels),
+        **{getattr(camera_files, name): value for name, value in tags.items()},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_tiffs_exif_says_its_colours_and_does_not_turn_it_again(orientation: int) -> None:
+    stored = encode_colours(PHOTO, ADOBE, ADOBE_GAMMA)
+    directory = build_plain_tiff(stored, EXIF=[{0xA001: 2}], ORIENTATION=orientation)
+    turned = PHOTO if orientation == 1 else PHOTO.transpose(Image.Transpose.ROTATE_270)
+    shown = open_preview(camera_files.build_tiff([directory]))
+    assert measure_distance(shown, turned) <= LARGEST_DISTANCE
+
+
+def insert_segment(jpeg: bytes, note: bytes, place: int = 2) -> bytes:
+    return jpeg[:place] + b"\xff\xe1" + struct.pack(">H", len(note) + 2) + note + jpeg[place:]
+
+
+RAW = ("nef", "arw", "dng", "cr2", "pef", "orf", "rw2")
+
+
+@pytest.mark.parametrize("kind", RAW)
+@pytest.mark.parametrize("own", [None, "in front", "behind JFIF"])
+@pytest.mark.parametrize("space", [1, 2])
+def test_a_raw_files_exif_says_its_colours_where_its_jpeg_does_not(
+    monkeypatch: pytest.MonkeyPatch, kind: str, own: str | None, space: int
+) -> None:
+    """Beside a JPEG with EXIF of its own the file says the contrary, and is not asked."""
+    name = camera_files._name
+    said = space if own is None else 3 - space
+    monkeypatch.setattr(
+        camera_files, "_name", lambda *args: name(*args) | {camera_files.EXIF: [{0xA001: said}]}
+    )
+    wide = PHOTO.resize((640, 480))
+    jpeg = encode(encode_colours(wide, ADOBE, ADOBE_GAMMA) if space == 2 else wide)
+    if own is not None:
+        after_jfif = 4 + int.from_bytes(jpeg[4:6], "big")
+        note = write_exif(1 if space == 1 else 65535, "R03")
+        jpeg = insert_segment(jpeg, note, 2 if own == "in front" else after_jfif)
+    shown = open_preview(getattr(camera_files, f"build_{kind}")(jpeg))
+    assert measure_distance(shown, wide) <= LARGEST_DISTANCE
+
+
+def test_a_cr3s_box_of_exif_says_its_colours() -> None:
+    exif = camera_files.build_tiff([{0xA001: 2}])
+    content = struct.pack(">I", 24) + b"ftypcrx \0\0\0\1crx isom"
+    content += struct.pack(">I", len(exif) + 8) + b"CMT2" + exif
+    assert raw._is_adobe_rgb(content, encode(PHOTO), PhotoNotes())
+    assert not raw._is_adobe_rgb(content.replace(b"CMT2", b"free"), encode(PHOTO), PhotoNotes())
 
 
 @pytest.mark.parametrize(
@@ -167,8 +235,6 @@ def test_a_damaged_chunk_of_colours_does_not_cost_the_png(chunk: bytes, body: by
 
 @pytest.mark.parametrize("kind", ["HEIF", "AVIF", "TIFF"])
 def test_what_phones_and_scanners_write_follows_its_profile(kind: str) -> None:
-    import pillow_heif
-
     pillow_heif.register_heif_opener()
     options = {} if kind == "TIFF" else {"quality": 95}
     for primaries, gamma in ((P3, 2.2), (PROPHOTO, 1.8)):
@@ -182,10 +248,34 @@ def test_what_phones_and_scanners_write_follows_its_profile(kind: str) -> None:
 def test_a_heics_code_points_are_followed() -> None:
     stored = colours.simplify(encode_colours(PHOTO, P3, 2.2))
     stored.info["nclx_profile"] = {"color_primaries": 12, "transfer_characteristics": 4}
-    shown = colours.convert_to_srgb(stored, [colours.read_coded_profile(stored)])
+    shown = colours.convert_to_srgb(stored, [colours.read_coded_profile(stored, b"")])
     assert measure_distance(shown, PHOTO) <= LARGEST_DISTANCE
     stored.info["nclx_profile"] = {"color_primaries": 9, "transfer_characteristics": 16}  # HDR
-    assert colours.read_coded_profile(stored) == b""
+    assert colours.read_coded_profile(stored, b"") == b""
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIF"])
+def test_code_points_in_the_file_are_followed(kind: str) -> None:
+    content = encode(encode_colours(PHOTO, P3, 2.2), kind)
+    place = content.index(b"nclx") + 4
+    assert content[place : place + 4] == b"\0\1\0\x0d"  # sRGB, as encoders write it unasked
+    content = content[:place] + b"\0\x0c\0\4" + content[place + 4 :]
+    assert measure_distance(open_preview(content), PHOTO) <= LARGEST_DISTANCE
+    profile = write_rgb_profile(PROPHOTO, 1.8)
+    content = encode(encode_colours(PHOTO, PROPHOTO, 1.8), kind, icc_profile=profile)
+    assert measure_distance(open_preview(content), PHOTO) <= LARGEST_DISTANCE
+
+
+@pytest.mark.parametrize("box", [b"colr", b"nclx", b"ipco", b"iprp"])
+def test_damaged_code_points_of_an_avif_do_not_cost_the_photo(box: bytes) -> None:
+    content = encode(PHOTO, "AVIF")
+    place = content.index(box)
+    image = Image.open(BytesIO(content))
+    for end in range(place - 4, place + 12):
+        colours.read_coded_profile(image, content[:end])
+        # A box of eight bytes that claims to have its size behind them.
+        colours.read_coded_profile(image, content[:end] + b"\0\0\0\1free")
+    colours.read_coded_profile(image, content.replace(box, b"free"))
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "CMYK", "LAB", "L"])
@@ -337,6 +427,49 @@ def test_floats_and_deep_integers_become_eight_bits(scale: int) -> None:
     light = np.asarray(GREY).astype(np.float32) / 255 * scale
     shown = colours.simplify(Image.fromarray(light))
     assert np.abs(np.asarray(shown).astype(int) - np.asarray(GREY)).max() <= 1
+
+
+SAMPLE_FORMAT = 339
+DEEP = {"uint12": (12, 1), "uint16": (16, 1), "uint32": (32, 1), "float": (32, 3)}
+
+
+def pack_deep(light: npt.NDArray[np.float64], kind: str) -> bytes:
+    """Rows of light from 0 to 1 as a TIFF's strip."""
+    if kind == "float":
+        return light.astype("<f4").tobytes()
+    deep = (light * (2 ** DEEP[kind][0] - 1)).round().astype("<u4")
+    if kind == "uint12":  # two values in three bytes
+        first, second = deep[:, ::2], deep[:, 1::2]
+        packed = (first >> 4, (first & 15) << 4 | second >> 8, second & 255)
+        return np.stack(packed, axis=-1).astype(np.uint8).tobytes()
+    return deep.astype("<u2").tobytes() if kind == "uint16" else deep.tobytes()
+
+
+@pytest.mark.parametrize("kind", DEEP)
+@pytest.mark.parametrize("photometric", [0, 1])
+def test_deep_greys_of_a_tiff_are_neither_white_nor_negative(kind: str, photometric: int) -> None:
+    light = np.asarray(GREY) / 255
+    pixels = pack_deep(light if photometric else 1 - light, kind)
+    bits, sample_format = DEEP[kind]
+    directory = build_plain_tiff(GREY, BITS=bits, PHOTOMETRIC=photometric, STRIP_OFFSETS=pixels)
+    directory = {**directory, camera_files.STRIP_BYTES: len(pixels), SAMPLE_FORMAT: sample_format}
+    content = camera_files.build_tiff([directory])
+    if photometric == 0 and kind in {"uint12", "uint32"}:  # unknown to Pillow
+        with pytest.raises(PhotoUnavailableError):
+            open_preview(content)
+    else:
+        assert measure_distance(open_preview(content), GREY) <= LARGEST_DISTANCE
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
+def test_deep_greys_take_little_memory(mode: str) -> None:
+    """Numpy's arrays alone are counted, not Pillow's pictures."""
+    image = Image.new(mode, (3_000, 3_000), 1)
+    tracemalloc.start()
+    colours.simplify(image)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak / 9_000_000 < 4
 
 
 # --- damaged and hostile profiles ---
