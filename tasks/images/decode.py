@@ -102,7 +102,8 @@ def _decode_upright(
         if kind not in {"JPEG", "PNG"}:
             notes = PhotoNotes(
                 exif=content if kind == "TIFF" else image.info.get("exif") or b"",
-                xmp=image.info.get("xmp") or b"",
+                # An AVIF is turned by its own boxes, which Pillow tells as EXIF.
+                xmp=b"" if kind == "AVIF" else image.info.get("xmp") or b"",
                 profile=image.info.get("icc_profile") or read_coded_profile(image, content),
                 # HEIC's and TIFF's pictures are turned when they are opened.
                 turn=UPRIGHT if kind in {"HEIF", "TIFF"} else None,
