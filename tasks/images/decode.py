@@ -20,7 +20,7 @@ from tasks.images.colours import (
 )
 from tasks.images.exif import UPRIGHT, PhotoNotes
 from tasks.images.formats import count_claimed_pixels, recognise_format, split_picture
-from tasks.images.heif import count_frame_pixels, open_avif, open_heic
+from tasks.images.heif import count_frame_pixels, find_exif, open_avif, open_heic
 from tasks.images.jpeg import JpegPicture
 from tasks.images.raw import extract_jpeg
 
@@ -101,7 +101,7 @@ def _decode_upright(
     with image:
         if kind not in {"JPEG", "PNG"}:
             notes = PhotoNotes(
-                exif=content if kind == "TIFF" else image.info.get("exif") or b"",
+                exif=_find_exif(image, content, kind),
                 # An AVIF is turned by its own boxes, which Pillow tells as EXIF.
                 xmp=b"" if kind == "AVIF" else image.info.get("xmp") or b"",
                 profile=image.info.get("icc_profile") or read_coded_profile(image, content),
@@ -124,6 +124,12 @@ def _decode_upright(
             turn = _TURNS.get(notes.orientation)
             upright = upright if turn is None else upright.transpose(turn)
             return upright, list_profiles(upright.mode, notes)
+
+
+def _find_exif(image: Image.Image, content: bytes, kind: str) -> bytes:
+    if kind == "TIFF":  # is such a directory itself
+        return content
+    return find_exif(content) if kind == "HEIF" else image.info.get("exif") or b""
 
 
 def _open(picture: bytes, kind: str) -> Image.Image:

@@ -4,6 +4,7 @@ The parts of such a file are boxes, and items are pieces of the file that its bo
 and mirrors its picture by itself, so EXIF's orientation is no longer true of what is decoded.
 """
 
+import re
 import struct
 from collections.abc import Iterator
 from io import BytesIO
@@ -26,6 +27,8 @@ _MOST_BRANDS = 64
 _HEAD_BYTES = 4_096  # the items' types stand in them
 # The reference by which EXIF and XMP describe a picture.
 _DESCRIBES = b"cdsc"
+_EXIF = re.compile(rb"Exif\0\0(?:II\*\0|MM\0\*)")
+MOST_EXIF_BYTES = 65_536
 _SEQUENCE_HEADER = 1  # AV1's, of its units
 MOST_UNITS = 8  # before the first frame; an encoder writes two
 
@@ -77,6 +80,12 @@ def open_heic(content: bytes) -> Image.Image:
         setattr(pi_heif.options, name, False)
     image: Image.Image = pi_heif.HeifImageFile(BytesIO(hide_notes(content)))
     return image
+
+
+def find_exif(content: bytes) -> bytes:
+    """EXIF of a file whose notes are hidden from its decoder; empty where there is none."""
+    found = _EXIF.search(content)
+    return content[found.start() : found.start() + MOST_EXIF_BYTES] if found else b""
 
 
 def open_avif(content: bytes) -> Image.Image:
