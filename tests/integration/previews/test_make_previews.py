@@ -182,7 +182,7 @@ def test_originals_alone_become_a_gallery_by_one_call(
     assert event.photos()["битый.jpg"].reason == "truncated"
     shown = prefect.post("/artifacts/latest/filter", json={"limit": 200}).json()
     pages = {artifact["key"]: artifact for artifact in shown}
-    assert "| Previews made | 5 |" in pages[f"event-{event.id}-previews"]["data"]
+    assert "| Previews made | 7 |" in pages[f"event-{event.id}-previews"]["data"]
     (row,) = json.loads(pages[f"event-{event.id}-failed-originals"]["data"])
     assert (row["original"], row["reason"]) == (
         f"events/{event.id}/originals/битый.jpg",
