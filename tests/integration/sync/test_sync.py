@@ -42,7 +42,7 @@ def test_every_face_of_every_photo_is_stored_once(event: EventBox) -> None:
 
     assert set(result) >= GUIDE_FIELDS
     assert (result["total_found"], result["new_photos"], result["failed"]) == (6, 3, 3)
-    assert result["message"] == "Successfully synced 3 new photos"
+    assert result["message"] == "Successfully synced 3 new photos; 1 other file was left out"
     assert (result["no_face"], result["faces_found"]) == (1, GROUP_FACES + PORTRAIT_FACES)
     reasons = {name: (row.status, row.reason) for name, row in event.photos().items()}
     assert reasons == {
