@@ -201,9 +201,9 @@ def choose_directions(
     scores: of the directions that the face was looked at in. crowded: one square has no room for
     all that are near.
     """
-    if face.score < LYING_SCORE:
-        return (*directions, UPSIDE_DOWN)
     best = max(scores, key=lambda direction: scores[direction], default=0)
+    if face.score < LYING_SCORE or best == UPSIDE_DOWN:
+        return (*directions, UPSIDE_DOWN)
     beside = ((best - STEP) % 360, best, (best + STEP) % 360)
     likely = beside if scores or crowded else NEAR
     return likely if face.score >= UPSIDE_DOWN_SCORE else (*likely, UPSIDE_DOWN)
