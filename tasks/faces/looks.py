@@ -34,10 +34,9 @@ STEP = 30
 NEAR = (0, 30, 330, 60, 300)
 FAR = (90, 270, 120, 240, 150, 210, 180)
 CLEAR = 0.88  # a score
-# In the first look faces score up to 0.91 upside down or tilted by 45 degrees, up to 0.87 tilted
-# by 60: those that score better are looked at around upright, and upside down, alone.
+# In the first look faces score up to 0.91 upside down or tilted by 45 degrees: those that score
+# better are looked at around upright alone.
 UPSIDE_DOWN, UPSIDE_DOWN_SCORE = 180, 0.915
-LYING_SCORE = 0.88
 COARSE_SIZE, COARSE_ROW = 30, 5  # pixels: a face's longer side; tiles in a row
 MOST_DROP = 0.4  # of the score, where a direction shows no face
 # The tilt that was found is looked at once more, larger: its points count. Size, tiles in a row,
@@ -196,17 +195,17 @@ class FaceFinder:
 def choose_directions(
     face: SeenFace, scores: Mapping[int, float], directions: Sequence[int], *, crowded: bool
 ) -> Sequence[int]:
-    """These directions; of a face that may lie in few of them by its score, only those.
+    """These directions and upside down; for a face that is almost clear those around the best.
 
     scores: of the directions that the face was looked at in. crowded: one square has no room for
     all that are near.
     """
-    best = max(scores, key=lambda direction: scores[direction], default=0)
-    if face.score < LYING_SCORE or best == UPSIDE_DOWN:
+    if face.score < UPSIDE_DOWN_SCORE:
         return (*directions, UPSIDE_DOWN)
-    beside = ((best - STEP) % 360, best, (best + STEP) % 360)
-    likely = beside if scores or crowded else NEAR
-    return likely if face.score >= UPSIDE_DOWN_SCORE else (*likely, UPSIDE_DOWN)
+    if not scores and not crowded:
+        return NEAR
+    best = max(scores, key=lambda direction: scores[direction], default=0)
+    return ((best - STEP) % 360, best, (best + STEP) % 360)
 
 
 def is_clear(scores: Mapping[int, float]) -> bool:
