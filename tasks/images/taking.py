@@ -192,7 +192,7 @@ def _read_time(text: str, fraction: str) -> tuple[datetime, str] | None:
     micros = int(digits[:6].ljust(6, "0")) if digits.isascii() else 0
     try:
         # Some phones write midnight as 24 o'clock of the day that begins.
-        taken_at = datetime(year, month, day, 0 if hour == 24 else hour, minute)  # noqa: DTZ001
+        taken_at = datetime(year, month, day, 0 if hour == 24 else hour, minute)  # noqa: DTZ001 (a camera's clock has no zone)
     except ValueError:
         return None
     # A leap second, or a clock that counts to sixty.

@@ -386,7 +386,7 @@ def is_denial(error: BaseException | None, *, in_words: bool = False) -> bool:
 
 def is_lost_redirect(answer: Mapping[str, Any]) -> bool:
     """Whether a parsed answer sends elsewhere and is no S3's that tells of the bucket's region."""
-    error = ClientError(dict(answer), "")  # type: ignore[arg-type]
+    error = ClientError(dict(answer), "")  # type: ignore[arg-type]  # what S3 said, as a plain dict
     return _judge_answer(error) == CODES["301"]
 
 

@@ -208,7 +208,7 @@ def _read_refusal(status: int, body: bytes) -> ClientError:
     }
     error = {"Code": str(status), "Message": "", **told}
     metadata = {"HTTPStatusCode": status}
-    return ClientError({"Error": error, "ResponseMetadata": metadata}, "GetObject")  # type: ignore[typeddict-item]
+    return ClientError({"Error": error, "ResponseMetadata": metadata}, "GetObject")  # type: ignore[typeddict-item]  # boto3 adds more
 
 
 def _explain_refusal(answer: ClientError, bucket: str) -> FacePassError:

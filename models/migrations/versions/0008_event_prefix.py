@@ -28,7 +28,7 @@ def upgrade() -> None:
     op.add_column("event", sa.Column("s3_folder", sa.Text))
     op.add_column("photo", sa.Column("original_key", sa.Text))
     op.execute(
-        f"UPDATE photo SET original_key = {NAMESAKE} WHERE NOT original_missing AND {CONVERTED}"  # noqa: S608
+        f"UPDATE photo SET original_key = {NAMESAKE} WHERE NOT original_missing AND {CONVERTED}"  # noqa: S608 (parts of this module)
     )
 
 
@@ -37,7 +37,7 @@ def downgrade() -> None:
     if op.get_bind().scalar(sa.text("SELECT EXISTS (SELECT FROM event WHERE s3_folder <> '')")):
         raise CommandError(OWN_FOLDERS)
     op.execute(
-        "UPDATE photo SET original_missing = true "  # noqa: S608
+        "UPDATE photo SET original_missing = true "  # noqa: S608 (parts of this module)
         f"WHERE original_key <> {NAMESAKE} OR (original_key IS NULL AND {CONVERTED})"
     )
     op.drop_column("photo", "original_key")
