@@ -90,8 +90,8 @@ class BatchedDetector:
     def _place_cells(self, stride: int) -> tuple[int, Floats]:
         """The cells of a level, and their corners (cells, 2) in pixels."""
         width, height = (side // stride for side in self.input_size)
-        corners = np.stack(np.mgrid[:height, :width][::-1], axis=-1).astype(np.float32) * stride
-        return width * height, corners.reshape(-1, 2)
+        rows, columns = np.mgrid[:height, :width].astype(np.float32) * stride
+        return width * height, np.stack([columns, rows], axis=-1).reshape(-1, 2)
 
     @property
     def sizes(self) -> tuple[int, ...]:

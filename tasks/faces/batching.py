@@ -139,7 +139,8 @@ class Batcher(Generic[Result]):
             return
         size = next((size for size in self._sizes if size >= len(places)), 0)
         if not size:  # sizes have become fewer meanwhile
-            return self._do_halves(places)
+            self._do_halves(places)
+            return
         batch = self._lend_buffer()[:size]
         for row, (request, place) in zip(batch, places, strict=False):
             row[:] = request.pictures[place]
@@ -147,7 +148,8 @@ class Batcher(Generic[Result]):
         try:
             results = self._compute(batch)
         except Exception as error:  # noqa: BLE001 (runtimes share no base class)
-            return self._do_without(places, size, error)
+            self._do_without(places, size, error)
+            return
         for (request, place), result in zip(places, results, strict=False):
             request.finish(place, result)
 
@@ -163,9 +165,11 @@ class Batcher(Generic[Result]):
         """Go on after a batch that failed: with smaller ones, or without the one picture."""
         if is_out_of_memory(error) and size > 1:
             self._shrink(size // 2)
+            self._do(places)
         elif len(places) == 1:
-            return places[0][0].fail(error)
-        return self._do(places) if len(places) == 1 else self._do_halves(places)
+            places[0][0].fail(error)
+        else:
+            self._do_halves(places)
 
     def _do_halves(self, places: Sequence[_Place[Result]]) -> None:
         half = len(places) // 2

@@ -118,8 +118,7 @@ def open_session(graph: bytes, size: int, inference: str) -> Any:  # noqa: ANN40
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Errors are raised; what it warns of (nodes that run on the CPU) is meant.
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # errors are raised, too
     options.add_free_dimension_override_by_name("batch", size)
     providers: list[Any] = ["CPUExecutionProvider"]
     if inference in TF32:

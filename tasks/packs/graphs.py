@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -76,7 +77,8 @@ def build_recogniser(
     model.graph.node.append(cast)
     described = helper.make_tensor_value_info(VECTORS, TensorProto.FLOAT, ["batch", None])
     replace_items(model.graph.output, [described])
-    return model.SerializeToString()
+    content: bytes = model.SerializeToString()
+    return content
 
 
 def _find_order(model: onnx.ModelProto, output: str) -> bool:
@@ -141,12 +143,15 @@ def _convert_to_half(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model in fp16, its inputs and outputs too."""
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
+    for number, node in enumerate(model.graph.node):  # what it adds is named after the nodes
+        node.name = f"node_{number}"
     converted: onnx.ModelProto = convert_float_to_float16(
         model,
         keep_io_types=False,
         op_block_list=_FULL_PRECISION,
         force_fp16_initializers=True,
     )
+    del converted.graph.value_info[:]  # shapes for one picture, which it has worked out
     return converted
 
 
@@ -158,7 +163,7 @@ def _feed_bytes(model: onnx.ModelProto, side: int, mean: float, std: float, *, h
     graph = model.graph
     own = graph.input[0].name
     kind = np.float16 if half else np.float32
-    steps: list[tuple[str, str | None, dict[str, object]]] = [
+    steps: list[tuple[str, str | None, dict[str, Any]]] = [
         ("Gather", _add_constant(graph, "channels", np.array([2, 1, 0], np.int64)), {"axis": 3}),
         ("Transpose", None, {"perm": [0, 3, 1, 2]}),
         ("Cast", None, {"to": helper.np_dtype_to_tensor_dtype(np.dtype(kind))}),
@@ -218,7 +223,7 @@ def _join_levels(graph: onnx.GraphProto, names: Iterable[str], width: int) -> st
 
 
 def _add(
-    graph: onnx.GraphProto, operator: str, inputs: Sequence[str], output: str, **how: object
+    graph: onnx.GraphProto, operator: str, inputs: Sequence[str], output: str, **how: int
 ) -> None:
     graph.node.append(helper.make_node(operator, list(inputs), [output], **how))
 
