@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.faces.batching import Batcher
+from tasks.faces.batching import BUFFERS, Batcher
 from tasks.faces.limits import Cores
 
 SIDE = 2
@@ -25,6 +25,11 @@ CURSED = 255
 def draw(value: int) -> Pixels:
     """A picture that tells who it is."""
     return np.full((SIDE, SIDE, 3), value, np.uint8)
+
+
+def ask(batcher: Batcher[int], values: Sequence[int]) -> list[int]:
+    """What the batcher says of pictures of these values."""
+    return batcher.run(len(values), lambda number, row: np.copyto(row, draw(values[number])))
 
 
 class Device:
@@ -46,7 +51,7 @@ class Device:
 
 def test_no_pictures_cost_no_call() -> None:
     device = Device()
-    assert Batcher(device, SIDE, (4,)).run([]) == []
+    assert ask(Batcher(device, SIDE, (4,)), []) == []
     assert device.calls == []
 
 
@@ -62,9 +67,7 @@ def test_each_thread_gets_the_results_of_its_own_pictures_in_their_order(
     device = Device(memory)
     batcher = Batcher(device, SIDE, sorted(sizes))
     with ThreadPoolExecutor(len(requests)) as threads:
-        futures = [
-            threads.submit(batcher.run, [draw(value) for value in request]) for request in requests
-        ]
+        futures = [threads.submit(ask, batcher, request) for request in requests]
         results = [future.result(LIMIT_S) for future in futures]
     assert results == [[2 * value for value in request] for request in requests]
     # Nothing but the few sizes, and halves of them where memory ran out.
@@ -85,10 +88,10 @@ def test_pictures_that_wait_while_the_device_is_busy_fill_batches() -> None:
     batcher = Batcher(compute, SIDE, (2, 8))
     with ThreadPoolExecutor(18) as threads:
         for value in (1, 2):
-            threads.submit(batcher.run, [draw(value)])
+            threads.submit(ask, batcher, [value])
             assert begun.acquire(timeout=LIMIT_S)
-        others = [threads.submit(batcher.run, [draw(value)]) for value in range(3, 19)]
-        while len(batcher._waiting) < len(others):
+        others = [threads.submit(ask, batcher, [value]) for value in range(3, 19)]
+        while sum(len(batch.places) for batch in batcher._batches) < len(others):
             threading.Event().wait(0.01)
         go_on.set()
     assert sorted(map(len, calls)) == [2, 2, 8, 8]
@@ -98,12 +101,29 @@ def test_pictures_that_wait_while_the_device_is_busy_fill_batches() -> None:
 def test_one_picture_that_fails_spares_those_beside_it() -> None:
     batcher = Batcher(Device(), SIDE, (8,))
     with ThreadPoolExecutor(8) as threads:
-        good = [threads.submit(batcher.run, [draw(value)]) for value in range(1, 8)]
-        bad = threads.submit(batcher.run, [draw(9), draw(CURSED)])
+        good = [threads.submit(ask, batcher, [value]) for value in range(1, 8)]
+        bad = threads.submit(ask, batcher, [9, CURSED])
         with pytest.raises(ValueError, match="cannot compute"):
             bad.result(LIMIT_S)
         assert [future.result(LIMIT_S) for future in good] == [[2 * v] for v in range(1, 8)]
-    assert batcher.run([draw(5)]) == [10]
+    assert ask(batcher, [5]) == [10]
+
+
+def test_a_picture_that_cannot_be_drawn_spares_the_others() -> None:
+    batcher = Batcher(Device(), SIDE, (4,))
+
+    def fail(number: int, row: Pixels) -> None:
+        if number == 1:
+            raise ValueError("no pixels")
+        np.copyto(row, draw(7))
+
+    with ThreadPoolExecutor(4) as threads:
+        bad = threads.submit(batcher.run, 3, fail)
+        good = [threads.submit(ask, batcher, [value]) for value in range(1, 30)]
+        with pytest.raises(ValueError, match="no pixels"):
+            bad.result(LIMIT_S)
+        assert [future.result(LIMIT_S) for future in good] == [[2 * v] for v in range(1, 30)]
+    assert len(batcher._free) == BUFFERS
 
 
 def test_memory_that_runs_out_halves_the_batches_for_good_and_is_told_once(
@@ -111,21 +131,21 @@ def test_memory_that_runs_out_halves_the_batches_for_good_and_is_told_once(
 ) -> None:
     device = Device(memory=3)
     batcher = Batcher(device, SIDE, (1, 8))
-    assert batcher.run([draw(value) for value in range(1, 20)]) == list(range(2, 40, 2))
+    assert ask(batcher, range(1, 20)) == list(range(2, 40, 2))
     assert batcher.sizes == (1, 2)
     assert [record.message.split(":")[0] for record in caplog.records] == [
         "The device's memory ran out",
         "The device's memory ran out",
     ]
     device.calls.clear()
-    batcher.run([draw(value) for value in range(1, 20)])
+    ask(batcher, range(1, 20))
     assert max(device.calls) == 2
 
 
 def test_memory_for_not_even_one_is_an_error() -> None:
     batcher = Batcher(Device(memory=0), SIDE, (1, 4))
     with pytest.raises(RuntimeError, match="out of memory"):
-        batcher.run([draw(1), draw(2)])
+        ask(batcher, [1, 2])
     with pytest.raises(RuntimeError, match="out of memory"):
         Batcher(Device(memory=0), SIDE, (1, 4)).warm_up()
 
@@ -144,7 +164,7 @@ def test_a_bug_in_the_batcher_leaves_nobody_waiting() -> None:
         raise SystemExit(1)
 
     with pytest.raises(RuntimeError, match="SystemExit"):
-        Batcher(compute, SIDE, (2,)).run([draw(1)])
+        ask(Batcher(compute, SIDE, (2,)), [1])
 
 
 def test_a_thread_that_waits_lends_its_core() -> None:
@@ -163,7 +183,7 @@ def test_a_thread_that_waits_lends_its_core() -> None:
 
     def embed() -> None:
         with cores:
-            batcher.run([draw(1)])
+            ask(batcher, [1])
 
     with ThreadPoolExecutor(1) as threads:
         future = threads.submit(embed)
