@@ -101,7 +101,7 @@ class BatchedDetector:
     def detect(self, photo: BgrImage) -> tuple[Floats, Floats]:
         """Faces float32 (F, 5), x1 y1 x2 y2 and the score, best first; landmarks (F, 5, 2)."""
         sides, scale = fit_photo(photo, self.input_size)
-        [(scores, boxes, points)] = self._batcher.run(1, partial(letterbox, photo, sides))
+        [(scores, boxes, points)] = self._batcher.run(1, partial(_draw_photo, photo, sides))
         faces = np.hstack([boxes / scale, scores[:, None]]).astype(np.float32, copy=False)
         if not len(faces):
             return faces, points
