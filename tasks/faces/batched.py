@@ -245,7 +245,8 @@ def _draw_photo(photo: BgrImage, sides: tuple[int, int], _: int, square: Pixels)
     import cv2  # heavy: only where faces are looked for
 
     width, height = sides
-    square[:height, :width] = cv2.resize(photo, sides)
+    fits = photo.shape[:2] == (height, width)
+    square[:height, :width] = photo if fits else cv2.resize(photo, sides)
     square[height:] = 0
     square[:height, width:] = 0
 

@@ -191,6 +191,7 @@ class Batcher(Generic[Result]):
             return
         if len(rows) < size:
             rows = np.concatenate([rows, np.zeros((size - len(rows), *self._shape), np.uint8)])
+        rows[len(places) : size] = 0  # what is left of others' pictures
         try:
             results = self._compute(rows[:size])
         except Exception as error:  # noqa: BLE001 (runtimes share no base class)
@@ -214,8 +215,9 @@ class Batcher(Generic[Result]):
 
     def _do_halves(self, places: Sequence[_Place[Result]], rows: Pixels) -> None:
         half = len(places) // 2
-        self._do(places[:half], rows[:half])
-        self._do(places[half:], rows[half : len(places)])
+        # Copies: what one half fills up with is not to be the other's.
+        for part in (slice(half), slice(half, len(places))):
+            self._do(places[part], rows[part].copy())
 
     def _shrink(self, largest: int) -> None:
         """Use no batch above `largest` any more."""
