@@ -126,6 +126,17 @@ def test_a_face_has_its_own_points_whichever_way_up_it_is(tilt: int, side: int) 
     assert np.abs(face.centre - (300, 230)).max() < 0.2 * side
 
 
+def test_a_face_that_the_larger_fine_look_does_not_show_is_looked_at_smaller() -> None:
+    photo = make_photo()
+    points = paint_face(photo, (300, 230), 150, 45)
+    small = PaintedDetector(largest=0.2)  # of 320 pixels: of 80 none, of 56 yes
+
+    (face,) = make_finder(PaintedDetector(faint=0.3), small).find_faces(photo)
+
+    assert fold_turn(face.tilt - 45) == pytest.approx(0, abs=12)
+    assert np.abs(face.landmarks - points).max() < 0.08 * 150
+
+
 def test_an_upright_face_costs_no_second_look() -> None:
     photo = make_photo()
     paint_face(photo, (300, 230), 150, 0)
