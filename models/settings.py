@@ -114,8 +114,8 @@ class Settings(BaseSettings):
     accept_noncommercial: bool = Field(
         False, description="1: the owner has read a pack's licence that forbids commercial use"
     )
-    inference: Literal["cpu", "openvino", "openvino-bf16", "cuda"] = Field(
-        "cpu", description="what runs the models; openvino and cuda need an extra"
+    inference: Literal["cpu", "openvino", "openvino-bf16", "cuda", "cuda-tf32", "cuda-fp16"] = (
+        Field("cpu", description="what runs the models; openvino and cuda need an extra")
     )
     engine_threads: int | None = Field(
         None, ge=1, le=256, description="photos computed at a time; unset: one a core"

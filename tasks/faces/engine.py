@@ -16,11 +16,19 @@ import numpy.typing as npt
 
 from models.errors import FaceEngineError, FacePassError, PhotoUnavailableError
 from models.vocabulary import PhotoReason
+from tasks.faces.batched import batch_detector, batch_recogniser
 from tasks.faces.detected import DetectedFaces
-from tasks.faces.limits import PixelBudget, count_cores, return_large_blocks
+from tasks.faces.limits import (
+    Cores,
+    PixelBudget,
+    count_cores,
+    is_out_of_memory,
+    return_large_blocks,
+)
 from tasks.faces.looks import FAINTEST, FaceFinder, judge_turn
 from tasks.faces.tiles import SeenFace
 from tasks.images.decode import BgrImage
+from tasks.packs.cuda import TF32, describe_card, require_cuda
 from tasks.packs.loading import load_analysis, load_small_detector
 from tasks.packs.registry import USUAL_DET_SIZE, ModelPack
 
@@ -31,6 +39,8 @@ logger = logging.getLogger(__name__)
 # machine of many cores two for each hide twice the time that one core takes for a photo.
 FETCH_THREADS = 8
 FETCH_THREADS_A_CORE = 2
+# Batches of the detector that photos in memory fill: two are computed, one waits, one is decoded.
+BATCHES = 4
 # Faces a recogniser call: bounds its activations in a group photo of two hundred.
 FACES_PER_CALL = 16
 # Decoded at a time, by all threads together: one photo at the usual limit, or a hundred previews.
@@ -44,9 +54,6 @@ LONGEST_STRIP = 640
 # The five points of a face in the plain picture.
 PLAIN_LANDMARKS = ((96, 104), (160, 104), (128, 140), (102, 176), (154, 176))
 _PLAIN_SIDE = 256
-
-# How cv2, onnxruntime and OpenVINO say that memory ran out.
-_OUT_OF_MEMORY = ("insufficient memory", "bad_alloc", "bad allocation", "allocate", "out of memory")
 
 PhotoReader: TypeAlias = Callable[[], BgrImage]
 FacesOrError: TypeAlias = DetectedFaces | FacePassError
@@ -93,7 +100,7 @@ class SharedLimits:
 
     def __init__(self, cores: int) -> None:
         """cores: photos computed at a time."""
-        self.computing = threading.Semaphore(cores)
+        self.computing = Cores(cores)
         self.budget = PixelBudget(PIXELS_AT_A_TIME)
 
 
@@ -112,19 +119,37 @@ class FaceEngine:
         inference: str,
         threads: int | None = None,
         limits: SharedLimits | None = None,
+        *,
+        batching: bool | None = None,
     ) -> None:
         """Load the pack (seconds, and its size in memory). Raises ModelPackError.
 
         threads: photos computed at a time; None means one for each core this process may use.
         limits: of engines beside this one; None for an engine that is alone.
+        batching: photos share calls of the models; None means as the backend is faster.
         """
         cores = threads or count_cores()
         limits = limits or SharedLimits(cores)
         return_large_blocks()
+        # A core for a block: as many at a time as there are, batches and selfies together.
+        self.computing = limits.computing
+        self.budget = limits.budget
+        if inference in TF32:
+            logger.info(
+                "Faces are found and embedded on %s", describe_card(require_cuda(inference))
+            )
         analysis: Any = load_analysis(pack, inference, cores, pack.det_size)
         self.pack = pack
         self._detector = analysis.models["detection"]
+        self._recogniser = analysis.models["recognition"]
         self._small_detector: Any = load_small_detector(pack, inference, cores)
+        at_a_time = cores
+        if inference in TF32 if batching is None else batching:
+            aside = self.computing.aside
+            self._detector = batch_detector(self._detector, inference, aside)
+            self._small_detector = batch_detector(self._small_detector, inference, aside)
+            self._recogniser = batch_recogniser(self._recogniser, inference, aside)
+            at_a_time += BATCHES * self._detector.sizes[-1]
         if pack.figures.doubt.poor:
             self._detector.det_thresh = FAINTEST
         self._finder = FaceFinder(
@@ -133,12 +158,8 @@ class FaceEngine:
             pack.figures,
             large=pack.det_size > USUAL_DET_SIZE,
         )
-        self._recogniser = analysis.models["recognition"]
-        # A core for a block: as many at a time as there are, batches and selfies together.
-        self.computing = limits.computing
-        self.budget = limits.budget
         fetching = max(FETCH_THREADS, FETCH_THREADS_A_CORE * cores)
-        self._threads = ThreadPoolExecutor(cores + fetching, thread_name_prefix="engine")
+        self._threads = ThreadPoolExecutor(at_a_time + fetching, thread_name_prefix="engine")
         self._waiting: FairQueue[tuple[PhotoReader, Future[FacesOrError]]] = FairQueue()
 
     def embed(self, photo: BgrImage) -> DetectedFaces:
@@ -264,7 +285,7 @@ def judge_failure(error: Exception, engine: "FaceEngine") -> PhotoUnavailableErr
     The photo is to blame only while every step still works on a plain grey picture. Raises
     MemoryError, or FaceEngineError where one does not.
     """
-    if isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in _OUT_OF_MEMORY):
+    if is_out_of_memory(error):
         raise MemoryError("The models ran out of memory.") from error
     plain = np.full((_PLAIN_SIDE, _PLAIN_SIDE, 3), 128, np.uint8)
     try:

@@ -9,7 +9,6 @@ smaller and turned. Each second look is a run of a small detector, at a quarter 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from math import inf
 
 import numpy as np
 
@@ -40,8 +39,9 @@ UPSIDE_DOWN, UPSIDE_DOWN_SCORE = 180, 0.915
 COARSE_SIZE, COARSE_ROW = 30, 5  # pixels: a face's longer side; tiles in a row
 MOST_DROP = 0.4  # of the score, where a direction shows no face
 # The tilt that was found is looked at once more, larger: its points count. Size, tiles in a row,
-# and the faces it is for, by their longer side: a small face has no more pixels to show.
-FINE_LOOKS = ((80, 2, 56.0, inf), (56, 3, 0.0, 56.0))
+# and the least longer side of the faces it is for: a small face has no more pixels to show. What
+# one size does not see, the next one may.
+FINE_LOOKS = ((80, 2, 56.0), (56, 3, 0.0))
 # Below it the points of the first look are kept: they were seen in more pixels.
 LEAST_TILT = 10.0
 # Eyes that are not level make a face doubtful, whatever its score.
@@ -155,13 +155,14 @@ class FaceFinder:
         """
         tilts = self._measure_tilts(photo, faces)
         straight = list(faces)
-        for size, row, least, most in FINE_LOOKS:
+        for size, row, least in FINE_LOOKS:
             looks = {
                 number: FaceLook(face, tilt, size)
                 for number, (face, tilt) in enumerate(zip(faces, tilts, strict=True))
                 if tilt is not None
                 and (face.tilt or abs(tilt) >= LEAST_TILT)
-                and least < face.side <= most
+                and least < face.side
+                and straight[number] is face
             }
             sights = look_at_faces(self._detect_small, photo, list(looks.values()), row)
             for (number, look), sight in zip(looks.items(), sights, strict=True):

@@ -1,4 +1,8 @@
-"""Loading of a model pack with InsightFace, on the backend that FACEPASS_INFERENCE names."""
+"""Loading of a model pack with InsightFace, on the CPU backend that FACEPASS_INFERENCE names.
+
+For CUDA's it reads, checks and configures the pack, and its models' files are run in other graphs
+(tasks/faces/batched.py).
+"""
 
 import warnings
 from dataclasses import replace
@@ -27,7 +31,7 @@ def load_analysis(
     letterboxed to a square of det_size pixels; opencv_zoo's, to what the pack was built for.
     Raises ModelPackError.
     """
-    analysis = _open(pack, inference, det_size, NEEDED_MODULES)
+    analysis = _open(pack, det_size, NEEDED_MODULES)
     missing = [name for name in NEEDED_MODULES if name not in analysis.models]
     if missing:
         raise ModelPackError(
@@ -40,7 +44,6 @@ def load_analysis(
             f"Model pack {pack.name} looks for faces in {side} pixels and no others: give its "
             "events the profile standard, or another model pack."
         )
-    _check_backend(analysis, inference)
     _move_to_openvino(analysis, inference, threads)
     return analysis
 
@@ -53,26 +56,9 @@ def load_small_detector(pack: ModelPack, inference: str, threads: int = 1) -> An
     """
     sized = find_sized_pack(pack, SMALL_DET_SIZE)
     sized = replace(sized, figures=replace(sized.figures, detection=HINT * pack.figures.detection))
-    analysis = _open(sized, inference, SMALL_DET_SIZE, ("detection",))
-    _check_backend(analysis, inference)
+    analysis = _open(sized, SMALL_DET_SIZE, ("detection",))
     _move_to_openvino(analysis, inference, threads)
     return analysis.models["detection"]
-
-
-def _name_providers(inference: str) -> list[str]:
-    """onnxruntime's names of the devices, the wanted one first."""
-    usual = ["CPUExecutionProvider"]
-    return ["CUDAExecutionProvider", *usual] if inference == "cuda" else usual
-
-
-def _check_backend(analysis: "FaceAnalysis", inference: str) -> None:
-    """Raise ModelPackError where onnxruntime fell back to the CPU, which it does silently."""
-    wanted = _name_providers(inference)[0]
-    if any(model.session.get_providers()[0] != wanted for model in analysis.models.values()):
-        raise ModelPackError(
-            "CUDA is not available to onnxruntime: install onnxruntime-gpu in place of onnxruntime "
-            "(with CUDA's libraries), or set FACEPASS_INFERENCE=cpu."
-        )
 
 
 def _move_to_openvino(analysis: "FaceAnalysis", inference: str, threads: int) -> None:
@@ -86,11 +72,9 @@ def _move_to_openvino(analysis: "FaceAnalysis", inference: str, threads: int) ->
         model.static_shape_sessions = False
 
 
-def _open(
-    pack: ModelPack, inference: str, det_size: int, modules: tuple[str, ...]
-) -> "FaceAnalysis":
+def _open(pack: ModelPack, det_size: int, modules: tuple[str, ...]) -> "FaceAnalysis":
     try:
-        return _open_analysis(pack, _name_providers(inference), det_size, modules)
+        return _open_analysis(pack, det_size, modules)
     except Exception as error:  # InsightFace, onnxruntime and protobuf share no base class
         raise ModelPackError(
             f"Model pack {pack.name} in {pack.folder} could not be loaded "
@@ -99,9 +83,7 @@ def _open(
         ) from error
 
 
-def _open_analysis(
-    pack: ModelPack, providers: list[str], det_size: int, modules: tuple[str, ...]
-) -> "FaceAnalysis":
+def _open_analysis(pack: ModelPack, det_size: int, modules: tuple[str, ...]) -> "FaceAnalysis":
     import onnxruntime
     from insightface import app
 
@@ -116,11 +98,11 @@ def _open_analysis(
     analysis = app.FaceAnalysis(
         name=str(pack.folder),
         allowed_modules=list(modules),
-        providers=providers,
+        providers=["CPUExecutionProvider"],
         sess_options=options,
     )
     analysis.prepare(
-        ctx_id=-1 if providers[0] == "CPUExecutionProvider" else 0,
+        ctx_id=-1,
         det_size=(det_size, det_size),
         det_thresh=pack.figures.detection,
     )

@@ -40,7 +40,7 @@ FIGURES_BY_NAME = {
 }
 # Backends whose vectors differ from onnxruntime's by more than rounding (`make gate` shows it):
 # vectors of two precisions are kept apart like those of two packs.
-COARSE_PRECISIONS = {"openvino-bf16": "bf16"}
+COARSE_PRECISIONS = {"openvino-bf16": "bf16", "cuda-tf32": "tf32", "cuda-fp16": "fp16"}
 USUAL_DET_SIZE = 640  # pixels: the side of the square in which faces are looked for
 SMALL_DET_SIZE = 320  # pixels: that of a second look (tasks/faces/looks.py)
 # How the face engine looks at a photo; raised with every change that changes faces or vectors. The

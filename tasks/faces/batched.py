@@ -1,0 +1,248 @@
+"""The pack's models for batches: InsightFace's detector and recogniser, many pictures a call.
+
+They find and embed what InsightFace's classes do, to the bit on onnxruntime's CPU provider; what
+differs is who shares a call (tasks/faces/batching.py), and that pixels travel as bytes.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from models.errors import ModelPackError
+from tasks.faces.batching import Batcher, Pixels
+from tasks.images.decode import BgrImage
+from tasks.packs.cuda import HALF, open_session
+from tasks.packs.folder import shorten_error
+from tasks.packs.graphs import (
+    PIXELS,
+    THRESHOLD,
+    DetectorGraph,
+    build_detector,
+    build_recogniser,
+)
+from tasks.packs.registry import USUAL_DET_SIZE
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+Aside: TypeAlias = Callable[[], AbstractContextManager[object]]
+# A graph and a size of batch -> onnxruntime's session.
+OpenSession: TypeAlias = Callable[[bytes, int], Any]
+# float32 (M,), (M, 4), (M, 5, 2): scores, boxes and points of a letterboxed picture, best first.
+Candidates: TypeAlias = tuple[Floats, Floats, Floats]
+
+# Photos of 640 pixels a side in a call, and faces.
+PHOTOS, FACES = 32, 64
+
+
+class Sessions:
+    """One session for each size of batch, opened by its first batch.
+
+    onnxruntime's CUDA provider plans its convolutions anew, for a tenth of a second and more,
+    whenever the size is another one than in the call before.
+    """
+
+    def __init__(self, graph: bytes, open_session: OpenSession) -> None:
+        self._graph = graph
+        self._open = open_session
+        self._sessions: dict[int, Any] = {}
+        self._lock = threading.Lock()
+
+    def run(self, feed: dict[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+        """The outputs for a batch."""
+        size = len(feed[PIXELS])
+        with self._lock:
+            session = self._sessions.get(size)
+            if session is None:
+                session = self._sessions[size] = self._open(self._graph, size)
+        outputs: list[npt.NDArray[Any]] = session.run(None, feed)
+        return outputs
+
+
+class BatchedDetector:
+    """A detector of SCRFD's form (Guo et al. 2021), with InsightFace's `detect`."""
+
+    def __init__(
+        self,
+        plain: Any,  # noqa: ANN401 (InsightFace publishes no types)
+        graph: DetectorGraph,
+        open_session: OpenSession,
+        most: int,
+        aside: Aside = nullcontext,
+    ) -> None:
+        """plain: InsightFace's, for its settings; most: photos a call."""
+        self._plain = plain
+        self._sessions = Sessions(graph.content, open_session)
+        self._cells_first = graph.cells_first
+        self._anchors = plain._num_anchors
+        self.input_size: tuple[int, int] = tuple(plain.input_size)
+        self._levels = [(side, *self._place_cells(side)) for side in plain._feat_stride_fpn]
+        self.det_thresh: float = plain.det_thresh
+        self._batcher: Batcher[Candidates] = Batcher(
+            self.compute, self.input_size[0], choose_sizes(most), aside
+        )
+        self._batcher.warm_up()
+
+    def _place_cells(self, stride: int) -> tuple[int, Floats]:
+        """The cells of a level, and their corners (cells, 2) in pixels."""
+        width, height = (side // stride for side in self.input_size)
+        rows, columns = np.mgrid[:height, :width].astype(np.float32) * stride
+        return width * height, np.stack([columns, rows], axis=-1).reshape(-1, 2)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Photos a batch."""
+        return self._batcher.sizes
+
+    def detect(self, photo: BgrImage) -> tuple[Floats, Floats]:
+        """Faces float32 (F, 5), x1 y1 x2 y2 and the score, best first; landmarks (F, 5, 2)."""
+        square, scale = letterbox(photo, self.input_size)
+        [(scores, boxes, points)] = self._batcher.run([square])
+        faces = np.hstack([boxes / scale, scores[:, None]]).astype(np.float32, copy=False)
+        if not len(faces):
+            return faces, points
+        keep = self._plain.nms(faces)
+        return faces[keep], (points / scale)[keep]
+
+    def compute(self, pixels: Pixels) -> list[Candidates]:
+        """The candidates of each picture of a batch uint8 (B, side, side, 3)."""
+        threshold = np.array([self.det_thresh], np.float32)
+        places, rows = self._sessions.run({PIXELS: pixels, THRESHOLD: threshold})
+        photos, boxes, points = self._place_rows(places, rows, len(pixels))
+        order = np.argsort(-rows[:, 0], kind="stable")
+        order = order[np.argsort(photos[order], kind="stable")]
+        ends = np.searchsorted(photos[order], np.arange(1, len(pixels)))
+        return [(rows[own, 0], boxes[own], points[own]) for own in np.split(order, ends)]
+
+    def _place_rows(
+        self, places: npt.NDArray[np.int64], rows: Floats, count: int
+    ) -> tuple[npt.NDArray[np.int64], Floats, Floats]:
+        """The photo of each row, its box (M, 4) and points (M, 5, 2) in the picture's pixels."""
+        photos = np.empty(len(places), np.int64)
+        corners = np.empty((len(places), 2), np.float32)
+        strides = np.empty((len(places), 1), np.float32)
+        first = 0
+        for stride, cells, places_of_cells in self._levels:
+            length = cells * self._anchors * count
+            start, end = np.searchsorted(places, (first, first + length))
+            own = places[start:end] - first
+            if self._cells_first:
+                cell, photos[start:end] = np.divmod(own // self._anchors, count)
+            else:
+                photos[start:end], cell = np.divmod(own // self._anchors, cells)
+            corners[start:end] = places_of_cells[cell]
+            strides[start:end] = stride
+            first += length
+        distances, points = rows[:, 1:5] * strides, rows[:, 5:] * strides
+        boxes = np.hstack([corners - distances[:, :2], corners + distances[:, 2:]])
+        return photos, boxes, corners[:, None] + points.reshape(-1, 5, 2)
+
+
+class BatchedRecogniser:
+    """A recogniser with InsightFace's `get_feat`."""
+
+    def __init__(
+        self,
+        plain: Any,  # noqa: ANN401 (InsightFace publishes no types)
+        graph: bytes,
+        open_session: OpenSession,
+        most: int,
+        aside: Aside = nullcontext,
+    ) -> None:
+        """plain: InsightFace's, for its settings; most: faces a call."""
+        self._sessions = Sessions(graph, open_session)
+        self.input_size: tuple[int, int] = tuple(plain.input_size)
+        sizes = choose_sizes(most)
+        self._batcher: Batcher[Floats] = Batcher(self.compute, self.input_size[0], sizes, aside)
+        self._batcher.warm_up()
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Faces a batch."""
+        return self._batcher.sizes
+
+    def get_feat(self, crops: list[BgrImage]) -> Floats:
+        """The vectors float32 (F, dim) of aligned faces, not of length 1."""
+        return np.stack(self._batcher.run(crops))
+
+    def compute(self, pixels: Pixels) -> list[Floats]:
+        """The vector of each picture of a batch uint8 (B, side, side, 3)."""
+        [vectors] = self._sessions.run({PIXELS: pixels})
+        return list(vectors)
+
+
+def batch_detector(plain: Any, inference: str, aside: Aside) -> BatchedDetector:  # noqa: ANN401
+    """InsightFace's detector, for batches; inference: "cpu", or one of CUDA's modes.
+
+    Raises ModelPackError.
+    """
+    side = int(plain.input_size[0])
+    with _refuse_other_graphs(plain):
+        graph = build_detector(
+            Path(plain.model_file), side, plain.input_mean, plain.input_std, half=inference == HALF
+        )
+    _let_go(plain)
+    open_here = partial(open_session, inference=inference)
+    return BatchedDetector(plain, graph, open_here, choose_photos(side), aside)
+
+
+def batch_recogniser(plain: Any, inference: str, aside: Aside) -> BatchedRecogniser:  # noqa: ANN401
+    """InsightFace's recogniser, likewise."""
+    side = int(plain.input_size[0])
+    with _refuse_other_graphs(plain):
+        graph = build_recogniser(
+            Path(plain.model_file), side, plain.input_mean, plain.input_std, half=inference == HALF
+        )
+    # A file for one face a call stays so.
+    most = 1 if isinstance(plain.input_shape[0], int) else FACES
+    _let_go(plain)
+    return BatchedRecogniser(plain, graph, partial(open_session, inference=inference), most, aside)
+
+
+@contextmanager
+def _refuse_other_graphs(plain: Any) -> Iterator[None]:  # noqa: ANN401
+    """Turn what goes wrong with a model's file into ModelPackError."""
+    try:
+        yield
+    except Exception as error:  # (onnx's and the converter's errors have no base)
+        raise ModelPackError(
+            f"The model {Path(plain.model_file).name} cannot be run in batches "
+            f"({shorten_error(error)}): set FACEPASS_INFERENCE=cpu, or take another model pack."
+        ) from error
+
+
+def _let_go(plain: Any) -> None:  # noqa: ANN401
+    """Free the memory of InsightFace's own session, which is not run."""
+    plain.session = plain._resolution_session_pool = None
+
+
+def letterbox(photo: BgrImage, size: tuple[int, int]) -> tuple[BgrImage, float]:
+    """The photo in the corner of a black square (height, width, 3), and its scale there.
+
+    As InsightFace's SCRFD does it, so that pixels are the same.
+    """
+    import cv2  # heavy: only where faces are looked for
+
+    width, height = size
+    ratio = float(photo.shape[0]) / photo.shape[1]
+    if ratio > float(height) / width:
+        new_height, new_width = height, int(height / ratio)
+    else:
+        new_width, new_height = width, int(width * ratio)
+    square = np.zeros((height, width, 3), np.uint8)
+    square[:new_height, :new_width] = cv2.resize(photo, (new_width, new_height))
+    return square, float(new_height) / photo.shape[0]
+
+
+def choose_sizes(most: int) -> tuple[int, ...]:
+    """Sizes of batches up to `most`: two, since each has a session, and few selfies fill one."""
+    return tuple(sorted({max(1, most // 8), most}))
+
+
+def choose_photos(det_size: int) -> int:
+    """Photos of so many pixels a side in a call: as many pixels as PHOTOS of the usual size."""
+    return max(1, min(PHOTOS, PHOTOS * USUAL_DET_SIZE**2 // det_size**2))

@@ -1,0 +1,233 @@
+"""Graphs of a pack's models that take batches of pictures as bytes, made from its files.
+
+A byte a channel is a quarter of what a model reads: the graph itself turns bytes into its numbers.
+A detector's graph keeps the rows above a threshold, a thousandth of what it computes. What they
+compute is the same, number by number.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from tasks.packs.opencv_zoo import replace_items
+
+PIXELS, THRESHOLD = "pixels", "threshold"
+PLACES, ROWS = "places", "rows"
+VECTORS = "vectors"
+# One score, four distances, five points.
+ROW_WIDTH = 15
+# Transpositions of a head's (batch, channels, height, width): whether cells come before photos.
+_CELLS_FIRST, _PHOTOS_FIRST = (2, 3, 0, 1), (0, 2, 3, 1)
+# Kept in fp32 where the rest is fp16: it has no fp16 form on all devices.
+_FULL_PRECISION = ["Resize"]
+
+
+@dataclass(frozen=True)
+class DetectorGraph:
+    """A detector for batches of bytes.
+
+    In: PIXELS uint8 (B, side, side, 3) BGR and THRESHOLD, one float32. Out: PLACES int64 (M,), the
+    rows whose score is THRESHOLD or more, and ROWS float32 (M, 15): score, distances left, top,
+    right, bottom, and five points, all in strides. Rows are counted level after level; in a level
+    they are cells x photos x anchors where `cells_first`, else photos x cells x anchors.
+    """
+
+    content: bytes
+    cells_first: bool
+
+
+def build_detector(
+    path: Path, side: int, mean: float, std: float, *, half: bool = False
+) -> DetectorGraph:
+    """The graph of a detector of SCRFD's form (scores, distances and points of each level).
+
+    mean, std: of its input. half: computed in fp16. Raises ValueError for a graph of another form.
+    """
+    model = onnx.load(str(path))
+    names = [output.name for output in model.graph.output]
+    if len(names) not in {9, 15}:
+        raise ValueError("a detector without landmarks")
+    cells_first = _find_order(model, names[0])
+    _free_batch_axis(model)
+    model = _convert_to_half(model) if half else model
+    _feed_bytes(model, side, mean, std, half=half)
+    _keep_rows(model, names)
+    return DetectorGraph(model.SerializeToString(), cells_first)
+
+
+def build_recogniser(
+    path: Path, side: int, mean: float, std: float, *, half: bool = False
+) -> bytes:
+    """The graph of a recogniser: PIXELS uint8 (B, side, side, 3) BGR to VECTORS float32 (B, dim).
+
+    Raises ValueError for a graph of another form.
+    """
+    model = onnx.load(str(path))
+    [output] = model.graph.output
+    model = _convert_to_half(model) if half else model
+    _feed_bytes(model, side, mean, std, half=half)
+    cast = helper.make_node("Cast", [output.name], [VECTORS], to=TensorProto.FLOAT)
+    model.graph.node.append(cast)
+    described = helper.make_tensor_value_info(VECTORS, TensorProto.FLOAT, ["batch", None])
+    replace_items(model.graph.output, [described])
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def _find_order(model: onnx.ModelProto, output: str) -> bool:
+    """Whether an output's rows are cells before photos, by the last transposition before it."""
+    makers = {name: node for node in model.graph.node for name in node.output}
+    name = output
+    while name in makers:
+        node = makers[name]
+        if node.op_type == "Transpose":
+            turn = tuple(helper.get_node_attr_value(node, "perm"))
+            if turn in {_CELLS_FIRST, _PHOTOS_FIRST}:
+                return turn == _CELLS_FIRST
+            break
+        name = node.input[0]
+    raise ValueError("a detector whose rows are in an unknown order")
+
+
+def _free_batch_axis(model: onnx.ModelProto) -> None:
+    """Let a detector that was written for one photo take any number, in place.
+
+    A head's Reshape then counts its rows itself, and a constant that is put beside a head's rows
+    (as opencv_zoo's second anchor, which scores 0) is as long as they are.
+    """
+    graph = model.graph
+    constants = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
+    nodes = []
+    for number, node in enumerate(graph.node):
+        if node.op_type == "Reshape" and node.input[1] in constants:
+            shape = constants[node.input[1]]
+            if len(shape) and (shape > 0).all():
+                node.input[1] = _add_constant(
+                    graph, f"free_shape_{number}", np.array([-1, *shape[1:]], np.int64)
+                )
+        elif node.op_type == "Concat":
+            nodes += _stretch_constants(graph, node, constants, number)
+        nodes.append(node)
+    replace_items(graph.node, nodes)
+    del graph.value_info[:]
+
+
+def _stretch_constants(
+    graph: onnx.GraphProto,
+    node: onnx.NodeProto,
+    constants: dict[str, npt.NDArray[np.generic]],
+    number: int,
+) -> list[onnx.NodeProto]:
+    """Nodes that give a Concat's constants the shape of its first input."""
+    added = []
+    for place, name in enumerate(node.input):
+        value = constants.get(name)
+        if value is None or value.ndim < 3 or place == 0 or np.ptp(value) != 0:
+            continue
+        shape, stretched = f"shape_beside_{number}", f"stretched_{number}_{place}"
+        one = _add_constant(graph, f"{stretched}_value", value.reshape(-1)[:1])
+        added.append(helper.make_node("Shape", [node.input[0]], [shape]))
+        added.append(helper.make_node("Expand", [one, shape], [stretched]))
+        node.input[place] = stretched
+    return added
+
+
+def _convert_to_half(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model in fp16, its inputs and outputs too."""
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    for number, node in enumerate(model.graph.node):  # what it adds is named after the nodes
+        node.name = f"node_{number}"
+    converted: onnx.ModelProto = convert_float_to_float16(
+        model,
+        keep_io_types=False,
+        op_block_list=_FULL_PRECISION,
+        force_fp16_initializers=True,
+    )
+    del converted.graph.value_info[:]  # shapes for one picture, which it has worked out
+    return converted
+
+
+def _feed_bytes(model: onnx.ModelProto, side: int, mean: float, std: float, *, half: bool) -> None:
+    """Let the model read BGR bytes (B, side, side, 3) instead of its RGB numbers, in place.
+
+    As cv2.dnn.blobFromImage does it, to the bit: minus the mean, then times 1 / std.
+    """
+    graph = model.graph
+    own = graph.input[0].name
+    kind = np.float16 if half else np.float32
+    steps: list[tuple[str, str | None, dict[str, Any]]] = [
+        ("Gather", _add_constant(graph, "channels", np.array([2, 1, 0], np.int64)), {"axis": 3}),
+        ("Transpose", None, {"perm": [0, 3, 1, 2]}),
+        ("Cast", None, {"to": helper.np_dtype_to_tensor_dtype(np.dtype(kind))}),
+    ]
+    if (mean, std) != (0, 1):
+        steps.append(("Sub", _add_constant(graph, "mean", np.array(mean, kind)), {}))
+        steps.append(("Mul", _add_constant(graph, "share", np.array(1 / std, kind)), {}))
+    names = [PIXELS, *(f"bytes_{number}" for number in range(1, len(steps))), own]
+    nodes = [
+        helper.make_node(operator, [before, *([constant] if constant else [])], [after], **how)
+        for (operator, constant, how), (before, after) in zip(steps, pairwise(names), strict=True)
+    ]
+    replace_items(graph.node, [*nodes, *graph.node])
+    others = [value for value in graph.input if value.name != own]
+    pixels = helper.make_tensor_value_info(PIXELS, TensorProto.UINT8, ["batch", side, side, 3])
+    replace_items(graph.input, [pixels, *others])
+
+
+def _keep_rows(model: onnx.ModelProto, names: Sequence[str]) -> None:
+    """Put out only the rows whose score reaches THRESHOLD, in place of all."""
+    graph = model.graph
+    levels = len(names) // 3
+    kinds = [names[i * levels : (i + 1) * levels] for i in range(3)]
+    scores, *others = (
+        _join_levels(graph, level_names, width)
+        for level_names, width in zip(kinds, (1, 4, 10), strict=True)
+    )
+    flat = _add_constant(graph, "flat", np.array([-1], np.int64))
+    _add(graph, "Reshape", [scores, flat], "score")
+    # Of a score that is no number neither is true, as in NumPy.
+    _add(graph, "Greater", ["score", THRESHOLD], "is_above")
+    _add(graph, "Equal", ["score", THRESHOLD], "is_equal")
+    _add(graph, "Or", ["is_above", "is_equal"], "is_kept")
+    _add(graph, "NonZero", ["is_kept"], "kept")
+    _add(graph, "Reshape", ["kept", flat], PLACES)
+    for part in (scores, *others):
+        _add(graph, "Gather", [part, PLACES], f"{part}_kept", axis=0)
+    _add(graph, "Concat", [f"{part}_kept" for part in (scores, *others)], ROWS, axis=1)
+    graph.input.append(helper.make_tensor_value_info(THRESHOLD, TensorProto.FLOAT, [1]))
+    described = [
+        helper.make_tensor_value_info(PLACES, TensorProto.INT64, ["kept"]),
+        helper.make_tensor_value_info(ROWS, TensorProto.FLOAT, ["kept", ROW_WIDTH]),
+    ]
+    replace_items(graph.output, described)
+
+
+def _join_levels(graph: onnx.GraphProto, names: Iterable[str], width: int) -> str:
+    """One float32 tensor (rows of all levels, width) of the outputs of one kind."""
+    shape = _add_constant(graph, f"shape_{width}", np.array([-1, width], np.int64))
+    parts = []
+    for name in names:
+        _add(graph, "Cast", [name], f"{name}_float", to=TensorProto.FLOAT)
+        _add(graph, "Reshape", [f"{name}_float", shape], f"{name}_level")
+        parts.append(f"{name}_level")
+    _add(graph, "Concat", parts, f"all_{width}", axis=0)
+    return f"all_{width}"
+
+
+def _add(
+    graph: onnx.GraphProto, operator: str, inputs: Sequence[str], output: str, **how: int
+) -> None:
+    graph.node.append(helper.make_node(operator, list(inputs), [output], **how))
+
+
+def _add_constant(graph: onnx.GraphProto, name: str, value: npt.NDArray[np.generic]) -> str:
+    graph.initializer.append(numpy_helper.from_array(value, name))
+    return name
