@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from models.errors import FaceEngineError, FacePassError, PhotoUnavailableError
 from models.vocabulary import PhotoReason
+from tasks.faces.align import align_face
 from tasks.faces.batched import batch_detector, batch_recogniser
 from tasks.faces.detected import DetectedFaces
 from tasks.faces.limits import (
@@ -203,12 +204,7 @@ class FaceEngine:
 
     def align(self, photo: BgrImage, landmarks: Floats) -> BgrImage:
         """A face turned upright by its landmarks (5, 2), in the recogniser's square."""
-        from insightface.utils import face_align
-
-        crop: BgrImage = face_align.norm_crop(
-            photo, landmark=landmarks, image_size=self._recogniser.input_size[0]
-        )
-        return crop
+        return align_face(photo, landmarks, self._recogniser.input_size[0])
 
     def embed_crops(self, crops: list[BgrImage]) -> Floats:
         """Embed aligned faces: float32 (F, dim), each of length 1."""

@@ -223,7 +223,7 @@ def _join_levels(graph: onnx.GraphProto, names: Iterable[str], width: int) -> st
 
 
 def _add(
-    graph: onnx.GraphProto, operator: str, inputs: Sequence[str], output: str, **how: int
+    graph: onnx.GraphProto, operator: str, inputs: Sequence[str], output: str, **how: Any
 ) -> None:
     graph.node.append(helper.make_node(operator, list(inputs), [output], **how))
 
