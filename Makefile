@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up demo-event test test-unit test-stack test-distributed test-benchmarks bench bench-scale bench-dask bench-latency bench-search bench-guests bench-capacity trace gate preview-study accuracy lint format lock faults hostile
+.PHONY: help setup demo up demo-event test test-unit test-stack test-distributed test-benchmarks bench bench-scale bench-dask bench-latency bench-search bench-guests bench-capacity bench-gpu trace gate preview-study accuracy lint format lock faults hostile
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ test-benchmarks: $(READY) ## the benchmarks' own tests; a minute
 
 bench: $(READY) ## the guide's loop against ours, then the whole job (a quarter of an hour)
 	@python -m benchmarks.engine
+
+bench-gpu: $(READY) ## the guide's loop against ours on an NVIDIA card, and bare models; three minutes
+	@python -m benchmarks.gpu $(ARGS)
 
 bench-dask: $(READY) ## one event over a Dask cluster, up to 64 workers; about a quarter of an hour
 	@python -m benchmarks.dask

@@ -24,9 +24,9 @@ from benchmarks.gpu.measure import (
     DECK,
     Deck,
     Loaded,
+    LoadedEngine,
     Parity,
     compare,
-    load_batching_engine,
     load_engine,
     load_plain,
     measure_bare,
@@ -108,7 +108,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--pack", type=Path, help="a pack's folder; unset means the stand-in")
     parser.add_argument("--out", type=Path, help="a file for the figures, as they come")
     parser.add_argument(
-        "--cores", type=_parse_counts, default=(), help="also the CPU on 1,2,4… of its cores"
+        "--cores", type=_parse_counts, default=(), help="also the CPU on 1,2,4 of its cores"
     )
     return parser.parse_args(arguments)
 
@@ -135,7 +135,7 @@ def run_bench(chosen: argparse.Namespace, folder: Path, record: Record) -> None:
     check_parity(ways, pack, deck, record)
     measure_rounds(ways, chosen, deck, record)
     for name, way in ways.items():
-        if way.engine:
+        if isinstance(way, LoadedEngine):
             record.attempt(f"{name}, bare", partial(note_bare, name, way, deck, record))
     note_ratios(record)
     if chosen.cores:
@@ -153,7 +153,7 @@ def load_ways(provider: str, pack: str, deck: Deck, record: Record) -> dict[str,
     if provider == CUDA:
         loaders |= {mode: partial(load_engine, pack, mode) for mode in (CUDA, HALF)}
     else:
-        loaders[BATCHING] = partial(load_batching_engine, pack)
+        loaders[BATCHING] = partial(load_engine, pack, EXACT, batching=True)
     ways = {}
     for name, load in loaders.items():
         before = find_card().free_mib if provider == CUDA else 0
@@ -179,7 +179,7 @@ def check_parity(ways: dict[str, Loaded], pack: str, deck: Deck, record: Record)
         found[name] = faces
         parity = compare(faces, reference)
         figures = {"same_faces_as_cpu": parity.same_faces, "cosine_to_cpu": parity.cosine}
-        if way.engine and GUIDE in found:
+        if isinstance(way, LoadedEngine) and GUIDE in found:
             figures["cosine_to_guide"] = compare(faces, found[GUIDE]).cosine
         record.note(name, figures)
         if name in EXACT_WAYS:
@@ -200,8 +200,9 @@ def measure_rounds(
     """Run the ways in turn, several times; the median round counts."""
     runs: dict[str, list[bytes]] = {}
     for name, way in ways.items():
-        most = chosen.photos if way.engine else min(chosen.photos, PLAIN_PHOTOS)
-        trial = deck.repeat(min(most, DECK if way.engine is None else 4 * DECK))
+        is_ours = isinstance(way, LoadedEngine)
+        most = chosen.photos if is_ours else min(chosen.photos, PLAIN_PHOTOS)
+        trial = deck.repeat(min(most, PLAIN_PHOTOS if is_ours else DECK))
         rate = record.attempt(f"{name}, trial", partial(way.measure, trial))
         if rate is not None:
             runs[name] = deck.repeat(min(most, max(len(trial), int(rate * LONGEST_RUN_S))))
@@ -216,10 +217,8 @@ def measure_rounds(
             record.note(name, {"photos": len(photos), **best})
 
 
-def note_bare(name: str, way: Loaded, deck: Deck, record: Record) -> None:
+def note_bare(name: str, way: LoadedEngine, deck: Deck, record: Record) -> None:
     """Measure the engine's models alone."""
-    if way.engine is None:
-        return
     bare = measure_bare(way.engine)
     rate = bare.compute_rate(deck.faces_a_photo)
     record.note(name, {"bare": {**asdict(bare), "photos_s": round(rate, 1)}})
