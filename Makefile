@@ -106,9 +106,13 @@ lint: $(READY) ## ruff, format check, strict types
 format: $(READY)
 	ruff check --fix-only . ; ruff format .
 
-LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 \
+LOCK := uv pip compile pyproject.toml --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header --quiet
 
-lock: ## renew requirements.lock, and the images' part of it (needs uv)
-	$(LOCK) --extra dev --upgrade -o requirements.lock
-	$(LOCK) --constraints requirements.lock -o deployments/requirements.lock
+# onnxruntime-gpu stands in for onnxruntime, which InsightFace asks for: both own one folder.
+lock: ## renew requirements.lock, and the images' parts of it (needs uv)
+	$(LOCK) --universal --extra dev --upgrade -o requirements.lock
+	$(LOCK) --universal --constraints requirements.lock -o deployments/requirements.lock
+	echo "onnxruntime; sys_platform == 'never'" | \
+	  $(LOCK) --python-platform x86_64-manylinux_2_28 --extra cuda --upgrade \
+	  --constraints requirements.lock --overrides /dev/stdin -o deployments/requirements-cuda.lock

@@ -34,9 +34,7 @@ SLICE = 10  # photos a commit, as in the product
 CPU = "CPUExecutionProvider"
 
 
-def open_plain(
-    pack: ModelPack, *, tuned: bool, providers: Sequence[str] = (CPU,)
-) -> Any:  # noqa: ANN401 (no types published)
+def open_plain(pack: ModelPack, *, tuned: bool, providers: Sequence[str] = (CPU,)) -> Any:  # noqa: ANN401 (no types published)
     """FaceAnalysis as the guide opens it; tuned: two models, and no spinning threads.
 
     providers: onnxruntime's names of the devices, the wanted one first.

@@ -15,6 +15,7 @@ from benchmarks.engine.pictures import BenchPhoto, count_faces, make_bench_photo
 from benchmarks.engine.rounds import compute_similarity, match_faces
 from benchmarks.engine.variants import embed_plain, open_plain
 from benchmarks.stored import MAX_PIXELS
+from models.errors import ModelPackError
 from models.settings import Settings
 from tasks.faces.detected import DetectedFaces
 from tasks.faces.engine import FaceEngine
@@ -72,6 +73,8 @@ def load_plain(pack_folder: str, providers: Sequence[str], first: bytes, *, tune
     began = time.perf_counter()
     pack = resolve_pack(Settings.model_validate({"model_pack": pack_folder}))
     analysis = open_plain(pack, tuned=tuned, providers=providers)
+    if any(m.session.get_providers()[0] != providers[0] for m in analysis.models.values()):
+        raise ModelPackError(f"onnxruntime fell back to the CPU: {providers[0]} does not work here")
     embed_plain(analysis, first)
     return Loaded(
         time.perf_counter() - began,
