@@ -5,7 +5,7 @@ differs is who shares a call (tasks/faces/batching.py), and that pixels travel a
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -100,8 +100,8 @@ class BatchedDetector:
 
     def detect(self, photo: BgrImage) -> tuple[Floats, Floats]:
         """Faces float32 (F, 5), x1 y1 x2 y2 and the score, best first; landmarks (F, 5, 2)."""
-        square, scale = letterbox(photo, self.input_size)
-        [(scores, boxes, points)] = self._batcher.run([square])
+        sides, scale = fit_photo(photo, self.input_size)
+        [(scores, boxes, points)] = self._batcher.run(1, partial(_draw_photo, photo, sides))
         faces = np.hstack([boxes / scale, scores[:, None]]).astype(np.float32, copy=False)
         if not len(faces):
             return faces, points
@@ -167,7 +167,9 @@ class BatchedRecogniser:
 
     def get_feat(self, crops: list[BgrImage]) -> Floats:
         """The vectors float32 (F, dim) of aligned faces, not of length 1."""
-        return np.stack(self._batcher.run(crops))
+        return np.stack(
+            self._batcher.run(len(crops), lambda number, row: np.copyto(row, crops[number]))
+        )
 
     def compute(self, pixels: Pixels) -> list[Floats]:
         """The vector of each picture of a batch uint8 (B, side, side, 3)."""
@@ -220,22 +222,33 @@ def _let_go(plain: Any) -> None:  # noqa: ANN401
     plain.session = plain._resolution_session_pool = None
 
 
-def letterbox(photo: BgrImage, size: tuple[int, int]) -> tuple[BgrImage, float]:
-    """The photo in the corner of a black square (height, width, 3), and its scale there.
+def fit_photo(photo: BgrImage, size: tuple[int, int]) -> tuple[tuple[int, int], float]:
+    """The photo's width and height in a square of that size, and its scale there.
 
-    As InsightFace's SCRFD does it, so that pixels are the same.
+    As InsightFace's SCRFD has them, so that pixels are the same.
     """
-    import cv2  # heavy: only where faces are looked for
-
     width, height = size
     ratio = float(photo.shape[0]) / photo.shape[1]
     if ratio > float(height) / width:
-        new_height, new_width = height, int(height / ratio)
+        sides = int(height / ratio), height
     else:
-        new_width, new_height = width, int(width * ratio)
-    square = np.zeros((height, width, 3), np.uint8)
-    square[:new_height, :new_width] = cv2.resize(photo, (new_width, new_height))
-    return square, float(new_height) / photo.shape[0]
+        sides = width, int(width * ratio)
+    return sides, float(sides[1]) / photo.shape[0]
+
+
+def _draw_crop(crops: Sequence[BgrImage], number: int, row: Pixels) -> None:
+    row[:] = crops[number]
+
+
+def _draw_photo(photo: BgrImage, sides: tuple[int, int], _: int, square: Pixels) -> None:
+    """Draw the photo into the corner of a square (height, width, 3), black beside it."""
+    import cv2  # heavy: only where faces are looked for
+
+    width, height = sides
+    fits = photo.shape[:2] == (height, width)
+    square[:height, :width] = photo if fits else cv2.resize(photo, sides)
+    square[height:] = 0
+    square[:height, width:] = 0
 
 
 def choose_sizes(most: int) -> tuple[int, ...]:

@@ -16,30 +16,32 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.faces.limits import is_out_of_memory
-from tasks.images.decode import BgrImage
 
 logger = logging.getLogger(__name__)
 
-# Two batches at a time: while one is computed, the next one is copied to the device.
+# Two batches are computed at a time: while the device computes one, the next one is copied to it.
 RUNNERS = 2
+# One more is drawn meanwhile, and one waits that is full.
+BUFFERS = RUNNERS + 2
 
 Result = TypeVar("Result")
 Pixels: TypeAlias = npt.NDArray[np.uint8]
+# (number of the picture in its request, row uint8 (side, side, 3) to be written to).
+Draw: TypeAlias = Callable[[int, Pixels], None]
 
 
 class _Request(Generic[Result]):
     """One thread's pictures; `done` is set when all of them are, or by the first error."""
 
-    def __init__(self, pictures: Sequence[BgrImage]) -> None:
-        self.pictures = pictures
-        self.results: list[Result | None] = [None] * len(pictures)
+    def __init__(self, count: int) -> None:
+        self.results: list[Result | None] = [None] * count
         self.done: Future[None] = Future()
-        self._left = len(pictures)
+        self._left = count
         self._lock = threading.Lock()
 
-    def finish(self, place: int, result: Result) -> None:
+    def finish(self, number: int, result: Result) -> None:
         """Take one picture's result."""
-        self.results[place] = result
+        self.results[number] = result
         with self._lock:  # two batches may hold parts of one request
             self._left -= 1
             if not self._left and not self.done.done():
@@ -53,6 +55,20 @@ class _Request(Generic[Result]):
 
 
 _Place: TypeAlias = tuple[_Request[Result], int]
+
+
+class _Batch(Generic[Result]):
+    """Rows for the pictures of a batch, and whose they are; the threads draw their own."""
+
+    def __init__(self, rows: Pixels) -> None:
+        self.rows = rows
+        self.places: list[_Place[Result]] = []
+        self.drawn = threading.Semaphore(0)  # once for each place
+
+    @property
+    def room(self) -> int:
+        """Rows that nobody has taken."""
+        return len(self.rows) - len(self.places)
 
 
 class Batcher(Generic[Result]):
@@ -71,15 +87,15 @@ class Batcher(Generic[Result]):
     ) -> None:
         """compute: a batch uint8 (B, side, side, 3), B one of `sizes` -> a result for each row.
 
-        aside: a block in which a thread waits for its results, and computes nothing.
+        aside: a block in which a thread waits for others, and computes nothing.
         """
         self._compute = compute
-        self._side = side
+        self._shape = (side, side, 3)
         self._sizes = sorted(sizes)
         self._aside = aside
-        self._waiting: deque[_Place[Result]] = deque()
-        self._lock = threading.Lock()
-        self._own = threading.local()
+        self._free = [np.zeros((self._sizes[-1], *self._shape), np.uint8) for _ in range(BUFFERS)]
+        self._batches: deque[_Batch[Result]] = deque()  # the last one may have room
+        self._changed = threading.Condition()
         self._threads = ThreadPoolExecutor(RUNNERS, thread_name_prefix="batches")
 
     @property
@@ -95,90 +111,117 @@ class Batcher(Generic[Result]):
         done: set[int] = set()
         while size := next((size for size in self._sizes if size not in done), 0):
             try:
-                self._compute(np.zeros((size, self._side, self._side, 3), np.uint8))
+                self._compute(np.zeros((size, *self._shape), np.uint8))
                 done.add(size)
             except Exception as error:
                 if size == 1 or not is_out_of_memory(error):
                     raise
                 self._shrink(size // 2)
 
-    def run(self, pictures: Sequence[BgrImage]) -> list[Result]:
-        """The results for pictures uint8 (side, side, 3), in their order.
+    def run(self, count: int, draw: Draw) -> list[Result]:
+        """The results for `count` pictures, in their order; `draw` writes each into its row.
 
-        Raises what `compute` raises for one of them alone.
+        Raises what `draw` raises, and what `compute` raises for one of them alone.
         """
-        if not pictures:
-            return []
-        request: _Request[Result] = _Request(pictures)
-        with self._lock:
-            self._waiting.extend((request, place) for place in range(len(pictures)))
-        for _ in range(-(-len(pictures) // self._sizes[-1])):
+        request: _Request[Result] = _Request(count)
+        first = 0
+        while first < count:
+            while (place := self._reserve(request, first)) is None:
+                with self._aside(), self._changed:
+                    self._changed.wait_for(self._has_room)
+            batch, row, taken = place
             self._threads.submit(self._do_next)
-        with self._aside():
-            request.done.result()
+            for number in range(taken):
+                try:
+                    draw(first + number, batch.rows[row + number])
+                except Exception as error:  # noqa: BLE001 (raised below)
+                    request.fail(error)
+                finally:
+                    batch.drawn.release()
+            first += taken
+        if count:
+            with self._aside():
+                request.done.result()
         return cast(list[Result], request.results)
+
+    def _reserve(
+        self, request: _Request[Result], first: int
+    ) -> tuple[_Batch[Result], int, int] | None:
+        """Places in the next batch for a request's pictures: the batch, its row, and how many.
+
+        None while all batches are full, and computed.
+        """
+        with self._changed:
+            if not self._has_room():
+                return None
+            if not self._batches or self._batches[-1].room == 0:
+                self._batches.append(_Batch(self._free.pop()))
+            batch = self._batches[-1]
+            row, taken = len(batch.places), min(len(request.results) - first, batch.room)
+            batch.places += [(request, first + number) for number in range(taken)]
+            return batch, row, taken
+
+    def _has_room(self) -> bool:
+        return bool(self._free) or bool(self._batches and self._batches[-1].room)
 
     def _do_next(self) -> None:
         """Compute the next batch, if its pictures were not in an earlier one."""
-        with self._lock:
-            count = min(len(self._waiting), self._sizes[-1])
-            places = [self._waiting.popleft() for _ in range(count)]
-            is_more = bool(self._waiting)
-        if is_more:  # of a request that is larger than what is left of a batch
-            self._threads.submit(self._do_next)
+        with self._changed:
+            if not self._batches:
+                return
+            batch = self._batches.popleft()
         try:
-            self._do(places)
+            for _ in batch.places:
+                batch.drawn.acquire()
+            self._do(batch.places, batch.rows)
         except BaseException as error:  # (a bug: the threads that wait must not wait for ever)
-            for request, _ in places:
+            for request, _ in batch.places:
                 request.fail(error if isinstance(error, Exception) else RuntimeError(repr(error)))
             raise
+        finally:
+            with self._changed:
+                self._free.append(batch.rows)
+                self._changed.notify_all()
 
-    def _do(self, places: Sequence[_Place[Result]]) -> None:
-        """Compute these pictures; by halves where they fail together."""
-        if not places:
-            return
+    def _do(self, places: Sequence[_Place[Result]], rows: Pixels) -> None:
+        """Compute the first rows; by halves where they fail together."""
         size = next((size for size in self._sizes if size >= len(places)), 0)
-        if not size:  # sizes have become fewer meanwhile
-            self._do_halves(places)
+        if not size:  # sizes have become fewer
+            self._do_halves(places, rows)
             return
-        batch = self._lend_buffer()[:size]
-        for row, (request, place) in zip(batch, places, strict=False):
-            row[:] = request.pictures[place]
-        batch[len(places) :] = 0
+        if len(rows) < size:
+            rows = np.concatenate([rows, np.zeros((size - len(rows), *self._shape), np.uint8)])
+        rows[len(places) : size] = 0  # what is left of others' pictures
         try:
-            results = self._compute(batch)
+            results = self._compute(rows[:size])
         except Exception as error:  # noqa: BLE001 (runtimes share no base class)
-            self._do_without(places, size, error)
+            self._do_without(places, rows, size, error)
             return
-        for (request, place), result in zip(places, results, strict=False):
-            request.finish(place, result)
+        for (request, number), result in zip(places, results, strict=False):
+            request.finish(number, result)
 
-    def _lend_buffer(self) -> Pixels:
-        """This thread's room for a batch of the largest size: made once, since it has 40 MB."""
-        buffer: Pixels | None = getattr(self._own, "buffer", None)
-        if buffer is None:
-            shape = (self._sizes[-1], self._side, self._side, 3)
-            buffer = self._own.buffer = np.zeros(shape, np.uint8)
-        return buffer
-
-    def _do_without(self, places: Sequence[_Place[Result]], size: int, error: Exception) -> None:
+    def _do_without(
+        self, places: Sequence[_Place[Result]], rows: Pixels, size: int, error: Exception
+    ) -> None:
         """Go on after a batch that failed: with smaller ones, or without the one picture."""
         if is_out_of_memory(error) and size > 1:
             self._shrink(size // 2)
-            self._do(places)
+            self._do(places, rows)
         elif len(places) == 1:
-            places[0][0].fail(error)
+            request, _ = places[0]
+            request.fail(error)
         else:
-            self._do_halves(places)
+            self._do_halves(places, rows)
 
-    def _do_halves(self, places: Sequence[_Place[Result]]) -> None:
+    def _do_halves(self, places: Sequence[_Place[Result]], rows: Pixels) -> None:
         half = len(places) // 2
-        self._do(places[:half])
-        self._do(places[half:])
+        # Copies: what one half fills up with is not to be the other's.
+        for part in (slice(half), slice(half, len(places))):
+            self._do(places[part], rows[part].copy())
 
     def _shrink(self, largest: int) -> None:
         """Use no batch above `largest` any more."""
-        with self._lock:
+        with self._changed:
             if self._sizes[-1] > largest:
                 self._sizes = sorted({size for size in self._sizes if size < largest} | {largest})
                 logger.warning(

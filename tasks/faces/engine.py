@@ -25,6 +25,7 @@ from tasks.faces.limits import (
     count_cores,
     is_out_of_memory,
     return_large_blocks,
+    stop_inner_threads,
 )
 from tasks.faces.looks import FAINTEST, FaceFinder, judge_turn
 from tasks.faces.tiles import SeenFace
@@ -132,6 +133,7 @@ class FaceEngine:
         cores = threads or count_cores()
         limits = limits or SharedLimits(cores)
         return_large_blocks()
+        stop_inner_threads()
         # A core for a block: as many at a time as there are, batches and selfies together.
         self.computing = limits.computing
         self.budget = limits.budget

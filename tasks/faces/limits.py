@@ -138,6 +138,17 @@ def return_large_blocks() -> bool:
     return set_option is not None and set_option(_M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES) == 1
 
 
+def stop_inner_threads() -> None:
+    """Have OpenCV do each call on the thread that makes it.
+
+    Photos share the cores already. Its own threads, all of one pool, wait for each other then: on
+    16 cores they took more time than the work.
+    """
+    import cv2  # heavy: only where photos are computed
+
+    cv2.setNumThreads(1)
+
+
 def _list_up(base: Path, group: str) -> list[Path]:
     """The group's folder and those above it. Inside a container the group's own may not show."""
     folder = base / group.strip("/")

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -163,7 +162,7 @@ def _feed_bytes(model: onnx.ModelProto, side: int, mean: float, std: float, *, h
     graph = model.graph
     own = graph.input[0].name
     kind = np.float16 if half else np.float32
-    steps: list[tuple[str, str | None, dict[str, Any]]] = [
+    steps: list[tuple[str, str | None, dict[str, int | list[int]]]] = [
         ("Gather", _add_constant(graph, "channels", np.array([2, 1, 0], np.int64)), {"axis": 3}),
         ("Transpose", None, {"perm": [0, 3, 1, 2]}),
         ("Cast", None, {"to": helper.np_dtype_to_tensor_dtype(np.dtype(kind))}),
@@ -172,10 +171,11 @@ def _feed_bytes(model: onnx.ModelProto, side: int, mean: float, std: float, *, h
         steps.append(("Sub", _add_constant(graph, "mean", np.array(mean, kind)), {}))
         steps.append(("Mul", _add_constant(graph, "share", np.array(1 / std, kind)), {}))
     names = [PIXELS, *(f"bytes_{number}" for number in range(1, len(steps))), own]
-    nodes = [
-        helper.make_node(operator, [before, *([constant] if constant else [])], [after], **how)
-        for (operator, constant, how), (before, after) in zip(steps, pairwise(names), strict=True)
-    ]
+    nodes = []
+    for (operator, constant, how), (before, after) in zip(steps, pairwise(names), strict=True):
+        node = helper.make_node(operator, [before, *([constant] if constant else [])], [after])
+        node.attribute.extend(helper.make_attribute(*item) for item in how.items())
+        nodes.append(node)
     replace_items(graph.node, [*nodes, *graph.node])
     others = [value for value in graph.input if value.name != own]
     pixels = helper.make_tensor_value_info(PIXELS, TensorProto.UINT8, ["batch", side, side, 3])
@@ -223,9 +223,11 @@ def _join_levels(graph: onnx.GraphProto, names: Iterable[str], width: int) -> st
 
 
 def _add(
-    graph: onnx.GraphProto, operator: str, inputs: Sequence[str], output: str, **how: Any
+    graph: onnx.GraphProto, operator: str, inputs: Sequence[str], output: str, **how: int
 ) -> None:
-    graph.node.append(helper.make_node(operator, list(inputs), [output], **how))
+    node = helper.make_node(operator, list(inputs), [output])
+    node.attribute.extend(helper.make_attribute(*item) for item in how.items())
+    graph.node.append(node)
 
 
 def _add_constant(graph: onnx.GraphProto, name: str, value: npt.NDArray[np.generic]) -> str:

@@ -41,10 +41,10 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> ModelPack:
     return resolve_pack(Settings(model_pack=str(folder)))
 
 
-@pytest.fixture(scope="module")
-def engine(pack: ModelPack) -> FaceEngine:
-    """One engine for all tests."""
-    return FaceEngine(pack, "cpu")
+@pytest.fixture(scope="module", params=[False, True], ids=["one by one", "in batches"])
+def engine(pack: ModelPack, request: pytest.FixtureRequest) -> FaceEngine:
+    """One engine of each kind for all tests."""
+    return FaceEngine(pack, "cpu", batching=request.param)
 
 
 def draw_people(count: int, side: int = 1280) -> Photo:

@@ -352,24 +352,6 @@ def test_a_pack_without_one_of_both_is_refused(
         load_analysis(resolve_pack(settings(copy, tmp_path)), "cpu")
 
 
-def test_cuda_without_a_gpu_build_is_refused(
-    standin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
-    with pytest.raises(ModelPackError, match=r"onnxruntime-gpu .* FACEPASS_INFERENCE=cpu"):
-        load_analysis(resolve_pack(settings(standin, tmp_path)), "cuda")
-
-
-@pytest.mark.filterwarnings("ignore:Specified provider")
-def test_cuda_that_silently_falls_back_is_refused(
-    standin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    available = ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: available)
-    with pytest.raises(ModelPackError, match=r"onnxruntime-gpu .* FACEPASS_INFERENCE=cpu"):
-        load_analysis(resolve_pack(settings(standin, tmp_path)), "cuda")
-
-
 # --- detector sizes, and packs by name ---
 
 
