@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up demo-event test test-unit test-stack test-distributed test-benchmarks bench bench-scale bench-dask bench-latency bench-search bench-guests bench-capacity trace gate preview-study accuracy lint format lock faults hostile
+.PHONY: help setup demo up demo-event test test-unit test-stack test-distributed test-benchmarks bench bench-scale bench-dask bench-latency bench-search bench-guests bench-capacity bench-gpu trace gate preview-study accuracy lint format lock faults hostile
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ test-benchmarks: $(READY) ## the benchmarks' own tests; a minute
 bench: $(READY) ## the guide's loop against ours, then the whole job (a quarter of an hour)
 	@python -m benchmarks.engine
 
+bench-gpu: $(READY) ## the guide's loop against ours on an NVIDIA card, and bare models; three minutes
+	@python -m benchmarks.gpu $(ARGS)
+
 bench-dask: $(READY) ## one event over a Dask cluster, up to 64 workers; about a quarter of an hour
 	@python -m benchmarks.dask
 
@@ -103,9 +106,13 @@ lint: $(READY) ## ruff, format check, strict types
 format: $(READY)
 	ruff check --fix-only . ; ruff format .
 
-LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 \
+LOCK := uv pip compile pyproject.toml --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header --quiet
 
-lock: ## renew requirements.lock, and the images' part of it (needs uv)
-	$(LOCK) --extra dev --upgrade -o requirements.lock
-	$(LOCK) --constraints requirements.lock -o deployments/requirements.lock
+# onnxruntime-gpu stands in for onnxruntime, which InsightFace asks for: both own one folder.
+lock: ## renew requirements.lock, and the images' parts of it (needs uv)
+	$(LOCK) --universal --extra dev --upgrade -o requirements.lock
+	$(LOCK) --universal --constraints requirements.lock -o deployments/requirements.lock
+	echo "onnxruntime; sys_platform == 'never'" | \
+	  $(LOCK) --python-platform x86_64-manylinux_2_28 --extra cuda --upgrade \
+	  --constraints requirements.lock --overrides /dev/stdin -o deployments/requirements-cuda.lock

@@ -31,10 +31,14 @@ GUIDE, TUNED, EXACT, BARE = "guide", "tuned", "cpu", "bare"
 COMMIT_S = 0.003
 BATCH = 12  # photos; two batches are in flight, as in the product
 SLICE = 10  # photos a commit, as in the product
+CPU = "CPUExecutionProvider"
 
 
-def open_plain(pack: ModelPack, *, tuned: bool) -> Any:  # noqa: ANN401 (no types published)
-    """FaceAnalysis as the guide opens it; tuned: two models, and no spinning threads."""
+def open_plain(pack: ModelPack, *, tuned: bool, providers: Sequence[str] = (CPU,)) -> Any:  # noqa: ANN401 (no types published)
+    """FaceAnalysis as the guide opens it; tuned: two models, and no spinning threads.
+
+    providers: onnxruntime's names of the devices, the wanted one first.
+    """
     import onnxruntime
     from insightface import app
 
@@ -45,8 +49,9 @@ def open_plain(pack: ModelPack, *, tuned: bool) -> Any:  # noqa: ANN401 (no type
     if tuned:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         extras = {"allowed_modules": ["detection", "recognition"], "sess_options": options}
-    analysis = app.FaceAnalysis(name=str(pack.folder), providers=["CPUExecutionProvider"], **extras)
-    analysis.prepare(ctx_id=-1, det_size=(640, 640), det_thresh=pack.figures.detection)
+    analysis = app.FaceAnalysis(name=str(pack.folder), providers=list(providers), **extras)
+    device = -1 if providers[0] == CPU else 0
+    analysis.prepare(ctx_id=device, det_size=(640, 640), det_thresh=pack.figures.detection)
     return analysis
 
 
@@ -58,13 +63,17 @@ def run_plain(pack: ModelPack, photos: Sequence[StoredPhoto], *, tuned: bool) ->
     def work() -> list[DetectedFaces]:
         found = []
         for photo in photos:
-            pixels: Any = cv2.imdecode(np.frombuffer(photo.get(), np.uint8), cv2.IMREAD_COLOR)
-            faces = analysis.get(pixels)
+            found.append(embed_plain(analysis, photo.get()))
             time.sleep(COMMIT_S)
-            found.append(_collect(faces, pixels.shape))
         return found
 
     return _clock(work)
+
+
+def embed_plain(analysis: Any, content: bytes) -> DetectedFaces:  # noqa: ANN401 (no types published)
+    """A photo's faces, as the guide's loop finds them."""
+    pixels: Any = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    return _collect(analysis.get(pixels), pixels.shape)
 
 
 def _collect(faces: Sequence[Any], shape: tuple[int, ...]) -> DetectedFaces:

@@ -19,7 +19,7 @@ from tasks.images.colours import (
     simplify,
 )
 from tasks.images.exif import UPRIGHT, PhotoNotes
-from tasks.images.formats import count_claimed_pixels, recognise_format, split_picture
+from tasks.images.formats import count_claimed_pixels, recognise_format, split_jpeg, split_picture
 from tasks.images.heif import count_frame_pixels, find_exif, open_avif, open_heic
 from tasks.images.jpeg import JpegPicture
 from tasks.images.raw import extract_jpeg
@@ -28,7 +28,8 @@ logger = logging.getLogger(__name__)
 
 BgrImage: TypeAlias = npt.NDArray[np.uint8]
 
-STRIP_PIXELS = 1_000_000
+# OpenCV spreads larger ones over its own threads, which are the decoders' cores.
+STRIP_PIXELS = 65_536
 
 # Formats of which a pixel takes a share of the memory that it takes elsewhere.
 _LIGHTER = {"HEIF": 2}
@@ -58,7 +59,7 @@ def decode_photo(
     What is transparent becomes white; colours are taken for sRGB, since faces are found in any.
     Raises PhotoUnavailableError.
     """
-    image, _ = decode_picture(content, max_pixels, reserve, enough_pixels)
+    image, _ = _decode_upright(content, max_pixels, reserve, enough_pixels)
     return _copy_as_bgr(put_on_white(image))
 
 
@@ -75,31 +76,60 @@ def decode_picture(
     where both sides keep `enough_pixels`: a phone's 12 million pixels in 14 ms instead of 300; also
     where it is larger than `max_pixels` and its sides stay long. Raises PhotoUnavailableError.
     """
+    image, notes = _decode_upright(content, max_pixels, reserve, enough_pixels)
+    return image, list_profiles(image.mode, notes)
+
+
+def _decode_upright(
+    content: bytes,
+    max_pixels: int,
+    reserve: Callable[[int], None] | None,
+    enough_pixels: int | None,
+) -> tuple[Image.Image, PhotoNotes]:
+    """Picture and notes. What the decoder held, up to 16 bytes a pixel, is free on return."""
     if not content:
         raise PhotoUnavailableError(PhotoReason.EMPTY)
     kind = recognise_format(content)
     if count_claimed_pixels(content, kind) > max_pixels:
         raise PhotoUnavailableError(PhotoReason.TOO_MANY_PIXELS)
     Image.MAX_IMAGE_PIXELS = None  # the limit is ours, and told as a reason of ours
-    return _decode_upright(content, kind, max_pixels, reserve, enough_pixels)
+    if kind in {"JPEG", "RAW"}:
+        image, notes = _decode_jpeg(content, kind, max_pixels, reserve, enough_pixels)
+    else:
+        image, notes = _decode_other(content, kind, max_pixels, reserve)
+    with refuse_damaged(PhotoReason.TRUNCATED):
+        image, turn = simplify(image), _TURNS.get(notes.orientation)
+        return image if turn is None else image.transpose(turn), notes
 
 
-def _decode_upright(
+def _decode_jpeg(
     content: bytes,
     kind: str,
     max_pixels: int,
     reserve: Callable[[int], None] | None,
     enough_pixels: int | None,
-) -> tuple[Image.Image, list[bytes]]:
-    """Picture and profiles. What the decoder held, up to 16 bytes a pixel, is free on return."""
+) -> tuple[Image.Image, PhotoNotes]:
+    """The picture of a JPEG or a RAW file as it is stored."""
     # The first bytes are a photo's: what fails from here on is missing or damaged.
     with refuse_damaged(PhotoReason.TRUNCATED):
-        picture, notes = extract_jpeg(content) if kind == "RAW" else split_picture(content, kind)
-        kind = "JPEG" if kind == "RAW" else kind
-        jpeg = JpegPicture.open(picture) if kind == "JPEG" else None
-        image = jpeg.image if jpeg else _open(picture, kind)
+        picture, notes = extract_jpeg(content) if kind == "RAW" else split_jpeg(content)
+        jpeg = JpegPicture.open(picture)
+    pixels = jpeg.shrink(max_pixels, enough_pixels)
+    if reserve is not None:
+        reserve(pixels)
+    with refuse_damaged(PhotoReason.TRUNCATED):
+        return jpeg.decode(), notes
+
+
+def _decode_other(
+    content: bytes, kind: str, max_pixels: int, reserve: Callable[[int], None] | None
+) -> tuple[Image.Image, PhotoNotes]:
+    """The picture of a file in another format as it is stored, or already turned."""
+    with refuse_damaged(PhotoReason.TRUNCATED):
+        picture, notes = split_picture(content, kind)
+        image = _open(picture, kind)
     with image:
-        if kind not in {"JPEG", "PNG"}:
+        if kind != "PNG":
             notes = PhotoNotes(
                 exif=_find_exif(image, content, kind),
                 # An AVIF is turned by its own boxes, which Pillow tells as EXIF.
@@ -108,22 +138,16 @@ def _decode_upright(
                 # HEIC's and TIFF's pictures are turned when they are opened.
                 turn=UPRIGHT if kind in {"HEIF", "TIFF"} else None,
             )
-        if jpeg:
-            pixels = jpeg.shrink(max_pixels, enough_pixels)
-        else:
-            pixels = image.width * image.height
-            if kind == "AVIF":
-                pixels = max(pixels, count_frame_pixels(picture))
-            if pixels > max_pixels:
-                raise PhotoUnavailableError(PhotoReason.TOO_MANY_PIXELS)
+        pixels = image.width * image.height
+        if kind == "AVIF":
+            pixels = max(pixels, count_frame_pixels(picture))
+        if pixels > max_pixels:
+            raise PhotoUnavailableError(PhotoReason.TOO_MANY_PIXELS)
         if reserve is not None:
             reserve(pixels // _LIGHTER.get(kind, 1))
         with refuse_damaged(PhotoReason.TRUNCATED):
-            jpeg.load() if jpeg else image.load()
-            upright = simplify(image)
-            turn = _TURNS.get(notes.orientation)
-            upright = upright if turn is None else upright.transpose(turn)
-            return upright, list_profiles(upright.mode, notes)
+            image.load()
+        return image, notes
 
 
 def _find_exif(image: Image.Image, content: bytes, kind: str) -> bytes:
@@ -146,13 +170,21 @@ def _open(picture: bytes, kind: str) -> Image.Image:
 
 
 def _copy_as_bgr(image: Image.Image) -> BgrImage:
-    """Strip by strip: in one piece numpy and Pillow would make three copies on the way."""
+    """Strip by strip, through a small buffer: Pillow's own export holds the interpreter's lock.
+
+    A copy within Pillow and one within OpenCV let other threads decode meanwhile.
+    """
+    import cv2  # heavy: only where faces are looked for
+
     width, height = image.size
     pixels = np.empty((height, width, 3), np.uint8)
-    rows = max(1, STRIP_PIXELS // width)
+    rows = min(height, max(1, STRIP_PIXELS // width))
+    strip = np.empty((rows, width, 4), np.uint8)  # a pixel takes four bytes within Pillow
+    window = Image.frombuffer("RGBX", (width, rows), strip, "raw", "RGBX", 0, 1)
     for top in range(0, height, rows):
-        strip = image.crop((0, top, width, min(top + rows, height)))
-        pixels[top : top + rows] = np.asarray(strip)[:, :, ::-1]
+        window.im.paste(image.im, (0, -top, width, height - top))
+        part = pixels[top : top + rows]
+        cv2.cvtColor(strip[: len(part)], cv2.COLOR_RGBA2BGR, dst=part)
     return pixels
 
 

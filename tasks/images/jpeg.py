@@ -5,10 +5,12 @@ half a second. One whose scans make the picture together is kept whole by the de
 """
 
 import re
+import struct
 from dataclasses import dataclass, field
-from io import BytesIO
 
+import numpy as np
 from PIL import Image, ImageChops
+from PIL._imaging import map_buffer
 
 from models.errors import PhotoUnavailableError
 from models.vocabulary import PhotoReason
@@ -26,6 +28,8 @@ LEAST_SIDE = 1280
 TORN_SHARE = 32
 
 _SHARES = (8, 4, 2, 1)
+# Components -> Pillow's mode, and what its decoder is asked for: CMYK is stored inverted.
+_MODES = {1: ("L", "L"), 3: ("RGB", "RGB"), 4: ("CMYK", "CMYK;I")}
 _END = b"\xff\xd9"
 _CELL = 16  # pixels: the blocks of a JPEG that are decoded together, at its own size
 _BLEED = 2  # pixels: colours are smoothed across the border of two cells
@@ -42,6 +46,8 @@ _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
 # Inside a scan: zeros and restart markers belong to its data.
 _MARKER = re.compile(rb"\xff([\xc0-\xcf\xd8-\xfe])")
+_FRAME = struct.Struct(">BHHB")  # bits, height, width, components
+_BITS = 8  # a component has; libjpeg's other depths are not Pillow's
 _COEFFICIENTS = 64
 _UNSEEN = 99  # more bits than a coefficient has
 
@@ -54,6 +60,8 @@ class Scans:
     has_end: bool = False
     is_buffered: bool = False  # several scans make the picture: all coefficients are kept
     is_lossless: bool = False  # has no coefficients, and one size
+    size: tuple[int, int] = (0, 0)  # width and height
+    bits: int = 0  # a component has
     components: int = 0
     restarts: bool = False  # markers in the data, at which a decoder may begin anew
     missing_bits: dict[int, list[int]] = field(default_factory=dict)  # component -> a coefficient
@@ -66,50 +74,68 @@ class Scans:
 
 @dataclass
 class JpegPicture:
-    """A JPEG that was opened, before its pixels are decoded. `content` has an end marker."""
+    """A JPEG whose headers were read, before its pixels are decoded.
+
+    `content` has an end marker, and nothing but segments before its first scan: libjpeg reads the
+    size where it is read here. Pillow's decoder gets it as a whole, and Pillow's own parser does
+    not see it: Python's share of the work is what keeps other threads from theirs.
+    """
 
     content: bytes
     scans: Scans
-    image: Image.Image
-    height: int  # of the whole picture, whatever share is decoded
-    asked: tuple[int, int]  # what Pillow was told would be enough
+    share: int = 1  # of each side, the part that is decoded: the whole, a half, ...
 
     @classmethod
     def open(cls, content: bytes) -> "JpegPicture":
-        """Read the headers. Raises PhotoUnavailableError, and what Pillow raises."""
+        """Read the headers of what split_jpeg returns. Raises PhotoUnavailableError."""
         scans = read_scans(content)
-        picture = content[: scans.end + 2] if scans.has_end else content[: scans.end] + _END
-        image = _open(picture)
-        return cls(picture, scans, image, image.height, image.size)
+        if scans.components not in _MODES or scans.bits != _BITS or not all(scans.size):
+            raise PhotoUnavailableError(PhotoReason.TRUNCATED)
+        end = content[: scans.end + 2] if scans.has_end else content[: scans.end] + _END
+        return cls(end, scans)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height as they are decoded."""
+        width, height = self.scans.size
+        return -(-width // self.share), -(-height // self.share)
 
     def shrink(self, max_pixels: int, enough_pixels: int | None) -> int:
         """Choose the share to decode: the pixels that the decoder then takes memory for.
 
         Raises PhotoUnavailableError for too many.
         """
-        width, height = self.image.size
+        width, height = self.scans.size
         claimed = width * height
         if claimed > (max_pixels if self.scans.is_buffered else MAX_CLAIMED_PIXELS):
             raise PhotoUnavailableError(PhotoReason.TOO_MANY_PIXELS)
-        share = self._choose_share(max_pixels, enough_pixels)
-        self.asked = (max(1, width // share), max(1, height // share))
-        self.image.draft(None, self.asked)
-        decoded = self.image.width * self.image.height
-        if decoded > max_pixels:
+        self.share = self._choose_share(max_pixels, enough_pixels)
+        width, height = self.size
+        if width * height > max_pixels:
             raise PhotoUnavailableError(PhotoReason.TOO_MANY_PIXELS)
         kept = claimed * self.scans.components * _COEFFICIENT_BYTES if self.scans.is_buffered else 0
-        return max(decoded, kept // _BYTES_A_PIXEL)
+        return max(width * height, kept // _BYTES_A_PIXEL)
 
-    def load(self) -> None:
-        """Decode it. Raises PhotoUnavailableError where it is torn, and what Pillow raises."""
-        self.image.load()
-        if self.scans.has_end:
-            return
-        if not self.scans.is_complete or self._is_torn():
+    def decode(self) -> Image.Image:
+        """The picture. Raises PhotoUnavailableError where it is torn, and what Pillow raises."""
+        image = self._decode(self.content)
+        whole = self.scans.has_end or (self.scans.is_complete and not self._is_torn(image))
+        if not whole:
             raise PhotoUnavailableError(PhotoReason.TRUNCATED)
+        return image
+
+    def _decode(self, content: bytes) -> Image.Image:
+        mode, wanted = _MODES[self.scans.components]
+        width, height = self.size
+        # Memory of Pillow's own would first be filled with zeros, while other threads wait. This is
+        # what Image.frombuffer does, for modes that RGB is not one of.
+        pixels = np.empty((height, width * (1 if mode == "L" else 4)), np.uint8)
+        image = Image.Image()._new(map_buffer(pixels, self.size, "raw", 0, (mode, 0, 1)))
+        image.frombytes(content, "jpeg", wanted, "", self.share, 0)
+        return image
 
     def _choose_share(self, max_pixels: int, enough_pixels: int | None) -> int:
-        width, height = self.image.size
+        width, height = self.scans.size
         if self.scans.is_lossless:
             return 1
         if enough_pixels is not None:
@@ -122,30 +148,27 @@ class JpegPicture:
         lacks_scans = self.scans.is_buffered and not self.scans.has_end
         return min(share, 2) if lacks_scans else share
 
-    def _is_torn(self) -> bool:
+    def _is_torn(self, image: Image.Image) -> bool:
         """Whether more than a little of the picture is missing where its data break off.
 
         The decoder fills what is missing, and says nothing. So it is decoded once more with other
         bytes behind the data: they change nothing of a picture that is whole.
         """
-        width, height = self.image.size
-        side = -(-_CELL * height // self.height)
+        width, height = image.size
+        side = -(-_CELL * height // self.scans.size[1])
         columns, rows = -(-width // side), -(-height // side)
         row, column = divmod(columns * rows - columns * rows // TORN_SHARE, columns)
         top = row * side
         above = (0, 0, width, height if row == rows else max(0, top - _BLEED))
         before = (0, top, max(0, column * side - _BLEED), min(top + side, height))
         return any(
-            _differ(self.image, probe, box)
+            _differ(image, probe, box)
             for probe in map(self._probe, self._list_markers())
             for box in (above, before)
         )
 
     def _probe(self, marker: bytes) -> Image.Image:
-        probe = _open(self.content[: self.scans.end] + marker + _PROBE + _END)
-        probe.draft(None, self.asked)
-        probe.load()
-        return probe
+        return self._decode(self.content[: self.scans.end] + marker + _PROBE + _END)
 
     def _list_markers(self) -> list[bytes]:
         """Ways to go on behind the data: at once, and by the restart marker that is due.
@@ -157,10 +180,6 @@ class JpegPicture:
         places = [self.content.rfind(marker, 0, self.scans.end) for marker in _RESTARTS]
         due = (places.index(max(places)) + 1) % len(_RESTARTS) if max(places) >= 0 else 0
         return [b"", _RESTARTS[due]]
-
-
-def _open(content: bytes) -> Image.Image:
-    return Image.open(BytesIO(content), formats=["JPEG"])
 
 
 def _differ(one: Image.Image, other: Image.Image, box: tuple[int, int, int, int]) -> bool:
@@ -191,7 +210,7 @@ def read_scans(content: bytes) -> Scans:
         if place > len(content):
             break
         segment = content[body + 2 : place]
-        if marker in _FRAMES:
+        if marker in _FRAMES and not number and not scans.bits:  # libjpeg takes one, before scans
             _note_frame(scans, marker, segment)
         elif marker == _DRI:
             scans.restarts = any(segment[:2])
@@ -215,9 +234,10 @@ def read_scans(content: bytes) -> Scans:
 def _note_frame(scans: Scans, marker: int, segment: bytes) -> None:
     scans.is_buffered |= marker in _PROGRESSIVE
     scans.is_lossless |= marker in _LOSSLESS
-    identifiers = segment[6::3]
-    scans.components = len(identifiers)
-    scans.missing_bits = {component: [_UNSEEN] * _COEFFICIENTS for component in identifiers}
+    if len(segment) >= _FRAME.size:
+        scans.bits, height, width, scans.components = _FRAME.unpack_from(segment)
+        scans.size = width, height
+    scans.missing_bits = {component: [_UNSEEN] * _COEFFICIENTS for component in segment[6::3]}
 
 
 def _note_scan(scans: Scans, segment: bytes) -> None:

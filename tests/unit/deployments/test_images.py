@@ -27,6 +27,7 @@ from deployments.stack.plan import API_ONLY
 from deployments.stack.prefect import CLIENT_SETTINGS, SERVER_SETTINGS, WORKER_SETTINGS
 from deployments.stack.s3 import Keys, describe_uploader
 from models.settings import Settings
+from tasks.packs.registry import COARSE_PRECISIONS
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "deployments"
@@ -34,6 +35,8 @@ DOCKERFILE = FOLDER / "Dockerfile"
 COMPOSE_TEXT = (FOLDER / "compose.yaml").read_text("utf-8")
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
 UI: dict[str, Any] = yaml.safe_load((FOLDER / "compose.ui.yaml").read_text("utf-8"))
+CUDA: dict[str, Any] = yaml.safe_load((FOLDER / "compose.cuda.yaml").read_text("utf-8"))
+CUDA_LOCK = "deployments/requirements-cuda.lock"
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 JOBS = {"migrate", "register"}
 FOREIGN = {"database", "s3"}
@@ -108,6 +111,7 @@ def test_the_stages_are_those_that_compose_builds() -> None:
         service["build"]["target"] for name, service in SERVICES.items() if name not in FOREIGN
     }
     assert built == {"api", "worker"}
+    built.add(CUDA["services"]["worker"]["build"]["target"])
     assert {*STAGES} == {"", "builder", "product", *built}
 
 
@@ -123,7 +127,7 @@ def test_everything_that_is_copied_is_there_and_may_enter_the_build() -> None:
 
 
 def test_an_image_runs_as_nobody_special_and_without_a_shell_around_it() -> None:
-    for stage in ("api", "worker"):
+    for stage in ("api", "worker", "worker-cuda"):
         steps = read_lineage(stage)
         assert [value for name, value in steps if name == "USER"] == ["10001:10001"]
         for name, value in steps:
@@ -206,12 +210,54 @@ def test_the_images_lock_has_all_that_the_product_needs() -> None:
     assert len(seen) > 100
 
 
+def test_the_cuda_lock_is_the_images_with_another_onnxruntime() -> None:
+    whole, cuda = read_lock(ROOT / "requirements.lock"), read_lock(ROOT / CUDA_LOCK)
+    known = {pin.split(" ;")[0]: hashes for pin, hashes in whole.items()}
+    own = {pin for pin, hashes in cuda.items() if known.get(pin) != hashes}
+    names = {pin.split("==")[0] for pin in cuda}
+    own_names = {pin.split("==")[0] for pin in own}
+    assert own_names == {name for name in names if name.startswith("nvidia-")} | {"onnxruntime-gpu"}
+    # onnxruntime would write into the same folder, and OpenCV's other wheel into cv2's.
+    assert names & {"onnxruntime", "opencv-python"} == set()
+    assert {"nvidia-cudnn-cu13", "nvidia-cublas", "nvidia-cufft", "nvidia-cuda-runtime"} <= names
+    part = {pin.split("==")[0] for pin in read_lock(FOLDER / "requirements.lock")}
+    assert len(names & part) > 100
+    assert "://" not in (ROOT / CUDA_LOCK).read_text("utf-8")
+
+
+def test_the_extra_asks_for_what_the_cuda_lock_has() -> None:
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    [text] = pyproject["project"]["optional-dependencies"]["cuda"]
+    wanted = Requirement(text)
+    assert (wanted.name, wanted.extras) == ("onnxruntime-gpu", {"cuda", "cudnn"})
+    versions = dict(pin.split("==") for pin in read_lock(ROOT / CUDA_LOCK))
+    assert wanted.specifier.contains(versions["onnxruntime-gpu"])
+
+
+def test_the_cuda_image_is_the_workers_and_refuses_another_lock() -> None:
+    environment = read_environment("worker-cuda")
+    given = {name: environment.pop(name) for name in [*environment] if name.startswith("NVIDIA_")}
+    assert given == {
+        "NVIDIA_VISIBLE_DEVICES": "all",
+        "NVIDIA_DRIVER_CAPABILITIES": "compute,utility",
+    }
+    assert environment.pop("FACEPASS_INFERENCE") == "cuda"
+    assert environment == read_environment("worker")
+    [check] = [json.loads(value) for name, value in STAGES["worker-cuda"] if name == "RUN"]
+    assert check[:2] == ["python", "-c"]
+    # Here, too, is no library of NVIDIA's.
+    result = subprocess.run([sys.executable, *check[1:]], capture_output=True, text=True)
+    assert result.returncode == 1
+    assert f"--build-arg LOCK={CUDA_LOCK}" in result.stderr
+
+
 # --- compose ---
 
 
 def test_the_compose_files_are_valid_by_the_specifications_schema() -> None:
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
-    files = [str(FOLDER / "compose.yaml"), str(FOLDER / "compose.ui.yaml")]
+    files = [str(file) for file in sorted(FOLDER.glob("compose*.yaml"))]
+    assert len(files) == 3
     result = subprocess.run([*command, *files], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout
 
@@ -262,6 +308,17 @@ def test_tables_and_deployments_are_there_before_a_sync_can_start() -> None:
     assert {"migrate", "prefect", "s3"} <= {*SERVICES["api"]["depends_on"]}
 
 
+def test_a_card_is_for_the_worker_alone_and_its_vectors_are_the_apis() -> None:
+    [(name, worker)] = CUDA["services"].items()
+    assert name == "worker"
+    assert worker["build"]["args"] == {"LOCK": CUDA_LOCK}
+    assert worker["image"] != SERVICES["worker"]["image"]  # which three other services run
+    assert worker["environment"] == {"FACEPASS_INFERENCE": "cuda"}
+    assert "cuda" not in COARSE_PRECISIONS
+    [device] = worker["deploy"]["resources"]["reservations"]["devices"]
+    assert device == {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
+
+
 def test_no_secret_has_a_default_and_the_example_holds_none() -> None:
     example = (FOLDER / ".env.example").read_text("utf-8")
     given = dict(re.findall(r"^([A-Z0-9_]+)=(.*)$", example, re.MULTILINE))
@@ -284,7 +341,7 @@ def test_no_secret_has_a_default_and_the_example_holds_none() -> None:
 def test_every_variable_is_one_that_somebody_reads() -> None:
     prefect = {*list_prefect_names()}
     assert "PREFECT_SERVER_UI_STATIC_DIRECTORY" in prefect
-    given = {stage: {*read_environment(stage)} for stage in ("api", "worker")}
+    given = {stage: {*read_environment(stage)} for stage in ("api", "worker-cuda")}
     given |= {name: {*service.get("environment", {})} for name, service in SERVICES.items()}
     for place, names in given.items():
         assert {n for n in names if n.startswith("FACEPASS_")} <= FACEPASS, place

@@ -112,3 +112,17 @@ def test_the_docker_profile_fits_what_compose_brings() -> None:
     assert variables["networks"]["default"] == [f"{project}_{name}" for name in compose["networks"]]
     named = [volume.split(":")[0] for volume in variables["volumes"]["default"]]
     assert set(named) <= {f"{project}_{name}" for name in compose["volumes"]}
+
+
+@pytest.mark.parametrize(("given", "limits"), [({"gpus": "1"}, {"nvidia.com/gpu": "1"}), ({}, {})])
+def test_a_job_gets_a_card_only_where_the_pool_asks_for_one(
+    given: dict[str, str], limits: dict[str, str]
+) -> None:
+    from prefect.utilities.templating import apply_values
+
+    template = read(ROOT / "deployments" / "pools" / "kubernetes.json")
+    properties = template["variables"]["properties"]
+    values = {name: item["default"] for name, item in properties.items() if "default" in item}
+    made: dict[str, Any] = apply_values(template["job_configuration"], {**values, **given})
+    [container] = made["job_manifest"]["spec"]["template"]["spec"]["containers"]
+    assert container["resources"]["limits"] == {"cpu": "2", "memory": "2Gi", **limits}
