@@ -19,15 +19,27 @@ from tasks.faces.limits import is_out_of_memory
 
 logger = logging.getLogger(__name__)
 
-# Two batches are computed at a time: while the device computes one, the next one is copied to it.
-RUNNERS = 2
-# One more is drawn meanwhile, and one waits that is full.
-BUFFERS = RUNNERS + 2
+# Batches that a device has at a time, of all models: while one is computed, the next one is copied.
+AT_A_TIME = 2
+# Of one model's, one more is drawn meanwhile, and one waits that is full.
+BUFFERS = AT_A_TIME + 2
 
 Result = TypeVar("Result")
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 # (number of the picture in its request, row uint8 (side, side, 3) to be written to).
 Draw: TypeAlias = Callable[[int, Pixels], None]
+
+
+class Gate:
+    """The way to a device that several models share, and what threads do while they wait for it.
+
+    Batches wait for their turn before they are closed, so that they are fuller the busier it is.
+    """
+
+    def __init__(self, aside: Callable[[], AbstractContextManager[object]] = nullcontext) -> None:
+        """aside: a block in which a thread waits for others, and computes nothing."""
+        self.turn = threading.Semaphore(AT_A_TIME)
+        self.aside = aside
 
 
 class _Request(Generic[Result]):
@@ -83,20 +95,17 @@ class Batcher(Generic[Result]):
         compute: Callable[[Pixels], Sequence[Result]],
         side: int,
         sizes: Sequence[int],
-        aside: Callable[[], AbstractContextManager[object]] = nullcontext,
+        gate: Gate,
     ) -> None:
-        """compute: a batch uint8 (B, side, side, 3), B one of `sizes` -> a result for each row.
-
-        aside: a block in which a thread waits for others, and computes nothing.
-        """
+        """compute: a batch uint8 (B, side, side, 3), B one of `sizes` -> a result for each row."""
         self._compute = compute
         self._shape = (side, side, 3)
         self._sizes = sorted(sizes)
-        self._aside = aside
+        self._gate = gate
         self._free = [np.zeros((self._sizes[-1], *self._shape), np.uint8) for _ in range(BUFFERS)]
         self._batches: deque[_Batch[Result]] = deque()  # the last one may have room
         self._changed = threading.Condition()
-        self._threads = ThreadPoolExecutor(RUNNERS, thread_name_prefix="batches")
+        self._threads = ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="batches")
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -127,7 +136,7 @@ class Batcher(Generic[Result]):
         first = 0
         while first < count:
             while (place := self._reserve(request, first)) is None:
-                with self._aside(), self._changed:
+                with self._gate.aside(), self._changed:
                     self._changed.wait_for(self._has_room)
             batch, row, taken = place
             self._threads.submit(self._do_next)
@@ -140,7 +149,7 @@ class Batcher(Generic[Result]):
                     batch.drawn.release()
             first += taken
         if count:
-            with self._aside():
+            with self._gate.aside():
                 request.done.result()
         return cast(list[Result], request.results)
 
@@ -166,6 +175,12 @@ class Batcher(Generic[Result]):
 
     def _do_next(self) -> None:
         """Compute the next batch, if its pictures were not in an earlier one."""
+        if not self._batches:
+            return
+        with self._gate.turn:
+            self._do_oldest()
+
+    def _do_oldest(self) -> None:
         with self._changed:
             if not self._batches:
                 return

@@ -18,6 +18,7 @@ from models.errors import FaceEngineError, FacePassError, PhotoUnavailableError
 from models.vocabulary import PhotoReason
 from tasks.faces.align import align_face
 from tasks.faces.batched import batch_detector, batch_recogniser
+from tasks.faces.batching import Gate
 from tasks.faces.detected import DetectedFaces
 from tasks.faces.limits import (
     Cores,
@@ -148,10 +149,10 @@ class FaceEngine:
         self._small_detector: Any = load_small_detector(pack, inference, cores)
         at_a_time = cores
         if inference in TF32 if batching is None else batching:
-            aside = self.computing.aside
-            self._detector = batch_detector(self._detector, inference, aside)
-            self._small_detector = batch_detector(self._small_detector, inference, aside)
-            self._recogniser = batch_recogniser(self._recogniser, inference, aside)
+            gate = Gate(self.computing.aside)
+            self._detector = batch_detector(self._detector, inference, gate)
+            self._small_detector = batch_detector(self._small_detector, inference, gate)
+            self._recogniser = batch_recogniser(self._recogniser, inference, gate)
             at_a_time += BATCHES * self._detector.sizes[-1]
         if pack.figures.doubt.poor:
             self._detector.det_thresh = FAINTEST

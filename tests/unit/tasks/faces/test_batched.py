@@ -18,7 +18,7 @@ from models.errors import FaceEngineError, ModelPackError, PhotoUnavailableError
 from models.settings import Settings
 from tasks.faces import batched
 from tasks.faces.align import estimate_alignment
-from tasks.faces.batched import choose_photos, choose_sizes
+from tasks.faces.batched import choose_photos, choose_sizes, suppress
 from tasks.faces.detected import DetectedFaces
 from tasks.faces.engine import FaceEngine
 from tasks.images.decode import BgrImage, decode_photo
@@ -195,7 +195,7 @@ def test_a_detector_of_another_form_is_refused_with_a_sentence(
 
 
 def test_sizes_of_batches_are_few_and_bounded_by_pixels() -> None:
-    assert [choose_sizes(most) for most in (1, 4, 32)] == [(1,), (1, 4), (4, 32)]
+    assert [choose_sizes(most) for most in (1, 4, 32)] == [(1,), (1, 2, 4), (4, 16, 32)]
     assert [choose_photos(side) for side in (320, 640, 1280, 4096)] == [8, 8, 2, 1]
 
 
@@ -215,6 +215,24 @@ def test_alignment_is_insightfaces(turn: float, scale: float, x: float, seed: in
     ours, theirs = estimate_alignment(landmarks, 112), face_align.estimate_norm(landmarks)
     corners = np.array([[0, 0, 1], [x, x, 1], [x + 100 * scale, x, 1]])
     np.testing.assert_allclose(corners @ ours.T, corners @ theirs.T, atol=0.05)
+
+
+@given(
+    st.lists(st.tuples(*[st.floats(0, 300)] * 2, *[st.floats(-2, 90)] * 2), min_size=1, max_size=40)
+)
+def test_overlapping_candidates_are_suppressed_as_insightface_does(
+    boxes: list[tuple[float, float, float, float]],
+) -> None:
+    from insightface.model_zoo.scrfd import SCRFD
+
+    rows = [
+        (x, y, x + width, y + height, 1 - n / 100) for n, (x, y, width, height) in enumerate(boxes)
+    ]
+    faces = np.array(rows, np.float32)
+    plain = SCRFD.__new__(SCRFD)
+    plain.nms_thresh = 0.4
+    with np.errstate(all="ignore"):
+        assert suppress(faces, 0.4) == [int(number) for number in plain.nms(faces)]
 
 
 def test_points_that_are_all_one_give_a_square_and_no_error(standin: ModelPack) -> None:

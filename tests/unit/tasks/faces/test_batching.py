@@ -2,9 +2,8 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.faces.batching import BUFFERS, Batcher
+from tasks.faces.batching import BUFFERS, Batcher, Gate
 from tasks.faces.limits import Cores
 
 SIDE = 2
@@ -51,7 +50,7 @@ class Device:
 
 def test_no_pictures_cost_no_call() -> None:
     device = Device()
-    assert ask(Batcher(device, SIDE, (4,)), []) == []
+    assert ask(Batcher(device, SIDE, (4,), Gate()), []) == []
     assert device.calls == []
 
 
@@ -65,7 +64,7 @@ def test_each_thread_gets_the_results_of_its_own_pictures_in_their_order(
     requests: list[list[int]], sizes: set[int], memory: int
 ) -> None:
     device = Device(memory)
-    batcher = Batcher(device, SIDE, sorted(sizes))
+    batcher = Batcher(device, SIDE, sorted(sizes), Gate())
     with ThreadPoolExecutor(len(requests)) as threads:
         futures = [threads.submit(ask, batcher, request) for request in requests]
         results = [future.result(LIMIT_S) for future in futures]
@@ -85,7 +84,7 @@ def test_pictures_that_wait_while_the_device_is_busy_fill_batches() -> None:
         assert go_on.wait(LIMIT_S)
         return [0] * len(batch)
 
-    batcher = Batcher(compute, SIDE, (2, 8))
+    batcher = Batcher(compute, SIDE, (2, 8), Gate())
     with ThreadPoolExecutor(18) as threads:
         for value in (1, 2):
             threads.submit(ask, batcher, [value])
@@ -99,7 +98,7 @@ def test_pictures_that_wait_while_the_device_is_busy_fill_batches() -> None:
 
 
 def test_one_picture_that_fails_spares_those_beside_it() -> None:
-    batcher = Batcher(Device(), SIDE, (8,))
+    batcher = Batcher(Device(), SIDE, (8,), Gate())
     with ThreadPoolExecutor(8) as threads:
         good = [threads.submit(ask, batcher, [value]) for value in range(1, 8)]
         bad = threads.submit(ask, batcher, [9, CURSED])
@@ -110,7 +109,7 @@ def test_one_picture_that_fails_spares_those_beside_it() -> None:
 
 
 def test_a_picture_that_cannot_be_drawn_spares_the_others() -> None:
-    batcher = Batcher(Device(), SIDE, (4,))
+    batcher = Batcher(Device(), SIDE, (4,), Gate())
 
     def fail(number: int, row: Pixels) -> None:
         if number == 1:
@@ -130,7 +129,7 @@ def test_memory_that_runs_out_halves_the_batches_for_good_and_is_told_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     device = Device(memory=3)
-    batcher = Batcher(device, SIDE, (1, 8))
+    batcher = Batcher(device, SIDE, (1, 8), Gate())
     assert ask(batcher, range(1, 20)) == list(range(2, 40, 2))
     assert batcher.sizes == (1, 2)
     assert [record.message.split(":")[0] for record in caplog.records] == [
@@ -143,18 +142,18 @@ def test_memory_that_runs_out_halves_the_batches_for_good_and_is_told_once(
 
 
 def test_memory_for_not_even_one_is_an_error() -> None:
-    batcher = Batcher(Device(memory=0), SIDE, (1, 4))
+    batcher = Batcher(Device(memory=0), SIDE, (1, 4), Gate())
     with pytest.raises(RuntimeError, match="out of memory"):
         ask(batcher, [1, 2])
     with pytest.raises(RuntimeError, match="out of memory"):
-        Batcher(Device(memory=0), SIDE, (1, 4)).warm_up()
+        Batcher(Device(memory=0), SIDE, (1, 4), Gate()).warm_up()
 
 
 def test_warming_up_computes_each_size_once_and_finds_what_memory_allows() -> None:
     device = Device()
-    Batcher(device, SIDE, (2, 8)).warm_up()
+    Batcher(device, SIDE, (2, 8), Gate()).warm_up()
     assert device.calls == [2, 8]
-    small = Batcher(Device(memory=5), SIDE, (2, 8))
+    small = Batcher(Device(memory=5), SIDE, (2, 8), Gate())
     small.warm_up()
     assert small.sizes == (2, 4)
 
@@ -164,7 +163,7 @@ def test_a_bug_in_the_batcher_leaves_nobody_waiting() -> None:
         raise SystemExit(1)
 
     with pytest.raises(RuntimeError, match="SystemExit"):
-        ask(Batcher(compute, SIDE, (2,)), [1])
+        ask(Batcher(compute, SIDE, (2,), Gate()), [1])
 
 
 def test_a_thread_that_waits_lends_its_core() -> None:
@@ -174,12 +173,7 @@ def test_a_thread_that_waits_lends_its_core() -> None:
         assert waits.wait(LIMIT_S)
         return [0] * len(batch)
 
-    @contextmanager
-    def aside() -> Iterator[None]:
-        with cores.aside():
-            yield
-
-    batcher = Batcher(compute, SIDE, (1,), aside)
+    batcher = Batcher(compute, SIDE, (1,), Gate(cores.aside))
 
     def embed() -> None:
         with cores:
