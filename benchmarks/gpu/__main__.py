@@ -221,7 +221,8 @@ def note_bare(name: str, way: LoadedEngine, deck: Deck, record: Record) -> None:
     """Measure the engine's models alone."""
     bare = measure_bare(way.engine)
     rate = bare.compute_rate(deck.faces_a_photo)
-    record.note(name, {"bare": {**asdict(bare), "photos_s": round(rate, 1)}})
+    figures = {key: round(value, 4) for key, value in asdict(bare).items()}
+    record.note(name, {"bare": {**figures, "photos_s": round(rate, 1)}})
 
 
 def note_ratios(record: Record) -> None:
