@@ -10,7 +10,9 @@ import numpy.typing as npt
 import pytest
 
 from benchmarks.engine.__main__ import build_line
+from benchmarks.engine.decoding import compare_threads
 from benchmarks.engine.peak import Peak
+from benchmarks.engine.pictures import make_bench_photos
 from benchmarks.engine.report import LABELS, build_variant_table, compute_peak_share, show_tables
 from benchmarks.engine.rounds import Variant, _compare, write_photos
 from benchmarks.stored import LATENCY_S, list_stored
@@ -48,6 +50,13 @@ def test_the_picture_holds_every_variant(tmp_path: Path) -> None:
     text = unescape(picture.read_text()).replace("\xa0", " ")
     assert "url(" not in re.sub(r"url\(#[^)]*\)", "", text)  # nothing from elsewhere
     assert all(LABELS[name].split(" (")[0] in text for name in VARIANTS)
+
+
+def test_decoding_is_measured_on_one_thread_and_on_all() -> None:
+    line = compare_threads([photo.jpeg for photo in make_bench_photos(2)], 2, seconds=0.1)
+    assert line.pop("cores") == 2
+    assert len(line) == 6
+    assert all(figure > 0 for figure in line.values())
 
 
 BOXES = np.array([[0.1, 0.1, 0.3, 0.3], [0.6, 0.6, 0.9, 0.9]])

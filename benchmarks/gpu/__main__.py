@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from rich.console import Console
 
+from benchmarks.engine.decoding import compare_threads
 from benchmarks.engine.standin import write_standin_buffalo
 from benchmarks.engine.variants import CPU, EXACT, GUIDE, TUNED
 from benchmarks.gpu.cores import describe_processor, measure_cores
@@ -30,7 +31,6 @@ from benchmarks.gpu.measure import (
     load_engine,
     load_plain,
     measure_bare,
-    measure_decoding,
 )
 from models.errors import ModelPackError
 from tasks.faces.detected import DetectedFaces
@@ -43,7 +43,7 @@ EXACT_WAYS, EXACT_COSINE = (CUDA, BATCHING), 0.9999
 PHOTOS, ROUNDS = 2400, 2
 PLAIN_PHOTOS = 96  # a round: the guide's loop shows its speed sooner
 LONGEST_RUN_S = 15.0  # a slower way gets fewer photos
-DECODED = 480
+DECODING_S = 1.0  # each way
 
 console = Console(stderr=True, highlight=False)
 Value = TypeVar("Value")
@@ -124,13 +124,11 @@ def run_bench(chosen: argparse.Namespace, folder: Path, record: Record) -> None:
         require_cuda(CUDA)  # the guide's loop needs CUDA's libraries as well
     if chosen.pack is None:
         write_standin_buffalo(Path(pack))
-    deck, cores = Deck.draw(chosen.photos), count_cores()
+    deck = Deck.draw(chosen.photos)
     record.note("machine", describe_processor())
     record.note("deck", {"photos": len(deck.photos), "faces_a_photo": deck.faces_a_photo})
-    photos = deck.repeat(min(DECODED, 20 * chosen.photos))
-    for threads in sorted({1, cores}):
-        rate = measure_decoding(photos, threads)
-        record.note("decoding", {f"photos_s_{threads}_threads": round(rate, 1)})
+    content = [photo.jpeg for photo in deck.photos]
+    record.note("decoding", compare_threads(content, count_cores(), DECODING_S))
     ways = load_ways(chosen.provider, pack, deck, record)
     check_parity(ways, pack, deck, record)
     measure_rounds(ways, chosen, deck, record)
@@ -221,7 +219,8 @@ def note_bare(name: str, way: LoadedEngine, deck: Deck, record: Record) -> None:
     """Measure the engine's models alone."""
     bare = measure_bare(way.engine)
     rate = bare.compute_rate(deck.faces_a_photo)
-    record.note(name, {"bare": {**asdict(bare), "photos_s": round(rate, 1)}})
+    figures = {key: round(value, 4) for key, value in asdict(bare).items()}
+    record.note(name, {"bare": {**figures, "photos_s": round(rate, 1)}})
 
 
 def note_ratios(record: Record) -> None:

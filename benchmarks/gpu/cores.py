@@ -16,16 +16,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from benchmarks.engine.decoding import measure_decoding
 from benchmarks.engine.rounds import list_modes
 from benchmarks.engine.variants import EXACT
-from benchmarks.gpu.measure import Deck, load_engine, measure_decoding
+from benchmarks.gpu.measure import Deck, load_engine
 from benchmarks.stored import MAX_PIXELS
 from tasks.faces.engine import FaceEngine
 from tasks.images.decode import BgrImage, decode_photo
 
 # Photos of a run: the slow ones get fewer, and many cores enough to keep each busy.
 FEWEST, PHOTOS_A_CORE = 24, 6
-DECODED = 192
+DECODING_S = 1.0
 BF16 = "openvino-bf16"
 PROCESSES = (2, 4)  # that share the cores of the largest number
 
@@ -149,7 +150,7 @@ def main(pack: str, cores: str, photos: str, inference: str) -> None:
     pixels = [decode_photo(photo, MAX_PIXELS) for photo in content]
     say()
     say(bare_photos_s=_measure_models(loaded.engine, pixels, len(mine)))
-    say(decoding_photos_s=measure_decoding(deck.repeat(DECODED), len(mine)))
+    say(decoding_photos_s=measure_decoding(deck.repeat(FEWEST), len(mine), seconds=DECODING_S))
 
 
 def _measure_models(engine: FaceEngine, pixels: Sequence[BgrImage], threads: int) -> float:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
@@ -140,20 +139,6 @@ def _time_calls(
         compute(pixels)
         seconds.append(time.perf_counter() - began)
     return median(seconds)
-
-
-def measure_decoding(photos: Sequence[bytes], threads: int) -> float:
-    """Photos that `decode_photo` decodes a second, on so many threads."""
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(_decode, photos[:threads]))
-        began = time.perf_counter()
-        for _ in pool.map(_decode, photos):
-            pass
-        return len(photos) / (time.perf_counter() - began)
-
-
-def _decode(content: bytes) -> None:
-    decode_photo(content, MAX_PIXELS)
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def test_the_whole_bench_runs_on_the_cpu_without_database_s3_and_prefect(
     )
     assert engine["bare"]["photos_s"] > 0
     assert engine["bare_share"] > 0
-    assert line["decoding"]["photos_s_1_threads"] > 0
+    assert line["decoding"]["decode_photo_one_thread"] > 0
     assert "failures" not in line
 
 

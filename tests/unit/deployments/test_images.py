@@ -427,6 +427,6 @@ def test_the_page_names_what_is_there() -> None:
     page = (ROOT / "docs" / "docker.md").read_text("utf-8")
     rows = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
     assert {*rows} == {*SERVICES}
-    files = {*re.findall(r"deployments/[\w./]*\w", page)} - {"deployments/.env"}
+    files = {*re.findall(r"deployments/[\w./-]*\w", page)} - {"deployments/.env"}
     assert len(files) >= 3
     assert {file for file in files if not (ROOT / file).is_file()} == set()

@@ -1,11 +1,17 @@
 """JPEGs larger than any limit, and JPEGs without their last bytes."""
 
+import random
 import struct
+from contextlib import suppress
 from io import BytesIO
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
-from PIL import Image
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
 
 from models.errors import PhotoUnavailableError
 from models.vocabulary import PhotoReason
@@ -63,6 +69,112 @@ def read_reason(content: bytes, max_pixels: int = MAX_PIXELS, enough: int | None
     with pytest.raises(PhotoUnavailableError) as refusal:
         decode_photo(content, max_pixels, enough_pixels=enough)
     return refusal.value.reason
+
+
+# --- pixels ---
+
+SUBSAMPLINGS = {
+    "4:4:4": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    "4:2:2": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
+    "4:2:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
+    "4:4:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_440,
+    "4:1:1": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_411,
+}
+
+
+def read_by_pillow(content: bytes, share: int = 1) -> npt.NDArray[np.uint8]:
+    """BGR as Pillow's own reader gives it. Raises what Pillow raises."""
+    with Image.open(BytesIO(content), formats=["JPEG"]) as image:
+        image.draft(None, (max(1, image.width // share), max(1, image.height // share)))
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))[:, :, ::-1]
+
+
+@given(
+    size=st.tuples(st.integers(1, 70), st.integers(1, 70)),
+    subsampling=st.sampled_from([*SUBSAMPLINGS]),
+    is_grey=st.booleans(),
+    is_progressive=st.booleans(),
+    restarts=st.integers(0, 3),
+    quality=st.integers(5, 100),
+    orientation=st.integers(0, 9),
+    share=st.sampled_from([1, 2, 4, 8]),
+)
+def test_every_way_to_store_a_jpeg_gives_the_decoders_own_pixels(
+    *,
+    size: tuple[int, int],
+    subsampling: str,
+    is_grey: bool,
+    is_progressive: bool,
+    restarts: int,
+    quality: int,
+    orientation: int,
+    share: int,
+) -> None:
+    shape = (*size, 3)[: 2 if is_grey else 3]
+    options = {
+        cv2.IMWRITE_JPEG_QUALITY: quality,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR: SUBSAMPLINGS[subsampling],
+        cv2.IMWRITE_JPEG_PROGRESSIVE: int(is_progressive),
+        cv2.IMWRITE_JPEG_RST_INTERVAL: restarts,
+    }
+    pixels = np.random.default_rng(size).integers(0, 256, shape, np.uint8)
+    content = cv2.imencode(".jpg", pixels, [n for pair in options.items() for n in pair])[1]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    note = exif.tobytes()
+    segment = b"\xff\xe1" + struct.pack(">H", 2 + len(note)) + note
+    photo = content[:2].tobytes() + segment + content[2:].tobytes()
+    enough = max(1, min(size) // share)
+    share = next(s for s in (8, 4, 2, 1) if s == 1 or min(size) // s >= enough)
+    found = decode_photo(photo, MAX_PIXELS, enough_pixels=enough)
+    np.testing.assert_array_equal(found, read_by_pillow(photo, share))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "CMYK"])
+def test_colours_that_are_not_transformed_are_the_decoders_own(mode: str) -> None:
+    picture = read_sample("astronaut.png").convert(mode)
+    content = encode(picture, **{"keep_rgb": True} if mode == "RGB" else {})
+    np.testing.assert_array_equal(decode_photo(content, MAX_PIXELS), read_by_pillow(content))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_damaged_in_the_middle_gives_the_decoders_own_pixels_or_none(way: str) -> None:
+    whole = encode(read_sample("astronaut.png").resize((200, 200)), **WAYS[way])
+    first = whole.index(b"\xff\xda")
+    chance = random.Random(way)
+    decoded = 0
+    for _ in range(100):
+        content = bytearray(whole)
+        for _ in range(chance.randint(1, 4)):
+            content[chance.randrange(first, len(content) - 2)] = chance.randrange(255)
+        with suppress(PhotoUnavailableError):
+            found = decode_photo(bytes(content), MAX_PIXELS)
+            np.testing.assert_array_equal(found, read_by_pillow(bytes(content)))
+            decoded += 1
+    assert decoded > 20
+
+
+@pytest.mark.parametrize("place", ["before its frame", "before its scan", "in its data"])
+@pytest.mark.parametrize("size", [(1, 1), (4_000, 4_000)])
+def test_a_second_size_is_never_decoded(place: str, size: tuple[int, int]) -> None:
+    """The decoder believes the first frame: memory of another size would be written beyond."""
+    content = encode(read_sample("astronaut.png"))
+    frame = content.index(b"\xff\xc0")
+    other = claim(content, *size)[frame : frame + 19]
+    at = {"before its frame": frame, "before its scan": content.index(b"\xff\xda")}
+    split = at.get(place, len(content) // 2)
+    assert read_reason(content[:split] + other + content[split:]) == PhotoReason.TRUNCATED
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [(4, 12), (4, 0), (9, 2), (9, 5), (9, 0), (6, 0), (8, 0)],
+    ids=["12 bits", "no bits", "2 colours", "5 colours", "no colour", "no height", "no width"],
+)
+def test_frames_that_the_decoder_has_no_picture_for_are_refused(place: int, value: int) -> None:
+    content = bytearray(encode(Image.new("RGB", (64, 48))))  # sides below 256
+    content[content.index(b"\xff\xc0") + place] = value
+    assert read_reason(bytes(content)) == PhotoReason.TRUNCATED
 
 
 # --- size ---
