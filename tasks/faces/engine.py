@@ -17,7 +17,6 @@ import numpy.typing as npt
 from models.errors import FaceEngineError, FacePassError, PhotoUnavailableError
 from models.vocabulary import PhotoReason
 from tasks.faces.align import align_face
-from tasks.faces.batched import batch_detector, batch_recogniser
 from tasks.faces.batching import Gate
 from tasks.faces.detected import DetectedFaces
 from tasks.faces.limits import (
@@ -149,6 +148,8 @@ class FaceEngine:
         self._small_detector: Any = load_small_detector(pack, inference, cores)
         at_a_time = cores
         if inference in TF32 if batching is None else batching:
+            from tasks.faces.batched import batch_detector, batch_recogniser  # with onnx: heavy
+
             gate = Gate(self.computing.aside)
             self._detector = batch_detector(self._detector, inference, gate)
             self._small_detector = batch_detector(self._small_detector, inference, gate)
