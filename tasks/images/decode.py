@@ -21,15 +21,15 @@ from tasks.images.colours import (
 from tasks.images.exif import UPRIGHT, PhotoNotes
 from tasks.images.formats import count_claimed_pixels, recognise_format, split_jpeg, split_picture
 from tasks.images.heif import count_frame_pixels, find_exif, open_avif, open_heic
-from tasks.images.jpeg import JpegPicture
+from tasks.images.jpeg import JpegPicture, read_own_pixels
 from tasks.images.raw import extract_jpeg
 
 logger = logging.getLogger(__name__)
 
 BgrImage: TypeAlias = npt.NDArray[np.uint8]
 
-# OpenCV spreads larger ones over its own threads, which are the decoders' cores.
-STRIP_PIXELS = 65_536
+# A preview is one strip: at each, other threads may take the interpreter's lock for a while.
+STRIP_PIXELS = 1_000_000
 
 # Formats of which a pixel takes a share of the memory that it takes elsewhere.
 _LIGHTER = {"HEIF": 2}
@@ -60,7 +60,8 @@ def decode_photo(
     Raises PhotoUnavailableError.
     """
     image, _ = _decode_upright(content, max_pixels, reserve, enough_pixels)
-    return _copy_as_bgr(put_on_white(image))
+    own = read_own_pixels(image)
+    return _copy_as_bgr(put_on_white(image)) if own is None else _turn_to_bgr(own)
 
 
 def decode_picture(
@@ -186,6 +187,13 @@ def _copy_as_bgr(image: Image.Image) -> BgrImage:
         part = pixels[top : top + rows]
         cv2.cvtColor(strip[: len(part)], cv2.COLOR_RGBA2BGR, dst=part)
     return pixels
+
+
+def _turn_to_bgr(pixels: BgrImage) -> BgrImage:
+    """BGR of RGBX."""
+    import cv2  # heavy: only where faces are looked for
+
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGR), np.uint8)
 
 
 @contextmanager

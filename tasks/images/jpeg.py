@@ -9,6 +9,7 @@ import struct
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageChops
 from PIL._imaging import map_buffer
 
@@ -30,6 +31,8 @@ TORN_SHARE = 32
 _SHARES = (8, 4, 2, 1)
 # Components -> Pillow's mode, and what its decoder is asked for: CMYK is stored inverted.
 _MODES = {1: ("L", "L"), 3: ("RGB", "RGB"), 4: ("CMYK", "CMYK;I")}
+# The attribute of a picture that is just decoded; Pillow's copies of it have none.
+_OWN_PIXELS = "facepass_pixels"
 _END = b"\xff\xd9"
 _CELL = 16  # pixels: the blocks of a JPEG that are decoded together, at its own size
 _BLEED = 2  # pixels: colours are smoothed across the border of two cells
@@ -132,6 +135,8 @@ class JpegPicture:
         pixels = np.empty((height, width * (1 if mode == "L" else 4)), np.uint8)
         image = Image.Image()._new(map_buffer(pixels, self.size, "raw", 0, (mode, 0, 1)))
         image.frombytes(content, "jpeg", wanted, "", self.share, 0)
+        if mode == "RGB":
+            setattr(image, _OWN_PIXELS, pixels.reshape(height, width, 4))
         return image
 
     def _choose_share(self, max_pixels: int, enough_pixels: int | None) -> int:
@@ -180,6 +185,12 @@ class JpegPicture:
         places = [self.content.rfind(marker, 0, self.scans.end) for marker in _RESTARTS]
         due = (places.index(max(places)) + 1) % len(_RESTARTS) if max(places) >= 0 else 0
         return [b"", _RESTARTS[due]]
+
+
+def read_own_pixels(image: Image.Image) -> npt.NDArray[np.uint8] | None:
+    """The memory of an RGB picture that JpegPicture has decoded, RGBX (H, W, 4); None of others."""
+    pixels: npt.NDArray[np.uint8] | None = getattr(image, _OWN_PIXELS, None)
+    return pixels
 
 
 def _differ(one: Image.Image, other: Image.Image, box: tuple[int, int, int, int]) -> bool:
