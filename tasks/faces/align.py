@@ -37,9 +37,14 @@ def estimate_alignment(landmarks: Floats, side: int) -> Affine:
     return np.array([[turn.real, -turn.imag, move.real], [turn.imag, turn.real, move.imag]])
 
 
-def align_face(photo: BgrImage, landmarks: Floats, side: int) -> BgrImage:
-    """The face turned upright, uint8 (side, side, 3); black where the photo ends."""
+def align_face(
+    photo: BgrImage, landmarks: Floats, side: int, square: BgrImage | None = None
+) -> BgrImage:
+    """The face turned upright, uint8 (side, side, 3), black where the photo ends.
+
+    square: where to draw it, if it is there.
+    """
     import cv2  # heavy: only where faces are looked for
 
-    crop = cv2.warpAffine(photo, estimate_alignment(landmarks, side), (side, side))
-    return np.asarray(crop, np.uint8)
+    affine = estimate_alignment(landmarks, side)
+    return np.asarray(cv2.warpAffine(photo, affine, (side, side), dst=square), np.uint8)

@@ -15,14 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import ModelPackError
-from tasks.faces.batching import Batcher, Gate, Pixels
+from tasks.faces.align import align_face
+from tasks.faces.batching import Batcher, Draw, Gate, Pixels
 from tasks.images.decode import BgrImage
 from tasks.packs.cuda import HALF, open_session
 from tasks.packs.folder import shorten_error
 from tasks.packs.graphs import (
     PIXELS,
     THRESHOLD,
-    DetectorGraph,
     build_detector,
     build_recogniser,
 )
@@ -31,11 +31,11 @@ from tasks.packs.registry import USUAL_DET_SIZE
 Floats: TypeAlias = npt.NDArray[np.float32]
 # A graph and a size of batch -> onnxruntime's session.
 OpenSession: TypeAlias = Callable[[bytes, int], Any]
-# float32 (M,), (M, 4), (M, 5, 2): scores, boxes and points of a letterboxed picture, best first.
-Candidates: TypeAlias = tuple[Floats, Floats, Floats]
+AnyArray: TypeAlias = npt.NDArray[Any]
 
 # Candidates whose pairs are looked at all at once: of more they take more memory than it is worth.
 FEW = 300
+_BLACK = (0, 0, 0)
 # Photos of 640 pixels a side in a call, and faces.
 PHOTOS, FACES = 32, 64
 
@@ -53,14 +53,14 @@ class Sessions:
         self._sessions: dict[int, Any] = {}
         self._lock = threading.Lock()
 
-    def run(self, feed: dict[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+    def run(self, feed: dict[str, AnyArray]) -> list[AnyArray]:
         """The outputs for a batch."""
         size = len(feed[PIXELS])
         with self._lock:
             session = self._sessions.get(size)
             if session is None:
                 session = self._sessions[size] = self._open(self._graph, size)
-        outputs: list[npt.NDArray[Any]] = session.run(None, feed)
+        outputs: list[AnyArray] = session.run(None, feed)
         return outputs
 
 
@@ -70,29 +70,25 @@ class BatchedDetector:
     def __init__(
         self,
         plain: Any,  # noqa: ANN401 (InsightFace publishes no types)
-        graph: DetectorGraph,
+        graph: bytes,
         open_session: OpenSession,
         most: int,
         gate: Gate,
     ) -> None:
         """plain: InsightFace's, for its settings; most: photos a call."""
         self._plain = plain
-        self._sessions = Sessions(graph.content, open_session)
-        self._cells_first = graph.cells_first
-        self._anchors = plain._num_anchors
+        self._sessions = Sessions(graph, open_session)
         self.input_size: tuple[int, int] = tuple(plain.input_size)
-        self._levels = [(side, *self._place_cells(side)) for side in plain._feat_stride_fpn]
         self.det_thresh: float = plain.det_thresh
-        self._batcher: Batcher[Candidates] = Batcher(
-            self.compute, self.input_size[0], choose_sizes(most), gate
+        width, height = self.input_size
+        self._candidates = sum(
+            anchors * (width // stride) * (height // stride)
+            for stride, anchors in list_levels(plain).items()
+        )
+        self._batcher: Batcher[list[AnyArray]] = Batcher(
+            self.compute, width, choose_sizes(most), gate
         )
         self._batcher.warm_up()
-
-    def _place_cells(self, stride: int) -> tuple[int, Floats]:
-        """The cells of a level, and their corners (cells, 2) in pixels."""
-        width, height = (side // stride for side in self.input_size)
-        rows, columns = np.mgrid[:height, :width].astype(np.float32) * stride
-        return width * height, np.stack([columns, rows], axis=-1).reshape(-1, 2)
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -102,46 +98,24 @@ class BatchedDetector:
     def detect(self, photo: BgrImage) -> tuple[Floats, Floats]:
         """Faces float32 (F, 5), x1 y1 x2 y2 and the score, best first; landmarks (F, 5, 2)."""
         sides, scale = fit_photo(photo, self.input_size)
-        [(scores, boxes, points)] = self._batcher.run(1, partial(_draw_photo, photo, sides))
-        faces = np.hstack([boxes / scale, scores[:, None]]).astype(np.float32, copy=False)
-        if not len(faces):
+        [share] = self._batcher.run(1, partial(_draw_photo, photo, sides))
+        places, rows = share.output
+        ends = np.array([share.row, share.row + 1]) * self._candidates
+        start, end = np.searchsorted(places, ends)
+        own = rows[start:end]
+        own = own[np.argsort(-own[:, 0], kind="stable")]
+        faces: Floats = np.hstack([own[:, 1:5] / np.float32(scale), own[:, :1]])
+        points: Floats = own[:, 5:].reshape(-1, 5, 2) / np.float32(scale)
+        if not len(own):
             return faces, points
         few = len(faces) <= FEW
         keep = suppress(faces, self._plain.nms_thresh) if few else self._plain.nms(faces)
-        return faces[keep], (points / scale)[keep]
+        return faces[keep], points[keep]
 
-    def compute(self, pixels: Pixels) -> list[Candidates]:
-        """The candidates of each picture of a batch uint8 (B, side, side, 3)."""
+    def compute(self, pixels: Pixels) -> list[AnyArray]:
+        """PLACES and ROWS (tasks/packs/graphs.py) of a batch uint8 (B, side, side, 3)."""
         threshold = np.array([self.det_thresh], np.float32)
-        places, rows = self._sessions.run({PIXELS: pixels, THRESHOLD: threshold})
-        photos, boxes, points = self._place_rows(places, rows, len(pixels))
-        order = np.argsort(-rows[:, 0], kind="stable")
-        order = order[np.argsort(photos[order], kind="stable")]
-        ends = np.searchsorted(photos[order], np.arange(1, len(pixels)))
-        return [(rows[own, 0], boxes[own], points[own]) for own in np.split(order, ends)]
-
-    def _place_rows(
-        self, places: npt.NDArray[np.int64], rows: Floats, count: int
-    ) -> tuple[npt.NDArray[np.int64], Floats, Floats]:
-        """The photo of each row, its box (M, 4) and points (M, 5, 2) in the picture's pixels."""
-        photos = np.empty(len(places), np.int64)
-        corners = np.empty((len(places), 2), np.float32)
-        strides = np.empty((len(places), 1), np.float32)
-        first = 0
-        for stride, cells, places_of_cells in self._levels:
-            length = cells * self._anchors * count
-            start, end = np.searchsorted(places, (first, first + length))
-            own = places[start:end] - first
-            if self._cells_first:
-                cell, photos[start:end] = np.divmod(own // self._anchors, count)
-            else:
-                photos[start:end], cell = np.divmod(own // self._anchors, cells)
-            corners[start:end] = places_of_cells[cell]
-            strides[start:end] = stride
-            first += length
-        distances, points = rows[:, 1:5] * strides, rows[:, 5:] * strides
-        boxes = np.hstack([corners - distances[:, :2], corners + distances[:, 2:]])
-        return photos, boxes, corners[:, None] + points.reshape(-1, 5, 2)
+        return self._sessions.run({PIXELS: pixels, THRESHOLD: threshold})
 
 
 class BatchedRecogniser:
@@ -158,8 +132,9 @@ class BatchedRecogniser:
         """plain: InsightFace's, for its settings; most: faces a call."""
         self._sessions = Sessions(graph, open_session)
         self.input_size: tuple[int, int] = tuple(plain.input_size)
-        sizes = choose_sizes(most)
-        self._batcher: Batcher[Floats] = Batcher(self.compute, self.input_size[0], sizes, gate)
+        self._batcher: Batcher[AnyArray] = Batcher(
+            self.compute, self.input_size[0], choose_sizes(most), gate
+        )
         self._batcher.warm_up()
 
     @property
@@ -169,14 +144,25 @@ class BatchedRecogniser:
 
     def get_feat(self, crops: list[BgrImage]) -> Floats:
         """The vectors float32 (F, dim) of aligned faces, not of length 1."""
-        return np.stack(
-            self._batcher.run(len(crops), lambda number, row: np.copyto(row, crops[number]))
-        )
+        return self._collect(len(crops), partial(_draw_crop, crops))
 
-    def compute(self, pixels: Pixels) -> list[Floats]:
-        """The vector of each picture of a batch uint8 (B, side, side, 3)."""
+    def embed_faces(self, photo: BgrImage, landmarks: Sequence[Floats]) -> Floats:
+        """The vectors float32 (F, dim) of a photo's faces, by their landmarks (5, 2)."""
+        return self._collect(len(landmarks), partial(_draw_face, photo, landmarks))
+
+    def _collect(self, count: int, draw: Draw) -> Floats:
+        shares = self._batcher.run(count, draw)
+        return np.stack([share.output[share.row] for share in shares])
+
+    def compute(self, pixels: Pixels) -> AnyArray:
+        """The vectors of a batch uint8 (B, side, side, 3)."""
         [vectors] = self._sessions.run({PIXELS: pixels})
-        return list(vectors)
+        return vectors
+
+
+def list_levels(plain: Any) -> dict[int, int]:  # noqa: ANN401 (InsightFace publishes no types)
+    """A detector's levels: stride -> anchors a cell."""
+    return dict.fromkeys(plain._feat_stride_fpn, plain._num_anchors)
 
 
 def batch_detector(plain: Any, inference: str, gate: Gate) -> BatchedDetector:  # noqa: ANN401
@@ -187,7 +173,12 @@ def batch_detector(plain: Any, inference: str, gate: Gate) -> BatchedDetector:  
     side = int(plain.input_size[0])
     with _refuse_other_graphs(plain):
         graph = build_detector(
-            Path(plain.model_file), side, plain.input_mean, plain.input_std, half=inference == HALF
+            Path(plain.model_file),
+            side,
+            plain.input_mean,
+            plain.input_std,
+            list_levels(plain),
+            half=inference == HALF,
         )
     _let_go(plain)
     open_here = partial(open_session, inference=inference)
@@ -263,15 +254,20 @@ def _draw_crop(crops: Sequence[BgrImage], number: int, row: Pixels) -> None:
     row[:] = crops[number]
 
 
+def _draw_face(photo: BgrImage, landmarks: Sequence[Floats], number: int, row: Pixels) -> None:
+    align_face(photo, landmarks[number], row.shape[0], row)
+
+
 def _draw_photo(photo: BgrImage, sides: tuple[int, int], _: int, square: Pixels) -> None:
     """Draw the photo into the corner of a square (height, width, 3), black beside it."""
     import cv2  # heavy: only where faces are looked for
 
     width, height = sides
     fits = photo.shape[:2] == (height, width)
-    square[:height, :width] = photo if fits else cv2.resize(photo, sides)
-    square[height:] = 0
-    square[:height, width:] = 0
+    drawn = photo if fits else cv2.resize(photo, sides)
+    beside = (0, square.shape[0] - height, 0, square.shape[1] - width)
+    # One call, since at each the interpreter's lock has to be waited for afterwards.
+    cv2.copyMakeBorder(drawn, *beside, cv2.BORDER_CONSTANT, dst=square, value=_BLACK)
 
 
 def choose_sizes(most: int) -> tuple[int, ...]:

@@ -10,7 +10,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from typing import Generic, TypeAlias, TypeVar, cast
+from dataclasses import dataclass
+from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,7 @@ AT_A_TIME = 2
 # Of one model's, one more is drawn meanwhile, and one waits that is full.
 BUFFERS = AT_A_TIME + 2
 
-Result = TypeVar("Result")
+Output = TypeVar("Output")
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 # (number of the picture in its request, row uint8 (side, side, 3) to be written to).
 Draw: TypeAlias = Callable[[int, Pixels], None]
@@ -42,68 +43,65 @@ class Gate:
         self.aside = aside
 
 
-class _Request(Generic[Result]):
-    """One thread's pictures; `done` is set when all of them are, or by the first error."""
+@dataclass(frozen=True)
+class Share(Generic[Output]):
+    """One picture's share of what a batch gave: its row there."""
 
-    def __init__(self, count: int) -> None:
-        self.results: list[Result | None] = [None] * count
-        self.done: Future[None] = Future()
-        self._left = count
-        self._lock = threading.Lock()
-
-    def finish(self, number: int, result: Result) -> None:
-        """Take one picture's result."""
-        self.results[number] = result
-        with self._lock:  # two batches may hold parts of one request
-            self._left -= 1
-            if not self._left and not self.done.done():
-                self.done.set_result(None)
-
-    def fail(self, error: Exception) -> None:
-        """Give up: the thread that waits raises the error."""
-        with self._lock:
-            if not self.done.done():
-                self.done.set_exception(error)
+    output: Output
+    row: int
 
 
-_Place: TypeAlias = tuple[_Request[Result], int]
-
-
-class _Batch(Generic[Result]):
-    """Rows for the pictures of a batch, and whose they are; the threads draw their own."""
+class _Batch(Generic[Output]):
+    """Rows for the pictures of a batch; the threads draw their own, and wait for `done`."""
 
     def __init__(self, rows: Pixels) -> None:
         self.rows = rows
-        self.places: list[_Place[Result]] = []
-        self.drawn = threading.Semaphore(0)  # once for each place
+        self.found: list[Share[Output] | Exception] = []
+        self.done: Future[None] = Future()
+        self.count = 0  # rows that are taken
+        self._drawn = 0
+        self._changed = threading.Condition()
 
     @property
     def room(self) -> int:
         """Rows that nobody has taken."""
-        return len(self.rows) - len(self.places)
+        return len(self.rows) - self.count
+
+    def note_drawn(self, count: int) -> None:
+        """So many more rows have their picture."""
+        with self._changed:
+            self._drawn += count
+            self._changed.notify_all()
+
+    def wait_until_drawn(self) -> None:
+        """Wait for the threads that have taken a row and still draw."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._drawn >= self.count)
 
 
-class Batcher(Generic[Result]):
+class Batcher(Generic[Output]):
     """Pictures of one size, whoever they come from, in full batches where enough of them wait.
 
     No batch waits to be filled: while the device is busy the next ones come together by
-    themselves. An error is told to the picture that causes it, and to no other.
+    themselves. An error is told to the picture that causes it, and to no other. The threads of
+    this class do as little as can be: while they wait for the interpreter's lock among a hundred
+    others, the device stands still.
     """
 
     def __init__(
         self,
-        compute: Callable[[Pixels], Sequence[Result]],
+        compute: Callable[[Pixels], Output],
         side: int,
         sizes: Sequence[int],
         gate: Gate,
     ) -> None:
-        """compute: a batch uint8 (B, side, side, 3), B one of `sizes` -> a result for each row."""
+        """compute: a batch uint8 (B, side, side, 3), B one of `sizes` -> what all rows give."""
         self._compute = compute
         self._shape = (side, side, 3)
         self._sizes = sorted(sizes)
         self._gate = gate
         self._free = [np.zeros((self._sizes[-1], *self._shape), np.uint8) for _ in range(BUFFERS)]
-        self._batches: deque[_Batch[Result]] = deque()  # the last one may have room
+        self._batches: deque[_Batch[Output]] = deque()  # the last one may have room
         self._changed = threading.Condition()
         self._threads = ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="batches")
 
@@ -127,48 +125,50 @@ class Batcher(Generic[Result]):
                     raise
                 self._shrink(size // 2)
 
-    def run(self, count: int, draw: Draw) -> list[Result]:
-        """The results for `count` pictures, in their order; `draw` writes each into its row.
+    def run(self, count: int, draw: Draw) -> list[Share[Output]]:
+        """The shares of `count` pictures, in their order; `draw` writes each into its row.
 
         Raises what `draw` raises, and what `compute` raises for one of them alone.
         """
-        request: _Request[Result] = _Request(count)
+        parts: list[tuple[_Batch[Output], slice]] = []
         first = 0
         while first < count:
-            while (place := self._reserve(request, first)) is None:
+            while (place := self._reserve(count - first)) is None:
                 with self._gate.aside(), self._changed:
                     self._changed.wait_for(self._has_room)
-            batch, row, taken = place
+            batch, rows = place
             self._threads.submit(self._do_next)
-            for number in range(taken):
-                try:
-                    draw(first + number, batch.rows[row + number])
-                except Exception as error:  # noqa: BLE001 (raised below)
-                    request.fail(error)
-                finally:
-                    batch.drawn.release()
-            first += taken
-        if count:
-            with self._gate.aside():
-                request.done.result()
-        return cast(list[Result], request.results)
+            try:
+                for row in range(rows.start, rows.stop):
+                    draw(first + row - rows.start, batch.rows[row])
+            finally:
+                batch.note_drawn(rows.stop - rows.start)
+            parts.append(place)
+            first += rows.stop - rows.start
+        with self._gate.aside():
+            for batch, _ in parts:
+                batch.done.result()
+        shares = []
+        for share in (share for batch, rows in parts for share in batch.found[rows]):
+            if isinstance(share, Exception):
+                raise share
+            shares.append(share)
+        return shares
 
-    def _reserve(
-        self, request: _Request[Result], first: int
-    ) -> tuple[_Batch[Result], int, int] | None:
-        """Places in the next batch for a request's pictures: the batch, its row, and how many.
+    def _reserve(self, count: int) -> tuple[_Batch[Output], slice] | None:
+        """Rows of the next batch for at most `count` pictures.
 
-        None while all batches are full, and computed.
+        None while all batches are full, or computed.
         """
         with self._changed:
             if not self._has_room():
                 return None
-            if not self._batches or self._batches[-1].room == 0:
+            if not self._batches or not self._batches[-1].room:
                 self._batches.append(_Batch(self._free.pop()))
             batch = self._batches[-1]
-            row, taken = len(batch.places), min(len(request.results) - first, batch.room)
-            batch.places += [(request, first + number) for number in range(taken)]
-            return batch, row, taken
+            rows = slice(batch.count, batch.count + min(count, batch.room))
+            batch.count = rows.stop
+            return batch, rows
 
     def _has_room(self) -> bool:
         return bool(self._free) or bool(self._batches and self._batches[-1].room)
@@ -178,61 +178,59 @@ class Batcher(Generic[Result]):
         if not self._batches:
             return
         with self._gate.turn:
-            self._do_oldest()
-
-    def _do_oldest(self) -> None:
-        with self._changed:
-            if not self._batches:
-                return
-            batch = self._batches.popleft()
-        try:
-            for _ in batch.places:
-                batch.drawn.acquire()
-            self._do(batch.places, batch.rows)
-        except BaseException as error:  # (a bug: the threads that wait must not wait for ever)
-            for request, _ in batch.places:
-                request.fail(error if isinstance(error, Exception) else RuntimeError(repr(error)))
-            raise
-        finally:
             with self._changed:
-                self._free.append(batch.rows)
-                self._changed.notify_all()
+                if not self._batches:
+                    return
+                batch = self._batches.popleft()
+            try:
+                batch.wait_until_drawn()
+                self._do(batch, batch.rows, batch.count)
+                batch.done.set_result(None)
+            except BaseException as error:  # (a bug: those who wait must not wait for ever)
+                batch.done.set_exception(RuntimeError(f"The batch was given up: {error!r}"))
+                raise
+            finally:
+                with self._changed:
+                    self._free.append(batch.rows)
+                    self._changed.notify_all()
 
-    def _do(self, places: Sequence[_Place[Result]], rows: Pixels) -> None:
-        """Compute the first rows; by halves where they fail together."""
-        size = next((size for size in self._sizes if size >= len(places)), 0)
+    def _do(self, batch: _Batch[Output], rows: Pixels, count: int) -> None:
+        """Compute the first `count` rows; by halves where they fail together."""
+        size = next((size for size in self._sizes if size >= count), 0)
         if not size:  # sizes have become fewer
-            self._do_halves(places, rows)
+            self._do_halves(batch, rows, count)
             return
         if len(rows) < size:
             rows = np.concatenate([rows, np.zeros((size - len(rows), *self._shape), np.uint8)])
-        rows[len(places) : size] = 0  # what is left of others' pictures
+        rows[count:size] = 0  # what is left of others' pictures
         try:
-            results = self._compute(rows[:size])
+            output = self._compute(rows[:size])
         except Exception as error:  # noqa: BLE001 (runtimes share no base class)
-            self._do_without(places, rows, size, error)
+            self._do_without(batch, rows, (count, size), error)
             return
-        for (request, number), result in zip(places, results, strict=False):
-            request.finish(number, result)
+        batch.found += [Share(output, row) for row in range(count)]
 
     def _do_without(
-        self, places: Sequence[_Place[Result]], rows: Pixels, size: int, error: Exception
+        self, batch: _Batch[Output], rows: Pixels, sizes: tuple[int, int], error: Exception
     ) -> None:
-        """Go on after a batch that failed: with smaller ones, or without the one picture."""
+        """Go on after a batch that failed: with smaller ones, or without the one picture.
+
+        sizes: pictures, and rows that were computed.
+        """
+        count, size = sizes
         if is_out_of_memory(error) and size > 1:
             self._shrink(size // 2)
-            self._do(places, rows)
-        elif len(places) == 1:
-            request, _ = places[0]
-            request.fail(error)
+            self._do(batch, rows, count)
+        elif count == 1:
+            batch.found.append(error)
         else:
-            self._do_halves(places, rows)
+            self._do_halves(batch, rows, count)
 
-    def _do_halves(self, places: Sequence[_Place[Result]], rows: Pixels) -> None:
-        half = len(places) // 2
+    def _do_halves(self, batch: _Batch[Output], rows: Pixels, count: int) -> None:
+        half = count // 2
         # Copies: what one half fills up with is not to be the other's.
-        for part in (slice(half), slice(half, len(places))):
-            self._do(places[part], rows[part].copy())
+        for part in (rows[:half].copy(), rows[half:count].copy()):
+            self._do(batch, part, len(part))
 
     def _shrink(self, largest: int) -> None:
         """Use no batch above `largest` any more."""

@@ -61,6 +61,7 @@ PhotoReader: TypeAlias = Callable[[], BgrImage]
 FacesOrError: TypeAlias = DetectedFaces | FacePassError
 Floats: TypeAlias = npt.NDArray[np.float32]
 
+NO_VECTORS = np.zeros((0, 0), np.float32)
 NO_DETECTIONS = (np.zeros((0, 5), np.float32), np.zeros((0, 5, 2), np.float32))
 
 Item = TypeVar("Item")
@@ -147,7 +148,8 @@ class FaceEngine:
         self._recogniser = analysis.models["recognition"]
         self._small_detector: Any = load_small_detector(pack, inference, cores)
         at_a_time = cores
-        if inference in TF32 if batching is None else batching:
+        self._is_batching = inference in TF32 if batching is None else batching
+        if self._is_batching:
             from tasks.faces.batched import batch_detector, batch_recogniser  # with onnx: heavy
 
             gate = Gate(self.computing.aside)
@@ -180,7 +182,7 @@ class FaceEngine:
         return DetectedFaces(
             boxes=np.clip(boxes / scale, 0.0, 1.0).astype(np.float32),
             scores=np.array([face.score for face in faces], np.float32),
-            embeddings=self.embed_crops([self.align(photo, face.landmarks) for face in faces]),
+            embeddings=self._embed_faces(photo, [face.landmarks for face in faces]),
             turned=judge_turn(faces),
         )
 
@@ -213,13 +215,16 @@ class FaceEngine:
     def embed_crops(self, crops: list[BgrImage]) -> Floats:
         """Embed aligned faces: float32 (F, dim), each of length 1."""
         if not crops:
-            return np.zeros((0, 0), dtype=np.float32)
+            return NO_VECTORS
         starts = range(0, len(crops), FACES_PER_CALL)
         calls = [self._recogniser.get_feat(crops[i : i + FACES_PER_CALL]) for i in starts]
-        vectors: Floats = np.concatenate(calls)
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        units: Floats = (vectors / np.maximum(lengths, SHORTEST_VECTOR)).astype(np.float32)
-        return units
+        return _scale_to_one(np.concatenate(calls))
+
+    def _embed_faces(self, photo: BgrImage, landmarks: list[Floats]) -> Floats:
+        """Align and embed a photo's faces; in batches each is drawn where it is computed."""
+        if not (self._is_batching and landmarks):
+            return self.embed_crops([self.align(photo, points) for points in landmarks])
+        return _scale_to_one(self._recogniser.embed_faces(photo, landmarks))
 
     def embed_all(
         self, readers: Sequence[PhotoReader], customer: Hashable = None
@@ -277,6 +282,12 @@ def is_strip(photo: BgrImage) -> bool:
 def _detect(detector: Any, photo: BgrImage) -> tuple[Floats, Floats]:  # noqa: ANN401 (InsightFace publishes no types)
     detections, landmarks = detector.detect(photo)
     return NO_DETECTIONS if landmarks is None else (detections, landmarks)
+
+
+def _scale_to_one(vectors: Floats) -> Floats:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    units: Floats = (vectors / np.maximum(lengths, SHORTEST_VECTOR)).astype(np.float32)
+    return units
 
 
 def judge_failure(error: Exception, engine: "FaceEngine") -> PhotoUnavailableError:

@@ -5,8 +5,7 @@ A detector's graph keeps the rows above a threshold, a thousandth of what it com
 compute is the same, number by number.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,44 +20,48 @@ PIXELS, THRESHOLD = "pixels", "threshold"
 PLACES, ROWS = "places", "rows"
 VECTORS = "vectors"
 # One score, four distances, five points.
-ROW_WIDTH = 15
+WIDTHS = (1, 4, 10)
+ROW_WIDTH = sum(WIDTHS)
 # Transpositions of a head's (batch, channels, height, width): whether cells come before photos.
 _CELLS_FIRST, _PHOTOS_FIRST = (2, 3, 0, 1), (0, 2, 3, 1)
 # Kept in fp32 where the rest is fp16: it has no fp16 form on all devices.
 _FULL_PRECISION = ["Resize"]
 
 
-@dataclass(frozen=True)
-class DetectorGraph:
-    """A detector for batches of bytes.
-
-    In: PIXELS uint8 (B, side, side, 3) BGR and THRESHOLD, one float32. Out: PLACES int64 (M,), the
-    rows whose score is THRESHOLD or more, and ROWS float32 (M, 15): score, distances left, top,
-    right, bottom, and five points, all in strides. Rows are counted level after level; in a level
-    they are cells x photos x anchors where `cells_first`, else photos x cells x anchors.
-    """
-
-    content: bytes
-    cells_first: bool
-
-
 def build_detector(
-    path: Path, side: int, mean: float, std: float, *, half: bool = False
-) -> DetectorGraph:
+    path: Path,
+    side: int,
+    mean: float,
+    std: float,
+    levels: Mapping[int, int],
+    *,
+    half: bool = False,
+) -> bytes:
     """The graph of a detector of SCRFD's form (scores, distances and points of each level).
 
-    mean, std: of its input. half: computed in fp16. Raises ValueError for a graph of another form.
+    In: PIXELS uint8 (B, side, side, 3) BGR and THRESHOLD, one float32. Out: PLACES int64 (M,), the
+    places of the candidates whose score is THRESHOLD or more among those of all photos, photo after
+    photo, and ROWS float32 (M, 15): score, box x1 y1 x2 y2 and points, in pixels of the square.
+    mean, std: of the model's input; levels: their strides and anchors a cell. half: computed in
+    fp16. Raises ValueError for a graph of another form.
     """
     model = onnx.load(str(path))
     names = [output.name for output in model.graph.output]
-    if len(names) not in {9, 15}:
+    if len(names) != len(WIDTHS) * len(levels):
         raise ValueError("a detector without landmarks")
     cells_first = _find_order(model, names[0])
     _free_batch_axis(model)
     model = _convert_to_half(model) if half else model
     _feed_bytes(model, side, mean, std, half=half)
-    _keep_rows(model, names)
-    return DetectorGraph(model.SerializeToString(), cells_first)
+    graph = model.graph
+    joined = [
+        _join_level(graph, names[level :: len(levels)], side, (stride, anchors), cells_first)
+        for level, (stride, anchors) in enumerate(levels.items())
+    ]
+    _add(graph, "Concat", joined, "all", axis=1)
+    _keep_rows(graph)
+    content: bytes = model.SerializeToString()
+    return content
 
 
 def build_recogniser(
@@ -182,26 +185,61 @@ def _feed_bytes(model: onnx.ModelProto, side: int, mean: float, std: float, *, h
     replace_items(graph.input, [pixels, *others])
 
 
-def _keep_rows(model: onnx.ModelProto, names: Sequence[str]) -> None:
-    """Put out only the rows whose score reaches THRESHOLD, in place of all."""
-    graph = model.graph
-    levels = len(names) // 3
-    kinds = [names[i * levels : (i + 1) * levels] for i in range(3)]
-    scores, *others = (
-        _join_levels(graph, level_names, width)
-        for level_names, width in zip(kinds, (1, 4, 10), strict=True)
-    )
-    flat = _add_constant(graph, "flat", np.array([-1], np.int64))
-    _add(graph, "Reshape", [scores, flat], "score")
+def _join_level(
+    graph: onnx.GraphProto,
+    names: Sequence[str],
+    side: int,
+    level: tuple[int, int],
+    cells_first: bool,
+) -> str:
+    """A level's candidates (B, rows, 15): score, box and points in pixels, photo after photo.
+
+    level: its stride and its anchors a cell. The arithmetic, in float32 and in this order, is
+    InsightFace's.
+    """
+    stride, anchors = level
+    cells = side // stride
+    parts = []
+    for name, width in zip(names, WIDTHS, strict=True):
+        flat = f"level_{stride}_{width}"
+        _add(graph, "Cast", [name], f"{flat}_float", to=TensorProto.FLOAT)
+        if cells_first:
+            shape = np.array([cells * cells, -1, anchors * width], np.int64)
+            _reshape(graph, f"{flat}_float", shape, f"{flat}_cells")
+            node = helper.make_node("Transpose", [f"{flat}_cells"], [f"{flat}_photos"])
+            node.attribute.append(helper.make_attribute("perm", [1, 0, 2]))
+            graph.node.append(node)
+        else:
+            _add(graph, "Identity", [f"{flat}_float"], f"{flat}_photos")
+        rows = np.array([-1, cells * cells * anchors, width], np.int64)
+        _reshape(graph, f"{flat}_photos", rows, flat)
+        parts.append(flat)
+    y, x = np.mgrid[:cells, :cells].astype(np.float32) * stride
+    corners = np.repeat(np.stack([x.ravel(), y.ravel()], axis=1), anchors, axis=0)
+    # A box is two corners away from the cell's, to the left and top, and to the right and bottom.
+    signs = np.array([-1, -1, 1, 1, *[1] * 10], np.float32)
+    _add(graph, "Concat", parts[1:], f"distances_{stride}", axis=2)
+    scale = _add_constant(graph, f"scale_{stride}", signs * stride)
+    _add(graph, "Mul", [f"distances_{stride}", scale], f"offsets_{stride}")
+    places = _add_constant(graph, f"places_{stride}", np.tile(corners, 7)[None])
+    _add(graph, "Add", [f"offsets_{stride}", places], f"pixels_{stride}")
+    _add(graph, "Concat", [parts[0], f"pixels_{stride}"], f"rows_{stride}", axis=2)
+    return f"rows_{stride}"
+
+
+def _keep_rows(graph: onnx.GraphProto) -> None:
+    """Put out only the rows of "all" (B, rows, 15) whose score reaches THRESHOLD."""
+    first = _add_constant(graph, "first", np.array([0], np.int64))
+    _add(graph, "Gather", ["all", first], "scores", axis=2)
+    _reshape(graph, "scores", np.array([-1], np.int64), "score")
     # Of a score that is no number neither is true, as in NumPy.
     _add(graph, "Greater", ["score", THRESHOLD], "is_above")
     _add(graph, "Equal", ["score", THRESHOLD], "is_equal")
     _add(graph, "Or", ["is_above", "is_equal"], "is_kept")
-    _add(graph, "NonZero", ["is_kept"], "kept")
-    _add(graph, "Reshape", ["kept", flat], PLACES)
-    for part in (scores, *others):
-        _add(graph, "Gather", [part, PLACES], f"{part}_kept", axis=0)
-    _add(graph, "Concat", [f"{part}_kept" for part in (scores, *others)], ROWS, axis=1)
+    _add(graph, "NonZero", ["is_kept"], "kept_row")
+    _reshape(graph, "kept_row", np.array([-1], np.int64), PLACES)
+    _reshape(graph, "all", np.array([-1, ROW_WIDTH], np.int64), "all_rows")
+    _add(graph, "Gather", ["all_rows", PLACES], ROWS, axis=0)
     graph.input.append(helper.make_tensor_value_info(THRESHOLD, TensorProto.FLOAT, [1]))
     described = [
         helper.make_tensor_value_info(PLACES, TensorProto.INT64, ["kept"]),
@@ -210,16 +248,9 @@ def _keep_rows(model: onnx.ModelProto, names: Sequence[str]) -> None:
     replace_items(graph.output, described)
 
 
-def _join_levels(graph: onnx.GraphProto, names: Iterable[str], width: int) -> str:
-    """One float32 tensor (rows of all levels, width) of the outputs of one kind."""
-    shape = _add_constant(graph, f"shape_{width}", np.array([-1, width], np.int64))
-    parts = []
-    for name in names:
-        _add(graph, "Cast", [name], f"{name}_float", to=TensorProto.FLOAT)
-        _add(graph, "Reshape", [f"{name}_float", shape], f"{name}_level")
-        parts.append(f"{name}_level")
-    _add(graph, "Concat", parts, f"all_{width}", axis=0)
-    return f"all_{width}"
+def _reshape(graph: onnx.GraphProto, name: str, shape: npt.NDArray[np.int64], output: str) -> None:
+    constant = _add_constant(graph, f"{output}_shape_of", shape)
+    _add(graph, "Reshape", [name, constant], output)
 
 
 def _add(

@@ -26,9 +26,10 @@ def draw(value: int) -> Pixels:
     return np.full((SIDE, SIDE, 3), value, np.uint8)
 
 
-def ask(batcher: Batcher[int], values: Sequence[int]) -> list[int]:
+def ask(batcher: Batcher[list[int]], values: Sequence[int]) -> list[int]:
     """What the batcher says of pictures of these values."""
-    return batcher.run(len(values), lambda number, row: np.copyto(row, draw(values[number])))
+    shares = batcher.run(len(values), lambda number, row: np.copyto(row, draw(values[number])))
+    return [share.output[share.row] for share in shares]
 
 
 class Device:
@@ -90,7 +91,7 @@ def test_pictures_that_wait_while_the_device_is_busy_fill_batches() -> None:
             threads.submit(ask, batcher, [value])
             assert begun.acquire(timeout=LIMIT_S)
         others = [threads.submit(ask, batcher, [value]) for value in range(3, 19)]
-        while sum(len(batch.places) for batch in batcher._batches) < len(others):
+        while sum(batch.count for batch in batcher._batches) < len(others):
             threading.Event().wait(0.01)
         go_on.set()
     assert sorted(map(len, calls)) == [2, 2, 8, 8]

@@ -228,10 +228,14 @@ class FailingModel:
         """The recogniser's call."""
         return self._call(self.model.get_feat, crops)
 
-    def _call(self, method: Callable[[Any], Any], argument: Any) -> Any:
-        if self.fails(argument):
+    def embed_faces(self, photo: Photo, landmarks: Any) -> Any:
+        """The recogniser's call in batches."""
+        return self._call(self.model.embed_faces, photo, landmarks)
+
+    def _call(self, method: Callable[..., Any], *arguments: Any) -> Any:
+        if self.fails(arguments[0]):
             raise self.error
-        return method(argument)
+        return method(*arguments)
 
 
 def is_cursed(photo: Photo) -> bool:
