@@ -104,7 +104,7 @@ class BatchedDetector:
         start, end = np.searchsorted(places, ends)
         own = rows[start:end]
         own = own[np.argsort(-own[:, 0], kind="stable")]
-        faces: Floats = np.hstack([own[:, 1:5] / np.float32(scale), own[:, :1]])
+        faces = np.hstack([own[:, 1:5] / scale, own[:, :1]]).astype(np.float32, copy=False)
         points: Floats = own[:, 5:].reshape(-1, 5, 2) / np.float32(scale)
         if not len(own):
             return faces, points

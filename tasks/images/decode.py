@@ -30,9 +30,6 @@ BgrImage: TypeAlias = npt.NDArray[np.uint8]
 
 # A preview is one strip: at each, other threads may take the interpreter's lock for a while.
 STRIP_PIXELS = 1_000_000
-||||||| 3415b77
-# OpenCV spreads larger ones over its own threads, which are the decoders' cores.
-STRIP_PIXELS = 65_536
 
 # Formats of which a pixel takes a share of the memory that it takes elsewhere.
 _LIGHTER = {"HEIF": 2}
