@@ -104,8 +104,8 @@ class BatchedDetector:
         start, end = np.searchsorted(places, ends)
         own = rows[start:end]
         own = own[np.argsort(-own[:, 0], kind="stable")]
-        faces = np.hstack([own[:, 1:5] / scale, own[:, :1]]).astype(np.float32, copy=False)
-        points: Floats = own[:, 5:].reshape(-1, 5, 2) / np.float32(scale)
+        faces = np.asarray(np.hstack([own[:, 1:5] / scale, own[:, :1]]), np.float32)
+        points = np.asarray(own[:, 5:].reshape(-1, 5, 2) / scale, np.float32)
         if not len(own):
             return faces, points
         few = len(faces) <= FEW

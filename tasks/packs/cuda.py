@@ -124,8 +124,8 @@ def open_session(graph: bytes, size: int, inference: str) -> Any:  # noqa: ANN40
     if inference in TF32:
         wanted = {
             "use_tf32": str(int(TF32[inference])),
-            # Plans are made once for each size, so that the best one is worth looking for.
-            "cudnn_conv_algo_search": "EXHAUSTIVE",
+            # Trying them all makes an engine's start twice as long, and it 2 % faster.
+            "cudnn_conv_algo_search": "HEURISTIC",
             # Else each block of memory doubles, and is kept.
             "arena_extend_strategy": "kSameAsRequested",
         }
