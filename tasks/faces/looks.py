@@ -42,6 +42,8 @@ MOST_DROP = 0.4  # of the score, where a direction shows no face
 # and the least longer side of the faces it is for: a small face has no more pixels to show. What
 # one size does not see, the next one may.
 FINE_LOOKS = ((80, 2, 56.0), (56, 3, 0.0))
+# A direction that shows a face so much worse, by score, than the first look is not its own.
+MOST_LOSS = 0.05
 # Below it the points of the first look are kept: they were seen in more pixels.
 LEAST_TILT = 10.0
 # Eyes that are not level make a face doubtful, whatever its score.
@@ -166,7 +168,7 @@ class FaceFinder:
             }
             sights = look_at_faces(self._detect_small, photo, list(looks.values()), row)
             for (number, look), sight in zip(looks.items(), sights, strict=True):
-                if sight is not None:
+                if sight is not None and sight.score >= look.face.score - MOST_LOSS:
                     tilt = fold_turn(look.direction)
                     straight[number] = replace(
                         look.face, score=sight.score, landmarks=sight.landmarks, tilt=tilt

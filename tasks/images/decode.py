@@ -21,7 +21,7 @@ from tasks.images.colours import (
 from tasks.images.exif import UPRIGHT, PhotoNotes
 from tasks.images.formats import count_claimed_pixels, recognise_format, split_jpeg, split_picture
 from tasks.images.heif import count_frame_pixels, find_exif, open_avif, open_heic
-from tasks.images.jpeg import JpegPicture, read_own_pixels
+from tasks.images.jpeg import JpegPicture, decode_plain
 from tasks.images.raw import extract_jpeg
 
 logger = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ BgrImage: TypeAlias = npt.NDArray[np.uint8]
 # A preview is one strip: at each, other threads may take the interpreter's lock for a while.
 STRIP_PIXELS = 1_000_000
 
+_JPEG = b"\xff\xd8\xff"
 # Formats of which a pixel takes a share of the memory that it takes elsewhere.
 _LIGHTER = {"HEIF": 2}
 # EXIF's orientation -> what turns the stored picture upright.
@@ -59,9 +60,38 @@ def decode_photo(
     What is transparent becomes white; colours are taken for sRGB, since faces are found in any.
     Raises PhotoUnavailableError.
     """
-    image, _ = _decode_upright(content, max_pixels, reserve, enough_pixels)
-    own = read_own_pixels(image)
-    return _copy_as_bgr(put_on_white(image)) if own is None else _turn_to_bgr(own)
+    tell = _tell_once(reserve)
+    if enough_pixels is None:
+        plain = _decode_plain_jpeg(content, max_pixels, tell)
+        if plain is not None:
+            return plain
+    image, _ = _decode_upright(content, max_pixels, tell, enough_pixels)
+    return _copy_as_bgr(put_on_white(image))
+
+
+def _tell_once(reserve: Callable[[int], None] | None) -> Callable[[int], None]:
+    """`reserve` for a photo that is begun in two ways: what it has reserved once is enough."""
+    calls = iter([reserve] if reserve else [])
+
+    def tell(pixels: int) -> None:
+        for call in calls:
+            call(pixels)
+
+    return tell
+
+
+def _decode_plain_jpeg(
+    content: bytes, max_pixels: int, reserve: Callable[[int], None]
+) -> BgrImage | None:
+    """The pixels of an upright JPEG with nothing unusual, as previews are; None of all others."""
+    if not content.startswith(_JPEG):
+        return None
+    try:
+        picture, notes = split_jpeg(content)
+    except PhotoUnavailableError:
+        return None
+    upright = notes.orientation not in _TURNS
+    return decode_plain(picture, max_pixels, reserve) if upright else None
 
 
 def decode_picture(
@@ -187,13 +217,6 @@ def _copy_as_bgr(image: Image.Image) -> BgrImage:
         part = pixels[top : top + rows]
         cv2.cvtColor(strip[: len(part)], cv2.COLOR_RGBA2BGR, dst=part)
     return pixels
-
-
-def _turn_to_bgr(pixels: BgrImage) -> BgrImage:
-    """BGR of RGBX."""
-    import cv2  # heavy: only where faces are looked for
-
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGR), np.uint8)
 
 
 @contextmanager

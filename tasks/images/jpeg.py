@@ -6,12 +6,14 @@ half a second. One whose scans make the picture together is kept whole by the de
 
 import re
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageChops
 from PIL._imaging import map_buffer
+from simplejpeg import decode_jpeg
 
 from models.errors import PhotoUnavailableError
 from models.vocabulary import PhotoReason
@@ -31,8 +33,6 @@ TORN_SHARE = 32
 _SHARES = (8, 4, 2, 1)
 # Components -> Pillow's mode, and what its decoder is asked for: CMYK is stored inverted.
 _MODES = {1: ("L", "L"), 3: ("RGB", "RGB"), 4: ("CMYK", "CMYK;I")}
-# The attribute of a picture that is just decoded; Pillow's copies of it have none.
-_OWN_PIXELS = "facepass_pixels"
 _END = b"\xff\xd9"
 _CELL = 16  # pixels: the blocks of a JPEG that are decoded together, at its own size
 _BLEED = 2  # pixels: colours are smoothed across the border of two cells
@@ -45,6 +45,9 @@ _LEAST_FILL = 32  # zero bytes: no data have so many in a row
 _SOI, _EOI, _SOS, _DRI = 0xD8, 0xD9, 0xDA, 0xDD
 _RESTARTS = [bytes((0xFF, 0xD0 + number)) for number in range(8)]
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+_BASELINE = frozenset({0xC0, 0xC1})
+_PLAIN = frozenset({1, 3})  # components
+_PLAIN_SEGMENTS = 50  # before the first scan; ordinary ones have a dozen
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
 # Inside a scan: zeros and restart markers belong to its data.
@@ -135,8 +138,6 @@ class JpegPicture:
         pixels = np.empty((height, width * (1 if mode == "L" else 4)), np.uint8)
         image = Image.Image()._new(map_buffer(pixels, self.size, "raw", 0, (mode, 0, 1)))
         image.frombytes(content, "jpeg", wanted, "", self.share, 0)
-        if mode == "RGB":
-            setattr(image, _OWN_PIXELS, pixels.reshape(height, width, 4))
         return image
 
     def _choose_share(self, max_pixels: int, enough_pixels: int | None) -> int:
@@ -187,12 +188,6 @@ class JpegPicture:
         return [b"", _RESTARTS[due]]
 
 
-def read_own_pixels(image: Image.Image) -> npt.NDArray[np.uint8] | None:
-    """The memory of an RGB picture that JpegPicture has decoded, RGBX (H, W, 4); None of others."""
-    pixels: npt.NDArray[np.uint8] | None = getattr(image, _OWN_PIXELS, None)
-    return pixels
-
-
 def _differ(one: Image.Image, other: Image.Image, box: tuple[int, int, int, int]) -> bool:
     """Whether two pictures differ in a box; strip by strip, so that no copy is large."""
     left, top, right, bottom = box
@@ -204,6 +199,66 @@ def _differ(one: Image.Image, other: Image.Image, box: tuple[int, int, int, int]
         ImageChops.difference(one.crop(strip), other.crop(strip)).getbbox(alpha_only=False)
         for strip in strips
     )
+
+
+def decode_plain(
+    content: bytes, max_pixels: int, reserve: Callable[[int], None] | None
+) -> npt.NDArray[np.uint8] | None:
+    """The pixels of a plain JPEG, BGR uint8 (H, W, 3), as it is stored; None of any other.
+
+    Plain: it is decoded at its own size, has an end, three components or one, and nothing is wrong
+    with it. One call decodes it, in which other threads go on; the pixels are those of Pillow's
+    decoder. `reserve` is told the number of pixels first, also where None comes of it.
+    """
+    try:
+        size, counted = _read_plain_size(content, max_pixels)
+    except PhotoUnavailableError:  # the other way finds out the reason
+        return None
+    if not counted:
+        return None
+    if reserve is not None:
+        reserve(counted)
+    try:
+        pixels: npt.NDArray[np.uint8] = decode_jpeg(content, "BGR", strict=True)
+    except ValueError:  # libjpeg's warnings as well: what is left of it the other way finds out
+        return None
+    return pixels if pixels.shape[1::-1] == size else None
+
+
+def _read_plain_size(content: bytes, max_pixels: int) -> tuple[tuple[int, int], int]:
+    """Width and height of what split_jpeg returns, and the pixels to reserve for its decoder.
+
+    0 of these where it is not plain. Of one scan that holds all nothing but the frame is read.
+    Raises PhotoUnavailableError as JpegPicture does.
+    """
+    width, height = _read_baseline_size(content)
+    if 0 < width * height <= max_pixels:
+        return (width, height), width * height
+    jpeg = JpegPicture.open(content)
+    counted = jpeg.shrink(max_pixels, None)
+    scans = jpeg.scans
+    plain = scans.has_end and scans.components in _PLAIN and not scans.is_lossless
+    return scans.size, counted if plain and jpeg.share == 1 else 0
+
+
+def _read_baseline_size(content: bytes) -> tuple[int, int]:
+    """Width and height of a JPEG whose first scan is all there is; 0 and 0 of any other."""
+    size, components, place = (0, 0), 0, 2
+    for _ in range(_PLAIN_SEGMENTS):
+        if content[place : place + 1] != b"\xff" or place + 4 > len(content):
+            break
+        marker, body = content[place + 1], place + 4
+        place += 2 + int.from_bytes(content[place + 2 : body], "big")
+        if marker == _SOS:
+            return size if content[body] == components else (0, 0)
+        if marker in _FRAMES:
+            if components or marker not in _BASELINE or place - body < _FRAME.size:
+                break
+            bits, height, width, components = _FRAME.unpack_from(content, body)
+            if bits != _BITS or components not in _PLAIN:
+                break
+            size = width, height
+    return (0, 0)
 
 
 def read_scans(content: bytes) -> Scans:

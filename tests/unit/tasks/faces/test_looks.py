@@ -137,6 +137,24 @@ def test_a_face_that_the_larger_fine_look_does_not_show_is_looked_at_smaller() -
     assert np.abs(face.landmarks - points).max() < 0.08 * 150
 
 
+def test_a_direction_that_shows_a_face_worse_does_not_turn_it() -> None:
+    photo = make_photo()
+    points = paint_face(photo, (300, 230), 150, 0)
+
+    def see_badly(square: BgrImage) -> tuple[Floats, Floats]:
+        """Sees the face as if it were tilted, and not well."""
+        faces, landmarks = PaintedDetector(widest=200)(square)
+        tilts = np.degrees(np.arctan2(*(landmarks[:, 1] - landmarks[:, 0]).T[::-1]))
+        faces[:, 4] = np.where(np.abs(tilts) < 20, 0.7, 0.85)
+        return faces, landmarks
+
+    everyone = Doubt(doubtful=0.96, poor=0.85)
+    (face,) = make_finder(PaintedDetector(bent=0), see_badly, everyone).find_faces(photo)  # type: ignore[arg-type]
+
+    assert (face.tilt, face.score) == (0, pytest.approx(0.95, abs=0.01))
+    assert np.abs(face.landmarks - points).max() < 0.05 * 150
+
+
 def test_an_upright_face_costs_no_second_look() -> None:
     photo = make_photo()
     paint_face(photo, (300, 230), 150, 0)
