@@ -99,9 +99,8 @@ def measure_feed(event_id: int) -> dict[str, Any]:
 
     clock = set_up_feed()
     measured = measure_sync(event_id)
-    parts = dict(clock.seconds)
-    parts["all else"] = measured["cpu_seconds"] - sum(parts.values())
-    return measured | {"parts": parts}
+    parts = clock.split(measured["cpu_seconds"])
+    return measured | {"parts": parts, "batches_s": clock.batches_s}
 
 
 class Stopwatch:
