@@ -16,7 +16,7 @@ from sqlmodel import Session, col, select
 
 from models.copying import copy_into, encode_rows, encode_values, encode_vector
 from models.errors import EventErasedError, SyncSupersededError
-from models.tables import Event, Photo
+from models.tables import Photo
 from models.vocabulary import PhotoReason, PhotoStatus, Taking
 
 
@@ -58,17 +58,17 @@ class PhotoOutcome:
         return PhotoStatus.FAILED
 
 
+# As text, since it is done for every ten photos: SQLAlchemy would build it anew each time.
+_HOLD_EPOCH = text("SELECT sync_epoch, erased_at FROM event WHERE id = :event_id FOR SHARE")
+
+
 def check_epoch(session: Session, event_id: int, epoch: int) -> None:
     """Hold the event's epoch still until the transaction ends.
 
     Raises SyncSupersededError when a newer attempt has raised it, EventErasedError when an
     erasure has.
     """
-    found = session.exec(
-        select(Event.sync_epoch, Event.erased_at)
-        .where(Event.id == event_id)
-        .with_for_update(read=True)
-    ).one_or_none()
+    found = session.execute(_HOLD_EPOCH, {"event_id": event_id}).one_or_none()
     current, erased_at = found or (None, None)
     if erased_at is not None:
         raise EventErasedError
