@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.auth import S3SigV4Auth
-from botocore.awsrequest import AWSRequest, AWSResponse
+from botocore.awsrequest import AWSPreparedRequest, AWSRequest, AWSResponse
 from botocore.exceptions import BotoCoreError
+from botocore.hooks import first_non_none_response
 from botocore.response import StreamingBody
 from botocore.utils import percent_encode
 
@@ -65,6 +66,7 @@ class DirectReader:
 
     def __init__(self, client: "S3Client") -> None:
         self._http: Any = client._endpoint.http_session  # type: ignore[attr-defined]
+        self._events: Any = client.meta.events
         self._way: Way | None = None
         self._seen = threading.local()
         client.meta.events.register_last("before-sign.s3.GetObject", self._look)
@@ -101,7 +103,7 @@ class DirectReader:
         if (way := self._way) is None:
             return None
         try:
-            answer: AWSResponse = self._http.send(way.sign(s3_key, headers).prepare())
+            answer = self._send(way.sign(s3_key, headers).prepare())
             if answer.status_code == _OK:
                 return _read_head(answer)
             _ = answer.content  # to its end, so that the connection serves the next one
@@ -111,6 +113,12 @@ class DirectReader:
         if answer.status_code not in _ABOUT_OBJECT:
             self.forget()
         return None
+
+    def _send(self, request: AWSPreparedRequest) -> AWSResponse:
+        """Send as botocore does: who listens on the client may answer first."""
+        answers = self._events.emit("before-send.s3.GetObject", request=request)
+        answer: AWSResponse = first_non_none_response(answers) or self._http.send(request)
+        return answer
 
     def forget(self) -> None:
         """Leave the next objects to boto3, until one of them was given."""

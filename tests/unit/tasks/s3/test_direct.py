@@ -19,6 +19,7 @@ from models.vocabulary import PhotoReason
 from tasks.s3 import bucket as bucket_module
 from tasks.s3.bucket import Bucket, open_bucket
 from tests.support.http_server import QuietHandler, serve_http
+from tests.support.refusals import refuse_reading
 
 CONTENT = b"a photo's bytes"
 LIMIT = 1_000
@@ -260,6 +261,13 @@ def test_a_store_that_refuses_conditions_is_asked_without_them(
     assert read(bucket) == CONTENT
     assert read(bucket) == CONTENT
     assert ["if-match" in request.headers for request in store.asked] == [True, True, False, False]
+
+
+def test_who_listens_on_the_client_answers_first(bucket: Bucket, store: Store) -> None:
+    with refuse_reading(bucket, "AccessDenied", "a.jpg"), pytest.raises(PhotoUnavailableError):
+        read(bucket)
+    assert store.asked == []
+    assert read(bucket) == CONTENT
 
 
 def test_bytes_are_the_stores_own(bucket: Bucket, store: Store) -> None:
