@@ -27,13 +27,14 @@ SIDE = 16  # pixels
 class SmallPhotos:
     """The previews `000000.jpg` and on of one event; every one has bytes and an ETag of its own."""
 
-    def __init__(self, event_id: int, count: int) -> None:
+    def __init__(self, event_id: int, count: int, picture: bytes | None = None) -> None:
+        """picture: a JPEG; None for one of a few pixels."""
         self.event_id, self.count = event_id, count
         self.folder = default_folder(event_id)
         self.prefix = build_previews_prefix(self.folder)
         buffer = io.BytesIO()
         Image.new("RGB", (SIDE, SIDE), (90, 120, 150)).save(buffer, "JPEG", quality=60)
-        self._picture = buffer.getvalue()
+        self._picture = picture or buffer.getvalue()
 
     def name(self, index: int) -> str:
         """The key of a preview."""

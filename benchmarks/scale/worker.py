@@ -1,7 +1,7 @@
 """One measured run in a process of its own: a bare listing of an event's folders, or its sync.
 
-`python -m benchmarks.scale.worker listing|sync EVENT_ID`, in the environment of a stack; prints
-one line of JSON.
+`python -m benchmarks.scale.worker listing|sync|feed EVENT_ID`, in a stack's environment; prints
+one line of JSON. `feed` is a sync without inference.
 """
 
 import argparse
@@ -28,12 +28,12 @@ R = TypeVar("R")
 def main() -> int:
     """Run what the arguments name."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("job", choices=("listing", "sync"))
+    parser.add_argument("job", choices=("listing", "sync", "feed"))
     parser.add_argument("event_id", type=int)
     asked = parser.parse_args()
-    measure = measure_listing if asked.job == "listing" else measure_sync
+    jobs = {"listing": measure_listing, "sync": measure_sync, "feed": measure_feed}
     try:
-        measured = measure(asked.event_id)
+        measured = jobs[asked.job](asked.event_id)
     except FacePassError as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -91,6 +91,16 @@ def measure_sync(event_id: int) -> dict[str, Any]:
         "cpu_seconds": cpu_seconds,
         "memory_mb": memory.growth_mb,
     }
+
+
+def measure_feed(event_id: int) -> dict[str, Any]:
+    """As measure_sync, with an engine that answers at once; and processor seconds by part."""
+    from benchmarks.scale.feed import set_up_feed
+
+    clock = set_up_feed()
+    measured = measure_sync(event_id)
+    parts = clock.split(measured["cpu_seconds"])
+    return measured | {"parts": parts, "batches_s": clock.batches_s}
 
 
 class Stopwatch:

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, text, update
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import func, text, update
 from sqlmodel import Session, col, select
 
 from models.copying import copy_into, encode_rows, encode_values, encode_vector
 from models.errors import EventErasedError, SyncSupersededError
-from models.tables import Event, Face, Photo, SyncRun
+from models.tables import Photo
 from models.vocabulary import PhotoReason, PhotoStatus, Taking
 
 
@@ -33,7 +35,7 @@ class FaceRecord:
 
     box: tuple[float, float, float, float]
     confidence: float
-    embedding: list[float]
+    embedding: list[float] | npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -56,17 +58,17 @@ class PhotoOutcome:
         return PhotoStatus.FAILED
 
 
+# As text, since it is done for every ten photos: SQLAlchemy would build it anew each time.
+_HOLD_EPOCH = text("SELECT sync_epoch, erased_at FROM event WHERE id = :event_id FOR SHARE")
+
+
 def check_epoch(session: Session, event_id: int, epoch: int) -> None:
     """Hold the event's epoch still until the transaction ends.
 
     Raises SyncSupersededError when a newer attempt has raised it, EventErasedError when an
     erasure has.
     """
-    found = session.exec(
-        select(Event.sync_epoch, Event.erased_at)
-        .where(Event.id == event_id)
-        .with_for_update(read=True)
-    ).one_or_none()
+    found = session.execute(_HOLD_EPOCH, {"event_id": event_id}).one_or_none()
     current, erased_at = found or (None, None)
     if erased_at is not None:
         raise EventErasedError
@@ -112,21 +114,31 @@ def draw_other_photos(
     return [PhotoRef(key, etag, attempts) for key, etag, attempts in rows]
 
 
+# In one statement: three would be three ways to the server, for every ten photos.
 _SETTLE = text("""
-UPDATE photo SET status = settled.status, reason = settled.reason,
-       confidence = settled.confidence, turned = settled.turned, pack_id = :pack_id,
-       taken_at = settled.taken_at, utc_offset = settled.utc_offset, camera = settled.camera,
-       camera_name = settled.camera_name,
-       attempts = attempts + 1, processed_at = now()
-FROM unnest(CAST(:keys AS text[]), CAST(:statuses AS text[]), CAST(:reasons AS text[]),
-            CAST(:confidences AS float8[]), CAST(:turns AS smallint[]),
-            CAST(:times AS timestamp[]), CAST(:utc_offsets AS smallint[]),
-            CAST(:cameras AS text[]), CAST(:camera_names AS text[]))
-    AS settled (s3_key, status, reason, confidence, turned, taken_at, utc_offset, camera,
-                camera_name)
-WHERE photo.event_id = :event_id AND photo.s3_key = settled.s3_key
-  AND photo.sync_run_id = :run AND photo.status = 'pending'
-RETURNING photo.id, photo.s3_key
+WITH settled AS (
+    UPDATE photo SET status = outcome.status, reason = outcome.reason,
+           confidence = outcome.confidence, turned = outcome.turned, pack_id = :pack_id,
+           taken_at = outcome.taken_at, utc_offset = outcome.utc_offset, camera = outcome.camera,
+           camera_name = outcome.camera_name,
+           attempts = attempts + 1, processed_at = now()
+    FROM unnest(CAST(:keys AS text[]), CAST(:statuses AS text[]), CAST(:reasons AS text[]),
+                CAST(:confidences AS float8[]), CAST(:turns AS smallint[]),
+                CAST(:times AS timestamp[]), CAST(:utc_offsets AS smallint[]),
+                CAST(:cameras AS text[]), CAST(:camera_names AS text[]))
+        AS outcome (s3_key, status, reason, confidence, turned, taken_at, utc_offset, camera,
+                    camera_name)
+    WHERE photo.event_id = :event_id AND photo.s3_key = outcome.s3_key
+      AND photo.sync_run_id = :run AND photo.status = 'pending'
+    RETURNING photo.id, photo.s3_key
+), cleared AS (
+    DELETE FROM face USING settled WHERE face.photo_id = settled.id
+), advanced AS (
+    UPDATE sync_run SET processed = processed + (SELECT count(*) FROM settled)
+    WHERE flow_run_id = :run
+    RETURNING processed
+)
+SELECT advanced.processed, settled.id, settled.s3_key FROM advanced LEFT JOIN settled ON true
 """)
 
 
@@ -143,7 +155,7 @@ def store_outcomes(
     Delete-then-insert, and only for photos that are still pending: delivering a slice twice
     changes nothing. Returns how many photos the run had processed before and has processed now.
     """
-    settled = session.execute(
+    rows = session.execute(
         _SETTLE,
         {
             "keys": [outcome.s3_key for outcome in outcomes],
@@ -159,18 +171,10 @@ def store_outcomes(
             "run": run,
             "pack_id": pack_id,
         },
-    )
-    ids = {s3_key: photo_id for photo_id, s3_key in settled}
-    session.execute(delete(Face).where(col(Face.photo_id).in_(ids.values())))
+    ).all()
+    ids = {s3_key: photo_id for _, photo_id, s3_key in rows if photo_id is not None}
     insert_faces(session, outcomes, ids, event_id=event_id, pack_id=pack_id)
-    # In one statement: every slice of every batch counts.
-    advanced = session.execute(
-        update(SyncRun)
-        .where(col(SyncRun.flow_run_id) == run)
-        .values(processed=SyncRun.processed + len(ids))
-        .returning(col(SyncRun.processed))
-    )
-    processed = int(advanced.scalar_one())
+    processed = int(rows[0].processed)
     return processed - len(ids), processed
 
 

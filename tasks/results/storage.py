@@ -13,6 +13,7 @@ from typing import Any
 from prefect.blocks.core import Block
 from prefect.filesystems import WritableFileSystem
 from prefect.results import get_default_result_storage
+from prefect.runtime import flow_run
 
 from models.errors import ConfigurationError
 from models.queries.outcomes import PhotoRef
@@ -27,15 +28,28 @@ def open_result_storage() -> WritableFileSystem:
 
     Raises ConfigurationError for a block that is not there.
     """
-    return list_result_storages()[-1]
+    if name := get_settings().result_storage:
+        return load_storage_block(name)
+    return _find_default_storage(flow_run.get_id())
 
 
 def list_result_storages() -> list[WritableFileSystem]:
     """Every place where results may lie: the folder used before a block was set, and the block."""
     name = get_settings().result_storage
     shared = [load_storage_block(name)] if name else []
+    return [_ask_for_default_storage(), *shared]
+
+
+@lru_cache(maxsize=2)
+def _find_default_storage(_run: str | None) -> WritableFileSystem:
+    """Prefect's own, asked for once a run: each answer is a request to Prefect's server."""
+    return _ask_for_default_storage()
+
+
+def _ask_for_default_storage() -> WritableFileSystem:
     get_default: Any = get_default_result_storage  # typed without the argument it takes
-    return [get_default(_sync=True), *shared]
+    storage: WritableFileSystem = get_default(_sync=True)
+    return storage
 
 
 def name_result_storages() -> list[str]:

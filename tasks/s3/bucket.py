@@ -35,6 +35,7 @@ from models.errors import (
 from models.keys import FileKind, ListedPreview, is_image_key, is_storable, judge_kind
 from models.settings import Settings, get_settings
 from models.vocabulary import PhotoReason
+from tasks.s3.direct import DirectReader, OpenObject
 from tasks.s3.errors import (
     NOT_S3,
     explain_object_error,
@@ -72,12 +73,17 @@ class Feature(StrEnum):
 
 @dataclass(frozen=True)
 class Bucket:
-    """A bucket and the client that reads it; `lacking` is what its store was found to lack."""
+    """A bucket and the client that reads it.
+
+    `lacking` is what its store was found to lack. `direct` reads photos with less work than the
+    client does; whatever it leaves is the client's.
+    """
 
     client: "S3Client"
     name: str
     public_url: str  # {endpoint}/{bucket}, for links
     lacking: set[Feature] = field(default_factory=set)
+    direct: DirectReader | None = None
 
     def check(self) -> None:
         """Raise S3AccessError or S3DownloadError unless the bucket can be listed."""
@@ -146,32 +152,48 @@ class Bucket:
                 attempt += 1
                 answer = self._open_photo(s3_key, etag)
                 if notes is not None:
-                    notes.update(answer.get("Metadata", {}))
+                    notes.update(answer.metadata)
                 # Not `with body`: that hands out the raw stream, whose errors and length nobody
                 # checks.
-                with closing(answer["Body"]) as body:
-                    if answer.get("ContentLength", 0) > max_bytes:
+                with closing(answer.body) as body:
+                    if answer.size > max_bytes:
                         raise PhotoUnavailableError(PhotoReason.TOO_MANY_BYTES)
                     try:
                         return _read_body(body, max_bytes)
                     except BotoCoreError:
+                        self._forget_way()
                         if attempt == BODY_TRIES:
                             raise
                 time.sleep(draw_wait(attempt))
 
-    def _open_photo(self, s3_key: str, etag: str) -> "GetObjectOutputTypeDef":
+    def _open_photo(self, s3_key: str, etag: str) -> OpenObject:
         if Feature.CONDITIONAL_GET not in self.lacking:
+            condition = f'"{etag}"'
+            if self.direct and (found := self.direct.open(s3_key, {"If-Match": condition})):
+                return found
             try:
-                return self.client.get_object(Bucket=self.name, Key=s3_key, IfMatch=f'"{etag}"')
+                answer = self.client.get_object(Bucket=self.name, Key=s3_key, IfMatch=condition)
             except ClientError as error:
                 if not is_refused_form(error):
                     raise
+            else:
+                if self.direct:
+                    self.direct.learn(s3_key)
+                return _unpack(answer)
         answer = self.client.get_object(Bucket=self.name, Key=s3_key)
         self.lacking.add(Feature.CONDITIONAL_GET)
         if answer["ETag"].strip('"') != etag:
             answer["Body"].close()
             raise PhotoChangedError("The photo was replaced during the sync.")
-        return answer
+        return _unpack(answer)
+
+    def _forget_way(self) -> None:
+        if self.direct:
+            self.direct.forget()
+
+
+def _unpack(answer: "GetObjectOutputTypeDef") -> OpenObject:
+    return OpenObject(answer.get("ContentLength", 0), answer.get("Metadata", {}), answer["Body"])
 
 
 def open_bucket(settings: Settings, read_timeout_s: float | None = None, tries: int = 4) -> Bucket:
@@ -185,7 +207,8 @@ def open_bucket(settings: Settings, read_timeout_s: float | None = None, tries: 
     )
     client = open_s3_client(settings, settings.s3_endpoint_url, "FACEPASS_S3_ENDPOINT_URL", config)
     endpoint = settings.s3_public_endpoint_url or client.meta.endpoint_url
-    return Bucket(client, name, f"{endpoint.rstrip('/')}/{name}")
+    url = f"{endpoint.rstrip('/')}/{name}"
+    return Bucket(client, name, url, direct=DirectReader(client))
 
 
 @lru_cache(maxsize=1)

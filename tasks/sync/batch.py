@@ -216,7 +216,7 @@ def build_outcome(photo: PhotoRef, faces: ReadPhoto) -> PhotoOutcome:
         for (x1, y1, x2, y2), score, vector in zip(
             detected.boxes.tolist(),
             detected.scores.tolist(),
-            detected.embeddings.tolist(),
+            detected.embeddings,
             strict=True,
         )
     ]

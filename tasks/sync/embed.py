@@ -23,7 +23,7 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import CachePolicy
 from prefect.context import TaskRunContext
 from prefect.runtime import task_run
-from prefect.utilities.annotations import NotSet
+from prefect.utilities.annotations import NotSet, quote
 from pydantic import SecretBytes
 
 from models.errors import (
@@ -182,7 +182,9 @@ def recall_or_embed(
     task_here = process_face_embedding.with_options(
         result_storage=signed, refresh_cache=refresh or NotSet
     )
-    return task_here(photos, pack, event_id, attempt, choice)
+    # Quoted, or Prefect looks through every field of every photo for results of other tasks, twice.
+    quoted: Any = quote(photos)
+    return task_here(quoted, pack, event_id, attempt, choice)
 
 
 # --- the work ---
@@ -231,9 +233,9 @@ def tell_s3_words(
         if isinstance(error, S3DownloadError)
         or (isinstance(error, PhotoUnavailableError) and error.reason == PhotoReason.FORBIDDEN)
     )
-    for quote, photos in words.most_common(MOST_WORDS):
-        if quote is not None:
-            tell(f"Photos that were not read: {photos}. S3's own words: {quote}")
+    for said, photos in words.most_common(MOST_WORDS):
+        if said is not None:
+            tell(f"Photos that were not read: {photos}. S3's own words: {said}")
 
 
 def _read_photo(

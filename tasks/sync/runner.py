@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 # While one batch computes, the next one fetches.
 BATCHES_A_MACHINE = 2
+# A card is done with a batch in the time in which another one is stored and a third one fetched.
+BATCHES_A_CARD = 4
 # One is done, one is at hand when it ends. More would only wait: of another event's sync on the
 # same cluster, too.
 BATCHES_A_SLOT = 2
@@ -79,14 +81,14 @@ ALL_DIED = (
 
 
 class Threads:
-    """Two threads of this process: one batch computes while the next one fetches."""
+    """A few threads of this process: one batch computes while the next one fetches."""
 
     def __init__(self, runner: TaskRunner[Any]) -> None:
         self._runner = runner
 
     def count_slots(self) -> int:
         """How many batches are done at a time, now; at least 1."""
-        return BATCHES_A_MACHINE
+        return count_batches_at_a_time()
 
     def submit(self, task: Task[..., Any], parameters: dict[str, Any]) -> PrefectFuture[Any]:
         """Hand out one batch; waits for nothing."""
@@ -191,6 +193,12 @@ class BatchTaskRunner(TaskRunner[PrefectFuture[Any]]):
         super().__exit__(*error)
 
 
+def count_batches_at_a_time() -> int:
+    """Batches that threads of one process do at a time."""
+    on_card = get_settings().inference.startswith("cuda")
+    return BATCHES_A_CARD if on_card else BATCHES_A_MACHINE
+
+
 @contextmanager
 def open_workers() -> Iterator[Threads]:
     """What the settings name, for the block.
@@ -199,7 +207,7 @@ def open_workers() -> Iterator[Threads]:
     """
     settings = get_settings()
     if settings.task_runner != "dask":
-        with ThreadPoolTaskRunner[Any](max_workers=BATCHES_A_MACHINE) as threads:
+        with ThreadPoolTaskRunner[Any](max_workers=count_batches_at_a_time()) as threads:
             yield Threads(threads)
         return
     try:

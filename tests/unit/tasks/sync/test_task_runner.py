@@ -9,7 +9,7 @@ import pytest
 from models.errors import ClusterUnavailableError, ConfigurationError
 from models.settings import get_settings
 from tasks.sync import runner
-from tasks.sync.runner import BATCHES_A_MACHINE, open_workers
+from tasks.sync.runner import BATCHES_A_CARD, BATCHES_A_MACHINE, open_workers
 
 CLUSTER = {"task_runner": "dask", "dask_scheduler": "tcp://127.0.0.1:9", "result_storage": "a/b"}
 
@@ -30,6 +30,18 @@ def test_threads_are_the_default() -> None:
     get_settings.cache_clear()
     with open_workers() as workers:
         assert workers.count_slots() == BATCHES_A_MACHINE
+
+
+@pytest.mark.parametrize(
+    ("inference", "batches"),
+    [("cpu", BATCHES_A_MACHINE), ("openvino", BATCHES_A_MACHINE), ("cuda", BATCHES_A_CARD)],
+)
+def test_a_card_is_given_more_batches_at_a_time(
+    configure: Callable[..., None], inference: str, batches: int
+) -> None:
+    configure(inference=inference)
+    with open_workers() as workers:
+        assert workers.count_slots() == batches
 
 
 @pytest.mark.parametrize("missing", ["dask_scheduler", "result_storage"])
