@@ -16,13 +16,14 @@ from scipy.optimize import linear_sum_assignment
 
 from benchmarks.engine.variants import EXACT, GUIDE, TUNED
 from models.errors import ModelPackError
+from tasks.packs.cuda import TF32, require_cuda
 from tasks.packs.openvino import PRECISIONS, open_openvino
 
 ROUNDS = 3
 # A round begins when the rest of the machine has come to rest, or after this long.
 REST_LIMIT_S, REST_PERCENT = 30.0, 10.0
 EXACT_COSINE = 0.99999
-EXACT_MODES = (EXACT, "openvino")
+EXACT_MODES = (EXACT, "openvino", "cuda")
 
 
 @dataclass
@@ -43,9 +44,13 @@ class Variant:
 def list_modes() -> list[str]:
     """The backends of this machine."""
     found = [EXACT]
-    for mode in PRECISIONS:
+    checks: list[tuple[str, Callable[[str], object]]] = [
+        *((mode, open_openvino) for mode in PRECISIONS),
+        *((mode, require_cuda) for mode in TF32),
+    ]
+    for mode, check in checks:
         try:
-            open_openvino(mode)
+            check(mode)
         except ModelPackError:
             continue
         found.append(mode)

@@ -20,8 +20,8 @@ from tasks.faces.limits import is_out_of_memory
 
 logger = logging.getLogger(__name__)
 
-# Batches that a device has at a time, of all models: while one is computed, the next one is copied.
-AT_A_TIME = 2
+# Batches that a device has at a time, of all models: one is computed, others are copied to it.
+AT_A_TIME = 3
 # Of one model's, one more is drawn meanwhile, and one waits that is full.
 BUFFERS = AT_A_TIME + 2
 

@@ -41,8 +41,8 @@ logger = logging.getLogger(__name__)
 # machine of many cores two for each hide twice the time that one core takes for a photo.
 FETCH_THREADS = 8
 FETCH_THREADS_A_CORE = 2
-# Batches of the detector that photos in memory fill: two are computed, one waits, one is decoded.
-BATCHES = 4
+# Batches of the detector that photos in memory fill: some computed, one waiting, one decoded.
+BATCHES = 5
 # Faces a recogniser call: bounds its activations in a group photo of two hundred.
 FACES_PER_CALL = 16
 # Decoded at a time, by all threads together: one photo at the usual limit, or a hundred previews.
