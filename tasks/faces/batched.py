@@ -63,6 +63,11 @@ class Sessions:
         outputs: list[AnyArray] = session.run(None, feed)
         return outputs
 
+    def release(self, size: int) -> None:
+        """Close a size's session: its memory is free when its last batch has ended."""
+        with self._lock:
+            self._sessions.pop(size, None)
+
 
 class BatchedDetector:
     """A detector of SCRFD's form (Guo et al. 2021), with InsightFace's `detect`."""
@@ -86,9 +91,9 @@ class BatchedDetector:
             for stride, anchors in list_levels(plain).items()
         )
         self._batcher: Batcher[list[AnyArray]] = Batcher(
-            self.compute, width, choose_sizes(most), gate
+            self.compute, width, choose_sizes(most), gate, self._sessions.release
         )
-        self._batcher.warm_up()
+        _warm_up(self._batcher)
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -133,9 +138,9 @@ class BatchedRecogniser:
         self._sessions = Sessions(graph, open_session)
         self.input_size: tuple[int, int] = tuple(plain.input_size)
         self._batcher: Batcher[AnyArray] = Batcher(
-            self.compute, self.input_size[0], choose_sizes(most), gate
+            self.compute, self.input_size[0], choose_sizes(most), gate, self._sessions.release
         )
-        self._batcher.warm_up()
+        _warm_up(self._batcher)
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -158,6 +163,19 @@ class BatchedRecogniser:
         """The vectors of a batch uint8 (B, side, side, 3)."""
         [vectors] = self._sessions.run({PIXELS: pixels})
         return vectors
+
+
+def _warm_up(batcher: Batcher[Any]) -> None:
+    """Prepare the device for every size of batch. Raises ModelPackError."""
+    try:
+        batcher.warm_up()
+    except ModelPackError:
+        raise
+    except Exception as error:  # onnxruntime's errors share no base class
+        raise ModelPackError(
+            f"The models cannot be run on this device ({shorten_error(error)}): free its memory "
+            "(nvidia-smi shows who has it), take another card, or set FACEPASS_INFERENCE=cpu."
+        ) from error
 
 
 def list_levels(plain: Any) -> dict[int, int]:  # noqa: ANN401 (InsightFace publishes no types)

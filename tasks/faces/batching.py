@@ -16,7 +16,7 @@ from typing import Generic, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from tasks.faces.limits import is_out_of_memory
+from tasks.packs.cuda import is_out_of_memory
 
 logger = logging.getLogger(__name__)
 
@@ -94,9 +94,14 @@ class Batcher(Generic[Output]):
         side: int,
         sizes: Sequence[int],
         gate: Gate,
+        release: Callable[[int], object] = lambda _: None,
     ) -> None:
-        """compute: a batch uint8 (B, side, side, 3), B one of `sizes` -> what all rows give."""
+        """compute: a batch uint8 (B, side, side, 3), B one of `sizes` -> what all rows give.
+
+        release: frees what the device holds for a size that is not used any more.
+        """
         self._compute = compute
+        self._release = release
         self._shape = (side, side, 3)
         self._sizes = sorted(sizes)
         self._gate = gate
@@ -117,13 +122,13 @@ class Batcher(Generic[Output]):
         """
         done: set[int] = set()
         while size := next((size for size in self._sizes if size not in done), 0):
+            known = self._sizes
             try:
                 self._compute(np.zeros((size, *self._shape), np.uint8))
                 done.add(size)
             except Exception as error:
-                if size == 1 or not is_out_of_memory(error):
+                if not (is_out_of_memory(error) and self._shrink(known)):
                     raise
-                self._shrink(size // 2)
 
     def run(self, count: int, draw: Draw) -> list[Share[Output]]:
         """The shares of `count` pictures, in their order; `draw` writes each into its row.
@@ -137,8 +142,8 @@ class Batcher(Generic[Output]):
                 with self._gate.aside(), self._changed:
                     self._changed.wait_for(self._has_room)
             batch, rows = place
-            self._threads.submit(self._do_next)
             try:
+                self._threads.submit(self._do_next)
                 for row in range(rows.start, rows.stop):
                     draw(first + row - rows.start, batch.rows[row])
             finally:
@@ -148,12 +153,13 @@ class Batcher(Generic[Output]):
         with self._gate.aside():
             for batch, _ in parts:
                 batch.done.result()
-        shares = []
-        for share in (share for batch, rows in parts for share in batch.found[rows]):
-            if isinstance(share, Exception):
-                raise share
-            shares.append(share)
-        return shares
+        found = [share for batch, rows in parts for share in batch.found[rows]]
+        error = next((share for share in found if isinstance(share, Exception)), None)
+        if error is not None:
+            # Its traceback holds this frame, which is not to hold the photo for as long.
+            del parts, place, batch, found, draw
+            raise error
+        return [share for share in found if isinstance(share, Share)]
 
     def _reserve(self, count: int) -> tuple[_Batch[Output], slice] | None:
         """Rows of the next batch for at most `count` pictures.
@@ -203,28 +209,18 @@ class Batcher(Generic[Output]):
         if len(rows) < size:
             rows = np.concatenate([rows, np.zeros((size - len(rows), *self._shape), np.uint8)])
         rows[count:size] = 0  # what is left of others' pictures
+        known = self._sizes
         try:
             output = self._compute(rows[:size])
         except Exception as error:  # noqa: BLE001 (runtimes share no base class)
-            self._do_without(batch, rows, (count, size), error)
+            if is_out_of_memory(error) and self._shrink(known):
+                self._do(batch, rows, count)
+            elif count == 1:
+                batch.found.append(error.with_traceback(None))
+            else:
+                self._do_halves(batch, rows, count)
             return
         batch.found += [Share(output, row) for row in range(count)]
-
-    def _do_without(
-        self, batch: _Batch[Output], rows: Pixels, sizes: tuple[int, int], error: Exception
-    ) -> None:
-        """Go on after a batch that failed: with smaller ones, or without the one picture.
-
-        sizes: pictures, and rows that were computed.
-        """
-        count, size = sizes
-        if is_out_of_memory(error) and size > 1:
-            self._shrink(size // 2)
-            self._do(batch, rows, count)
-        elif count == 1:
-            batch.found.append(error)
-        else:
-            self._do_halves(batch, rows, count)
 
     def _do_halves(self, batch: _Batch[Output], rows: Pixels, count: int) -> None:
         half = count // 2
@@ -232,13 +228,24 @@ class Batcher(Generic[Output]):
         for part in (rows[:half].copy(), rows[half:count].copy()):
             self._do(batch, part, len(part))
 
-    def _shrink(self, largest: int) -> None:
-        """Use no batch above `largest` any more."""
+    def _shrink(self, known: Sequence[int]) -> bool:
+        """Do without the largest size from now on, and free what the device holds for it.
+
+        known: the sizes when memory ran out: another batch may have done so meanwhile. False where
+        there is nothing to do without.
+        """
         with self._changed:
-            if self._sizes[-1] > largest:
-                self._sizes = sorted({size for size in self._sizes if size < largest} | {largest})
-                logger.warning(
-                    "The device's memory ran out: batches of at most %d pictures from now on. Run "
-                    "fewer syncs beside each other on it.",
-                    largest,
-                )
+            if self._sizes is not known:
+                return True
+            *smaller, largest = self._sizes
+            if not smaller and largest == 1:
+                return False
+            self._sizes = smaller or [largest // 2]
+            most = self._sizes[-1]
+        self._release(largest)
+        logger.warning(
+            "The device's memory ran out: batches of at most %d pictures from now on. Run fewer "
+            "syncs beside each other on it.",
+            most,
+        )
+        return True

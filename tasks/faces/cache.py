@@ -4,6 +4,7 @@ Each engine is loaded once, at its first use, and only a few are kept. A thread 
 engine it asked for.
 """
 
+import gc
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -43,6 +44,7 @@ class ModelCache:
             if engine is None:
                 while len(self._engines) >= self._size:  # before, so that no more are ever there
                     self._engines.popitem(last=False)
+                    gc.collect()  # its parts hold each other, and a card's memory
                 engine = self._engines[key] = Future()
             self._engines.move_to_end(key)
         if is_first:

@@ -23,14 +23,13 @@ from tasks.faces.limits import (
     Cores,
     PixelBudget,
     count_cores,
-    is_out_of_memory,
     return_large_blocks,
     stop_inner_threads,
 )
 from tasks.faces.looks import FAINTEST, FaceFinder, judge_turn
 from tasks.faces.tiles import SeenFace
 from tasks.images.decode import BgrImage
-from tasks.packs.cuda import TF32, describe_card, require_cuda
+from tasks.packs.cuda import TF32, describe_card, is_out_of_memory, require_cuda
 from tasks.packs.loading import load_analysis, load_small_detector
 from tasks.packs.registry import USUAL_DET_SIZE, ModelPack
 
@@ -166,6 +165,8 @@ class FaceEngine:
             large=pack.det_size > USUAL_DET_SIZE,
         )
         fetching = max(FETCH_THREADS, FETCH_THREADS_A_CORE * cores)
+        # The others wait with their pixels: files, up to 50 MB each, are not counted by the budget.
+        self._reading = threading.Semaphore(cores + fetching)
         self._threads = ThreadPoolExecutor(at_a_time + fetching, thread_name_prefix="engine")
         self._waiting: FairQueue[tuple[PhotoReader, Future[FacesOrError]]] = FairQueue()
 
@@ -257,7 +258,9 @@ class FaceEngine:
 
     def _read_and_embed(self, read: PhotoReader) -> FacesOrError:
         try:
-            return self._embed_or_refuse(read())
+            with self._reading:
+                photo = read()
+            return self._embed_or_refuse(photo)
         except FacePassError as error:
             return forget_frames(error)
         finally:  # the photo itself is gone with the frames above

@@ -1,4 +1,4 @@
-"""Limits of one process: pixels decoded at a time, usable CPU cores, memory and its end.
+"""Limits of one process: pixels decoded at a time, usable CPU cores, memory kept by the C library.
 
 The number of cores respects the process's CPU affinity and the CPU quota of its container.
 """
@@ -15,17 +15,6 @@ ROOT = Path("/")  # of the file system
 # Larger than anything a preview needs, so that previews cost no extra calls of the kernel.
 LARGE_BLOCK_BYTES = 8 * 1024 * 1024
 _M_MMAP_THRESHOLD = -3  # glibc's malloc.h
-
-# How cv2, onnxruntime, CUDA's libraries and OpenVINO say that memory ran out.
-_OUT_OF_MEMORY = (
-    "insufficient memory",
-    "bad_alloc",
-    "bad allocation",
-    "allocate",
-    "alloc_failed",
-    "allocation_failed",
-    "out of memory",
-)
 
 
 class Cores:
@@ -89,12 +78,6 @@ class PixelBudget:
     def held(self) -> int:
         """Pixels held now, by all threads."""
         return sum(self._held.values())
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error of a model says that memory ran out, of the machine or of its device."""
-    told = str(error).lower()
-    return isinstance(error, MemoryError) or any(sign in told for sign in _OUT_OF_MEMORY)
 
 
 def count_cores(root: Path = ROOT) -> int:

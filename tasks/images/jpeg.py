@@ -206,13 +206,13 @@ def decode_plain(
 ) -> npt.NDArray[np.uint8] | None:
     """The pixels of a plain JPEG, BGR uint8 (H, W, 3), as it is stored; None of any other.
 
-    Plain: it is decoded at its own size, has an end, three components or one, and nothing is wrong
-    with it. One call decodes it, in which other threads go on; the pixels are those of Pillow's
+    Plain: it is decoded at its own size, has an end, three components or one, and libjpeg warns of
+    nothing. One call decodes it, in which other threads go on; the pixels are those of Pillow's
     decoder. `reserve` is told the number of pixels first, also where None comes of it.
     """
     try:
         size, counted = _read_plain_size(content, max_pixels)
-    except PhotoUnavailableError:  # the other way finds out the reason
+    except Exception:  # noqa: BLE001 (whatever it is, the other way finds out the reason)
         return None
     if not counted:
         return None
@@ -250,7 +250,7 @@ def _read_baseline_size(content: bytes) -> tuple[int, int]:
         marker, body = content[place + 1], place + 4
         place += 2 + int.from_bytes(content[place + 2 : body], "big")
         if marker == _SOS:
-            return size if content[body] == components else (0, 0)
+            return size if content[body : body + 1] == bytes([components]) else (0, 0)
         if marker in _FRAMES:
             if components or marker not in _BASELINE or place - body < _FRAME.size:
                 break

@@ -19,22 +19,43 @@ PROVIDER = "CUDAExecutionProvider"
 MIB = 1024 * 1024
 # Below it not even a batch of one photo is computed, beside what CUDA itself takes.
 LEAST_FREE_MIB = 1500
+LEAST_CAPABILITY = (7, 5)  # CUDA 13 has no programs for older cards
+_CAPABILITY = (75, 76)  # cuda.h's numbers of its two attributes
+
+# How cv2, onnxruntime, CUDA's libraries and OpenVINO say that memory ran out.
+_OUT_OF_MEMORY = (
+    "insufficient memory",
+    "bad_alloc",
+    "bad allocation",
+    "allocate",
+    "alloc_failed",
+    "allocation_failed",
+    "out of memory",
+)
 
 _NO_DRIVER = "No NVIDIA driver is found here"
 _OTHERWISE = "or set FACEPASS_INFERENCE=cpu."
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error of a model says that memory ran out, of the machine or of its device."""
+    told = str(error).lower()
+    return isinstance(error, MemoryError) or any(sign in told for sign in _OUT_OF_MEMORY)
 
 
 @dataclass(frozen=True)
 class Card:
     """The first card that this process may use, as its driver describes it.
 
-    driver: the newest CUDA that the driver serves, as 13000 for 13.0.
+    driver: the newest CUDA that the driver serves, as 13000 for 13.0; capability: what the card
+    can compute, as (9, 0).
     """
 
     name: str
     memory_mib: int
     free_mib: int
     driver: int
+    capability: tuple[int, int]
 
 
 def find_card() -> Card:
@@ -58,8 +79,17 @@ def find_card() -> Card:
     driver.cuDeviceGet(ctypes.byref(device), 0)
     name = ctypes.create_string_buffer(100)
     driver.cuDeviceGetName(name, len(name), device)
+    numbers = (ctypes.c_int(), ctypes.c_int())
+    for number, attribute in zip(numbers, _CAPABILITY, strict=True):
+        driver.cuDeviceGetAttribute(ctypes.byref(number), attribute, device)
     memory, free = _read_memory(driver, device)
-    return Card(name.value.decode(errors="replace"), memory // MIB, free // MIB, version.value)
+    return Card(
+        name.value.decode(errors="replace"),
+        memory // MIB,
+        free // MIB,
+        version.value,
+        (numbers[0].value, numbers[1].value),
+    )
 
 
 def _read_memory(driver: Any, device: ctypes.c_int) -> tuple[int, int]:  # noqa: ANN401
@@ -91,6 +121,11 @@ def require_cuda(inference: str) -> Card:
         raise ModelPackError(
             f"The NVIDIA driver serves CUDA {card.driver // 1000}, and this onnxruntime needs "
             f"{needed}: install a newer driver, {_OTHERWISE}"
+        )
+    if card.capability < LEAST_CAPABILITY:
+        raise ModelPackError(
+            f"{card.name} is too old for CUDA 13: take a card of NVIDIA's Turing or later, "
+            f"{_OTHERWISE}"
         )
     if card.free_mib < LEAST_FREE_MIB:
         raise ModelPackError(
@@ -133,6 +168,8 @@ def open_session(graph: bytes, size: int, inference: str) -> Any:  # noqa: ANN40
     try:
         session = onnxruntime.InferenceSession(graph, options, providers=providers)
     except Exception as error:  # onnxruntime's errors share no base class
+        if is_out_of_memory(error):
+            raise  # whoever asks may do with less
         raise ModelPackError(
             f"The model pack cannot be run with FACEPASS_INFERENCE={inference} "
             f"({shorten_error(error)}): try FACEPASS_INFERENCE=cpu."

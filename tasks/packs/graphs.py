@@ -19,6 +19,8 @@ from tasks.packs.opencv_zoo import replace_items
 PIXELS, THRESHOLD = "pixels", "threshold"
 PLACES, ROWS = "places", "rows"
 VECTORS = "vectors"
+# Before the names of what is added, which a file may have too.
+OWN = "facepass_"
 # One score, four distances, five points.
 WIDTHS = (1, 4, 10)
 ROW_WIDTH = sum(WIDTHS)
@@ -58,7 +60,7 @@ def build_detector(
         _join_level(graph, names[level :: len(levels)], side, (stride, anchors), cells_first)
         for level, (stride, anchors) in enumerate(levels.items())
     ]
-    _add(graph, "Concat", joined, "all", axis=1)
+    _add(graph, "Concat", joined, f"{OWN}all", axis=1)
     _keep_rows(graph)
     content: bytes = model.SerializeToString()
     return content
@@ -133,7 +135,7 @@ def _stretch_constants(
         value = constants.get(name)
         if value is None or value.ndim < 3 or place == 0 or np.ptp(value) != 0:
             continue
-        shape, stretched = f"shape_beside_{number}", f"stretched_{number}_{place}"
+        shape, stretched = f"{OWN}shape_{number}_{place}", f"{OWN}stretched_{number}_{place}"
         one = _add_constant(graph, f"{stretched}_value", value.reshape(-1)[:1])
         added.append(helper.make_node("Shape", [node.input[0]], [shape]))
         added.append(helper.make_node("Expand", [one, shape], [stretched]))
@@ -173,7 +175,7 @@ def _feed_bytes(model: onnx.ModelProto, side: int, mean: float, std: float, *, h
     if (mean, std) != (0, 1):
         steps.append(("Sub", _add_constant(graph, "mean", np.array(mean, kind)), {}))
         steps.append(("Mul", _add_constant(graph, "share", np.array(1 / std, kind)), {}))
-    names = [PIXELS, *(f"bytes_{number}" for number in range(1, len(steps))), own]
+    names = [PIXELS, *(f"{OWN}bytes_{number}" for number in range(1, len(steps))), own]
     nodes = []
     for (operator, constant, how), (before, after) in zip(steps, pairwise(names), strict=True):
         node = helper.make_node(operator, [before, *([constant] if constant else [])], [after])
@@ -201,7 +203,7 @@ def _join_level(
     cells = side // stride
     parts = []
     for name, width in zip(names, WIDTHS, strict=True):
-        flat = f"level_{stride}_{width}"
+        flat = f"{OWN}level_{stride}_{width}"
         _add(graph, "Cast", [name], f"{flat}_float", to=TensorProto.FLOAT)
         if cells_first:
             shape = np.array([cells * cells, -1, anchors * width], np.int64)
@@ -218,28 +220,28 @@ def _join_level(
     corners = np.repeat(np.stack([x.ravel(), y.ravel()], axis=1), anchors, axis=0)
     # A box is two corners away from the cell's, to the left and top, and to the right and bottom.
     signs = np.array([-1, -1, 1, 1, *[1] * 10], np.float32)
-    _add(graph, "Concat", parts[1:], f"distances_{stride}", axis=2)
+    _add(graph, "Concat", parts[1:], f"{OWN}distances_{stride}", axis=2)
     scale = _add_constant(graph, f"scale_{stride}", signs * stride)
-    _add(graph, "Mul", [f"distances_{stride}", scale], f"offsets_{stride}")
+    _add(graph, "Mul", [f"{OWN}distances_{stride}", scale], f"{OWN}offsets_{stride}")
     places = _add_constant(graph, f"places_{stride}", np.tile(corners, 7)[None])
-    _add(graph, "Add", [f"offsets_{stride}", places], f"pixels_{stride}")
-    _add(graph, "Concat", [parts[0], f"pixels_{stride}"], f"rows_{stride}", axis=2)
-    return f"rows_{stride}"
+    _add(graph, "Add", [f"{OWN}offsets_{stride}", places], f"{OWN}pixels_{stride}")
+    _add(graph, "Concat", [parts[0], f"{OWN}pixels_{stride}"], f"{OWN}rows_{stride}", axis=2)
+    return f"{OWN}rows_{stride}"
 
 
 def _keep_rows(graph: onnx.GraphProto) -> None:
-    """Put out only the rows of "all" (B, rows, 15) whose score reaches THRESHOLD."""
+    """Put out only the rows of all candidates (B, rows, 15) whose score reaches THRESHOLD."""
     first = _add_constant(graph, "first", np.array([0], np.int64))
-    _add(graph, "Gather", ["all", first], "scores", axis=2)
-    _reshape(graph, "scores", np.array([-1], np.int64), "score")
+    _add(graph, "Gather", [f"{OWN}all", first], f"{OWN}scores", axis=2)
+    _reshape(graph, f"{OWN}scores", np.array([-1], np.int64), f"{OWN}score")
     # Of a score that is no number neither is true, as in NumPy.
-    _add(graph, "Greater", ["score", THRESHOLD], "is_above")
-    _add(graph, "Equal", ["score", THRESHOLD], "is_equal")
-    _add(graph, "Or", ["is_above", "is_equal"], "is_kept")
-    _add(graph, "NonZero", ["is_kept"], "kept_row")
-    _reshape(graph, "kept_row", np.array([-1], np.int64), PLACES)
-    _reshape(graph, "all", np.array([-1, ROW_WIDTH], np.int64), "all_rows")
-    _add(graph, "Gather", ["all_rows", PLACES], ROWS, axis=0)
+    _add(graph, "Greater", [f"{OWN}score", THRESHOLD], f"{OWN}is_above")
+    _add(graph, "Equal", [f"{OWN}score", THRESHOLD], f"{OWN}is_equal")
+    _add(graph, "Or", [f"{OWN}is_above", f"{OWN}is_equal"], f"{OWN}is_kept")
+    _add(graph, "NonZero", [f"{OWN}is_kept"], f"{OWN}kept_row")
+    _reshape(graph, f"{OWN}kept_row", np.array([-1], np.int64), PLACES)
+    _reshape(graph, f"{OWN}all", np.array([-1, ROW_WIDTH], np.int64), f"{OWN}all_rows")
+    _add(graph, "Gather", [f"{OWN}all_rows", PLACES], ROWS, axis=0)
     graph.input.append(helper.make_tensor_value_info(THRESHOLD, TensorProto.FLOAT, [1]))
     described = [
         helper.make_tensor_value_info(PLACES, TensorProto.INT64, ["kept"]),
@@ -262,5 +264,5 @@ def _add(
 
 
 def _add_constant(graph: onnx.GraphProto, name: str, value: npt.NDArray[np.generic]) -> str:
-    graph.initializer.append(numpy_helper.from_array(value, name))
-    return name
+    graph.initializer.append(numpy_helper.from_array(value, OWN + name))
+    return OWN + name

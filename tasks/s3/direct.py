@@ -16,15 +16,24 @@ from botocore.exceptions import BotoCoreError
 from botocore.hooks import first_non_none_response
 from botocore.response import StreamingBody
 from botocore.utils import percent_encode
+from urllib3.exceptions import HTTPError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 METADATA_PREFIX = "x-amz-meta-"
 _SAFE = "-._~/"  # what botocore leaves as it is in a key
-# Of one request alone.
-_OWN_HEADERS = {"if-match", "amz-sdk-invocation-id", "amz-sdk-request"}
-_OK = 200
+# Of one request alone: its condition, and how it was signed.
+_OWN_HEADERS = {
+    "if-match",
+    "amz-sdk-invocation-id",
+    "amz-sdk-request",
+    "authorization",
+    "x-amz-date",
+    "x-amz-security-token",
+    "x-amz-content-sha256",
+}
+_OK, _LEAST_REFUSAL = 200, 300
 # Answers about the object, after which the way is still right: denied, not there, replaced.
 _ABOUT_OBJECT = {403, 404, 412}
 
@@ -106,8 +115,11 @@ class DirectReader:
             answer = self._send(way.sign(s3_key, headers).prepare())
             if answer.status_code == _OK:
                 return _read_head(answer)
-            _ = answer.content  # to its end, so that the connection serves the next one
-        except BotoCoreError:
+            if answer.status_code < _LEAST_REFUSAL:  # a success of another kind may be the object
+                answer.raw.close()
+            else:
+                _ = answer.content  # to its end, so that the connection serves the next one
+        except (BotoCoreError, HTTPError):  # of an error's body urllib3's own comes through
             self.forget()
             return None
         if answer.status_code not in _ABOUT_OBJECT:

@@ -14,6 +14,7 @@ from typing import Any
 from botocore import exceptions as boto
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
 
 from models.errors import (
     FacePassError,
@@ -324,12 +325,16 @@ def explain_s3_error(error: Boto3Error, bucket: str) -> FacePassError:
     return kind(told)
 
 
+_OF_AN_OBJECT = {"GetObject", "HeadObject"}
+
+
 def explain_object_error(error: Boto3Error, bucket: str) -> FacePassError:
     """PhotoUnavailableError for what is about one object; for all others, S3's own error.
 
     PhotoChangedError where the request named an ETag that the object has no more.
     """
-    if isinstance(error, ClientError):
+    # Keys that are renewed on the way are another operation's, whose refusal is no photo's.
+    if isinstance(error, ClientError) and error.operation_name in _OF_AN_OBJECT:
         if _read_answer(error)[0] == PRECONDITION_FAILED:
             return PhotoChangedError("The photo was replaced during the sync.")
         meaning = find_meaning(error)
@@ -370,6 +375,8 @@ def map_s3_errors(
         yield
     except (BotoCoreError, ClientError, ResponseParserError) as error:
         raise explain(error, bucket) from error
+    except HTTPError as error:  # the body of a refusal breaks off: botocore lets urllib3's through
+        raise S3DownloadError(_FAILING.format(code=type(error).__name__)) from error
     except RecursionError as error:  # boto3 follows answers that lead to themselves
         raise S3AccessError(ELSEWHERE) from error
 

@@ -1,6 +1,9 @@
 """The batcher: whatever comes from however many threads, each gets its own result, or error."""
 
+import gc
 import threading
+import time
+import weakref
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.faces.batching import BUFFERS, Batcher, Gate
+from tasks.faces.batching import AT_A_TIME, BUFFERS, Batcher, Gate
 from tasks.faces.limits import Cores
 
 SIDE = 2
@@ -71,8 +74,7 @@ def test_each_thread_gets_the_results_of_its_own_pictures_in_their_order(
         results = [future.result(LIMIT_S) for future in futures]
     assert results == [[2 * value for value in request] for request in requests]
     # Nothing but the few sizes, and halves of them where memory ran out.
-    halves = {size >> shift for size in sizes for shift in range(4)}
-    assert set(device.calls) <= halves
+    assert set(device.calls) <= sizes | {min(sizes) >> shift for shift in range(4)}
 
 
 def test_pictures_that_wait_while_the_device_is_busy_fill_batches() -> None:
@@ -86,16 +88,20 @@ def test_pictures_that_wait_while_the_device_is_busy_fill_batches() -> None:
         return [0] * len(batch)
 
     batcher = Batcher(compute, SIDE, (2, 8), Gate())
-    with ThreadPoolExecutor(18) as threads:
-        for value in (1, 2):
+    firsts, later = range(1, AT_A_TIME + 1), range(100, 116)
+    with ThreadPoolExecutor(len(firsts) + len(later)) as threads:
+        for value in firsts:
             threads.submit(ask, batcher, [value])
             assert begun.acquire(timeout=LIMIT_S)
-        others = [threads.submit(ask, batcher, [value]) for value in range(3, 19)]
-        while sum(batch.count for batch in batcher._batches) < len(others):
-            threading.Event().wait(0.01)
+        for value in later:
+            threads.submit(ask, batcher, [value])
+        deadline = time.monotonic() + LIMIT_S
+        while sum(batch.count for batch in batcher._batches) < len(later):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
         go_on.set()
-    assert sorted(map(len, calls)) == [2, 2, 8, 8]
-    assert Counter(value for call in calls for value in call if value) == Counter(range(1, 19))
+    assert sorted(map(len, calls)) == [*[2] * len(firsts), 8, 8]
+    assert Counter(value for call in calls for value in call if value) == Counter([*firsts, *later])
 
 
 def test_one_picture_that_fails_spares_those_beside_it() -> None:
@@ -126,20 +132,69 @@ def test_a_picture_that_cannot_be_drawn_spares_the_others() -> None:
     assert len(batcher._free) == BUFFERS
 
 
-def test_memory_that_runs_out_halves_the_batches_for_good_and_is_told_once(
+def test_memory_that_runs_out_makes_batches_smaller_for_good_and_is_told_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    device = Device(memory=3)
-    batcher = Batcher(device, SIDE, (1, 8), Gate())
+    device, released = Device(memory=3), list[int]()
+    batcher = Batcher(device, SIDE, (2, 4, 8), Gate(), released.append)
     assert ask(batcher, range(1, 20)) == list(range(2, 40, 2))
-    assert batcher.sizes == (1, 2)
-    assert [record.message.split(":")[0] for record in caplog.records] == [
-        "The device's memory ran out",
-        "The device's memory ran out",
-    ]
+    assert batcher.sizes == (2,)
+    assert released == [8, 4]
+    assert ["ran out" in record.message for record in caplog.records] == [True, True]
     device.calls.clear()
     ask(batcher, range(1, 20))
     assert max(device.calls) == 2
+    assert len(caplog.records) == 2
+
+
+def test_the_smallest_batches_are_halved_where_even_they_are_too_large() -> None:
+    batcher = Batcher(Device(memory=1), SIDE, (4,), Gate())
+    assert ask(batcher, range(1, 10)) == list(range(2, 20, 2))
+    assert batcher.sizes == (1,)
+
+
+def test_memory_that_ran_out_for_several_batches_at_once_costs_one_size() -> None:
+    ready, device = threading.Barrier(2), Device(memory=4)
+
+    def compute(batch: Pixels) -> list[int]:
+        if len(batch) == 8:
+            ready.wait(LIMIT_S)
+        return device(batch)
+
+    batcher = Batcher(compute, SIDE, (2, 4, 8), Gate())
+    assert ask(batcher, range(1, 17)) == list(range(2, 34, 2))
+    assert batcher.sizes == (2, 4)
+
+
+def test_a_picture_that_fails_does_not_keep_its_photo() -> None:
+    batcher = Batcher(Device(), SIDE, (2,), Gate())
+    photo = np.full((SIDE, SIDE, 3), CURSED, np.uint8)
+    kept = weakref.ref(photo)
+
+    def hand_over(picture: Pixels) -> Exception:
+        try:
+            batcher.run(1, lambda _, row: np.copyto(row, picture))
+        except ValueError as error:
+            return error
+        raise AssertionError
+
+    gc.disable()
+    try:
+        error = hand_over(photo)
+        del photo
+        error.__traceback__ = None
+        assert kept() is None
+    finally:
+        gc.enable()
+
+
+def test_a_batch_that_nobody_can_be_asked_for_leaves_no_row_undrawn() -> None:
+    """As at the interpreter's end, when its threads take no more work."""
+    batcher = Batcher(Device(), SIDE, (2,), Gate())
+    batcher._threads.shutdown()
+    with pytest.raises(RuntimeError, match="shutdown"):
+        ask(batcher, [1])
+    batcher._batches[0].wait_until_drawn()
 
 
 def test_memory_for_not_even_one_is_an_error() -> None:
@@ -156,7 +211,7 @@ def test_warming_up_computes_each_size_once_and_finds_what_memory_allows() -> No
     assert device.calls == [2, 8]
     small = Batcher(Device(memory=5), SIDE, (2, 8), Gate())
     small.warm_up()
-    assert small.sizes == (2, 4)
+    assert small.sizes == (2,)
 
 
 def test_a_bug_in_the_batcher_leaves_nobody_waiting() -> None:

@@ -326,3 +326,11 @@ def test_a_large_picture_is_compared_strip_by_strip(monkeypatch: pytest.MonkeyPa
     content = encode(read_sample("astronaut.png"))
     assert decode_photo(content[:-2], MAX_PIXELS).shape == (512, 512, 3)
     assert read_reason(content[: len(content) * 3 // 4]) == PhotoReason.TRUNCATED
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xd8\xff\xda\x00\x02", b"\xff\xd8\xff\xc0\x00\x02\xff\xda\x00\x02"]
+)
+def test_a_scan_without_a_body_is_refused_as_any_other_file(content: bytes) -> None:
+    with pytest.raises(PhotoUnavailableError):
+        decode_photo(content, 1_000_000)

@@ -26,7 +26,7 @@ class Driver:
         self, cards: int = 1, code: int = 0, version: int = 13000, free: int = 70_000
     ) -> None:
         self.cards, self.code, self.version, self.free = cards, code, version, free
-        self.context_code = 0
+        self.context_code, self.capability = 0, (9, 0)
 
     def cuInit(self, _: int) -> int:  # noqa: N802
         return self.code
@@ -45,6 +45,10 @@ class Driver:
 
     def cuDeviceGetName(self, name: Any, _: int, __: Any) -> int:  # noqa: N802
         name.value = b"NVIDIA Test Card"
+        return 0
+
+    def cuDeviceGetAttribute(self, number: Any, attribute: int, _: Any) -> int:  # noqa: N802
+        number._obj.value = self.capability[attribute - 75]
         return 0
 
     def cuDevicePrimaryCtxRetain(self, *_: Any) -> int:  # noqa: N802
@@ -98,6 +102,14 @@ def test_what_is_missing_is_said_with_what_to_do(
         require_cuda("cuda")
 
 
+def test_a_card_that_is_too_old_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = Driver()
+    driver.capability = (6, 1)
+    install(monkeypatch, driver)
+    with pytest.raises(ModelPackError, match=r"Test Card is too old for CUDA 13: .*Turing"):
+        require_cuda("cuda")
+
+
 def test_a_card_that_gives_no_context_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     driver = Driver()
     driver.context_code = 2
@@ -111,7 +123,7 @@ def test_a_card_is_described_and_nothing_is_printed_on_standard_output(
 ) -> None:
     install(monkeypatch, Driver())
     card = require_cuda("cuda")
-    assert card == Card("NVIDIA Test Card", 80_000, 70_000, 13000)
+    assert card == Card("NVIDIA Test Card", 80_000, 70_000, 13000, (9, 0))
     assert describe_card(card) == "NVIDIA Test Card, 70000 of 80000 MB free"
     assert capsys.readouterr().out == ""
 

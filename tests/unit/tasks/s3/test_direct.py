@@ -1,11 +1,13 @@
 """Photos that are fetched along the way that boto3 has found: the same bytes, notes and errors."""
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
+from botocore.exceptions import ClientError
 
 from models.errors import (
     FacePassError,
@@ -18,6 +20,7 @@ from models.settings import Settings
 from models.vocabulary import PhotoReason
 from tasks.s3 import bucket as bucket_module
 from tasks.s3.bucket import Bucket, open_bucket
+from tasks.s3.errors import explain_object_error
 from tests.support.http_server import QuietHandler, serve_http
 from tests.support.refusals import refuse_reading
 
@@ -187,6 +190,60 @@ def test_what_is_no_photo_is_boto3s_to_judge(bucket: Bucket, store: Store, case:
     store.asked.clear()
     assert read(bucket) == read(bucket) == CONTENT
     assert store.by_boto3 == [case.forgets, False]
+
+
+def break_off_refusing(handler: _Handler) -> None:
+    """An error whose page ends too soon."""
+    handler.close_connection = True
+    handler.send_response(503)
+    handler.send_header("Content-Length", "1000")
+    handler.end_headers()
+    handler.wfile.write(b"<Error>")
+
+
+def test_a_refusal_that_breaks_off_is_boto3s_too(bucket: Bucket, store: Store) -> None:
+    store.answers = [break_off_refusing]
+    assert read(bucket) == CONTENT
+    assert store.by_boto3 == [False, True]
+    store.answers = [break_off_refusing] * 20
+    with pytest.raises(S3DownloadError):
+        read(bucket)
+
+
+def test_a_success_of_another_kind_is_not_read_beyond_the_limit(
+    bucket: Bucket, store: Store
+) -> None:
+    def transform(handler: _Handler) -> None:
+        handler.send_response(203)
+        handler.send_header("Content-Length", str(10 * LIMIT))
+        handler.end_headers()
+        with contextlib.suppress(OSError):
+            handler.wfile.write(bytes(10 * LIMIT))
+
+    store.answers = [transform, transform]
+    with pytest.raises(PhotoUnavailableError) as raised:
+        read(bucket)
+    assert raised.value.reason == PhotoReason.TOO_MANY_BYTES
+
+
+def test_renewed_credentials_may_have_no_token(bucket: Bucket, store: Store) -> None:
+    credentials = bucket.client._request_signer._credentials  # type: ignore[attr-defined]
+    credentials.token = "session"
+    bucket.direct.forget()  # type: ignore[union-attr]
+    assert read(bucket) == read(bucket) == CONTENT
+    credentials.token = None
+    assert read(bucket) == CONTENT
+    assert "x-amz-security-token" in store.asked[-2].headers
+    assert "x-amz-security-token" not in store.asked[-1].headers
+    signed = {"authorization", "x-amz-security-token", "x-amz-date", "x-amz-content-sha256"}
+    assert not signed & {name.lower() for name in bucket.direct._way.headers}  # type: ignore[union-attr]
+
+
+def test_keys_that_cannot_be_renewed_are_no_photos_fault() -> None:
+    refused = ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "AssumeRole")
+    assert isinstance(explain_object_error(refused, "bucket"), S3AccessError)
+    refused = ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "GetObject")
+    assert isinstance(explain_object_error(refused, "bucket"), PhotoUnavailableError)
 
 
 def test_a_passing_fault_costs_no_photo(bucket: Bucket, store: Store) -> None:
