@@ -149,7 +149,7 @@ def test_a_direction_that_shows_a_face_worse_does_not_turn_it() -> None:
         return faces, landmarks
 
     everyone = Doubt(doubtful=0.96, poor=0.85)
-    (face,) = make_finder(PaintedDetector(bent=0), see_badly, everyone).find_faces(photo)  # type: ignore[arg-type]
+    (face,) = make_finder(PaintedDetector(bent=0), see_badly, everyone).find_faces(photo)  # type: ignore[arg-type]  # a function
 
     assert (face.tilt, face.score) == (0, pytest.approx(0.95, abs=0.01))
     assert np.abs(face.landmarks - points).max() < 0.05 * 150

@@ -2,14 +2,9 @@
 
 import random
 import struct
-import sys
-import threading
-import time
 import zlib
-from collections.abc import Callable, Iterator
 from io import BytesIO
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -288,58 +283,6 @@ def test_a_photo_taller_than_a_strip_is_copied_whole(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(decode, "STRIP_PIXELS", 31 * 3)
     content = encode(Image.fromarray(make_pixels()), "PNG")
     np.testing.assert_array_equal(decode_photo(content, MAX_PIXELS)[:, :, ::-1], make_pixels())
-
-
-# --- other threads ---
-
-
-@pytest.fixture
-def nobody_is_interrupted() -> Iterator[None]:
-    """A thread keeps the interpreter's lock until it gives it away."""
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(60)
-    yield
-    sys.setswitchinterval(usual)
-
-
-def measure_lock(work: Callable[[], object]) -> float:
-    """Seconds of a call's CPU time in which no other thread could run, a tenth of a ms or more."""
-    clock = time.pthread_getcpuclockid(threading.get_ident())
-    moments, is_over = list[float](), threading.Event()
-
-    def watch() -> None:
-        while not is_over.is_set():
-            moments.append(time.clock_gettime(clock))
-            time.sleep(0)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    while not moments:
-        time.sleep(0)
-    begin = time.thread_time()
-    work()
-    end = time.thread_time()
-    is_over.set()
-    watcher.join()
-    pauses = np.diff([begin, *(moment for moment in moments if begin < moment < end), end])
-    return float(pauses[pauses > 0.0001].sum())
-
-
-@pytest.mark.skipif(not hasattr(time, "pthread_getcpuclockid"), reason="needs threads' CPU clocks")
-@pytest.mark.usefixtures("nobody_is_interrupted")
-@pytest.mark.parametrize("orientation", [1, 6])
-def test_other_threads_run_while_a_photo_is_decoded(orientation: int) -> None:
-    exif = Image.Exif()
-    exif[ORIENTATION] = orientation
-    content = encode(
-        Image.radial_gradient("L").resize((1_000, 1_000)).convert("RGB"), "JPEG", exif=exif
-    )
-    begin = time.thread_time()
-    for _ in range(10):
-        cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    enough = (time.thread_time() - begin) / 10 / 4
-    # Where the machine has other work the watcher waits as well: the best of many tries counts.
-    assert any(measure_lock(lambda: decode_photo(content, MAX_PIXELS)) < enough for _ in range(300))
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])

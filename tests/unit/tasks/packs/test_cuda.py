@@ -28,36 +28,36 @@ class Driver:
         self.cards, self.code, self.version, self.free = cards, code, version, free
         self.context_code, self.capability = 0, (9, 0)
 
-    def cuInit(self, _: int) -> int:  # noqa: N802
+    def cuInit(self, _: int) -> int:  # noqa: N802 (libcuda's)
         return self.code
 
-    def cuDriverGetVersion(self, version: Any) -> int:  # noqa: N802
+    def cuDriverGetVersion(self, version: Any) -> int:  # noqa: N802 (libcuda's)
         version._obj.value = self.version
         return 0
 
-    def cuDeviceGetCount(self, count: Any) -> int:  # noqa: N802
+    def cuDeviceGetCount(self, count: Any) -> int:  # noqa: N802 (libcuda's)
         count._obj.value = self.cards
         return 0
 
-    def cuDeviceGet(self, device: Any, _: int) -> int:  # noqa: N802
+    def cuDeviceGet(self, device: Any, _: int) -> int:  # noqa: N802 (libcuda's)
         device._obj.value = 0
         return 0
 
-    def cuDeviceGetName(self, name: Any, _: int, __: Any) -> int:  # noqa: N802
+    def cuDeviceGetName(self, name: Any, _: int, __: Any) -> int:  # noqa: N802 (libcuda's)
         name.value = b"NVIDIA Test Card"
         return 0
 
-    def cuDeviceGetAttribute(self, number: Any, attribute: int, _: Any) -> int:  # noqa: N802
+    def cuDeviceGetAttribute(self, number: Any, attribute: int, _: Any) -> int:  # noqa: N802 (libcuda's)
         number._obj.value = self.capability[attribute - 75]
         return 0
 
-    def cuDevicePrimaryCtxRetain(self, *_: Any) -> int:  # noqa: N802
+    def cuDevicePrimaryCtxRetain(self, *_: Any) -> int:  # noqa: N802 (libcuda's)
         return self.context_code
 
-    def cuCtxSetCurrent(self, _: Any) -> int:  # noqa: N802
+    def cuCtxSetCurrent(self, _: Any) -> int:  # noqa: N802 (libcuda's)
         return 0
 
-    def cuMemGetInfo_v2(self, free: Any, total: Any) -> int:  # noqa: N802
+    def cuMemGetInfo_v2(self, free: Any, total: Any) -> int:  # noqa: N802 (libcuda's)
         free._obj.value, total._obj.value = self.free * MIB, 80_000 * MIB
         return 0
 
