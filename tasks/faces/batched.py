@@ -5,18 +5,19 @@ differs is who shares a call (tasks/faces/batching.py), and that pixels travel a
 """
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Generic, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from models.errors import ModelPackError
 from tasks.faces.align import align_face
-from tasks.faces.batching import Batcher, Draw, Gate, Pixels
+from tasks.faces.batching import Batcher, Draw, Gate, Output, Pixels
 from tasks.images.decode import BgrImage
 from tasks.packs.cuda import HALF, open_session
 from tasks.packs.folder import shorten_error
@@ -69,8 +70,8 @@ class Sessions:
             self._sessions.pop(size, None)
 
 
-class BatchedDetector:
-    """A detector of SCRFD's form (Guo et al. 2021), with InsightFace's `detect`."""
+class BatchedModel(ABC, Generic[Output]):
+    """A model whose pictures share batches, ready to compute them."""
 
     def __init__(
         self,
@@ -80,25 +81,37 @@ class BatchedDetector:
         most: int,
         gate: Gate,
     ) -> None:
-        """plain: InsightFace's, for its settings; most: photos a call."""
+        """plain: InsightFace's, for its settings; most: pictures a call. Raises ModelPackError."""
         self._plain = plain
         self._sessions = Sessions(graph, open_session)
         self.input_size: tuple[int, int] = tuple(plain.input_size)
-        self.det_thresh: float = plain.det_thresh
-        width, height = self.input_size
-        self._candidates = sum(
-            anchors * (width // stride) * (height // stride)
-            for stride, anchors in list_levels(plain).items()
-        )
-        self._batcher: Batcher[list[AnyArray]] = Batcher(
-            self.compute, width, choose_sizes(most), gate, self._sessions.release
+        self.det_thresh: float = getattr(plain, "det_thresh", 0.0)  # a detector's
+        self._batcher: Batcher[Output] = Batcher(
+            self.compute, self.input_size[0], choose_sizes(most), gate, self._sessions.release
         )
         _warm_up(self._batcher)
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Photos a batch."""
+        """Pictures a batch."""
         return self._batcher.sizes
+
+    @abstractmethod
+    def compute(self, pixels: Pixels) -> Output:
+        """The model's output for a batch uint8 (B, side, side, 3)."""
+
+
+class BatchedDetector(BatchedModel[list[AnyArray]]):
+    """A detector of SCRFD's form (Guo et al. 2021), with InsightFace's `detect`."""
+
+    @cached_property
+    def _candidates(self) -> int:
+        """Places of a photo's candidates."""
+        width, height = self.input_size
+        return sum(
+            anchors * (width // stride) * (height // stride)
+            for stride, anchors in list_levels(self._plain).items()
+        )
 
     def detect(self, photo: BgrImage) -> tuple[Floats, Floats]:
         """Faces float32 (F, 5), x1 y1 x2 y2 and the score, best first; landmarks (F, 5, 2)."""
@@ -123,29 +136,8 @@ class BatchedDetector:
         return self._sessions.run({PIXELS: pixels, THRESHOLD: threshold})
 
 
-class BatchedRecogniser:
+class BatchedRecogniser(BatchedModel[AnyArray]):
     """A recogniser with InsightFace's `get_feat`."""
-
-    def __init__(
-        self,
-        plain: Any,  # noqa: ANN401 (InsightFace publishes no types)
-        graph: bytes,
-        open_session: OpenSession,
-        most: int,
-        gate: Gate,
-    ) -> None:
-        """plain: InsightFace's, for its settings; most: faces a call."""
-        self._sessions = Sessions(graph, open_session)
-        self.input_size: tuple[int, int] = tuple(plain.input_size)
-        self._batcher: Batcher[AnyArray] = Batcher(
-            self.compute, self.input_size[0], choose_sizes(most), gate, self._sessions.release
-        )
-        _warm_up(self._batcher)
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """Faces a batch."""
-        return self._batcher.sizes
 
     def get_feat(self, crops: list[BgrImage]) -> Floats:
         """The vectors float32 (F, dim) of aligned faces, not of length 1."""
