@@ -13,6 +13,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 from models.errors import InvalidPrefixError
+from models.vocabulary import ViewKind
 
 
 class FileKind(StrEnum):
@@ -65,6 +66,9 @@ SYSTEM_FOLDERS = frozenset(
 _SYSTEM_NAMES = SYSTEM_FOLDERS | {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
 PREVIEWS_FOLDER = "/previews/"
 ORIGINALS_FOLDER = "/originals/"
+# Where the views of a photo lie, beside its /previews/, and what follows its preview's name.
+VIEW_FOLDERS = {ViewKind.THUMB: "/thumbs/", ViewKind.VIEW: "/views/", ViewKind.VIEW_JPEG: "/views/"}
+_VIEW_SUFFIXES = {ViewKind.THUMB: ".webp", ViewKind.VIEW: ".webp", ViewKind.VIEW_JPEG: ".jpg"}
 MAX_KEY_BYTES = 1024  # S3's own limit
 MAX_FOLDER_BYTES = 512  # of an event's own; the rest of a key is for its photos' names
 # Where cached faces lie in a bucket that holds photos too: by tasks/results/storage.py, in the
@@ -252,6 +256,13 @@ def derive_preview_key(s3_key: str, folder: str) -> str | None:
     if not found or PREVIEWS_FOLDER in f"{before}/":
         return None
     return s3_key[:head] + before + PREVIEWS_FOLDER + name_preview(after)
+
+
+def derive_view_key(s3_key: str, folder: str, kind: ViewKind) -> str:
+    """The key of a preview's view; no two previews share one."""
+    head = len(folder) - 1
+    beside = s3_key[head:].replace(PREVIEWS_FOLDER, VIEW_FOLDERS[kind], 1)
+    return f"{s3_key[:head]}{beside}{_VIEW_SUFFIXES[kind]}"
 
 
 def name_preview(original: str) -> str:

@@ -144,6 +144,13 @@ class Settings(BaseSettings):
     max_original_bytes: int = Field(
         200_000_000, ge=1, description="originals with more bytes get no preview made"
     )
+    make_views: bool = Field(
+        True, description="0: no thumbs and views are made; guests see the previews"
+    )
+    photo_delivery: Literal["api", "s3"] = Field(
+        "api",
+        description="way of guests' pictures: through the API, one port, or by links to S3",
+    )
     link_lifetime_s: int = Field(
         900, ge=1, le=604_800, description="seconds for which a guest's links to photos work"
     )

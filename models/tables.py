@@ -3,7 +3,7 @@
 `Photo` is the ledger of syncs: one row for each preview key in S3, with its current status.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -16,6 +16,7 @@ from sqlalchemy import (
     DateTime,
     ForeignKey,
     Index,
+    LargeBinary,
     SmallInteger,
     Text,
     text,
@@ -24,7 +25,15 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 from models.keys import build_previews_prefix, default_folder
-from models.vocabulary import ErrorKind, PhotoReason, PhotoStatus, ProfileName, SyncState
+from models.vocabulary import (
+    ErrorKind,
+    GuestRequestKind,
+    PhotoReason,
+    PhotoStatus,
+    ProfileName,
+    SyncState,
+    Visibility,
+)
 
 
 def utc_now() -> datetime:
@@ -76,6 +85,27 @@ class Event(SQLModel, table=True):
     camera_shifts: dict[str, int] = Field(
         default_factory=dict,
         sa_column=Column(JSONB, nullable=False, server_default=text("'{}'")),
+    )
+    # Who sees which photos, and until when.
+    visibility: Visibility = Field(
+        default=Visibility.EVERYONE,
+        sa_column=Column(Text, nullable=False, server_default=text("'everyone'")),
+    )
+    pin_hash: str | None = Field(default=None, sa_column=Column(Text))
+    closes_at: datetime | None = Field(default=None, sa_column=_timestamp())
+    # Guests may take all photos at once.
+    download_all: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    # How its gallery looks; null: without it. accent: #rrggbb.
+    held_on: date | None = None
+    place: str | None = Field(default=None, sa_column=Column(Text))
+    studio: str | None = Field(default=None, sa_column=Column(Text))
+    accent: str | None = Field(default=None, sa_column=Column(Text))
+    cover_photo_id: int | None = Field(default=None, sa_type=BigInteger)
+    # Signs what its guests hold: passes to photos, the PIN's cookie, selfies' vectors. A new link
+    # draws a new one.
+    guest_key: UUID = Field(
+        default_factory=uuid4,
+        sa_column_kwargs={"server_default": text("gen_random_uuid()")},
     )
     created_at: datetime = Field(default_factory=utc_now, sa_column=_timestamp(nullable=False))
 
@@ -172,6 +202,17 @@ class Photo(SQLModel, table=True):
     camera_name: str | None = Field(default=None, sa_column=Column(Text))
     # Its key as people sort names, from models/keys.py; null where another release added it.
     sort_name: str | None = Field(default=None, sa_column=Column(Text(collation="C")))
+    # Its views (thumb, view): of which preview, and of which original by which recipe. They are
+    # shown while views_etag is its etag.
+    views_etag: str | None = Field(default=None, sa_column=Column(Text))
+    views_source: str | None = Field(default=None, sa_column=Column(Text))
+    # Of the upright view, pixels; its mean colour as rrggbb.
+    width: int | None = None
+    height: int | None = None
+    colour: str | None = Field(default=None, sa_column=Column(Text))
+    # What a guest would take home; view_bytes: of the JPEG.
+    original_bytes: int | None = Field(default=None, sa_type=BigInteger)
+    view_bytes: int | None = None
     pack_id: int | None = Field(default=None, foreign_key="pack.id", sa_type=SmallInteger)
     sync_run_id: UUID | None = None
     batch: int | None = None
@@ -211,6 +252,39 @@ class SimilarityHistogram(SQLModel, table=True):
     pack_id: int = Field(sa_column=Column(SmallInteger, ForeignKey("pack.id"), primary_key=True))
     counts: list[int] = Field(sa_column=Column(ARRAY(BigInteger), nullable=False))
     updated_at: datetime = Field(default_factory=utc_now, sa_column=_timestamp(nullable=False))
+
+
+class EventLogo(SQLModel, table=True):
+    """A studio's logo on an event's gallery: WebP, as we wrote it."""
+
+    __tablename__ = "event_logo"
+
+    event_id: int = Field(primary_key=True, foreign_key="event.id", ondelete="CASCADE")
+    content: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    etag: str = Field(sa_column=Column(Text, nullable=False))
+
+
+class Consent(SQLModel, table=True):
+    """A guest's consent to be searched for: when, to which text. Nothing of who it was."""
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    event_id: int = Field(foreign_key="event.id", index=True, ondelete="CASCADE")
+    given_at: datetime = Field(default_factory=utc_now, sa_column=_timestamp(nullable=False))
+    text_version: str = Field(sa_column=Column(Text, nullable=False))
+    language: str = Field(sa_column=Column(Text, nullable=False))
+
+
+class GuestRequest(SQLModel, table=True):
+    """A guest's wish about one photo, for the photographer to settle."""
+
+    __tablename__ = "guest_request"
+
+    id: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True))
+    event_id: int = Field(foreign_key="event.id", index=True, ondelete="CASCADE")
+    photo_id: int = Field(foreign_key="photo.id", ondelete="CASCADE", sa_type=BigInteger)
+    kind: GuestRequestKind = Field(sa_column=Column(Text, nullable=False))
+    created_at: datetime = Field(default_factory=utc_now, sa_column=_timestamp(nullable=False))
+    settled_at: datetime | None = Field(default=None, sa_column=_timestamp())
 
 
 class WebhookDelivery(SQLModel, table=True):

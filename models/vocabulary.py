@@ -66,6 +66,28 @@ class ProfileName(StrEnum):
     GROUPS = "groups"  # many people in one photo, each of them small
 
 
+class Visibility(StrEnum):
+    """The photos that a guest sees."""
+
+    EVERYONE = "everyone"  # all of the event
+    OWN = "own"  # only those that the guest's selfie found
+
+
+class GuestRequestKind(StrEnum):
+    """A guest's wish about a photo."""
+
+    HIDE_ME = "hide_me"  # erase my face's data: I am in this photo
+    REMOVE_PHOTO = "remove_photo"
+
+
+class ViewKind(StrEnum):
+    """The pictures of a photo that are made for people to look at."""
+
+    THUMB = "thumb"  # WebP, 400 px
+    VIEW = "view"  # WebP, 2048 px
+    VIEW_JPEG = "view.jpg"  # the same as JPEG: to take home, and for browsers without WebP
+
+
 class SelfieCode(StrEnum):
     """Why a selfie cannot be searched with, for programs."""
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, Self
 
 from sqlalchemy import (
@@ -285,6 +286,16 @@ def requeue_photos(session: Session, event_id: int, *, reason: PhotoReason | Non
 # --- the guests' gallery ---
 
 
+_VIEW_COLUMNS = (
+    col(Photo.views_source),
+    col(Photo.width),
+    col(Photo.height),
+    col(Photo.colour),
+    col(Photo.original_bytes),
+    col(Photo.view_bytes),
+)
+
+
 @dataclass(frozen=True)
 class GalleryPhoto:
     """A photo as guests see it."""
@@ -294,6 +305,20 @@ class GalleryPhoto:
     original_key: str
     original_missing: bool
     taken_at: datetime | None = None  # on the event's clock
+    etag: str = ""
+    has_views: bool = False  # made of the preview as it is now; until then the preview is shown
+    views_source: str | None = None
+    width: int | None = None  # of the upright view, pixels
+    height: int | None = None
+    colour: str | None = None  # its mean, rrggbb
+    original_bytes: int | None = None
+    view_bytes: int | None = None  # of the JPEG
+
+    @property
+    def version(self) -> str:
+        """New with what the photo's pictures show: a browser may keep what it has of this one."""
+        shown = f"{self.etag}\n{self.views_source if self.has_views else ''}"
+        return sha256(shown.encode()).hexdigest()[:12]
 
     @property
     def name(self) -> str:
@@ -317,16 +342,17 @@ def list_gallery_photos(
 ) -> list[GalleryPhoto]:
     """A page of the photos that guests see; with `photo_ids` of those alone."""
     folder = read_event(session, event_id).folder
+    has_views = func.coalesce(col(Photo.views_etag) == col(Photo.etag), false())
     query: Select[Any] = (
         select(Photo.id, Photo.s3_key, Photo.original_key, Photo.original_missing)
-        .add_columns(after.clock.place())
+        .add_columns(after.clock.place(), col(Photo.etag), has_views, *_VIEW_COLUMNS)
         .where(*_list_visible(event_id))
     )
     if photo_ids is not None:
         query = query.where(col(Photo.id).in_(photo_ids))
     return [
-        GalleryPhoto(photo_id, key, original or derive_original_key(key, folder), missing, taken_at)
-        for photo_id, key, original, missing, taken_at in session.execute(
+        GalleryPhoto(photo_id, key, original or derive_original_key(key, folder), missing, *rest)
+        for photo_id, key, original, missing, *rest in session.execute(
             after.cut(query, event_id, limit)
         )
     ]

@@ -102,6 +102,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "sqlmodel": ("models",),
     "sqlmodel.Session": (
         "models",
+        "api.gallery.access",
         "api.reconcile",
         "api.starts",
         "tasks.sync.hold",

@@ -9,7 +9,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from api.gallery import pages
+from api.gallery import pages, photos
+from api.gallery.rendering import hash_static
 from api.middleware import ROOTS
 from models.errors import EventNotFoundError
 from models.settings import get_settings
@@ -23,7 +24,8 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     def fail(*_: object) -> None:
         raise EventNotFoundError("Event not found")
 
-    monkeypatch.setattr(pages, "open_session", fail)
+    for module in (pages, photos):
+        monkeypatch.setattr(module, "open_session", fail)
 
     def set_url(url: str) -> TestClient:
         monkeypatch.setenv("FACEPASS_PUBLIC_URL", url)
@@ -47,8 +49,8 @@ def test_every_page_is_below_the_path(settings: Any, base: str, cuts: bool) -> N
     assert client.get(f"{before}/health").json() == {"status": "ok"}
     page = client.get(f"{before}/gallery/unknown", headers={"Accept": "text/html"})
     assert page.status_code == 404
-    assert f'href="{base}/gallery/static/gallery.css?v=' in page.text
-    assert client.get(f"{before}/gallery/static/gallery.css").status_code == 200
+    assert f'href="{base}/gallery/static/{hash_static()}/gallery.css"' in page.text
+    assert client.get(f"{before}/gallery/static/x/gallery.css").status_code == 200
     assert f"'{unquote(base)}/openapi.json'" in client.get(f"{before}/docs").text
     assert "cdn.jsdelivr.net" in client.get(f"{before}/docs").headers["content-security-policy"]
     servers = client.get(f"{before}/openapi.json").json()["servers"]
@@ -70,7 +72,7 @@ def test_without_a_path_nothing_changes(settings: Any) -> None:
     for url in ("https://example.com", "https://example.com/", "http://127.0.0.1:8000"):
         client = settings(url)
         page = client.get("/gallery/unknown", headers={"Accept": "text/html"})
-        assert 'href="/gallery/static/gallery.css?v=' in page.text
+        assert f'href="/gallery/static/{hash_static()}/gallery.css"' in page.text
         assert client.get("/facepass/health").status_code == 404
         assert "servers" not in client.get("/openapi.json").json()
 
@@ -86,7 +88,7 @@ def test_the_roots_are_those_of_the_routes() -> None:
 
 def test_head_is_get_without_a_body(settings: Any) -> None:
     client = settings("https://example.com")
-    for path in ("/health", "/docs", "/redoc", "/openapi.json", "/gallery/static/gallery.js"):
+    for path in ("/health", "/docs", "/redoc", "/openapi.json", "/gallery/static/x/gallery.js"):
         asked, got = client.head(path), client.get(path)
         assert (asked.status_code, asked.content) == (200, b""), path
         assert asked.headers["content-length"] == got.headers["content-length"]

@@ -12,8 +12,9 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from api import gallery
-from api.gallery import pages
-from api.gallery.pages import build_policy, read_origin
+from api.gallery import access, pages, rendering
+from api.gallery import photos as pictures
+from api.gallery.rendering import build_policy, read_origin
 from models.errors import DatabaseUnavailableError, EventNotFoundError
 from models.queries.photos import GalleryPhoto, PageCursor
 from models.settings import Settings
@@ -80,7 +81,9 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., TestCli
             "get_settings": lambda: Settings(privacy_contact=contact),
         }
         for attribute, fake in fakes.items():
-            monkeypatch.setattr(pages, attribute, fake)
+            for module in (access, pages, pictures, rendering):
+                if hasattr(module, attribute):
+                    monkeypatch.setattr(module, attribute, fake)
         app = FastAPI()
         app.include_router(gallery.router)
         return TestClient(app, follow_redirects=False)
@@ -226,14 +229,14 @@ def test_files_are_kept_by_browsers_under_an_address_of_their_content(
     open_page: Callable[..., TestClient], name: str
 ) -> None:
     client = open_page()
-    link = pages.render_page("failure.html", "en", "", kind="lost", languages=["en"])
-    assert "/gallery/static/gallery.css?v=" in link
-    answer = client.get(f"/gallery/static/{name}")
+    link = rendering.render_page("failure.html", "en", "", kind="lost", languages=["en"])
+    (version,) = re.findall(r"/gallery/static/([0-9a-f]{12})/gallery.css", link)
+    answer = client.get(f"/gallery/static/{version}/{name}")
     assert "immutable" in answer.headers["cache-control"]
     file = Path(pages.__file__).parent / "static" / name
     assert answer.content == file.read_bytes()
-    assert client.get("/gallery/static/..%2fpages.py").status_code == 404
-    assert client.get("/gallery/static/pages.py").status_code == 404
+    assert client.get(f"/gallery/static/{version}/..%2fpages.py").status_code == 404
+    assert client.get(f"/gallery/static/{version}/pages.py").status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -62,21 +62,21 @@ def test_russian_is_in_cyrillic_and_english_is_not(key: str) -> None:
 
 def test_no_text_is_left_over_and_none_is_missing() -> None:
     pages = " ".join(file.read_text("utf-8") for file in (FOLDER / "templates").glob("*.html"))
-    code = " ".join((FOLDER / name).read_text("utf-8") for name in ["pages.py"])
+    code = " ".join(file.read_text("utf-8") for file in FOLDER.glob("*.py"))
     asked = set(re.findall(r'tell\(\s*["\'](\w+)["\']', pages))
     asked |= set(re.findall(r'tell\([\w()]+, "(\w+)"', code))
     asked |= {"surely_title", "maybe_title", "lost", "lost_title", "away", "away_title"}
     asked |= {"busy", "busy_title"}
     assert asked == set(PAGE_TEXTS)
 
-    script = (FOLDER / "static" / "gallery.js").read_text("utf-8")
+    script = " ".join(file.read_text("utf-8") for file in (FOLDER / "static").glob("*.js"))
     said = set(re.findall(r'tell\("(\w+)"', script)) | {"photo_broken"}
     said |= {key for key in SCRIPT_TEXTS if key.startswith(("error_", "reason_", "report_"))}
     assert said == set(SCRIPT_TEXTS)
 
 
 def test_the_reports_last_call_may_fail_without_the_lists_before_it() -> None:
-    script = (FOLDER / "static" / "gallery.js").read_text("utf-8")
+    script = (FOLDER / "static" / "report.js").read_text("utf-8")
     assert re.findall(r"await buildIgnored\(.*", script) == [
         "await buildIgnored(event.event_uuid).catch(() => []))];"
     ]

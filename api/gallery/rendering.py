@@ -1,0 +1,153 @@
+"""The gallery's answers: pages from templates, their headers, and failures told to a person.
+
+Pages run no inline scripts or styles; only photos come from another host.
+"""
+
+from collections.abc import Callable, Coroutine
+from functools import lru_cache, partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from fastapi import Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.routing import APIRoute
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from api.errors import RETRY_AFTER
+from api.gallery.texts import Language, choose_language, tell
+from models.errors import (
+    EventNotFoundError,
+    FacePassError,
+    PhotoNotFoundError,
+    TooBusyError,
+)
+
+PRIVATE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+MODULES = ("page.js", "grid.js", "find.js", "viewer.js", "live.js", "report.js")
+STATIC_FILES = {"gallery.css": "text/css", "gallery.js": "text/javascript"} | dict.fromkeys(
+    MODULES, "text/javascript"
+)
+FOLDER = Path(__file__).parent
+_LOST = (EventNotFoundError, PhotoNotFoundError)
+
+
+class GalleryRoute(APIRoute):
+    """A route whose failures are told to a person, in their language; to a script as JSON."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The route's handler, with the product's errors as pages."""
+        handle = super().get_route_handler()
+
+        async def handle_for_guests(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except FacePassError as error:
+                return explain_failure(request, error)
+
+        return handle_for_guests
+
+
+def explain_failure(request: Request, error: FacePassError) -> Response:
+    """404 for what is not there, 503 for what is away; never the operator's sentence."""
+    kind, status = ("lost", 404) if isinstance(error, _LOST) else ("away", 503)
+    if isinstance(error, TooBusyError):
+        kind = "busy"
+    again = RETRY_AFTER if status == 503 else {}
+    if "text/html" not in request.headers.get("accept", ""):
+        return JSONResponse(
+            {"detail": kind}, status, headers={"Cache-Control": "no-store", **again}
+        )
+    language = read_language(request)
+    # The reader's first: somebody who is lost may read only the other one.
+    languages = ["ru", "en"] if language == "ru" else ["en", "ru"]
+    base = read_base(request)
+    page = render_page("failure.html", language, base, kind=kind, languages=languages)
+    return HTMLResponse(page, status, headers={**build_page_headers(""), **again})
+
+
+def read_language(request: Request) -> Language:
+    """The language of the one who asks."""
+    return choose_language(request.query_params.get("lang"), request.headers.get("accept-language"))
+
+
+def read_base(request: Request) -> str:
+    """The path that the API is served below, which its pages' addresses begin with."""
+    return quote(request.scope.get("root_path", ""))
+
+
+def build_page_headers(photo_link: str) -> dict[str, str]:
+    """Headers of a page whose pictures come from where `photo_link` points."""
+    return {
+        "Content-Security-Policy": build_policy(read_origin(photo_link)),
+        "Referrer-Policy": "no-referrer",
+        "X-Robots-Tag": "noindex, nofollow",
+        "X-Content-Type-Options": "nosniff",
+        # The links in it die soon: a page from a cache would show broken pictures.
+        "Cache-Control": "no-store",
+    }
+
+
+def build_policy(photo_origin: str) -> str:
+    """The Content-Security-Policy; blob: is the guest's own selfie, drawn to choose a face."""
+    rules = {
+        "default-src": "'none'",
+        "script-src": "'self'",
+        "style-src": "'self'",
+        "img-src": f"'self' blob: data: {photo_origin}".rstrip(),
+        "connect-src": "'self'",
+        "form-action": "'self'",
+        "base-uri": "'none'",
+        "frame-ancestors": "'none'",
+    }
+    return "; ".join(f"{name} {value}" for name, value in rules.items())
+
+
+def read_origin(link: str) -> str:
+    """Scheme, host and port of a link; empty where it has none."""
+    parts = urlsplit(link)
+    return f"{parts.scheme}://{parts.netloc}" if parts.scheme and parts.netloc else ""
+
+
+def render_page(template: str, language: Language, base: str, **values: object) -> str:
+    """A page in one language, its addresses below `base`; everything filled in is escaped."""
+    return (
+        _open_templates()
+        .get_template(template)
+        .render(
+            language=language,
+            tell=partial(tell, language),
+            tell_in=tell,
+            base=base,
+            link_static=partial(link_static, base),
+            modules=MODULES,
+            **values,
+        )
+    )
+
+
+def link_static(base: str, name: str) -> str:
+    """A file's address, new with any of them: browsers keep it, and modules name each other."""
+    return f"{base}/gallery/static/{hash_static()}/{name}"
+
+
+@lru_cache(maxsize=1)
+def hash_static() -> str:
+    """The content of all static files, in twelve digits."""
+    content = b"".join((FOLDER / "static" / name).read_bytes() for name in sorted(STATIC_FILES))
+    return sha256(content).hexdigest()[:12]
+
+
+@lru_cache(maxsize=1)
+def _open_templates() -> Environment:
+    templates = Environment(
+        loader=FileSystemLoader(FOLDER / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    # Cyrillic as it is: half the bytes. What could end the script element stays escaped.
+    templates.policies["json.dumps_kwargs"] = {"ensure_ascii": False}
+    return templates
