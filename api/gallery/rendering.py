@@ -26,9 +26,10 @@ from models.errors import (
 
 PRIVATE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 MODULES = ("page.js", "grid.js", "find.js", "viewer.js", "live.js", "report.js")
-STATIC_FILES = {"gallery.css": "text/css", "gallery.js": "text/javascript"} | dict.fromkeys(
-    MODULES, "text/javascript"
-)
+STATIC_FILES = {
+    **dict.fromkeys(("gallery.css", "find.css"), "text/css"),
+    **dict.fromkeys(("gallery.js", *MODULES), "text/javascript"),
+}
 FOLDER = Path(__file__).parent
 _LOST = (EventNotFoundError, PhotoNotFoundError)
 
