@@ -5,7 +5,7 @@ raises OrchestratorUnavailableError, whose sentence says what to do.
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -352,9 +352,16 @@ class Orchestrator:
                 key = f"{request_key} {run.id}"  # that one was cancelled before it began
 
         with self._asking(deployment):
-            if (known := self._deployment_ids.get(deployment)) is not None:
-                with suppress(ObjectNotFound):  # deleted and deployed again: it has a new id
-                    return await create(known)
+            if (known := self._deployment_ids.pop(deployment, None)) is not None:
+                try:
+                    run_id = await create(known)
+                except PrefectHTTPStatusError as error:
+                    # Deleted and deployed again, or on a new server: it has a new id.
+                    if error.response.status_code != httpx.codes.NOT_FOUND:
+                        raise
+                else:
+                    self._deployment_ids[deployment] = known
+                    return run_id
             found = await self._client.read_deployment_by_name(deployment)
             self._deployment_ids[deployment] = found.id
             return await create(found.id)

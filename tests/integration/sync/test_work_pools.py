@@ -298,6 +298,24 @@ def test_a_profile_without_a_sites_values_refuses_runs_and_says_why(unfilled: Po
         asyncio.run(start())
 
 
+def test_a_deployment_that_was_made_anew_is_found_again(pools: dict[str, Pool]) -> None:
+    """Deleted and deployed again, or on another server, it has another id than the API knows."""
+    pool = pools["kubernetes"]
+    deployment = f"{names.SYNC_FLOW}/{pool.name}"
+
+    async def start(known: dict[str, UUID]) -> dict[str, UUID]:
+        async with get_client() as client:
+            orchestrator = Orchestrator(client)
+            orchestrator._deployment_ids |= known
+            run = await orchestrator._start(deployment, 1, {"event_id": 1, "s3_prefix": "x"}, "x")
+            assert (await client.read_flow_run(run)).deployment_id == now
+            return orchestrator._deployment_ids
+
+    now = UUID(pool.deployments[names.SYNC_DEPLOYMENT])
+    assert asyncio.run(start({deployment: uuid4()})) == {deployment: now}
+    assert asyncio.run(start({deployment: now})) == {deployment: now}
+
+
 # --- the embedded stack's own pool ---
 
 OVERRIDES: list[dict[str, Any]] = [
