@@ -29,7 +29,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType, WorkerStatus
 from prefect.deployments import arun_deployment
-from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Completed, Crashed
 
@@ -231,6 +231,10 @@ class Orchestrator:
         with self._asking(VIEWS_DEPLOYMENT):
             if await self._list_runs(VIEWS_FLOW, event_id, FlowRunFilterState(type=types)):
                 return None
+            # A queue goes behind those that are there when it is made.
+            for queue in (RESYNC_QUEUE, VIEWS_QUEUE):
+                with suppress(ObjectAlreadyExists):
+                    await self._client.create_work_queue(queue, work_pool_name=WORK_POOL)
             run: FlowRun = await arun_deployment(
                 VIEWS_DEPLOYMENT,
                 client=self._client,

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from prefect import flow
-from prefect.client.schemas.objects import Flow, FlowRun, State
+from prefect import Flow, flow
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.logging.loggers import flow_run_logger
 
 from deployments.orchestrator import start_views
@@ -19,7 +19,7 @@ from tasks.sync.runner import BatchTaskRunner, map_batches
 from tasks.sync.states import SYNC_RETRIES, end_in_state
 
 
-def make_views_next(flow: Flow, flow_run: FlowRun, state: State[Any]) -> None:
+def make_views_next(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
     """Start the making of views after a sync, as a run of its own; the sync's end stays as it is.
 
     Where Prefect cannot be reached the hourly resync starts it.

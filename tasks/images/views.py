@@ -10,6 +10,7 @@ from io import BytesIO
 
 from PIL import Image
 
+from models.errors import PhotoUnavailableError
 from models.vocabulary import PhotoReason, ViewKind
 from tasks.images.decode import refuse_damaged
 from tasks.images.formats import recognise_format
@@ -46,6 +47,11 @@ class Views:
     height: int
     colour: str
 
+    @property
+    def look(self) -> str:
+        """As it stands in their notes."""
+        return f"{self.width}x{self.height} {self.colour}"
+
 
 def make_views(original: bytes, reserve: Callable[[int], None] | None = None) -> Views:
     """The views of an original, decoded once; smaller ones are not enlarged.
@@ -57,26 +63,32 @@ def make_views(original: bytes, reserve: Callable[[int], None] | None = None) ->
         return encode_views(decode_original(original, VIEW_SIDE, reserve))
 
 
+def try_views(original: bytes, reserve: Callable[[int], None] | None = None) -> Views | None:
+    """The views of an original; None where it cannot be decoded."""
+    try:
+        return make_views(original, reserve)
+    except PhotoUnavailableError:
+        return None
+
+
 def make_preview_and_views(
     original: bytes,
     recipe: PreviewRecipe,
     reserve: Callable[[int], None],
     release: Callable[[], None],
-) -> tuple[bytes, Views]:
-    """Both, each the same as if it was made alone; pixels are reserved and released in turn.
+) -> tuple[bytes, Views | None]:
+    """Both, each the same as if it was made alone.
 
-    Raises PhotoUnavailableError.
+    Pixels are reserved, and released by whoever calls or before the next ones are reserved. No
+    views are given where only a preview's share can be decoded. Raises PhotoUnavailableError.
     """
     with refuse_damaged(PhotoReason.UNPROCESSABLE):
-        try:
-            if recognise_format(original) not in _SHARED:
-                decoded = decode_original(original, VIEW_SIDE, reserve)
-                return encode_preview(decoded, recipe), encode_views(decoded)
-            preview = make_preview(original, recipe, reserve)
-            release()
-            return preview, make_views(original, reserve)
-        finally:
-            release()
+        if recognise_format(original) not in _SHARED:
+            decoded = decode_original(original, VIEW_SIDE, reserve)
+            return encode_preview(decoded, recipe), encode_views(decoded)
+        preview = make_preview(original, recipe, reserve)
+        release()
+        return preview, try_views(original, reserve)
 
 
 def encode_views(decoded: DecodedOriginal) -> Views:

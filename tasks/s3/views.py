@@ -22,6 +22,7 @@ from tasks.s3.objects import (
     delete_object,
     hash_md5,
     put_unless_changed,
+    read_metadata,
 )
 
 if TYPE_CHECKING:
@@ -72,6 +73,13 @@ def read_views(bucket: Bucket, keys: Mapping[ViewKind, str]) -> dict[ViewKind, S
     about S3 itself.
     """
     return {kind: _read_view(bucket, key) for kind, key in keys.items()}
+
+
+def parse_notes(metadata: Mapping[str, str]) -> ViewNotes | None:
+    """An object's notes; None where it is no view that we put."""
+    if ORIGINAL not in metadata or not metadata.get(RECIPE, "").startswith(RECIPES):
+        return None
+    return ViewNotes(metadata[ORIGINAL], metadata[RECIPE], metadata.get(LOOK, ""))
 
 
 def find_notes(stored: StoredViews, source: str, recipe: str) -> ViewNotes | None:
@@ -127,16 +135,14 @@ def list_views(bucket: Bucket, folder: str) -> Iterator[str]:
 def delete_views(bucket: Bucket, keys: Iterable[str]) -> int:
     """Delete those of these objects that are ours; returns how many there were.
 
-    Raises S3AccessError or S3DownloadError, and PhotoUnavailableError where one may not be looked
-    at.
+    Raises S3AccessError or S3DownloadError.
     """
 
     def delete(key: str) -> bool:
-        stored = _read_view(bucket, key)
-        if stored is None or stored.notes is None:
-            return False
-        delete_object(bucket, key)
-        return True
+        is_ours = parse_notes(read_metadata(bucket, key) or {}) is not None
+        if is_ours:
+            delete_object(bucket, key)
+        return is_ours
 
     with ThreadPoolExecutor(DELETED_AT_A_TIME, thread_name_prefix="views") as pool:
         return sum(pool.map(delete, keys))
@@ -149,8 +155,4 @@ def _read_view(bucket: Bucket, key: str) -> StoredView | None:
         if error.reason == PhotoReason.VANISHED:
             return None
         raise
-    metadata = head.get("Metadata", {})
-    notes = None
-    if ORIGINAL in metadata and metadata.get(RECIPE, "").startswith(RECIPES):
-        notes = ViewNotes(metadata[ORIGINAL], metadata[RECIPE], metadata.get(LOOK, ""))
-    return StoredView(head["ETag"].strip('"'), head["ContentLength"], notes)
+    return StoredView(head["ETag"].strip('"'), head["ContentLength"], parse_notes(head["Metadata"]))

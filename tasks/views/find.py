@@ -6,7 +6,6 @@ One listing of the event's folder tells which originals and views there are; the
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 
-from models.errors import PhotoUnavailableError
 from models.queries.gallery.views import (
     Orphans,
     ViewWork,
@@ -15,9 +14,10 @@ from models.queries.gallery.views import (
     settle_listing,
 )
 from models.session import open_session
-from models.vocabulary import PhotoReason, ViewKind
+from models.vocabulary import ViewKind
 from tasks.images.views import VIEWS_RECIPE
 from tasks.s3.bucket import Bucket
+from tasks.s3.objects import read_metadata
 from tasks.s3.views import delete_views
 
 
@@ -52,18 +52,9 @@ def delete_orphans(bucket: Bucket, orphans: Orphans) -> int:
     """Delete our views of photos that are erased or gone from S3; returns how many there were.
 
     A preview may have come after its folder was listed: it is asked for once more. Raises
-    S3AccessError or S3DownloadError, and PhotoUnavailableError where one may not be looked at.
+    S3AccessError or S3DownloadError.
     """
-    lost = {preview for _, preview in orphans.lost if _is_there(bucket, preview)}
-    keys = [key for key, preview in orphans.lost if preview not in lost]
+    previews = {preview for _, preview in orphans.lost}
+    back = {preview for preview in previews if read_metadata(bucket, preview) is not None}
+    keys = [key for key, preview in orphans.lost if preview not in back]
     return delete_views(bucket, [*orphans.erased, *keys])
-
-
-def _is_there(bucket: Bucket, key: str) -> bool:
-    try:
-        bucket.read_head(key)
-    except PhotoUnavailableError as error:
-        if error.reason == PhotoReason.VANISHED:
-            return False
-        raise
-    return True

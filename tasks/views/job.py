@@ -24,7 +24,7 @@ from prefect.states import Completed
 from models.errors import (
     EventErasedError,
     FacePassError,
-    PhotoUnavailableError,
+    S3AccessError,
     S3DownloadError,
     SyncSkippedError,
 )
@@ -144,8 +144,10 @@ def find_photos(job: ViewJob) -> Iterator[Sequence[ViewBatch]]:
     """
     bucket = get_bucket()
     orphans = survey_views(bucket, job.event_id, job.folder)
-    with suppress(PhotoUnavailableError):  # S3 does not let one be looked at: the next run tries
+    try:
         job.deleted = delete_orphans(bucket, orphans)
+    except S3AccessError as error:  # whoever may not delete can make views all the same
+        get_run_logger().warning("Views of photos that are gone stay in S3: %s", error)
     shown, job.total = count_work(job.event_id)
     get_run_logger().info(
         "%d photos are shown; the views of %d are to be looked at", shown, job.total

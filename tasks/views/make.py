@@ -89,35 +89,16 @@ def _bring(bucket: Bucket, photo: ViewWork, keys: dict[ViewKind, str]) -> Outcom
     etag = photo.original_etag
     for source in (photo.etag,) if etag is None else (etag, f"{etag}+{photo.etag}"):
         if notes := find_notes(stored, source, VIEWS_RECIPE):
-            return Outcome(Verdict.KEPT, _record(photo, notes, stored))
+            return Outcome(Verdict.KEPT, _record(photo, notes, _measure(stored)))
     views, source = _make_from_original(bucket, photo)
     if views is None:
         if notes := find_notes(stored, source, VIEWS_RECIPE):
-            return Outcome(Verdict.KEPT, _record(photo, notes, stored))
+            return Outcome(Verdict.KEPT, _record(photo, notes, _measure(stored)))
         limit = get_settings().max_photo_bytes
         views = _make(bucket, photo.s3_key, photo.etag, photo.size, limit)
-    notes = describe_views(views, source)
+    notes = ViewNotes(source, VIEWS_RECIPE, views.look)
     put_views(bucket, keys, views.contents, notes, stored)
-    return Outcome(Verdict.MADE, build_record(photo, views, source))
-
-
-def describe_views(views: Views, source: str) -> ViewNotes:
-    """The notes of views; source: the ETag of what they were made from."""
-    return ViewNotes(source, VIEWS_RECIPE, f"{views.width}x{views.height} {views.colour}")
-
-
-def build_record(photo: ViewWork, views: Views, source: str) -> ViewRecord:
-    """What a photo's row says of views that were made from `source`."""
-    return ViewRecord(
-        photo.id,
-        photo.etag,
-        photo.etag,
-        f"{VIEWS_RECIPE} {source}",
-        views.width,
-        views.height,
-        views.colour,
-        len(views.contents[ViewKind.VIEW_JPEG]),
-    )
+    return Outcome(Verdict.MADE, _record(photo, notes, len(views.contents[ViewKind.VIEW_JPEG])))
 
 
 def _make_from_original(bucket: Bucket, photo: ViewWork) -> tuple[Views | None, str]:
@@ -164,8 +145,13 @@ def _look_again(bucket: Bucket, photo: ViewWork) -> ViewWork:
     return replace(photo, original_etag=etag, original_bytes=head["ContentLength"])
 
 
-def _record(photo: ViewWork, notes: ViewNotes, stored: StoredViews) -> ViewRecord:
-    jpeg, look = stored[ViewKind.VIEW_JPEG], _LOOK.fullmatch(notes.look)
+def _measure(stored: StoredViews) -> int | None:
+    jpeg = stored[ViewKind.VIEW_JPEG]
+    return jpeg.size if jpeg else None
+
+
+def _record(photo: ViewWork, notes: ViewNotes, view_bytes: int | None) -> ViewRecord:
+    look = _LOOK.fullmatch(notes.look)
     return ViewRecord(
         photo.id,
         photo.etag,
@@ -174,7 +160,7 @@ def _record(photo: ViewWork, notes: ViewNotes, stored: StoredViews) -> ViewRecor
         int(look[1]) if look else None,
         int(look[2]) if look else None,
         look[3] if look else None,
-        jpeg.size if jpeg else None,
+        view_bytes,
     )
 
 

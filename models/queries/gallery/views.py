@@ -96,7 +96,8 @@ WHERE photo.id = lost.id
 """)  # noqa: S608 (parts of this module)
 _ORPHANS = text("""
 SELECT view.s3_key, view.preview_key, photo.status = 'erased' AS is_erased
-FROM stored AS view LEFT JOIN photo ON photo.event_id = :event_id AND photo.s3_key = view.preview_key
+FROM stored AS view
+LEFT JOIN photo ON photo.event_id = :event_id AND photo.s3_key = view.preview_key
 WHERE view.kind = 'view' AND (
     photo.status = 'erased'
     OR NOT EXISTS (SELECT FROM stored AS other WHERE other.s3_key = view.preview_key)
