@@ -6,7 +6,7 @@ from tasks.views.job import ViewBatch, ViewTally, bring_batch
 
 
 def make_event_views(event_id: int, folder: str | None = None) -> ViewTally:
-    """Make the views that an event's photos lack, as the flow does, by the settings of this process.
+    """Make the views that an event's photos lack, as the flow does, by this process's settings.
 
     folder: the event's in S3, where it is not events/{id}/.
     """

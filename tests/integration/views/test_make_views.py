@@ -179,17 +179,16 @@ def test_a_second_run_does_nothing_and_what_is_missing_is_made_again(
 
         session.execute(
             text(
-                "UPDATE photo SET views_etag = NULL, views_source = NULL, colour = NULL, width = NULL"
-                " WHERE event_id = :event"
+                "UPDATE photo SET views_etag = NULL, views_source = NULL, colour = NULL,"
+                " width = NULL WHERE event_id = :event"
             ),
             event_ids,
         )
     before = list_objects(event)
     assert make(event).name == "Completed: 0 made, 3 kept"
     assert list_objects(event) == before
-    assert [
-        (row.width, bool(row.colour), row.view_bytes > 0) for row in event.photos().values()
-    ] == [
+    rows = event.photos().values()
+    assert [(row.width, bool(row.colour), row.view_bytes > 0) for row in rows] == [
         (1000, True, True),
         (1001, True, True),
         (1002, True, True),
@@ -364,20 +363,6 @@ def test_somebody_else_s_files_are_neither_replaced_nor_deleted(
     assert make(event).name == "Completed: 1 made, 0 kept"
 
 
-def test_a_key_without_room_for_its_views_costs_no_other_photo(
-    event: EventBox, started: list[tuple[int, str]]
-) -> None:
-    room = 1024 - len(event.folder) - len("originals/.jpg")
-    put_photos(event, "1.jpg")
-    longest = f"{'д' * 100}/{'x' * (room - 201)}.jpg"
-    event.put(longest, encode_jpeg(read_group().resize((640, 448))))
-    event.sync()
-    views = derive_view_keys(f"{event.prefix}{longest}", event.folder)
-    state = make(event)
-    assert (views is None) == (", 1 left out" in state.name)
-    assert has_views(event)["1.jpg"]
-
-
 def test_a_killed_run_is_resumed_and_makes_nothing_twice(
     event: EventBox, started: list[tuple[int, str]]
 ) -> None:
@@ -398,34 +383,37 @@ def test_a_killed_run_is_resumed_and_makes_nothing_twice(
             assert after[key] == put_at
 
 
-def test_s3_that_goes_away_costs_an_attempt(
+def test_s3_that_goes_away_costs_an_attempt_and_no_photo(
     event: EventBox,
     started: list[tuple[int, str]],
     s3_proxy: FaultProxy,
-    configure: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from tasks.views import make as module
+    from tasks.views import job
 
     put_photos(event, *(f"{number}.jpg" for number in range(4)))
     event.sync()
-    configure(make_views=1, s3_endpoint_url=s3_proxy.url, s3_timeout_s=2)
-    put_views, numbers = module.put_views, itertools.count(1)
+    bring_views, calls = job.bring_views, itertools.count()
 
-    def cut_on_the_way(*args: Any) -> int:
-        number = next(numbers)
-        if number == 2:
-            s3_proxy.cut()
-        if number > 2:
-            s3_proxy.restore()
-        return put_views(*args)
+    def bring_then_cut(*args: Any) -> Any:
+        outcome = bring_views(*args)
+        if next(calls) == 0:
+            s3_proxy.mend_after(4)  # the client's own tries of the next photo
+        return outcome
 
-    monkeypatch.setattr(module, "put_views", cut_on_the_way)
-    if not hasattr(s3_proxy, "cut"):
-        pytest.skip("the proxy has another way")
-    state = make(event)
-    assert state.is_completed()
+    monkeypatch.setattr(job, "bring_views", bring_then_cut)
+    assert make(event).is_completed()
+    assert s3_proxy.dropped >= 4
     assert all(has_views(event).values())
+
+
+def test_what_no_retry_heals_ends_at_once_with_its_sentence(
+    event: EventBox, started: list[tuple[int, str]], configure: Callable[..., None]
+) -> None:
+    configure(s3_bucket="no-such-bucket")
+    state = make(event)
+    assert (state.type.value, state.name) == ("CRASHED", "Failed")
+    assert state.message == "There is no bucket no-such-bucket: check FACEPASS_S3_BUCKET."
 
 
 def test_the_resync_starts_what_no_sync_has_started(

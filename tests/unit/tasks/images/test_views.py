@@ -105,7 +105,7 @@ def test_colours_are_those_that_a_profile_means(
     plain = make_views(encode(picture)).contents
     for kind, content in make_views(encode(stored, icc_profile=profile)).contents.items():
         with Image.open(BytesIO(content)) as image, Image.open(BytesIO(plain[kind])) as expected:
-            assert measure_distance(image, expected) < 2.3
+            assert measure_distance(image, expected) < 3  # of which half is WebP's
 
 
 def test_the_mean_colour_is_that_of_what_is_seen() -> None:
