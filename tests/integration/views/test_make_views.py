@@ -1,23 +1,27 @@
 """Views of a synced event: made once each from its originals, recorded, replaced and deleted."""
 
 import itertools
+import json
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from PIL import Image
 
+from deployments.facepass import main
 from models.keys import derive_view_keys
 from models.queries.erasures import restore_photo, resume_event
 from models.session import open_session
 from models.vocabulary import ViewKind
 from tasks.images.views import MOST_THUMB_BYTES, VIEWS_RECIPE, make_views
 from tasks.results.erasure import erase_event_faces, erase_photo_faces
+from tasks.s3.bucket import get_bucket
 from tasks.s3.objects import delete_object
 from tests.support.event_box import EventBox
 from tests.support.faults import FaultProxy
@@ -450,3 +454,48 @@ def test_thumbs_stay_small(event: EventBox, started: list[tuple[int, str]]) -> N
         Bucket=event.bucket.name, Prefix=f"{event.folder}thumbs/"
     )
     assert [item["Size"] <= MOST_THUMB_BYTES for item in listed["Contents"]] == [True, True]
+
+
+def test_views_that_a_push_has_made_are_only_recorded_and_go_with_their_photo(
+    joined_stack: dict[str, str],
+    configure: Callable[..., None],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    started: list[tuple[int, str]],
+) -> None:
+    configure(make_views=1)
+    names = ("Ёлка.jpg", "2.jpg")
+    for number, name in enumerate(names):
+        (tmp_path / name).write_bytes(draw(number))
+
+    def push(*options: str) -> dict[str, Any]:
+        assert main(["push", str(tmp_path), "--event", "Виды", "--json", *options]) == 0
+        told: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return told
+
+    told = push()
+    assert (told["originals_sent"], told["previews_sent"], told["views_sent"]) == (2, 2, 2)
+    event_id = told["event"]["event_id"]
+    assert make_event_views(event_id).counts == {"kept": 2}
+    with open_session() as session:
+        from sqlalchemy import text
+
+        rows = session.execute(
+            text("SELECT width, colour, view_bytes FROM photo WHERE event_id = :event"),
+            {"event": event_id},
+        ).all()
+    made = {number: make_views(draw(number)) for number in range(2)}
+    assert set(rows) == {
+        (views.width, views.colour, len(views.contents[ViewKind.VIEW_JPEG]))
+        for views in made.values()
+    }
+    told = push()
+    assert (told["bytes_sent"], told["unchanged"]) == (0, 2)
+    assert make_event_views(event_id).counts == {}
+
+    (tmp_path / "2.jpg").unlink()
+    assert push()["deleted"] == 1
+    bucket = get_bucket()
+    keys = [item.s3_key for page in bucket.list_pages(f"events/{event_id}/") for item in page]
+    assert len([key for key in keys if "/thumbs/" in key or "/views/" in key]) == 3
+    assert not [key for key in keys if "/2.jpg" in key]
