@@ -169,8 +169,18 @@ def prune_erased() -> int:
         delete_event_results(event_id, erased_at + STRAGGLER_TIME)["deleted"]
         for event_id, erased_at in erasures
     )
-    get_run_logger().info("Pruned %d results of erased faces", deleted)
+    views = sum(_sweep_erased_event(event_id) for event_id, _ in erasures)
+    get_run_logger().info("Pruned %d results of erased faces, %d views", deleted, views)
     return deleted
+
+
+def _sweep_erased_event(event_id: int) -> int:
+    """Delete what a making of views that was killed then has left of an event that is erased."""
+    with open_session() as session:
+        event = read_event(session, event_id)
+        is_erased, folder = event.erased_at is not None, event.folder
+    bucket = get_bucket()
+    return delete_views(bucket, list_views(bucket, folder)) if is_erased else 0
 
 
 @task(name="prune_deliveries", persist_result=False)
