@@ -324,6 +324,7 @@ class ErasureAnswer(Shape):
     photos_affected: int
     cached_results_erased: int
     cached_bytes: int
+    views_erased: int
     syncs_stopped: int
     result_storages: list[str]
     erased_at: datetime

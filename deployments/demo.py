@@ -81,6 +81,7 @@ def run_demo(home: Path) -> dict[str, Any]:
         api_port=0,
         prefect_port=0,
         s3_port=0,
+        make_views=False,  # nobody opens its gallery, and it ends when its numbers are there
         model_root=Path(os.environ.get("FACEPASS_MODEL_ROOT", ".facepass")).absolute(),
     )
     with EmbeddedStack(settings, lambda line: console.print(f"  {line}", markup=False)) as stack:

@@ -5,9 +5,12 @@ SYNC_FLOW = "sync_event_photos"
 SYNC_DEPLOYMENT = f"{SYNC_FLOW}/default"
 PREVIEWS_FLOW = "make_previews"
 PREVIEWS_DEPLOYMENT = f"{PREVIEWS_FLOW}/default"
+VIEWS_FLOW = "make_views"
+VIEWS_DEPLOYMENT = f"{VIEWS_FLOW}/default"
 RESYNC_FLOW = "resync_events"
 RESYNC_DEPLOYMENT = f"{RESYNC_FLOW}/default"
 RESYNC_QUEUE = "resync"  # of the pool; below the default one, where all else waits
+VIEWS_QUEUE = "views"  # of the pool; below both
 PRUNE_FLOW = "prune_results"
 PRUNE_DEPLOYMENT = f"{PRUNE_FLOW}/default"
 ERASE_FLOW = "erase_event"
@@ -19,6 +22,7 @@ RETENTION_DEPLOYMENT = f"{RETENTION_FLOW}/default"
 DEPLOYMENTS = (
     SYNC_DEPLOYMENT,
     PREVIEWS_DEPLOYMENT,
+    VIEWS_DEPLOYMENT,
     RESYNC_DEPLOYMENT,
     PRUNE_DEPLOYMENT,
     ERASE_DEPLOYMENT,

@@ -29,7 +29,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType, WorkerStatus
 from prefect.deployments import arun_deployment
-from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Completed, Crashed
 
@@ -42,6 +42,9 @@ from deployments.names import (
     RESYNC_QUEUE,
     SYNC_DEPLOYMENT,
     SYNC_FLOW,
+    VIEWS_DEPLOYMENT,
+    VIEWS_FLOW,
+    VIEWS_QUEUE,
     WORK_POOL,
 )
 from models.errors import OrchestratorUnavailableError
@@ -216,6 +219,31 @@ class Orchestrator:
                 parameters={"event_id": event_id, "s3_prefix": s3_prefix},
                 tags=_tag_event(event_id),
                 flow_run_name=run_name,
+            )
+        return run.id
+
+    async def start_views(self, *, event_id: int, run_name: str) -> UUID | None:
+        """Create a run that makes an event's views, behind all syncs; None while one waits.
+
+        Raises OrchestratorUnavailableError.
+        """
+        types = FlowRunFilterStateType(any_=[StateType.SCHEDULED, StateType.PENDING])
+        with self._asking(VIEWS_DEPLOYMENT):
+            if await self._list_runs(VIEWS_FLOW, event_id, FlowRunFilterState(type=types)):
+                return None
+            # A queue goes behind those that are there when it is made.
+            for queue in (RESYNC_QUEUE, VIEWS_QUEUE):
+                with suppress(ObjectAlreadyExists):
+                    await self._client.create_work_queue(queue, work_pool_name=WORK_POOL)
+            run: FlowRun = await arun_deployment(
+                VIEWS_DEPLOYMENT,
+                client=self._client,
+                timeout=0,
+                work_queue_name=VIEWS_QUEUE,
+                parameters={"event_id": event_id},
+                tags=_tag_event(event_id),
+                flow_run_name=run_name,
+                as_subflow=False,
             )
         return run.id
 
@@ -404,6 +432,19 @@ def start_syncs(event_id: int, run_names: Mapping[str, str]) -> list[UUID]:
             ]
 
     return anyio.run(start_each) if run_names else []
+
+
+def start_views(event_id: int, run_name: str) -> UUID | None:
+    """Start the making of an event's views, as Orchestrator.start_views; not inside an event loop.
+
+    Raises OrchestratorUnavailableError.
+    """
+
+    async def start() -> UUID | None:
+        async with open_orchestrator() as orchestrator:
+            return await orchestrator.start_views(event_id=event_id, run_name=run_name)
+
+    return anyio.run(start)
 
 
 def _tag_event(event_id: int) -> list[str]:

@@ -1,6 +1,7 @@
 """The scheduled flow that starts a sync of every active event that has changed.
 
-It also starts bringing events up to date whose faces were found by a former release's look.
+It also starts bringing events up to date whose faces were found by a former release's look, and
+the making of views that no sync has started.
 
 Each sync is a separate run of the usual sync deployment in the Prefect work pool. To see the
 result of an event's sync, look at its own run.
@@ -14,7 +15,14 @@ from prefect.states import Completed
 
 from deployments.orchestrator import open_orchestrator
 from flows.reembed_event import update_event
-from tasks.sync.resync import cut_groups, find_changed, find_outdated, list_resync_targets
+from models.keys import build_views_name
+from tasks.sync.resync import (
+    cut_groups,
+    find_changed,
+    find_outdated,
+    list_resync_targets,
+    list_unviewed,
+)
 
 
 @flow(name="resync_events", flow_run_name="resync of active events", persist_result=False)
@@ -37,6 +45,8 @@ async def resync_events() -> State[Any]:
                 get_run_logger().info(
                     "%s: %s", target.run_name, f"run {run}" if run else "one is waiting already"
                 )
+        for event_id, name in list_unviewed():
+            await orchestrator.start_views(event_id=event_id, run_name=build_views_name(name))
         await update_event(orchestrator, find_outdated())
     counts = f"{started} started, {changed - started} waiting already"
     return Completed(

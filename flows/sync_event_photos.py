@@ -2,9 +2,13 @@
 
 from typing import Any
 
-from prefect import flow
-from prefect.client.schemas.objects import State
+from prefect import Flow, flow
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.logging.loggers import flow_run_logger
 
+from deployments.orchestrator import start_views
+from models.errors import FacePassError
+from models.keys import build_views_name
 from models.settings import get_settings
 from tasks.sync.artifacts import name_sync_run, tag_event
 from tasks.sync.batch import embed_and_store
@@ -15,12 +19,28 @@ from tasks.sync.runner import BatchTaskRunner, map_batches
 from tasks.sync.states import SYNC_RETRIES, end_in_state
 
 
+def make_views_next(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
+    """Start the making of views after a sync, as a run of its own; the sync's end stays as it is.
+
+    Where Prefect cannot be reached the hourly resync starts it.
+    """
+    if not get_settings().make_views or state.name == "Skipped":
+        return
+    event_id = int(flow_run.parameters["event_id"])
+    name = flow_run.name.removesuffix(f" · {flow_run.parameters['s3_prefix']}")
+    try:
+        start_views(event_id, build_views_name(name))
+    except FacePassError as error:
+        flow_run_logger(flow_run).warning("No views are made of new photos yet: %s", error)
+
+
 @flow(
     name="sync_event_photos",
     flow_run_name=name_sync_run,
     retries=SYNC_RETRIES,
     retry_delay_seconds=get_settings().retry_delay_s,
     task_runner=BatchTaskRunner(),  # this machine's threads, or a Dask cluster
+    on_completion=[make_views_next],
     persist_result=False,  # a completed run with a stored result could not be retried from the UI
 )
 @end_in_state

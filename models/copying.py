@@ -4,10 +4,11 @@ PostgreSQL logs the text of a statement that is slow, fails or is cut off, and p
 values into that text. What a binary COPY carries is in no text, error or log: vectors travel by it.
 """
 
+import csv
 import struct
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from io import BytesIO
+from io import BytesIO, StringIO
 from typing import IO, Any
 
 import numpy as np
@@ -25,6 +26,15 @@ def copy_into(session: Session, statement: str, content: IO[Any]) -> None:
     cursor: Any = session.connection().connection.cursor()
     with closing(cursor):
         cursor.copy_expert(statement, content)
+
+
+def copy_text(session: Session, table: str, rows: Iterable[tuple[object, ...]]) -> None:
+    """Copy rows without nulls, as text, into a table with its columns."""
+    buffer = StringIO()
+    # Every field quoted: an unquoted empty one would arrive as NULL.
+    csv.writer(buffer, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(rows)
+    buffer.seek(0)
+    copy_into(session, f"COPY {table} FROM STDIN WITH (FORMAT csv)", buffer)
 
 
 def encode_rows(rows: Iterable[Sequence[bytes]]) -> BytesIO:

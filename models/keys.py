@@ -69,6 +69,11 @@ ORIGINALS_FOLDER = "/originals/"
 # Where the views of a photo lie, beside its /previews/, and what follows its preview's name.
 VIEW_FOLDERS = {ViewKind.THUMB: "/thumbs/", ViewKind.VIEW: "/views/", ViewKind.VIEW_JPEG: "/views/"}
 _VIEW_SUFFIXES = {ViewKind.THUMB: ".webp", ViewKind.VIEW: ".webp", ViewKind.VIEW_JPEG: ".jpg"}
+_VIEW_KEY = re.compile(
+    r"(?P<before>(?:(?!/thumbs/|/views/).)*)"
+    r"(?:/thumbs/(?P<thumb>.+)\.webp|/views/(?P<view>.+)\.(?:webp|jpg))",
+    re.DOTALL,
+)
 MAX_KEY_BYTES = 1024  # S3's own limit
 MAX_FOLDER_BYTES = 512  # of an event's own; the rest of a key is for its photos' names
 # Where cached faces lie in a bucket that holds photos too: by tasks/results/storage.py, in the
@@ -253,16 +258,37 @@ def derive_preview_key(s3_key: str, folder: str) -> str | None:
     """
     head = len(folder) - 1
     before, found, after = s3_key[head:].partition(ORIGINALS_FOLDER)
-    if not found or PREVIEWS_FOLDER in f"{before}/":
+    if not found or PREVIEWS_FOLDER in f"{before}/" or find_viewed(s3_key, folder):
         return None
     return s3_key[:head] + before + PREVIEWS_FOLDER + name_preview(after)
 
 
 def derive_view_key(s3_key: str, folder: str, kind: ViewKind) -> str:
-    """The key of a preview's view; no two previews share one."""
+    """The key of a preview's view; `find_viewed` leads back."""
     head = len(folder) - 1
     beside = s3_key[head:].replace(PREVIEWS_FOLDER, VIEW_FOLDERS[kind], 1)
     return f"{s3_key[:head]}{beside}{_VIEW_SUFFIXES[kind]}"
+
+
+def derive_view_keys(s3_key: str, folder: str) -> dict[ViewKind, str] | None:
+    """The keys of a preview's views, in the order in which they are put.
+
+    None where it can have none: one would be too long for S3, or another preview's too, as where
+    an album of the event is called views.
+    """
+    keys = {kind: derive_view_key(s3_key, folder, kind) for kind in ViewKind}
+    fit = all(len(key.encode()) <= MAX_KEY_BYTES for key in keys.values())
+    return keys if fit and find_viewed(keys[ViewKind.VIEW], folder) == s3_key else None
+
+
+def find_viewed(s3_key: str, folder: str) -> str | None:
+    """The preview of which a key would be a view; None for a key that is no view's."""
+    head = len(folder) - 1
+    found = _VIEW_KEY.fullmatch(s3_key[head:])
+    if found is None or {"previews", "originals"} & set(found["before"].split("/")):
+        return None
+    preview = f"{s3_key[:head]}{found['before']}{PREVIEWS_FOLDER}{found['thumb'] or found['view']}"
+    return preview if is_image_key(preview) else None
 
 
 def name_preview(original: str) -> str:
@@ -320,6 +346,11 @@ def _pad_number(found: re.Match[str]) -> str:
 def build_run_name(event_name: str, s3_prefix: str) -> str:
     """The name of a sync in Prefect's UI, as "Свадьба · events/1/previews/"."""
     return f"{event_name} · {s3_prefix}"
+
+
+def build_views_name(event_name: str) -> str:
+    """The name of a making of views in Prefect's UI."""
+    return f"{event_name} · views for guests"
 
 
 def build_previews_name(event_name: str) -> str:

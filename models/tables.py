@@ -212,6 +212,7 @@ class Photo(SQLModel, table=True):
     colour: str | None = Field(default=None, sa_column=Column(Text))
     # What a guest would take home; view_bytes: of the JPEG.
     original_bytes: int | None = Field(default=None, sa_type=BigInteger)
+    original_etag: str | None = Field(default=None, sa_column=Column(Text))
     view_bytes: int | None = None
     pack_id: int | None = Field(default=None, foreign_key="pack.id", sa_type=SmallInteger)
     sync_run_id: UUID | None = None

@@ -17,6 +17,8 @@ for name in [name for name in os.environ if name.startswith(("FACEPASS_", "PREFE
         del os.environ[name]
 # Before anything of Prefect or of the product is imported: both read the environment on import.
 os.environ["FACEPASS_RETRY_DELAY_S"] = "1"
+# Each run of a flow takes seconds of a core; tests of views start them.
+os.environ["FACEPASS_MAKE_VIEWS"] = "0"
 os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "false"
 # Logs of in-process runs would be sent after the server is gone, and waited for.
 os.environ["PREFECT_LOGGING_TO_API_ENABLED"] = "false"

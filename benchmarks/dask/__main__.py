@@ -130,7 +130,12 @@ def measure(
     console.print("Starting a stack of its own ...")
     write_trivial_pack(home / "trivial")
     settings = Settings(
-        home=home / "stack", api_port=0, prefect_port=0, s3_port=0, model_pack="opencv_zoo"
+        home=home / "stack",
+        api_port=0,
+        prefect_port=0,
+        s3_port=0,
+        model_pack="opencv_zoo",
+        make_views=False,
     )
     with EmbeddedStack(settings, lambda line: console.print(f"  {line}", markup=False)) as stack:
         with open_bench(stack, home, engine_threads="1") as bench:

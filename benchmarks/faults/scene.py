@@ -80,6 +80,7 @@ def open_scene(
 ) -> Iterator[Scene]:
     """Everything up and answering; gone afterwards, whatever is broken by then."""
     own = {"api_port": 0, "prefect_port": 0, "s3_port": 0, "event_active_days": 0}
+    own["make_views"] = False
     pace = {"retry_delay_s": RETRY_DELAY_S, "s3_timeout_s": S3_TIMEOUT_S, "batch_size": BATCH_SIZE}
     settings = Settings.model_validate(
         {"home": folder / "home", "model_root": models or folder, **PACK, **own, **pace}

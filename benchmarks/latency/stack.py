@@ -70,7 +70,12 @@ def open_stack(report: Callable[[str], None]) -> Iterator[Doors]:
     with tempfile.TemporaryDirectory(prefix="fp-bench-") as folder:
         # No event is active: else the hourly resync would queue hundreds before the measured ones.
         settings = Settings(
-            home=Path(folder), api_port=0, prefect_port=0, s3_port=0, event_active_days=0
+            home=Path(folder),
+            api_port=0,
+            prefect_port=0,
+            s3_port=0,
+            event_active_days=0,
+            make_views=False,
         )
         with EmbeddedStack(settings, report) as stack:
             environment = stack.environment

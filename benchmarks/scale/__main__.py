@@ -88,6 +88,7 @@ def open_stack(home: Path) -> Iterator[dict[str, str]]:
         prefect_port=0,
         s3_port=0,
         model_pack=str(home / "trivial"),
+        make_views=False,
     )
     with EmbeddedStack(settings, lambda line: console.print(f"  {line}", markup=False)) as stack:
         os.environ.update(stack.environment | NEVER_RESYNCED)

@@ -11,9 +11,11 @@ from models.keys import (
     ListedPreview,
     cut_event_folder,
     derive_namesake,
+    derive_view_keys,
     name_original,
     name_preview,
 )
+from models.vocabulary import ViewKind
 from tasks.s3.bucket import Bucket
 
 SMALL_DELETION = 10  # so many photos go without a question
@@ -25,6 +27,7 @@ class Stored:
 
     originals: Mapping[str, ListedPreview]
     previews: Mapping[str, ListedPreview]
+    views: Collection[str] = frozenset()  # keys of objects that lie where views belong
 
     @property
     def names(self) -> set[str]:
@@ -34,16 +37,18 @@ class Stored:
 
 @dataclass(frozen=True)
 class SourceKeys:
-    """Where a source's objects lie; only keys below these two folders are ever touched."""
+    """Where a source's objects lie; only keys below these folders, and views, are ever touched."""
 
     originals: str
     previews: str
+    folder: str = ""  # the event's
 
     @classmethod
     def of(cls, s3_prefix: str, source: str) -> "SourceKeys":
         """The folders of a source of an event; s3_prefix: of the event's previews."""
-        originals = derive_namesake(s3_prefix, cut_event_folder(s3_prefix))
-        return cls(f"{originals}{source}/", f"{s3_prefix}{source}/")
+        folder = cut_event_folder(s3_prefix)
+        originals = derive_namesake(s3_prefix, folder)
+        return cls(f"{originals}{source}/", f"{s3_prefix}{source}/", folder)
 
     def original(self, name: str) -> str:
         """The key of an original."""
@@ -53,13 +58,19 @@ class SourceKeys:
         """The key of an original's preview."""
         return self.previews + name_preview(name)
 
+    def views(self, name: str) -> dict[ViewKind, str]:
+        """The keys of an original's views; empty where it can have none."""
+        return derive_view_keys(self.preview(name), self.folder) or {}
+
 
 def list_stored(bucket: Bucket, keys: SourceKeys) -> Stored:
     """List the source. Raises S3AccessError or S3DownloadError."""
     previews = _list(bucket, keys.previews)
+    folders = {f"{key.rpartition('/')[0]}/" for key in keys.views("any.jpg").values()}
     return Stored(
         _list(bucket, keys.originals),
         {name_original(name): preview for name, preview in previews.items()},
+        {folder + name for folder in folders for name in _list(bucket, folder)},
     )
 
 

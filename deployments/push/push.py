@@ -157,6 +157,7 @@ class Push:
             event.recipe,
             max_photo_bytes=self.target.settings.max_photo_bytes,
             max_original_bytes=self.target.settings.max_original_bytes,
+            makes_views=self.target.settings.make_views,
         )
         with self.screen.show_transfer(photos) as advance:
             self.report.results = send_photos(sender, photos, advance)

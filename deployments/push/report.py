@@ -49,7 +49,10 @@ class Report:
     @property
     def unchanged(self) -> int:
         """How many photos S3 had already."""
-        return sum(not (r.original_sent or r.preview_sent or r.not_sent) for r in self.results)
+        return sum(
+            not (r.original_sent or r.preview_sent or r.views_sent or r.not_sent)
+            for r in self.results
+        )
 
     @property
     def unreadable(self) -> list[UploadResult]:
@@ -67,6 +70,7 @@ class Report:
             "photos": self.photos,
             "originals_sent": sum(result.original_sent for result in self.results),
             "previews_sent": sum(result.preview_sent for result in self.results),
+            "views_sent": sum(result.views_sent for result in self.results),
             "bytes_sent": sum(result.bytes_sent for result in self.results),
             "unchanged": self.unchanged,
             "deleted": self.deleted,

@@ -5,7 +5,7 @@ changes during its upload is tried again.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import islice
@@ -17,10 +17,11 @@ from deployments.push.folder import LocalFile
 from deployments.push.mirror import SourceKeys, Stored
 from models.errors import PhotoChangedError, PhotoUnavailableError, S3DownloadError
 from models.keys import FileKind, judge_kind
-from models.vocabulary import PhotoReason
+from models.vocabulary import PhotoReason, Taking, ViewKind
 from tasks.faces.limits import PixelBudget, count_cores
 from tasks.images.preview import PreviewRecipe, make_preview
 from tasks.images.taking import read_taking
+from tasks.images.views import VIEWS_RECIPE, Views, make_preview_and_views, try_views
 from tasks.s3.bucket import Bucket
 from tasks.s3.objects import (
     MD5,
@@ -33,6 +34,15 @@ from tasks.s3.objects import (
     hash_md5,
     put_object,
     read_metadata,
+)
+from tasks.s3.views import (
+    StoredViews,
+    ViewNotes,
+    delete_views,
+    find_notes,
+    has_foreign,
+    put_views,
+    read_views,
 )
 
 PIXELS_AT_A_TIME = 40_000_000  # decoded by all threads together: at most 800 MB
@@ -70,6 +80,7 @@ class UploadResult:
     stamp: tuple[int, int] | None = None  # the file's size and time when it was read
     original_sent: bool = False
     preview_sent: bool = False
+    views_sent: bool = False
     bytes_sent: int = 0
     reason: str | None = None  # why no preview can be made of it, from the list of the sync
     not_sent: str | None = None  # why it is not in S3 as it is on disk
@@ -99,6 +110,15 @@ def read_stamp(path: Path) -> tuple[int, int] | None:
 
 
 @dataclass(frozen=True)
+class Pictures:
+    """What was made of an original, and when it was taken."""
+
+    preview: bytes | None
+    views: Views | None
+    taking: Taking | None
+
+
+@dataclass(frozen=True)
 class PhotoSender:
     """Sends photos to one source, from any number of threads; what S3 has stays."""
 
@@ -108,6 +128,7 @@ class PhotoSender:
     recipe: PreviewRecipe
     max_photo_bytes: int
     max_original_bytes: int  # a larger file is sent, but no preview is made of it
+    makes_views: bool = False
     # Few are decoded at a time.
     _turn: Semaphore = field(default_factory=lambda: Semaphore(count_cores()))
     _pixels: PixelBudget = field(default_factory=lambda: PixelBudget(PIXELS_AT_A_TIME))
@@ -121,7 +142,7 @@ class PhotoSender:
             if result.stamp is None or read_stamp(path) != result.stamp:
                 raise PhotoChangedError
             etag = self._send_original(result, digest)
-            self._send_preview(result, digest, etag)
+            self._send_pictures(result, digest, etag)
         except PhotoChangedError:
             result.not_sent = CHANGING
         except OSError as error:
@@ -149,25 +170,36 @@ class PhotoSender:
         result.original_sent = True
         return etag
 
-    def _send_preview(self, result: UploadResult, digest: str, etag: str) -> None:
+    def _send_pictures(self, result: UploadResult, digest: str, etag: str) -> None:
+        """The preview, then the views, where S3 lacks them."""
         key = self.keys.preview(result.photo.name)
         tags = {ORIGINAL: etag, RECIPE: str(self.recipe)}
+        found: Mapping[str, str] = {}
         if result.photo.name in self.stored.previews:
             found = read_metadata(self.bucket, key) or {}
-            if tags.items() <= found.items():
-                result.reason = found.get(REASON)
-                return
+        has_preview = tags.items() <= found.items()
+        result.reason = found.get(REASON) if has_preview else None
+        views = None if result.reason else self._find_views(result.photo.name, etag)
+        if has_preview and views is None:
+            return
         try:
-            preview, notes = self._make_preview(result, digest)
-            put_object(
-                self.bucket,
-                key,
-                preview,
-                hash_md5(preview),
-                content_type="image/jpeg",
-                metadata={**tags, **notes},
+            pictures = self._make_pictures(
+                result, digest, with_preview=not has_preview, with_views=views is not None
             )
-            result.bytes_sent += len(preview)
+            if pictures.preview is not None:
+                put_object(
+                    self.bucket,
+                    key,
+                    pictures.preview,
+                    hash_md5(pictures.preview),
+                    content_type="image/jpeg",
+                    metadata={**tags, **describe_taking(pictures.taking)},
+                )
+                result.bytes_sent += len(pictures.preview)
+                result.preview_sent = True
+            if pictures.views is not None and views is not None:
+                self._put_views(result, pictures.views, views, etag)
+            return
         except PhotoUnavailableError as error:
             result.reason = str(error.reason)
             if result.size > self.max_photo_bytes:
@@ -177,8 +209,41 @@ class PhotoSender:
             self._put_file(result, key, digest, {**tags, REASON: result.reason})
         result.preview_sent = True
 
-    def _make_preview(self, result: UploadResult, digest: str) -> tuple[bytes, dict[str, str]]:
-        """The preview, and the metadata that tells when its original was taken.
+    def _find_views(self, name: str, etag: str) -> StoredViews | None:
+        """What lies where a photo's views belong; None where none are to be sent.
+
+        Where all are listed one tells of all. Somebody else's files are left alone.
+        """
+        keys = self.keys.views(name) if self.makes_views else {}
+        listed = {kind: key for kind, key in keys.items() if key in self.stored.views}
+        if not keys:
+            return None
+        if len(listed) == len(keys):
+            jpeg = {ViewKind.VIEW_JPEG: keys[ViewKind.VIEW_JPEG]}
+            if find_notes(read_views(self.bucket, jpeg), etag, VIEWS_RECIPE):
+                return None
+        stored = {**dict.fromkeys(keys), **read_views(self.bucket, listed)}
+        return None if has_foreign(stored) else stored
+
+    def _put_views(
+        self, result: UploadResult, views: Views, stored: StoredViews, etag: str
+    ) -> None:
+        keys = self.keys.views(result.photo.name)
+        notes = ViewNotes(etag, VIEWS_RECIPE, views.look)
+        for _ in range(ROUNDS):
+            try:
+                result.bytes_sent += put_views(self.bucket, keys, views.contents, notes, stored)
+                result.views_sent = True
+            except PhotoChangedError:
+                # Put since the listing: by a round before this one, or by make_views.
+                stored = read_views(self.bucket, keys)
+            if result.views_sent or has_foreign(stored) or find_notes(stored, etag, VIEWS_RECIPE):
+                return
+
+    def _make_pictures(
+        self, result: UploadResult, digest: str, *, with_preview: bool, with_views: bool
+    ) -> Pictures:
+        """Those asked for, and when the original was taken.
 
         Raises PhotoUnavailableError, PhotoChangedError or OSError.
         """
@@ -188,11 +253,8 @@ class PhotoSender:
             content = result.photo.file.path.read_bytes()
             if hash_md5(content) != digest:
                 raise PhotoChangedError
-            try:
-                preview = make_preview(content, self.recipe, self._pixels.reserve)
-            finally:
-                self._pixels.release()
-            return preview, describe_taking(read_taking(content))
+            recipe = self.recipe if with_preview else None
+            return make_pictures(content, recipe, self._pixels, with_views=with_views)
 
     def _put_file(
         self, result: UploadResult, key: str, digest: str, metadata: dict[str, str]
@@ -203,6 +265,26 @@ class PhotoSender:
             etag = put_object(self.bucket, key, body, digest, content_type=kind, metadata=metadata)
         result.bytes_sent += result.size
         return etag
+
+
+def make_pictures(
+    content: bytes, recipe: PreviewRecipe | None, pixels: PixelBudget, *, with_views: bool
+) -> Pictures:
+    """An original's preview and views, those asked for; no views where it has pixels for none.
+
+    Raises PhotoUnavailableError where no preview can be made.
+    """
+    preview = views = None
+    try:
+        if recipe is not None and with_views:
+            preview, views = make_preview_and_views(content, recipe, pixels.reserve, pixels.release)
+        elif recipe is not None:
+            preview = make_preview(content, recipe, pixels.reserve)
+        else:
+            views = try_views(content, pixels.reserve)
+    finally:
+        pixels.release()
+    return Pictures(preview, views, read_taking(content))
 
 
 def name_type(path: Path) -> str:
@@ -227,6 +309,7 @@ def send_photos(
             if earlier := results.get(result.photo.name):
                 result.original_sent |= earlier.original_sent
                 result.preview_sent |= earlier.preview_sent
+                result.views_sent |= earlier.views_sent
                 result.bytes_sent += earlier.bytes_sent
             else:
                 report(result)
@@ -240,14 +323,15 @@ def send_photos(
 
 
 def delete_names(bucket: Bucket, keys: SourceKeys, names: Iterable[str]) -> int:
-    """Delete photos from S3, each one's preview first; how many there were.
+    """Delete photos from S3, each one's preview first, its original last; how many there were.
 
     A photo whose original is left by a kill in between is found and deleted by the next push.
     """
 
     def delete(name: str) -> None:
-        for key in (keys.preview(name), keys.original(name)):
-            delete_object(bucket, key)
+        delete_object(bucket, keys.preview(name))
+        delete_views(bucket, keys.views(name).values())
+        delete_object(bucket, keys.original(name))
 
     return sum(1 for _ in _run(delete, names))
 

@@ -29,6 +29,8 @@ class ErasedRows:
     photos: int
     syncs: int
     erased_at: datetime
+    folder: str  # the event's in S3
+    s3_key: str | None = None  # of the one photo
 
 
 # Failed photos never had faces and keep their reason; those erased alone keep their flag. A run
@@ -45,6 +47,13 @@ WHERE event_id = :event_id AND status NOT IN ('failed', 'erased')
 _FORGET_TAKINGS = text("""
 UPDATE photo SET taken_at = NULL, utc_offset = NULL, camera = NULL, camera_name = NULL
 WHERE event_id = :event_id AND taken_at IS NOT NULL
+""")
+# Of all, or of one.
+_FORGET_VIEWS = text("""
+UPDATE photo SET views_etag = NULL, views_source = NULL, width = NULL, height = NULL, colour = NULL,
+       view_bytes = NULL, original_etag = NULL, original_bytes = NULL
+WHERE event_id = :event_id AND id = coalesce(CAST(:photo_id AS bigint), id)
+  AND (views_source IS NOT NULL OR original_etag IS NOT NULL)
 """)
 
 
@@ -83,9 +92,10 @@ def erase_event_rows(
     syncs = _stop_syncs(session, event_id)
     photos = _count_rows(session.execute(_FORGET_PHOTOS, {"event_id": event_id}))
     session.execute(_FORGET_TAKINGS, {"event_id": event_id})
+    session.execute(_FORGET_VIEWS, {"event_id": event_id, "photo_id": None})
     faces = _count_rows(session.execute(delete(Face).where(col(Face.event_id) == event_id)))
     forget_similarities(session, event_id)
-    return ErasedRows(faces, photos, syncs, event.erased_at)
+    return ErasedRows(faces, photos, syncs, event.erased_at, event.folder)
 
 
 def _stop_syncs(session: Session, event_id: int) -> int:
@@ -129,7 +139,8 @@ def erase_photo_rows(session: Session, event_id: int, photo_id: int) -> ErasedRo
     faces = _count_rows(session.execute(delete(Face).where(col(Face.photo_id) == photo_id)))
     if faces:
         keep_similarities(session, event)
-    return ErasedRows(faces, 1, 0, erased_at)
+    session.execute(_FORGET_VIEWS, {"event_id": event_id, "photo_id": photo_id})
+    return ErasedRows(faces, 1, 0, erased_at, event.folder, photo.s3_key)
 
 
 def restore_photo(session: Session, event_id: int, photo_id: int) -> Photo:

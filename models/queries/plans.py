@@ -4,18 +4,16 @@ A listing is streamed into temporary tables and compared with the photo table (t
 that need work become `pending`, with the run's id and a batch number.
 """
 
-import csv
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from io import StringIO
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlmodel import Session
 
-from models.copying import copy_into
+from models.copying import copy_text
 from models.keys import (
     MATCHED_FIRST,
     ListedPreview,
@@ -139,7 +137,7 @@ def copy_listing(session: Session, listing: Listing) -> None:
             (key, build_image_url(listing.image_base_url, key), fold_key(key), rank_original(key))
             for key in keys
         )
-        _copy_rows(session, "originals", originals)
+        copy_text(session, "originals", originals)
     session.execute(text(_SETTLE_COPIED))
     _match_originals(session, listing)
 
@@ -155,7 +153,7 @@ def _copy_previews(session: Session, listing: Listing, page: Iterable[ListedPrev
         for derived in [derive_original_key(p.s3_key, folder)]
         for namesake in [derive_namesake(p.s3_key, folder)]
     )
-    _copy_rows(session, _LISTED, rows)
+    copy_text(session, _LISTED, rows)
 
 
 def _match_originals(session: Session, listing: Listing) -> None:
@@ -183,14 +181,6 @@ def _add_rivals(session: Session, listing: Listing) -> None:
     keys = list(session.scalars(_RIVALS, {**values, "rivals_prefix": rivals_prefix}))
     _copy_previews(session, listing, [ListedPreview(key, "", 0) for key in keys])
     session.execute(_KEEP_RIVALS, values)
-
-
-def _copy_rows(session: Session, table: str, rows: Iterable[tuple[object, ...]]) -> None:
-    buffer = StringIO()
-    # Every field quoted: an unquoted empty one would arrive as NULL.
-    csv.writer(buffer, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(rows)
-    buffer.seek(0)
-    copy_into(session, f"COPY {table} FROM STDIN WITH (FORMAT csv)", buffer)
 
 
 @dataclass(frozen=True)

@@ -34,24 +34,53 @@ class PreviewRecipe:
         return f"{self.side}q{self.quality}v{self.version}"
 
 
+@dataclass(frozen=True)
+class DecodedOriginal:
+    """An original's upright pixels, in the colours that it is stored in, and their profiles."""
+
+    image: Image.Image
+    profiles: list[bytes]
+
+    def shrink(self, side: int) -> Image.Image:
+        """Its picture in sRGB, the longer side this long at most; the decoded one stays as it is.
+
+        Colours are converted after the picture was made small, in a few milliseconds.
+        """
+        small = self.image._new(self.image.im)  # the same pixels: `thumbnail` takes others
+        small.thumbnail((side, side), Image.Resampling.LANCZOS)
+        small = convert_to_srgb(small, self.profiles)
+        small.info.clear()  # Pillow would write some of it into the preview
+        return small
+
+
+def decode_original(
+    original: bytes, side: int, reserve: Callable[[int], None] | None = None
+) -> DecodedOriginal:
+    """An original (a photo or a camera's file, see formats.py), as large as `side` needs it.
+
+    `reserve` is told the number of pixels before they are decoded. Raises PhotoUnavailableError.
+    """
+    picture = decode_picture(original, MAX_ORIGINAL_PIXELS, reserve, enough_pixels=side)
+    return DecodedOriginal(*picture)
+
+
 def make_preview(
     original: bytes, recipe: PreviewRecipe, reserve: Callable[[int], None] | None = None
 ) -> bytes:
-    """A preview of an original (a photo or a camera's file, see formats.py), as JPEG.
+    """A preview of an original, as JPEG.
 
     EXIF's orientation is applied and no EXIF is kept, so no place where it was taken either. The
-    colours are sRGB, on white, so no profile is kept: they are converted after the picture was made
-    small, in a few milliseconds. Smaller originals are not enlarged. `reserve` is told the number
-    of pixels before they are decoded. The same bytes give the same preview. Raises
-    PhotoUnavailableError, whatever a damaged file makes the decoder raise.
+    colours are sRGB, on white, so no profile is kept. Smaller originals are not enlarged. The same
+    bytes give the same preview. Raises PhotoUnavailableError, whatever a damaged file makes the
+    decoder raise.
     """
-    preview = BytesIO()
     with refuse_damaged(PhotoReason.UNPROCESSABLE):
-        image, profiles = decode_picture(
-            original, MAX_ORIGINAL_PIXELS, reserve, enough_pixels=recipe.side
-        )
-        image.thumbnail((recipe.side, recipe.side), Image.Resampling.LANCZOS)
-        image = convert_to_srgb(image, profiles)
-        image.info.clear()  # Pillow would write some of it into the preview
-        image.save(preview, "JPEG", quality=recipe.quality, optimize=True, progressive=True)
+        return encode_preview(decode_original(original, recipe.side, reserve), recipe)
+
+
+def encode_preview(decoded: DecodedOriginal, recipe: PreviewRecipe) -> bytes:
+    """The preview of a decoded original."""
+    preview = BytesIO()
+    image = decoded.shrink(recipe.side)
+    image.save(preview, "JPEG", quality=recipe.quality, optimize=True, progressive=True)
     return preview.getvalue()

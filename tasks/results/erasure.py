@@ -13,6 +13,7 @@ from uuid import UUID
 from prefect import get_run_logger, task
 
 from models.errors import ErasureIncompleteError, FacePassError
+from models.keys import derive_view_keys
 from models.queries.erasures import (
     ErasedRows,
     erase_event_rows,
@@ -27,6 +28,8 @@ from models.settings import get_settings
 from models.tables import utc_now
 from tasks.results.prune import delete_event_results
 from tasks.results.storage import CACHE_LIFETIME, name_result_storages
+from tasks.s3.bucket import get_bucket
+from tasks.s3.views import delete_views, list_views
 
 logger = logging.getLogger(__name__)
 
@@ -38,13 +41,17 @@ DELIVERY_LIFETIME = timedelta(days=7)
 
 @dataclass(frozen=True)
 class ErasureReceipt:
-    """Counts of an erasure; `result_storages` are the places where cached results were sought."""
+    """Counts of an erasure; `result_storages` are the places where cached results were sought.
+
+    views_erased: objects in S3, three a photo: thumb, view and the view as JPEG.
+    """
 
     event_id: int
     faces_erased: int
     photos_affected: int
     cached_results_erased: int
     cached_bytes: int
+    views_erased: int
     syncs_stopped: int
     result_storages: list[str]
     erased_at: datetime
@@ -87,6 +94,18 @@ def sweep_results(event_id: int) -> Counter[str]:
     return counts
 
 
+def sweep_views(rows: ErasedRows) -> int:
+    """Delete what guests saw of an erased event or photo; how many objects there were.
+
+    Pictures that are being made meanwhile are deleted by whoever makes them. Raises S3AccessError
+    or S3DownloadError.
+    """
+    bucket = get_bucket()
+    if rows.s3_key is None:
+        return delete_views(bucket, list_views(bucket, rows.folder))
+    return delete_views(bucket, (derive_view_keys(rows.s3_key, rows.folder) or {}).values())
+
+
 def forget_erased(event_id: int, key_before: UUID) -> None:
     """Delete the event's cached results if something was erased since `key_before` was read.
 
@@ -117,7 +136,8 @@ def run_erasure(event_id: int, inactive_since: datetime | None = None) -> Erasur
     if receipt is not None:
         get_run_logger().info(
             "Erased event %(event_id)d: %(faces_erased)d faces of %(photos_affected)d photos, "
-            "%(cached_results_erased)d cached results, %(syncs_stopped)d syncs stopped",
+            "%(cached_results_erased)d cached results, %(views_erased)d views, "
+            "%(syncs_stopped)d syncs stopped",
             asdict(receipt),
         )
     return receipt
@@ -149,8 +169,18 @@ def prune_erased() -> int:
         delete_event_results(event_id, erased_at + STRAGGLER_TIME)["deleted"]
         for event_id, erased_at in erasures
     )
-    get_run_logger().info("Pruned %d results of erased faces", deleted)
+    views = sum(_sweep_erased_event(event_id) for event_id, _ in erasures)
+    get_run_logger().info("Pruned %d results of erased faces, %d views", deleted, views)
     return deleted
+
+
+def _sweep_erased_event(event_id: int) -> int:
+    """Delete what a making of views that was killed then has left of an event that is erased."""
+    with open_session() as session:
+        event = read_event(session, event_id)
+        is_erased, folder = event.erased_at is not None, event.folder
+    bucket = get_bucket()
+    return delete_views(bucket, list_views(bucket, folder)) if is_erased else 0
 
 
 @task(name="prune_deliveries", persist_result=False)
@@ -164,16 +194,18 @@ def prune_deliveries() -> int:
 
 def _sweep_and_report(event_id: int, rows: ErasedRows) -> ErasureReceipt:
     try:
+        views = sweep_views(rows)
         counts = sweep_results(event_id)
     except ErasureIncompleteError:
         raise
     except FacePassError as error:
         raise ErasureIncompleteError(
-            f"The faces are erased from the database, but cached results could not be swept: "
-            f"{error} Then send the same call again."
+            "The faces are erased from the database, but cached results or views of its photos "
+            f"could not be swept: {error} Then send the same call again."
         ) from error
     logger.info(
-        "Erased %d faces of event %d, %d cached results", rows.faces, event_id, counts["deleted"]
+        "Erased %d faces of event %d, %d cached results, %d views",
+        *(rows.faces, event_id, counts["deleted"], views),
     )
     return ErasureReceipt(
         event_id=event_id,
@@ -181,6 +213,7 @@ def _sweep_and_report(event_id: int, rows: ErasedRows) -> ErasureReceipt:
         photos_affected=rows.photos,
         cached_results_erased=counts["deleted"],
         cached_bytes=counts["bytes"],
+        views_erased=views,
         syncs_stopped=rows.syncs,
         result_storages=name_result_storages(),
         erased_at=rows.erased_at,

@@ -2,8 +2,9 @@
 
 The metadata saves us from sending or making anything twice:
     facepass-md5       of any upload: the content's MD5, for stores whose ETag is not an MD5
-    facepass-original  of a preview: the ETag of the original it was made from
-    facepass-recipe    of a preview: how it was made, for example "640q85v2"
+    facepass-original  of a preview or a view: the ETag of the original it was made from
+    facepass-recipe    of a preview or a view: how it was made, for example "640q85v2"
+    facepass-look      of a view: its width, height and mean colour, as "2048x1365 a0b1c2"
     facepass-reason    of a preview that is a copy of the original: why no preview could be made
     facepass-taken     of a preview: when its original was taken, as its camera wrote it
     facepass-camera    of a preview: what tells the camera apart, and its name, percent-encoded
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 MD5 = "facepass-md5"
 ORIGINAL = "facepass-original"
 RECIPE = "facepass-recipe"
+LOOK = "facepass-look"
 REASON = "facepass-reason"
 TAKEN = "facepass-taken"
 CAMERA = "facepass-camera"

@@ -19,12 +19,14 @@ from models.errors import (
 from models.keys import build_run_name, derive_originals_prefix
 from models.packs import PackChoice, choose_pack
 from models.queries.events import list_active_events, list_events, list_idle_events, read_event
+from models.queries.gallery.views import list_unviewed_events
 from models.queries.packs import find_pack_id, list_pack_ids
 from models.queries.plans import Listing, copy_listing, needs_plan
 from models.queries.reembeds import find_outdated_event
 from models.queries.search import has_foreign_faces
 from models.session import open_session
 from models.settings import get_settings
+from tasks.images.views import VIEWS_RECIPE
 from tasks.packs.registry import ModelPack, resolve_pack
 from tasks.s3.bucket import get_bucket, list_s3_keys, list_s3_objects
 
@@ -94,6 +96,15 @@ def find_outdated() -> tuple[int, str] | None:
             if former and (found := find_outdated_event(session, choice, former)):
                 return found
     return None
+
+
+@task(name="list_unviewed", task_run_name="list events without views", persist_result=False)
+def list_unviewed() -> list[tuple[int, str]]:
+    """Active events of which photos lack views that can be made: ids and names."""
+    if not get_settings().make_views:
+        return []
+    with open_session() as session:
+        return [(row[0], row[1]) for row in list_unviewed_events(session, VIEWS_RECIPE)]
 
 
 def cut_groups(targets: list[ResyncTarget]) -> list[list[ResyncTarget]]:

@@ -17,6 +17,7 @@ def aim(
     preview_side: int = 640,
     max_photo_bytes: int = 50_000_000,
     max_original_bytes: int = 200_000_000,
+    makes_views: bool = False,
 ) -> PhotoSender:
     """The sender as a push that begins now has it."""
     bucket = make_bucket(store)
@@ -27,6 +28,7 @@ def aim(
         PreviewRecipe(preview_side),
         max_photo_bytes=max_photo_bytes,
         max_original_bytes=max_original_bytes,
+        makes_views=makes_views,
     )
 
 

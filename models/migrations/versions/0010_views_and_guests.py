@@ -15,6 +15,7 @@ PHOTO_COLUMNS = (
     ("height", sa.Integer()),
     ("colour", sa.Text()),
     ("original_bytes", sa.BigInteger()),
+    ("original_etag", sa.Text()),
     ("view_bytes", sa.Integer()),
 )
 LOOKS = ("place", "studio", "accent")

@@ -23,6 +23,8 @@ from models.keys import (
     derive_original_key,
     derive_originals_prefix,
     derive_preview_key,
+    derive_view_keys,
+    find_viewed,
     fold_key,
     is_image_key,
     is_storable,
@@ -564,3 +566,59 @@ def test_names_are_sorted_as_people_count() -> None:
     mixed = [*names[1::2], *names[::2]]
     assert sorted(mixed, key=build_sort_name) == names
     assert build_sort_name("a/е\u0308лка 7") == build_sort_name("a/Ёлка 007.jpg")
+
+
+@pytest.mark.parametrize("folder", ["events/1/", "студия/views/"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "previews/1.jpg",
+        "previews/Гости/Ёжик и я.PNG",
+        "previews/IMG_1.CR2.jpg",
+        "previews/a.jpg.webp",
+        "previews/originals/1.jpg",
+        "previews/views/1.jpg",
+        "previews/thumbs/previews/views/1.webp",
+        "день 2/previews/1.jpg",
+    ],
+)
+def test_a_view_s_key_leads_back_to_its_preview_and_is_no_original(folder: str, name: str) -> None:
+    preview = folder + name
+    keys = derive_view_keys(preview, folder)
+    assert keys is not None
+    assert len({*keys.values()}) == 3
+    for key in keys.values():
+        assert find_viewed(key, folder) == preview
+        assert derive_preview_key(key, folder) is None
+
+
+def test_photos_whose_views_would_be_others_or_too_long_have_none() -> None:
+    assert derive_view_keys("events/1/views/previews/1.jpg", "events/1/") is None
+    assert derive_view_keys("events/1/previews/previews/1.jpg", "events/1/") is not None
+    folder = "events/1/"
+    longest = f"{folder}previews/{'x' * (1024 - len(folder) - len('previews/.jpg'))}.jpg"
+    assert len(longest) == 1024
+    assert derive_view_keys(longest, folder) is None
+    cyrillic = f"{folder}previews/{'ё' * 495}.jpg"
+    assert derive_view_keys(cyrillic, folder) is not None
+    assert derive_view_keys(cyrillic.replace("ё", "ёё", 8), folder) is None
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "events/1/originals/1.jpg",
+        "events/1/originals/views/1.jpg.jpg",
+        "events/1/previews/thumbs/1.jpg.webp",
+        "events/1/previews/views/previews/1.jpg.jpg",
+        "events/1/thumbs/1.webp",
+        "events/1/thumbs/1.jpg.jpg",
+        "events/1/views/notes.txt",
+        "events/1/views/1.jpg",
+        "events/1/views/originals/IMG_1.jpg",
+        "events/1/views/",
+        "events/1/views.jpg.webp",
+    ],
+)
+def test_other_files_are_no_views(key: str) -> None:
+    assert find_viewed(key, "events/1/") is None
