@@ -76,7 +76,7 @@ def list_zip_parts(gallery_token: str, request: Request) -> dict[str, Any]:
     parts = []
     with open_session() as session:
         event = enter_gallery(session, gallery_token, request)
-        if not event.download_all or event.visibility is not Visibility.EVERYONE:
+        if not event.download_all or event.visibility != Visibility.EVERYONE:
             raise PhotoNotFoundError("This gallery's photos cannot be taken all at once.")
         after = PageCursor(EventClock.from_row(event))
         while photos := list_gallery_photos(
@@ -135,7 +135,7 @@ def _list_entries(
     asked = [number for number in wish.photo_ids if 0 < number <= MAX_ID]
     with open_session() as session:
         event = enter_gallery(session, gallery_token, request)
-        if event.visibility is not Visibility.EVERYONE:
+        if event.visibility != Visibility.EVERYONE:
             for number, given in zip_longest(wish.photo_ids, wish.passes, fillvalue=""):
                 require_pass(event, int(number or 0), str(given))
         photos = list_gallery_photos(
