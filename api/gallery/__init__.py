@@ -4,8 +4,9 @@ Promise: a page shows nothing but what its event's guests may see. Pages are ren
 without a build step.
 
 Where do I go to…?
-    change who comes in, and what they see   access.py
-    change a page or its live count          pages.py
+    change who comes in, and what they see   access.py, face_tokens.py
+    change a page                            pages.py
+    change the PIN, consents, the live state guests.py
     change how pictures and zips are sent    photos.py, archive.py
     change headers, or failures' pages       rendering.py
     change a sentence or a plural form       languages/
@@ -14,10 +15,11 @@ Where do I go to…?
 
 from fastapi import APIRouter
 
-from api.gallery import pages, photos
+from api.gallery import guests, pages, photos
 
 router = APIRouter(prefix="/gallery", include_in_schema=False)
 router.include_router(pages.router)
 router.include_router(photos.router)
+router.include_router(guests.router)
 
 __all__ = ["router"]

@@ -1,4 +1,4 @@
-"""HTTP routes for the gallery's page, its files and its live count.
+"""HTTP routes for the gallery's page and its files.
 
 Every unknown gallery token gets the same "not found" answer.
 """
@@ -9,7 +9,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse
 
 from api.bulkheads.threads import Kind, in_threads
-from api.gallery.access import enter_gallery
+from api.gallery.access import enter_gallery, may_list
 from api.gallery.archive import MAX_ZIP_PHOTOS
 from api.gallery.rendering import (
     FOLDER,
@@ -20,7 +20,7 @@ from api.gallery.rendering import (
     read_language,
     render_page,
 )
-from api.gallery.texts import read_texts, tell
+from api.gallery.texts import hash_consent, read_texts
 from models.errors import InvalidCursorError
 from models.queries.photos import (
     EventClock,
@@ -62,8 +62,10 @@ def read_gallery(gallery_token: str, request: Request, after: str = "") -> HTMLR
         start = PageCursor(EventClock.from_row(event))
         with suppress(InvalidCursorError):  # an old release's, or a shortened link
             start = PageCursor.decode(after)
-        total = count_gallery_photos(session, event_id)
-        found = list_gallery_photos(session, event_id, after=start, limit=PAGE_PHOTOS + 1)
+        total, found = 0, []
+        if may_list(event):
+            total = count_gallery_photos(session, event_id)
+            found = list_gallery_photos(session, event_id, after=start, limit=PAGE_PHOTOS + 1)
         syncing = find_active_run(session, event_id) is not None
     photos, more = found[:PAGE_PHOTOS], len(found) > PAGE_PHOTOS
     page = render_page(
@@ -73,6 +75,8 @@ def read_gallery(gallery_token: str, request: Request, after: str = "") -> HTMLR
         event_name=name,
         token=gallery_token,
         total=total,
+        may_list=may_list(event),
+        consent_version=hash_consent(),
         syncing=syncing,
         photos=photos,
         sign_view=get_link_signer().sign_view,
@@ -83,15 +87,3 @@ def read_gallery(gallery_token: str, request: Request, after: str = "") -> HTMLR
         upload_limit=get_settings().max_upload_bytes,
     )
     return HTMLResponse(page, headers=build_page_headers(get_link_signer().sign_view("any")))
-
-
-@router.get("/{gallery_token}/status")
-@in_threads(Kind.PAGES)
-def read_gallery_status(gallery_token: str, request: Request) -> dict[str, object]:
-    """How many photos there are by now, and whether more are being added."""
-    with open_session() as session:
-        event_id = enter_gallery(session, gallery_token, request).id or 0
-        photos = count_gallery_photos(session, event_id)
-        syncing = find_active_run(session, event_id) is not None
-    words = tell(read_language(request), "photos", photos)
-    return {"photos": photos, "photos_text": words, "syncing": syncing}

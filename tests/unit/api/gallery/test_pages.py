@@ -12,11 +12,11 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from api import gallery
-from api.gallery import access, pages, rendering
+from api.gallery import access, guests, pages, rendering
 from api.gallery import photos as pictures
 from api.gallery.rendering import build_policy, read_origin
 from models.errors import DatabaseUnavailableError, EventNotFoundError
-from models.queries.photos import GalleryPhoto, PageCursor
+from models.queries.photos import GalleryPhoto, GalleryState, PageCursor
 from models.settings import Settings
 from models.tables import Event, utc_now
 
@@ -76,12 +76,13 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., TestCli
                 for row in rows
                 if row.id > after.photo_id and (photo_ids is None or row.id in photo_ids)
             ][:limit],
+            "read_gallery_state": lambda *_: GalleryState(photos, 0, None),
             "find_active_run": lambda *_: object() if syncing else None,
             "get_link_signer": Signer,
             "get_settings": lambda: Settings(privacy_contact=contact),
         }
         for attribute, fake in fakes.items():
-            for module in (access, pages, pictures, rendering):
+            for module in (access, guests, pages, pictures, rendering):
                 if hasattr(module, attribute):
                     monkeypatch.setattr(module, attribute, fake)
         app = FastAPI()
@@ -192,11 +193,9 @@ def test_an_empty_and_a_syncing_gallery_say_so(open_page: Callable[..., TestClie
     client = open_page(photos=2, syncing=True)
     russian = {"Accept-Language": "ru"}
     assert "Фотографии ещё добавляются" in client.get(f"/gallery/{TOKEN}", headers=russian).text
-    assert client.get(f"/gallery/{TOKEN}/status?lang=ru").json() == {
-        "photos": 2,
-        "photos_text": "2 фото",
-        "syncing": True,
-    }
+    status = client.get(f"/gallery/{TOKEN}/status?lang=ru").json()
+    assert re.fullmatch(r"[0-9a-f]{16}", status.pop("newest"))
+    assert status == {"photos": 2, "photos_text": "2 фото", "syncing": True}
 
 
 def test_who_is_responsible_is_what_the_settings_say(open_page: Callable[..., TestClient]) -> None:
