@@ -226,7 +226,7 @@ def _find(
             not_photos=request.not_me,
         )
         rate = read_false_rate(session, request.event_id, pack_ids)
-        is_own = event.visibility is Visibility.OWN
+        is_own = event.visibility == Visibility.OWN
         if expansion is not None:
             # Where guests see their own photos only, none may be brought in by a word of theirs.
             told = () if is_own else request.me

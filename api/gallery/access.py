@@ -103,7 +103,7 @@ def _is_encrypted(request: Request) -> bool:
 
 
 def _stretch(pin: str, salt: bytes) -> str:
-    return scrypt(pin.encode(), salt=salt, n=2**14, r=8, p=1, dklen=32).hex()
+    return scrypt(pin.encode("utf-8", "replace"), salt=salt, n=2**14, r=8, p=1, dklen=32).hex()
 
 
 # --- which photos they see ---
@@ -111,7 +111,7 @@ def _stretch(pin: str, salt: bytes) -> str:
 
 def may_list(event: Event) -> bool:
     """Whether guests see photos, counts and names of files that no search of theirs has found."""
-    return event.visibility is not Visibility.OWN
+    return event.visibility != Visibility.OWN  # the database gives its word alone
 
 
 def build_pass(event: Event, photo_id: int) -> str | None:
