@@ -4,13 +4,14 @@ The routes are the application's own list, so that one added later is tried too.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
 from fastapi.routing import APIRoute
+from starlette.routing import Route
 
 from api.app import create_app
 from api.gallery import access
@@ -86,17 +87,23 @@ def list_gallery_routes() -> list[tuple[str, str]]:
     """Method and path of every route that a guest may call."""
     found = set()
     for route in walk(create_app().routes):
-        if route.path.startswith("/gallery/{gallery_token}"):
-            found |= {(method, route.path) for method in route.methods}
+        if "{gallery_token}" in route.path:
+            path = f"/gallery{route.path.removeprefix('/gallery')}"
+            found |= {(method, path) for method in route.methods}
     assert len(found) >= 9
     return sorted(found)
 
 
-def walk(routes: Any) -> Iterator[APIRoute]:
+def walk(routes: Sequence[Any]) -> Iterator[APIRoute]:
+    """The routes of an application, those of its routers, and of theirs."""
     for route in routes:
         if isinstance(route, APIRoute):
             yield route
-        yield from walk(getattr(route, "routes", None) or [])
+        elif (router := getattr(route, "original_router", route)) is not route:
+            yield from walk(router.routes)
+        else:
+            assert isinstance(route, Route), route  # FastAPI's own pages, which take no token
+            assert "gallery" not in route.path
 
 
 def call(
@@ -125,12 +132,9 @@ def call(
 
 def require_nothing(answer: httpx.Response, private: Private, where: object) -> None:
     """No photo, no name of a file, no count, no link to S3 in an answer."""
-    text = answer.text if "text" in answer.headers.get("content-type", "text") else ""
-    if "json" in answer.headers.get("content-type", ""):
-        text = answer.text
-    kind = answer.headers.get("content-type", "")
-    assert not kind.startswith(("image/", "application/zip", "application/octet")), where
-    assert not kind.startswith("image/"), where
+    kind = answer.headers.get("content-type", "application/json")
+    assert "json" in kind or kind.startswith("text/"), where
+    text = answer.text
     for name in NAMES:
         assert name not in text, where
     for number in private.photos.values():
