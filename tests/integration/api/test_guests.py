@@ -29,7 +29,8 @@ def api(joined_stack: dict[str, str], configure: Callable[..., None]) -> Iterato
     """The API in this process, its counts of tries its own."""
     configure()
     _get_rate_limiter.cache_clear()
-    yield TestClient(create_app(), base_url="http://127.0.0.1", follow_redirects=False)
+    home = ("127.0.0.1", 50_000)
+    yield TestClient(create_app(), base_url="http://127.0.0.1", client=home, follow_redirects=False)
     _get_rate_limiter.cache_clear()
 
 

@@ -147,7 +147,7 @@ def test_a_token_of_another_pack_asks_for_the_selfie(wedding: EventBox, api: htt
 def here(joined_stack: dict[str, str], configure: Callable[..., None]) -> Iterator[TestClient]:
     """The API in this process, whose engines no background task loads."""
     configure()
-    yield TestClient(create_app())
+    yield TestClient(create_app(), base_url="http://127.0.0.1", client=("127.0.0.1", 50_000))
 
 
 def test_a_search_by_a_token_needs_no_engine(
