@@ -1,7 +1,7 @@
 """The FastAPI application: its routers, its middleware and its background tasks.
 
-The background tasks close dead runs and deliver webhooks. One connection to Prefect stays open as
-long as the application runs.
+The background tasks load the face engine, close dead runs and deliver webhooks. One connection to
+Prefect stays open as long as the application runs.
 """
 
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ from api.middleware import (
     silence_servers,
 )
 from api.reconcile import reconcile_runs
-from api.routes import erasure, events, health, runs, search
+from api.routes import erasure, events, guests, health, runs, search
 from api.routes.health import ReadinessProbe
 from api.security import LocalOnly, limit_rate, read_api_keys, require_api_key
 from api.webhooks import DeliveryMetrics, deliver_webhooks, read_receiver
@@ -50,6 +50,7 @@ async def _manage_lifespan(app: FastAPI) -> AsyncIterator[None]:
         receiver = read_receiver(get_settings())
         if receiver is not None:
             tasks.start_soon(deliver_webhooks, receiver, app.state.delivery_metrics)
+        tasks.start_soon(search.warm_engine, app.state)
         yield
         tasks.cancel_scope.cancel()
 
@@ -75,17 +76,19 @@ def create_app() -> FastAPI:
     app.state.delivery_metrics = DeliveryMetrics(registry)
     install_error_handlers(app)
     photographers = [Depends(require_api_key), Depends(limit_rate("photographer"))]
-    for router in (runs.router, events.router, erasure.router):
+    for router in (runs.router, events.router, erasure.router, guests.router):
         app.include_router(
             router,
             dependencies=photographers,
             responses=describe_errors(401, 403, 413, 422, 429, 503),
         )
-    guests = [Depends(limit_rate("guest"))]
+    visitors = [Depends(limit_rate("guest"))]
     app.include_router(
-        search.router, dependencies=guests, responses=describe_errors(401, 403, 408, 413, 429, 503)
+        search.router,
+        dependencies=visitors,
+        responses=describe_errors(401, 403, 408, 413, 429, 503),
     )
-    app.include_router(gallery.router, dependencies=guests)
+    app.include_router(gallery.router, dependencies=visitors)
     app.include_router(gallery.pictures_router)
     for router in (health.router, metrics.router):
         app.include_router(router)

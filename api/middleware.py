@@ -7,6 +7,7 @@ are switched off.
 
 import gzip
 import logging
+import re
 import secrets
 from functools import partial
 from time import perf_counter
@@ -28,7 +29,7 @@ SERVERS_LOGS = ("uvicorn.access", "gunicorn.access", "hypercorn.access")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 # The parameters of a path that may be logged, by what they must look like.
 _UUIDS = ("event_uuid", "task_id")
-_NUMBERS = ("event_id", "photo_id")
+_NUMBERS = ("event_id", "photo_id", "request_id")
 NO_ROUTE = "(no such route)"
 CLOSED_BY_CALLER = 499  # as nginx calls it: no answer was sent
 TEXT_TYPES = frozenset({"text/html", "text/css", "text/javascript", "application/json"})
@@ -37,6 +38,8 @@ MOST_AT_ONCE = 100_000  # bytes: two milliseconds, in which no other call goes o
 GZIP_LEVEL = 6
 MAX_BODY_BYTES = 64 * 1024
 UPLOAD_PATHS = frozenset({"/api/v1/faces/search"})  # may send FACEPASS_MAX_UPLOAD_BYTES
+MAX_LOGO_BYTES = 1024 * 1024
+LOGO_PATH = re.compile(r"/api/v1/events/[^/]+/logo")
 # How the API's own paths begin; held by a test.
 ROOTS = frozenset({"api", "docs", "gallery", "health", "metrics", "openapi.json", "ready", "redoc"})
 HEADERS = {
@@ -222,10 +225,12 @@ class BodyLimits(HttpMiddleware):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the call on, its body counted while it arrives."""
-        is_upload = read_own_path(scope) in UPLOAD_PATHS
-        # A form is more than its file; one that is a little too large is told by the search itself.
-        upload_limit = get_settings().max_upload_bytes + MAX_BODY_BYTES
-        limit = upload_limit if is_upload else MAX_BODY_BYTES
+        limit, path = MAX_BODY_BYTES, read_own_path(scope)
+        if path in UPLOAD_PATHS:
+            # A form is more than its file; one a little too large is told by the search itself.
+            limit += get_settings().max_upload_bytes
+        elif LOGO_PATH.fullmatch(path):
+            limit = MAX_LOGO_BYTES
         announced = Headers(scope=scope).get("content-length", "0")
         if not announced.isdecimal():
             answer = JSONResponse({"detail": "Invalid Content-Length header"}, 400)

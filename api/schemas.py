@@ -5,15 +5,17 @@ examples that OpenAPI shows are in examples.json.
 """
 
 import json
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from uuid import UUID
 
 from pydantic import (
+    AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -25,19 +27,31 @@ from api.reconcile import SyncView
 from models.errors import InvalidUploadError
 from models.queries.events import MAX_EVENT_ID
 from models.queries.photos import MOST_SHIFT_S, PageCursor
-from models.tables import Event, Photo, SyncRun
-from models.vocabulary import PhotoReason, PhotoStatus, ProfileName, SelfieCode, SyncState
+from models.tables import Event, GuestRequest, Photo, SyncRun
+from models.vocabulary import (
+    GuestRequestKind,
+    PhotoReason,
+    PhotoStatus,
+    ProfileName,
+    SelfieCode,
+    SyncState,
+    Visibility,
+)
 
 if TYPE_CHECKING:
     from tasks.search import SearchResult
 
 PAGE_LIMIT = 500
 MOST_SELFIES = 3
+MOST_ANSWERED = 500  # photos that a guest says of whether they show them
 
 EventName = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00]*$"),
 ]
+Pin = Annotated[str, StringConstraints(pattern=r"^[0-9]{4,12}$")]
+Accent = Annotated[str, StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$", to_lower=True)]
+DbId = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Box = Annotated[
     tuple[float, float, float, float],
     Field(description="x1, y1, x2, y2 as shares of the upright picture's width and height"),
@@ -82,7 +96,29 @@ class Health(Shape):
     status: Literal["ok"] = "ok"
 
 
-class EventCreate(Shape):
+class EventLooks(Shape):
+    """How an event's gallery looks, who may see it and until when; null takes a value away."""
+
+    visibility: Visibility = Field(
+        Visibility.EVERYONE,
+        description="own: guests see only the photos that their selfie found, and no count",
+    )
+    pin: Pin | None = Field(None, description="4 to 12 digits that guests are asked for")
+    closes_at: AwareDatetime | None = Field(
+        None, description="from then on the guests' link tells that the gallery is closed"
+    )
+    download_all: bool = Field(False, description="guests may take all photos at once")
+    held_on: date | None = Field(None, description="the event's day")
+    place: EventName | None = None
+    studio: EventName | None = Field(None, description="the photographer's name, as guests see it")
+    accent: Accent | None = Field(None, description="the colour of buttons, as #rrggbb")
+
+    def list_changes(self) -> dict[str, Any]:
+        """What was given, by its column; the PIN as `pin`."""
+        return self.model_dump(include=self.model_fields_set & set(_CHANGES))
+
+
+class EventCreate(EventLooks):
     """A new event; the ids register one that another system already knows."""
 
     name: EventName
@@ -143,7 +179,20 @@ class FalseRateAnswer(Shape):
 
 
 class EventDetails(EventAnswer):
-    """An event with what is known of its photos."""
+    """An event with how its gallery looks, and with what is known of its photos."""
+
+    visibility: Visibility
+    has_pin: bool
+    closes_at: datetime | None
+    download_all: bool
+    held_on: date | None
+    place: str | None
+    studio: str | None
+    accent: str | None
+    cover_photo_id: int | None
+    has_logo: bool
+    consents: int = Field(description="how often a guest has agreed to be searched for")
+    open_requests: int = Field(description="guests' requests that wait: GET …/requests lists them")
 
     photos: dict[PhotoStatus, int]
     faces: int
@@ -156,10 +205,27 @@ class EventDetails(EventAnswer):
     )
 
 
-class EventChange(Shape):
-    """A change of an event."""
+class EventChange(EventLooks):
+    """A change of an event: what is left out stays as it is."""
 
-    profile: ProfileName
+    name: EventName | None = None
+    profile: ProfileName | None = None
+    cover_photo_id: DbId | None = Field(None, description="a photo of this event, for its cover")
+
+    @model_validator(mode="after")
+    def _check_change(self) -> "EventChange":
+        if not self.model_fields_set:
+            fields = ", ".join(EventChange.model_fields)
+            raise ValueError(f"name what is to change, one or more of {fields}")
+        if empty := [name for name in ("name", "profile") if self._is_taken_away(name)]:
+            raise ValueError(f"{empty[0]} cannot be taken away: leave it out, or give another")
+        return self
+
+    def _is_taken_away(self, name: str) -> bool:
+        return name in self.model_fields_set and getattr(self, name) is None
+
+
+_CHANGES = (*EventLooks.model_fields, "name", "cover_photo_id")
 
 
 class EventChangeAnswer(Shape):
@@ -168,6 +234,26 @@ class EventChangeAnswer(Shape):
     event_id: int
     profile: ProfileName
     message: str
+
+
+class GuestRequestAnswer(Shape):
+    """A guest's request about a photo; nobody knows who the guest was."""
+
+    request_id: int
+    photo_id: int
+    s3_key: str
+    kind: GuestRequestKind = Field(
+        description="hide_me: erase the faces found in it (DELETE …/photos/{photo_id}); "
+        "remove_photo: take it out of the gallery"
+    )
+    created_at: datetime
+    settled_at: datetime | None = None
+
+    @classmethod
+    def from_row(cls, request: GuestRequest, s3_key: str) -> Self:
+        """The answer about a request."""
+        values = request.model_dump(warnings=False)
+        return cls.model_validate(values | {"request_id": request.id, "s3_key": s3_key})
 
 
 class GalleryLink(Shape):
@@ -337,6 +423,16 @@ class ReturnAnswer(Shape):
     message: str
 
 
+def _split_ids(values: object) -> object:
+    """Ids that were sent one by one, or several in a field with commas between."""
+    if not isinstance(values, list):
+        return values
+    return [part for value in values for part in str(value).split(",")]
+
+
+Ids = Annotated[list[DbId], BeforeValidator(_split_ids)]
+
+
 class SearchForm(Shape):
     """Which event to search, by a photographer's `event_uuid` or a guest's `gallery_token`."""
 
@@ -358,6 +454,24 @@ class SearchForm(Shape):
         "field is repeated, once for each, and empty where there is nothing to choose",
     )
 
+    consent: str = Field(
+        "", description="with `gallery_token`: what POST /gallery/{gallery_token}/consents answered"
+    )
+    face_token: str | None = Field(
+        None,
+        max_length=20_000,
+        description="an earlier answer's, instead of `file`: a search without the selfie",
+    )
+    me: Ids = Field(
+        [],
+        max_length=MOST_ANSWERED,
+        description="ids of photos that the guest says show them: their faces are averaged in "
+        "where they are similar enough, which finds more",
+    )
+    not_me: Ids = Field(
+        [], max_length=MOST_ANSWERED, description="ids of photos that do not: they are left out"
+    )
+
     @model_validator(mode="after")
     def _check_event(self) -> "SearchForm":
         if (self.event_uuid is None) == (self.gallery_token is None):
@@ -369,8 +483,11 @@ class SearchForm(Shape):
         """Read the form's fields; empty ones count as left out. Raises InvalidUploadError."""
         values: dict[str, Any] = {name: value for name, value in fields if value}
         faces = [value or None for name, value in fields if name == "face"]
+        values["face"] = faces if any(faces) else []
+        for answer in ("me", "not_me"):
+            values[answer] = [value for name, value in fields if name == answer and value]
         try:
-            return cls.model_validate(values | {"face": faces if any(faces) else []})
+            return cls.model_validate(values)
         except ValidationError as error:
             first = error.errors()[0]
             name = "".join(f"{part}: " for part in first["loc"])
@@ -380,6 +497,8 @@ class SearchForm(Shape):
 
 class MatchAnswer(Shape):
     """A photo of the person; its links are signed and expire."""
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
 
     photo_id: int
     s3_key: str
@@ -396,8 +515,20 @@ class MatchAnswer(Shape):
     box: Box
     taken_at: TakenAt
     band: Literal["surely", "maybe"] = Field(
-        description="surely: from thresholds.surely on; maybe: below it"
+        description="surely: from thresholds.surely on, or one of `me`; maybe: below it"
     )
+    name: str = Field(description="of its file")
+    version: str = Field(description="new with what the gallery's pictures of it show")
+    pass_: str | None = Field(
+        None,
+        alias="pass",
+        description="where guests see only their own photos: what opens it in the gallery",
+    )
+    width: int | None = Field(description="of the upright picture, pixels; null where not known")
+    height: int | None
+    colour: str | None = Field(description="its mean, rrggbb, to show while it loads")
+    original_bytes: int | None
+    view_bytes: int | None = Field(description="of the picture of 2048 pixels, as JPEG")
 
 
 class FaceAnswer(Shape):
@@ -426,19 +557,29 @@ class SearchAnswer(Shape):
     selfies: list[FaceAnswer] = Field(description="each selfie's face, as they were sent")
     thresholds: ThresholdsAnswer
     next_cursor: str | None
+    face_token: str = Field(
+        description="the selfies' vector, encrypted: for two hours it searches like they do, "
+        "until the gallery's link is changed or the event's faces are erased"
+    )
 
     @classmethod
-    def from_result(cls, result: "SearchResult") -> Self:
+    def from_result(
+        cls, result: "SearchResult", *, face_token: str, build_pass: Callable[[int], str | None]
+    ) -> Self:
         """The answer that a search's result makes."""
         faces = [FaceAnswer.model_validate(vars(face)) for face in result.faces]
         return cls(
             matches=[
                 MatchAnswer.model_validate(
-                    vars(match)
+                    vars(match.shown)
                     | vars(match.photo)
+                    | vars(match)
                     | {
                         "similarity": match.photo.similarity,
                         "selfie_similarity": match.photo.selfie_similarity,
+                        "name": match.shown.name,
+                        "version": match.shown.version,
+                        "pass": build_pass(match.photo.photo_id),
                     }
                 )
                 for match in result.matches
@@ -451,6 +592,7 @@ class SearchAnswer(Shape):
                 expanded_by=result.expanded_by,
             ),
             next_cursor=result.next_cursor and result.next_cursor.encode(),
+            face_token=face_token,
         )
 
 
@@ -473,8 +615,9 @@ def describe_form() -> dict[str, Any]:
         "items": {"type": "string", "format": "binary"},
         "minItems": 1,
         "maxItems": MOST_SELFIES,
-        "description": "the selfie; up to three of one person, from different sides, find more",
+        "description": "the selfie; up to three of one person, from different sides, find more; "
+        "needed unless there is a face_token",
     }
     fields = schema["properties"] | {"file": files}
-    form = {"type": "object", "properties": fields, "required": ["file"]}
+    form = {"type": "object", "properties": fields}
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form}}}}

@@ -7,7 +7,7 @@ by address, so two processes allow twice as many.
 import hmac
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from ipaddress import IPv6Address, ip_address, ip_network
@@ -153,24 +153,52 @@ def limit_rate(caller: Caller) -> Callable[[Request], Awaitable[None]]:
 
 def count_call(caller: Caller, request: Request) -> None:
     """Count one call; HTTPException 429 with Retry-After when it is one too many."""
-    key_name = getattr(request.state, "key_name", None)
+    key_name: str | None = getattr(request.state, "key_name", None)
     settings = get_settings()
     if caller in {"photographer", "open"} and not settings.api_keys:
         return
     limit = settings.rate_limit if caller == "photographer" else settings.guest_rate_limit
-    item = _parse_limit(limit)
     who = key_name or name_address(request)
-    limiter, storage = _get_rate_limiter()
-    known = storage.get(item.key_for(caller, who)) > 0
-    if not known and len(storage.storage) >= MAX_CALLERS:
-        who = "crowd"
-    if limiter.hit(item, caller, who):
-        return
-    reset = limiter.get_window_stats(item, caller, who).reset_time
-    wait_s = max(1, ceil(reset - time.time()))
-    raise HTTPException(
-        429, f"Too many calls: try again in {wait_s} seconds.", {"Retry-After": str(wait_s)}
-    )
+    item = _parse_limit(limit)
+    who = _name_counted(item, caller, who)
+    if not _get_rate_limiter()[0].hit(item, caller, who):
+        wait_s = _read_wait(item, caller, who)
+        raise HTTPException(
+            429, f"Too many calls: try again in {wait_s} seconds.", {"Retry-After": str(wait_s)}
+        )
+
+
+def read_wait(what: str, limits: Sequence[str], request: Request) -> int | None:
+    """Seconds until an address may try something again; None where it may now.
+
+    what: the kind of try, and at which event; limits: as those of the settings.
+    """
+    who = f"{what} {name_address(request)}"
+    waits = []
+    for item in map(_parse_limit, limits):
+        counted = _name_counted(item, "try", who)
+        if not _get_rate_limiter()[0].test(item, "try", counted):
+            waits.append(_read_wait(item, "try", counted))
+    return max(waits, default=None)
+
+
+def count_try(what: str, limits: Sequence[str], request: Request) -> None:
+    """Count one try of an address, for `read_wait`."""
+    who = f"{what} {name_address(request)}"
+    for item in map(_parse_limit, limits):
+        _get_rate_limiter()[0].hit(item, "try", _name_counted(item, "try", who))
+
+
+def _name_counted(item: RateLimitItem, kind: str, who: str) -> str:
+    """Whose count a call is put to: the caller's own, unless there are too many callers."""
+    storage = _get_rate_limiter()[1]
+    known = storage.get(item.key_for(kind, who)) > 0
+    return who if known or len(storage.storage) < MAX_CALLERS else "crowd"
+
+
+def _read_wait(item: RateLimitItem, kind: str, who: str) -> int:
+    reset = _get_rate_limiter()[0].get_window_stats(item, kind, who).reset_time
+    return max(1, ceil(reset - time.time()))
 
 
 def name_address(request: Request) -> str:

@@ -3,6 +3,7 @@
 Each message is a sentence for the user or operator, and says what to do if anything can be done.
 """
 
+from datetime import datetime
 from typing import ClassVar, Self
 from uuid import UUID
 
@@ -47,6 +48,22 @@ class EventNotFoundError(FacePassError):
 
 class PhotoNotFoundError(FacePassError):
     """The event has no photo of this id."""
+
+
+class GuestRequestNotFoundError(FacePassError):
+    """The event has no guest's request of this id."""
+
+
+class GalleryClosedError(FacePassError):
+    """The event's gallery was open until `closed_at`, and is no more."""
+
+    def __init__(self, message: str, closed_at: datetime | None = None) -> None:
+        super().__init__(message)
+        self.closed_at = closed_at
+
+
+class PinRequiredError(FacePassError):
+    """The event's gallery asks its guests for a PIN."""
 
 
 class CameraNotFoundError(FacePassError):

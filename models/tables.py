@@ -279,6 +279,15 @@ class GuestRequest(SQLModel, table=True):
     """A guest's wish about one photo, for the photographer to settle."""
 
     __tablename__ = "guest_request"
+    __table_args__ = (
+        Index(
+            "guest_request_open",
+            "photo_id",
+            "kind",
+            unique=True,
+            postgresql_where=text("settled_at IS NULL"),
+        ),
+    )
 
     id: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True))
     event_id: int = Field(foreign_key="event.id", index=True, ondelete="CASCADE")

@@ -101,6 +101,8 @@ class SelfieCode(StrEnum):
     FACE_TOO_BLURRED = "face_too_blurred"
     DIFFERENT_PEOPLE = "different_people"  # of several selfies one is not of the others' person
     NEEDS_SYNC = "needs_sync"  # the event's faces are another pack's
+    CONSENT_NEEDED = "consent_needed"  # of the guest, to the text as it is now
+    SELFIE_NEEDED = "selfie_needed"  # the face token is worth nothing, or nothing any more
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ Promise: a page shows nothing but what its event's guests may see. Pages are ren
 without a build step.
 
 Where do I go to…?
-    change who comes in, and what they see   access.py
-    change a page or its live count          pages.py
+    change who comes in, and what they see   access.py, face_tokens.py
+    change a page                            pages.py
+    change the PIN, consents, the live state guests.py
     change how pictures are sent             pictures.py, conditional.py
     change how zips are sent                 photos.py, archive.py
     change headers, or failures' pages       rendering.py
@@ -15,11 +16,12 @@ Where do I go to…?
 
 from fastapi import APIRouter
 
-from api.gallery import pages, photos, pictures
+from api.gallery import guests, pages, photos, pictures
 
 router = APIRouter(prefix="/gallery", include_in_schema=False)
 router.include_router(pages.router)
 router.include_router(photos.router)
+router.include_router(guests.router)
 # Apart: a page asks for many at a time, and a venue's guests have one address.
 pictures_router = APIRouter(prefix="/gallery", include_in_schema=False)
 pictures_router.include_router(pictures.router)

@@ -1,4 +1,4 @@
-"""HTTP routes for the gallery's page, its files and its live count.
+"""HTTP routes for the gallery's page and its files.
 
 Every unknown gallery token gets the same "not found" answer.
 """
@@ -9,7 +9,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import FileResponse
 
 from api.bulkheads.threads import Kind, in_threads
-from api.gallery.access import enter_gallery
+from api.gallery.access import enter_gallery, may_list
 from api.gallery.archive import MAX_ZIP_PHOTOS
 from api.gallery.rendering import (
     FOLDER,
@@ -21,7 +21,7 @@ from api.gallery.rendering import (
     read_language,
     render_page,
 )
-from api.gallery.texts import read_texts, tell
+from api.gallery.texts import read_texts
 from models.errors import InvalidCursorError
 from models.queries.photos import (
     EventClock,
@@ -63,8 +63,10 @@ def read_gallery(gallery_token: str, request: Request, after: str = "") -> Respo
         start = PageCursor(EventClock.from_row(event))
         with suppress(InvalidCursorError):  # an old release's, or a shortened link
             start = PageCursor.decode(after)
-        total = count_gallery_photos(session, event_id)
-        found = list_gallery_photos(session, event_id, after=start, limit=PAGE_PHOTOS + 1)
+        total, found = 0, []
+        if may_list(event):
+            total = count_gallery_photos(session, event_id)
+            found = list_gallery_photos(session, event_id, after=start, limit=PAGE_PHOTOS + 1)
         syncing = find_active_run(session, event_id) is not None
     photos, more = found[:PAGE_PHOTOS], len(found) > PAGE_PHOTOS
     page = render_page(
@@ -85,15 +87,3 @@ def read_gallery(gallery_token: str, request: Request, after: str = "") -> Respo
     is_direct = get_settings().photo_delivery == "s3"
     link = get_link_signer().sign_view("any") if is_direct else ""
     return answer_page(request, page, build_page_headers(link))
-
-
-@router.get("/{gallery_token}/status")
-@in_threads(Kind.PAGES)
-def read_gallery_status(gallery_token: str, request: Request) -> dict[str, object]:
-    """How many photos there are by now, and whether more are being added."""
-    with open_session() as session:
-        event_id = enter_gallery(session, gallery_token, request).id or 0
-        photos = count_gallery_photos(session, event_id)
-        syncing = find_active_run(session, event_id) is not None
-    words = tell(read_language(request), "photos", photos)
-    return {"photos": photos, "photos_text": words, "syncing": syncing}

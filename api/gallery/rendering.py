@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote, urlsplit
 
 from fastapi import Request, Response
@@ -21,7 +21,9 @@ from api.gallery.texts import Language, choose_language, tell
 from models.errors import (
     EventNotFoundError,
     FacePassError,
+    GalleryClosedError,
     PhotoNotFoundError,
+    PinRequiredError,
     TooBusyError,
 )
 
@@ -53,20 +55,58 @@ class GalleryRoute(APIRoute):
 
 def explain_failure(request: Request, error: FacePassError) -> Response:
     """404 for what is not there, 503 for what is away; never the operator's sentence."""
-    kind, status = ("lost", 404) if isinstance(error, _LOST) else ("away", 503)
-    if isinstance(error, TooBusyError):
-        kind = "busy"
+    if isinstance(error, PinRequiredError):
+        return ask_for_pin(request, "asked")
+    kind, status = _judge(error)
     again = RETRY_AFTER if status == 503 else {}
-    if "text/html" not in request.headers.get("accept", ""):
-        return JSONResponse(
-            {"detail": kind}, status, headers={"Cache-Control": "no-store", **again}
-        )
+    if not _is_page(request):
+        return _answer_shortly(kind, status, again)
     language = read_language(request)
     # The reader's first: somebody who is lost may read only the other one.
     languages = ["ru", "en"] if language == "ru" else ["en", "ru"]
-    base = read_base(request)
-    page = render_page("failure.html", language, base, kind=kind, languages=languages)
+    closed_at = error.closed_at if isinstance(error, GalleryClosedError) else None
+    since = closed_at.strftime("%d.%m.%Y") if closed_at else ""
+    page = render_page(
+        "failure.html",
+        language,
+        read_base(request),
+        kind=kind,
+        languages=languages,
+        since=since,
+    )
     return HTMLResponse(page, status, headers={**build_page_headers(), **again})
+
+
+def ask_for_pin(
+    request: Request, state: Literal["asked", "wrong", "slow"], wait_s: int = 0
+) -> Response:
+    """The page with the PIN's form, which says nothing of the event; 429 after too many tries."""
+    status = 429 if state == "slow" else 403
+    again = {"Retry-After": str(wait_s)} if state == "slow" else {}
+    if not _is_page(request):
+        return _answer_shortly("pin" if state == "asked" else f"pin_{state}", status, again)
+    language, base = read_language(request), read_base(request)
+    token = request.path_params["gallery_token"]
+    action = f"{base}/gallery/{quote(token, safe='')}/pin?lang={language}"
+    page = render_page("pin.html", language, base, action=action, state=state, wait_s=wait_s)
+    return HTMLResponse(page, status, headers={**build_page_headers(), **again})
+
+
+def _judge(error: FacePassError) -> tuple[str, int]:
+    """The word for a failure, and its status."""
+    if isinstance(error, GalleryClosedError):
+        return "closed", 410
+    if isinstance(error, TooBusyError):
+        return "busy", 503
+    return ("lost", 404) if isinstance(error, _LOST) else ("away", 503)
+
+
+def _is_page(request: Request) -> bool:
+    return "text/html" in request.headers.get("accept", "")
+
+
+def _answer_shortly(kind: str, status: int, headers: Mapping[str, str]) -> Response:
+    return JSONResponse({"detail": kind}, status, {"Cache-Control": "no-store", **headers})
 
 
 def read_language(request: Request) -> Language:

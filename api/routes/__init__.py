@@ -6,5 +6,6 @@ Where do I go to…?
     add, list or change events          events.py
     erase faces, or resume an event     erasure.py
     search with a selfie                search.py
+    change a logo, settle a request     guests.py
     see what /health and /ready check   health.py
 """

@@ -2,13 +2,14 @@
 
 import logging
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 
 from api.bulkheads.threads import Kind, in_threads
 from api.deps import EventUuid
 from api.errors import describe_errors
+from api.gallery.access import hash_pin
 from api.schemas import (
     PAGE_LIMIT,
     CameraAnswer,
@@ -32,6 +33,8 @@ from models.queries.events import (
     lock_event,
     rotate_gallery_token,
 )
+from models.queries.guests.looks import change_looks, has_logo
+from models.queries.guests.wishes import count_consents, count_open_requests
 from models.queries.packs import read_false_rate
 from models.queries.photos import (
     EventClock,
@@ -48,7 +51,7 @@ from models.queries.reembeds import is_reembedding
 from models.queries.runs import find_last_run
 from models.session import open_session
 from models.settings import get_settings
-from models.vocabulary import PhotoReason, PhotoStatus
+from models.vocabulary import PhotoReason, PhotoStatus, ProfileName
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +73,7 @@ def add_event(body: EventCreate, request: Request) -> EventAnswer:
             profile=body.profile,
             s3_prefix=body.s3_prefix,
         )
+        change_looks(session, event, _list_columns(body))
         return EventAnswer.from_row(event, _build_gallery_url(event.gallery_token, request))
 
 
@@ -100,20 +104,28 @@ def read_event_details(event_uuid: EventUuid, request: Request) -> EventDetails:
             last_sync=run and LastSync.from_row(run),
             lying_previews=count_lying_previews(session, event_id, [event.folder]),
             false_rate=rate and asdict(rate),
+            has_pin=event.pin_hash is not None,
+            has_logo=has_logo(session, event_id),
+            consents=count_consents(session, event_id),
+            open_requests=count_open_requests(session, event_id),
         )
 
 
 @router.patch("/{event_uuid}", responses=describe_errors(400, 404, 409, 503))
 @in_threads(Kind.EVENTS)
 def change_event(event_uuid: EventUuid, body: EventChange) -> EventChangeAnswer:
-    """Change an event's profile: its next sync reads every photo anew.
+    """Change an event: its profile, its name, how its gallery looks, who may see it.
 
-    Until then guests' searches are answered with `needs_sync`; POST …/reembed with the profile
-    changes it without that.
+    After a change of the profile the next sync reads every photo anew; until then guests' searches
+    are answered with `needs_sync`. POST …/reembed with the profile changes it without that.
     """
     with open_session() as session:
         event = lock_event(session, find_event(session, event_uuid).id or 0)
-        if event.profile == body.profile:
+        changes = _list_columns(body)
+        change_looks(session, event, changes)
+        if body.profile is None:
+            message = f"Event {event.name} is changed: {', '.join(changes)}"
+        elif event.profile == body.profile:
             message = f"Event {event.name} has the profile {body.profile.value} already"
         else:
             if is_reembedding(session, event.id or 0):
@@ -124,8 +136,9 @@ def change_event(event_uuid: EventUuid, body: EventChange) -> EventChangeAnswer:
             event.profile = body.profile
             extend_activity(session, event)  # where nobody starts that sync, the resync does
             message = f"The next sync reads every photo of event {event.name} anew"
-    logger.info("Event %d: profile %s", event.id, body.profile.value)
-    return EventChangeAnswer(event_id=event.id or 0, profile=body.profile, message=message)
+    logger.info("Event %d: changed: %s", event.id, ", ".join(sorted(body.model_fields_set)))
+    profile = ProfileName(event.profile)
+    return EventChangeAnswer(event_id=event.id or 0, profile=profile, message=message)
 
 
 @router.get("/{event_uuid}/photos", responses=describe_errors(400, 404, 503))
@@ -200,6 +213,15 @@ def change_gallery_link(event_uuid: EventUuid, request: Request) -> GalleryLink:
         rotate_gallery_token(session, event)
     logger.info("Event %d: new gallery link", event.id)
     return GalleryLink(gallery_url=_build_gallery_url(event.gallery_token, request))
+
+
+def _list_columns(body: EventCreate | EventChange) -> dict[str, Any]:
+    """What was given of an event's looks, by its column; of a PIN what is stored of it."""
+    changes = body.list_changes()
+    if "pin" in changes:
+        pin = changes.pop("pin")
+        changes["pin_hash"] = None if pin is None else hash_pin(pin)
+    return changes
 
 
 def _build_gallery_url(gallery_token: str, request: Request) -> str:

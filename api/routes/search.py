@@ -5,10 +5,12 @@ loading, searches that need it wait without a thread, and other searches go on. 
 turn is bounded, and fair between the callers' addresses.
 """
 
+import logging
+import sys
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import anyio
 import anyio.to_thread
@@ -20,7 +22,10 @@ from api.bulkheads.searches import BODY_S, SearchQueue, run_while_connected
 from api.bulkheads.threads import Kind, get_bulkhead
 from api.deps import parse_uuid
 from api.errors import describe_errors
+from api.gallery.access import build_pass, enter_gallery, require_consent
+from api.gallery.face_tokens import open_face, seal_face
 from api.schemas import (
+    MOST_ANSWERED,
     MOST_SELFIES,
     SearchAnswer,
     SearchForm,
@@ -28,25 +33,31 @@ from api.schemas import (
     describe_form,
 )
 from api.security import name_address, require_api_key
-from models.errors import InvalidUploadError, SelfieError
-from models.packs import PackChoice, choose_pack
-from models.queries.events import find_event, find_gallery
+from models.errors import FacePassError, InvalidUploadError, SelfieError
+from models.packs import choose_pack
+from models.queries.events import find_event
 from models.queries.search import Cursor
 from models.session import open_session
 from models.settings import get_settings
 from models.vocabulary import SelfieCode
+
+if TYPE_CHECKING:
+    from models.tables import Event
+    from tasks.search import KnownPerson
+
+logger = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/api/v1/faces", tags=["guests"])
 
 # Packs that load at a time, in threads of their own: seconds each, or minutes with a download. A
 # third pack waits for a thread, and no other call does.
 LOADS_AT_ONCE = 2
-MAX_FIELDS = 16
+MAX_FIELDS = 16 + 2 * MOST_ANSWERED
 
 
 @router.post(
     "/search",
-    responses=describe_errors(400, 404, 503) | {422: {"model": SearchRefusal}},
+    responses=describe_errors(400, 403, 404, 410, 503) | {422: {"model": SearchRefusal}},
     openapi_extra=describe_form(),
 )
 async def search_photos(
@@ -60,7 +71,8 @@ async def search_photos(
     and those photos' faces, which finds more and is surer; `thresholds.expanded_by` tells it.
 
     A photographer names the event by `event_uuid` and shows a key where keys are set; a guest has
-    the `gallery_token` of the link.
+    the `gallery_token` of the link, and shows a `consent` and, where the gallery has a PIN, its
+    cookie. The answer's `face_token` searches again without the selfie.
     """
     address = name_address(request)
     with get_queue(request.app.state).hold_place(address) as count_bytes:
@@ -70,8 +82,11 @@ async def search_photos(
         if fields.event_uuid is not None:
             await require_api_key(request, x_api_key)
         files = [file for file in form.getlist("file") if isinstance(file, UploadFile)]
-        if not files:
-            raise InvalidUploadError("The form has no `file`: send the selfie as a file.")
+        if bool(files) == bool(fields.face_token):
+            raise InvalidUploadError(
+                "Send the selfie as `file`, or the `face_token` of an earlier search: one of the "
+                "two."
+            )
         if len(fields.face) not in {0, len(files)}:
             raise InvalidUploadError(
                 "The form is wrong. face: send it once for each selfie, or leave it out."
@@ -79,52 +94,76 @@ async def search_photos(
         selfies = [await file.read() for file in files]
         await form.close()
         return await run_while_connected(
-            request, partial(_search_in_turn, request.app.state, address, fields, selfies)
+            request, partial(_search_in_turn, request, address, fields, selfies)
         )
 
 
 async def _search_in_turn(
-    state: State, address: str, fields: SearchForm, selfies: Sequence[bytes]
+    request: Request, address: str, fields: SearchForm, selfies: Sequence[bytes]
 ) -> SearchAnswer:
-    event_id, choice, is_ready = await get_bulkhead(Kind.LOOKUPS).run(partial(_find_event, fields))
-    if not is_ready:
-        await get_engine_waits(state).wait(choice.model_pack)
-    return await get_queue(state).compute(
-        address, partial(_search, fields, selfies, event_id, choice)
-    )
+    state = request.app.state
+    event = await get_bulkhead(Kind.LOOKUPS).run(partial(_find_event, fields, request))
+    if not fields.face_token:
+        await get_engine_waits(state).wait(choose_pack(event).model_pack)
+    return await get_queue(state).compute(address, partial(_search, fields, selfies, event))
 
 
-def _find_event(fields: SearchForm) -> tuple[int, PackChoice, bool]:
-    """The event's id, its model pack and profile, and whether their engine is loaded."""
-    from tasks.faces.cache import has_face_engine
-
+def _find_event(fields: SearchForm, request: Request) -> "Event":
+    """The event, which a guest may search in. Raises what `enter_gallery` does, and SelfieError."""
     with open_session() as session:
-        if fields.gallery_token is not None:
-            event = find_gallery(session, fields.gallery_token)
-        else:
-            event = find_event(session, parse_uuid(fields.event_uuid or ""))
-        choice = choose_pack(event)
-    return event.id or 0, choice, has_face_engine(choice.model_pack)
+        if fields.gallery_token is None:
+            return find_event(session, parse_uuid(fields.event_uuid or ""))
+        event = enter_gallery(session, fields.gallery_token, request)
+    require_consent(event, fields.consent)
+    return event
 
 
-def _search(
-    fields: SearchForm, selfies: Sequence[bytes], event_id: int, choice: PackChoice
-) -> SearchAnswer:
+def _search(fields: SearchForm, selfies: Sequence[bytes], event: "Event") -> SearchAnswer:
     from tasks.search import SearchRequest, search_faces
 
-    return SearchAnswer.from_result(
-        search_faces(
-            SearchRequest(
-                event_id=event_id,
-                selfies=selfies,
-                limit=fields.limit,
-                choice=choice,
-                after=Cursor.decode(fields.cursor) if fields.cursor else None,
-                min_similarity=fields.min_similarity,
-                faces=fields.face,
-            )
+    person = _open_person(event, fields.face_token) if fields.face_token else None
+    result = search_faces(
+        SearchRequest(
+            event_id=event.id or 0,
+            selfies=selfies,
+            limit=fields.limit,
+            choice=choose_pack(event),
+            after=Cursor.decode(fields.cursor) if fields.cursor else None,
+            min_similarity=fields.min_similarity,
+            faces=fields.face,
+            person=person,
+            me=fields.me,
+            not_me=fields.not_me,
+            guest=fields.gallery_token is not None,
         )
     )
+    found = result.person
+    # One is given for a selfie alone: a search by a token does not make it last longer.
+    token = fields.face_token or seal_face(
+        event, found.pack, found.selfies.faces, found.selfies.embedding
+    )
+    return SearchAnswer.from_result(result, face_token=token, build_pass=partial(build_pass, event))
+
+
+def _open_person(event: "Event", face_token: str) -> "KnownPerson":
+    from tasks.faces.selfies import PersonsSelfies
+    from tasks.search import KnownPerson
+
+    pack, faces, vector = open_face(event, face_token)
+    return KnownPerson(pack, PersonsSelfies(faces, vector))
+
+
+async def warm_engine(state: State) -> None:
+    """Load the settings' own engine, so that the first guest does not wait for it.
+
+    A failure is logged; the first search says what is wrong.
+    """
+    try:
+        await get_engine_waits(state).wait(None)
+    except FacePassError as error:
+        logger.warning("The model pack is not loaded yet: %s", error)
+    except Exception:
+        logger.exception("The model pack is not loaded yet; the first search tries again.")
 
 
 class EngineWaits:
@@ -142,11 +181,23 @@ class EngineWaits:
 
         Raises ModelPackError.
         """
-        from tasks.faces.cache import get_face_engine, has_face_engine
-
         async with self._locks[pack]:
-            if not has_face_engine(pack):
-                await anyio.to_thread.run_sync(get_face_engine, pack, limiter=self._loads)
+            if not _is_loaded(pack):
+                await anyio.to_thread.run_sync(
+                    _load_engine, pack, abandon_on_cancel=True, limiter=self._loads
+                )
+
+
+def _is_loaded(pack: str | None) -> bool:
+    """Whether a pack's engine is there; the module that keeps them is slow to import."""
+    cache = sys.modules.get("tasks.faces.cache")
+    return cache is not None and bool(cache.has_face_engine(pack))
+
+
+def _load_engine(pack: str | None) -> None:
+    from tasks.faces.cache import get_face_engine
+
+    get_face_engine(pack)
 
 
 def get_engine_waits(state: State) -> EngineWaits:

@@ -17,6 +17,7 @@ from zipfile import BadZipFile, ZipFile
 
 import httpx
 
+from api.gallery.texts import hash_consent
 from benchmarks.faults.photographer import EventCase
 from tests.support.guests import ASTRONAUT, take_selfie
 from tests.support.photos import encode_jpeg
@@ -102,7 +103,12 @@ class Guest:
     def search(self, person: int, page_size: int = SEARCH_PAGE) -> list[str] | None:
         """S3 keys of a person's photos, page by page, the best first; None where refused."""
         keys: list[str] = []
-        fields = {"gallery_token": self._token, "limit": str(page_size)}
+        form = {"version": hash_consent(), "language": "en"}
+        path = f"{self._url}/gallery/{self._token}/consents"
+        consent = self._note(call("consent", "POST", path, json=form)).read_json().get("consent")
+        if not consent:
+            return None
+        fields = {"gallery_token": self._token, "limit": str(page_size), "consent": str(consent)}
         while True:
             reply = call(
                 "search",

@@ -87,6 +87,7 @@ def erase_event_rows(
     _forget_results(event, now)
     event.pending_prefixes = []
     event.utc_offset, event.camera_shifts = None, {}
+    event.guest_key = uuid4()  # the vectors that guests hold, encrypted, open with it alone
     session.add(event)
     session.flush()
     syncs = _stop_syncs(session, event_id)

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import exists, text
 from sqlalchemy.exc import IntegrityError
@@ -76,8 +76,11 @@ def _require_free(session: Session, folder: str, event_id: int) -> None:
 
 
 def rotate_gallery_token(session: Session, event: Event) -> None:
-    """Give an event's guests a new link; the old one is worth nothing from here on."""
-    event.gallery_token = _draw_gallery_token()
+    """Give an event's guests a new link; the old one is worth nothing from here on.
+
+    Nor is what they hold: passes, the PIN's cookie, consents, face tokens.
+    """
+    event.gallery_token, event.guest_key = _draw_gallery_token(), uuid4()
     session.add(event)
 
 

@@ -188,16 +188,6 @@ def shift_camera(session: Session, event: Event, camera: str, seconds: int) -> C
     return shifted
 
 
-def read_moments(
-    session: Session, event_id: int, photo_ids: Sequence[int], clock: EventClock
-) -> dict[int, datetime | None]:
-    """When these photos were taken, by the event's clock."""
-    query = select(Photo.id, clock.place()).where(
-        Photo.event_id == event_id, col(Photo.id).in_(photo_ids)
-    )
-    return {row[0]: row[1] for row in session.execute(query)}
-
-
 # The first is the smallest of those that most photos name.
 _COMMON_ZONE = text("""
 SELECT utc_offset FROM photo WHERE event_id = :event_id AND utc_offset IS NOT NULL
@@ -335,6 +325,23 @@ def count_gallery_photos(session: Session, event_id: int) -> int:
     """How many photos a guest can look at."""
     query = select(func.count()).select_from(Photo).where(*_list_visible(event_id))
     return session.exec(query).one()
+
+
+@dataclass(frozen=True)
+class GalleryState:
+    """What changes with the photos that guests see: counts, and when the newest was read."""
+
+    photos: int
+    with_views: int
+    read_at: datetime | None
+
+
+def read_gallery_state(session: Session, event_id: int) -> GalleryState:
+    """The state of an event's gallery, from one pass over its photos."""
+    query = select(
+        func.count(), func.count(col(Photo.views_etag)), func.max(Photo.processed_at)
+    ).where(*_list_visible(event_id))
+    return GalleryState(*session.execute(query).one())
 
 
 def list_gallery_photos(

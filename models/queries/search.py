@@ -79,7 +79,8 @@ class FaceQuery:
     """A face to look for in one event, among the faces of packs whose vectors are comparable.
 
     embedding: float32 (dim,), of length 1; min_similarity: cosine. seeds: ids of faces that are
-    averaged in, each at least `seed_similarity` to the embedding.
+    averaged in, each at least `seed_similarity` to the embedding. not_photos: ids of photos that
+    are left out, as if they had no faces.
     """
 
     event_id: int
@@ -88,6 +89,7 @@ class FaceQuery:
     min_similarity: float
     seeds: Sequence[int] = ()
     seed_similarity: float = 0.0
+    not_photos: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -138,8 +140,9 @@ WITH near AS MATERIALIZED (
         WHERE photo.id = near.photo_id AND photo.event_id = :event_id AND photo.status = :indexed
         OFFSET 0
     ) AS photo
-    WHERE photo.pack_id = near.pack_id
-       OR (photo.pack_id = ANY(CAST(:pack_ids AS smallint[]))) IS NOT TRUE
+    WHERE (photo.pack_id = near.pack_id
+           OR (photo.pack_id = ANY(CAST(:pack_ids AS smallint[]))) IS NOT TRUE)
+      AND photo_id <> ALL(CAST(:not_photos AS bigint[]))
     ORDER BY photo_id, distance, x1, y1
 )
 """
@@ -152,7 +155,11 @@ WHERE (distance, photo_id) > (CAST(:after_distance AS float8), CAST(:after_id AS
 ORDER BY distance, photo_id
 LIMIT :limit
 """)  # noqa: S608 (parts of this module)
-_NEAREST_FACES = text(f"{_BEST} SELECT id FROM best ORDER BY distance, photo_id LIMIT :limit")  # noqa: S608 (parts of this module)
+_NEAREST_FACES = text(f"""
+{_BEST} SELECT id FROM best
+WHERE CAST(:photos AS bigint[]) IS NULL OR photo_id = ANY(CAST(:photos AS bigint[]))
+ORDER BY distance, photo_id LIMIT :limit
+""")  # noqa: S608 (parts of this module)
 # In float32, and added in the order of ids: a page's distances are those of the page before, to
 # the bit. A cursor may name any face, so those of another event are out before they are compared.
 _EXPAND = text("""
@@ -196,13 +203,23 @@ _COPY_SELFIE = "COPY searched_faces FROM STDIN (FORMAT binary)"
 _FIRST = Cursor(-math.inf, 0)
 
 
-def find_seeds(session: Session, query: FaceQuery) -> tuple[int, ...]:
+def find_seeds(
+    session: Session,
+    query: FaceQuery,
+    *,
+    photos: Sequence[int] | None = None,
+    limit: int = MOST_SEEDS,
+) -> tuple[int, ...]:
     """Ids, ascending, of the faces to expand a search by: the nearest that are near enough.
 
-    At most MOST_SEEDS, and one a photo: its best.
+    At most `limit`, and one a photo: its best; with `photos` of those alone.
     """
     _send_selfie(session, query)
-    values = _describe(query) | {"limit": MOST_SEEDS, "max_distance": -query.seed_similarity}
+    values = _describe(query) | {
+        "photos": None if photos is None else list(photos),
+        "limit": limit,
+        "max_distance": -query.seed_similarity,
+    }
     return tuple(sorted(session.execute(_NEAREST_FACES, values).scalars()))
 
 
@@ -262,6 +279,7 @@ def _describe(query: FaceQuery) -> dict[str, object]:
     return {
         "event_id": query.event_id,
         "pack_ids": list(query.pack_ids),
+        "not_photos": list(query.not_photos),
         "indexed": PhotoStatus.INDEXED,
     }
 

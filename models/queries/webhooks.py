@@ -1,4 +1,4 @@
-"""Queries for the outbox of webhook deliveries: one row for each run that ended.
+"""Queries for the outbox of webhook deliveries: one row a run that ended or a guest's request.
 
 The row is written in the transaction that ends the run, so no notification is lost. After it is
 delivered or given up, the row has no `next_try_at` and stays until it is pruned.
@@ -7,14 +7,14 @@ delivered or given up, the row has no `next_try_at` and stays until it is pruned
 from collections.abc import Sequence
 from datetime import UTC, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import Result, Row, delete, func, insert, update
 from sqlmodel import Session, col, select
 
 from models.keys import build_reembed_prefix
 from models.settings import get_settings
-from models.tables import Event, SyncRun, WebhookDelivery, utc_now
+from models.tables import Event, GuestRequest, SyncRun, WebhookDelivery, utc_now
 
 
 def prepare_delivery(session: Session, flow_run_id: UUID) -> None:
@@ -73,6 +73,35 @@ def build_payload(row: Row[Any]) -> dict[str, Any]:
             "held_by": str(row.held_by) if row.held_by else None,
         },
     }
+
+
+def add_request_delivery(session: Session, event: Event, request: GuestRequest, key: str) -> None:
+    """Add a delivery about a guest's new request for the photo with this S3 key.
+
+    None where FACEPASS_WEBHOOK_URL is not set.
+    """
+    if not get_settings().webhook_url:
+        return
+    payload = {
+        "type": f"guest_request.{request.kind}",
+        "timestamp": request.created_at.astimezone(UTC).isoformat(),
+        "data": {
+            "event_id": event.id,
+            "event_uuid": str(event.uuid),
+            "event_name": event.name,
+            "request_id": request.id,
+            "photo_id": request.photo_id,
+            "s3_key": key,
+        },
+    }
+    delivery = {
+        "event_id": event.id,
+        "flow_run_id": uuid4(),  # no run's: it makes the message's id unique
+        "payload": payload,
+        "created_at": utc_now(),
+        "next_try_at": func.now(),
+    }
+    session.execute(insert(WebhookDelivery).values(delivery))
 
 
 def claim_deliveries(

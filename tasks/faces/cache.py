@@ -15,7 +15,7 @@ from models.errors import ModelPackError
 from models.settings import get_settings
 from tasks.faces.engine import FaceEngine, SharedLimits
 from tasks.faces.limits import count_cores
-from tasks.packs.registry import USUAL_DET_SIZE, resolve_pack
+from tasks.packs.registry import USUAL_DET_SIZE, ModelPack, resolve_pack
 
 # Each holds its models in memory.
 MOST_ENGINES = 2
@@ -76,6 +76,7 @@ def get_model_cache() -> ModelCache:
 def reset_model_cache() -> None:
     """Have the next who asks build the cache anew, for tests that change the settings."""
     _build_model_cache.cache_clear()
+    _find_pack.cache_clear()
 
 
 @lru_cache(maxsize=1)
@@ -97,6 +98,19 @@ def get_face_engine(model_pack: str | None = None, det_size: int = USUAL_DET_SIZ
     Loaded when it is first asked for. Raises ModelPackError.
     """
     return get_model_cache().get((model_pack or get_settings().model_pack, det_size))
+
+
+def find_pack(model_pack: str | None = None, det_size: int = USUAL_DET_SIZE) -> ModelPack:
+    """A pack, the one that the settings name unless told another; its engine is not loaded.
+
+    Its files are read when it is first asked for. Raises ModelPackError.
+    """
+    return _find_pack(model_pack or get_settings().model_pack, det_size)
+
+
+@lru_cache(maxsize=8)
+def _find_pack(model_pack: str, det_size: int) -> ModelPack:
+    return resolve_pack(get_settings(), model_pack, det_size)
 
 
 def has_face_engine(model_pack: str | None = None, det_size: int = USUAL_DET_SIZE) -> bool:

@@ -86,7 +86,14 @@ ARROWS: dict[str, tuple[str, ...]] = {
 }
 # What may be imported inside a function as well: loaded only by those who call it.
 LAZY_ARROWS: dict[str, tuple[str, ...]] = {
-    "api": ("tasks.faces.cache", "tasks.faces.limits", "tasks.packs.registry", "tasks.search"),
+    "api": (
+        "tasks.faces.cache",
+        "tasks.faces.limits",
+        "tasks.faces.selfies",
+        "tasks.images.logo",
+        "tasks.packs.registry",
+        "tasks.search",
+    ),
 }
 # A library's module -> who may import it; nobody else may, lazily or not.
 OWNERS: dict[str, tuple[str, ...]] = {
@@ -117,11 +124,13 @@ OWNERS: dict[str, tuple[str, ...]] = {
         "api.gallery.access",
         "api.reconcile",
         "api.starts",
+        "tasks.search",
         "tasks.sync.hold",
         "tasks.sync.plan",
         "tasks.sync.report",
     ),
     "psycopg2": ("models", "deployments.stack.postgres"),
+    "cryptography": ("api.gallery.face_tokens",),
     "fastapi": ("api",),
     "uvicorn": ("api",),
     "jinja2": ("api",),

@@ -62,6 +62,13 @@ def upgrade() -> None:
         sa.Column("settled_at", sa.DateTime(timezone=True)),
         sa.ForeignKeyConstraint(["photo_id"], ["photo.id"], ondelete="CASCADE"),
     )
+    op.create_index(
+        "guest_request_open",
+        "guest_request",
+        ["photo_id", "kind"],
+        unique=True,
+        postgresql_where=sa.text("settled_at IS NULL"),
+    )
 
 
 def _add_table(name: str, *parts: sa.schema.SchemaItem) -> None:

@@ -21,6 +21,7 @@ from deployments.names import SYNC_DEPLOYMENT
 from deployments.stack.home import PUSH_ENV_FILE, read_stack
 from models.keys import derive_original_key
 from tests.support.event_box import EventBox
+from tests.support.guests import give_consent
 from tests.support.photos import encode_jpeg, encode_with_exif, read_sample, vary, write_exif
 from tests.support.public_api import KEY, PublicApi
 
@@ -107,7 +108,11 @@ def require_key_refused(client: httpx.Client, key: str) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     tried = 0
     for path in paths.keys() - OPEN - {"/api/v1/faces/search"}:
-        url = path.replace("{photo_id}", "1").replace("{camera}", "1f3a9c0b")
+        url = (
+            path.replace("{photo_id}", "1")
+            .replace("{camera}", "1f3a9c0b")
+            .replace("{request_id}", "1")
+        )
         for name in ("{event_uuid}", "{task_id}"):
             url = url.replace(name, str(uuid4()))
         bodies = {"name": "x", "event_uuid": str(uuid4()), "s3_prefix": "events/1/previews/"}
@@ -222,7 +227,8 @@ def test_a_gallery_link_finds_a_person_in_its_own_event_alone(
         files = {"file": ("я.jpg", encode_jpeg(read_sample(FACE)), "image/jpeg")}
         return guest.post("/api/v1/faces/search", data=fields, files=files)
 
-    found = search(gallery_token=read_token(mine))
+    token = read_token(mine)
+    found = search(gallery_token=token, consent=give_consent(guest, token))
     assert found.status_code == 200, found.text
     keys = {match["s3_key"] for match in found.json()["matches"]}
     assert keys == {f"{mine.prefix}{name}" for name in ("0.jpg", "1.jpg")}

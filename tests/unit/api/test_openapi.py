@@ -27,6 +27,10 @@ ROUTES = {
     ("get", "/api/v1/events/{event_uuid}/cameras"): {200, 400, 404, 503},
     ("put", "/api/v1/events/{event_uuid}/cameras/{camera}"): {200, 400, 404, 503},
     ("post", "/api/v1/events/{event_uuid}/gallery-token"): {200, 400, 404, 503},
+    ("put", "/api/v1/events/{event_uuid}/logo"): {204, 400, 404, 503},
+    ("delete", "/api/v1/events/{event_uuid}/logo"): {204, 400, 404, 503},
+    ("get", "/api/v1/events/{event_uuid}/requests"): {200, 400, 404, 503},
+    ("post", "/api/v1/events/{event_uuid}/requests/{request_id}/settle"): {200, 400, 404, 503},
     ("delete", "/api/v1/events/{event_uuid}/faces"): {200, 400, 404, 503},
     ("post", "/api/v1/events/{event_uuid}/resume"): {200, 400, 404, 503},
     ("delete", "/api/v1/events/{event_uuid}/photos/{photo_id}"): {200, 400, 404, 503},
@@ -39,7 +43,7 @@ OPEN_ROUTES = {
     ("get", "/metrics"): {200, 503},
 }
 # Guests' router: a key is taken, and needed only where an event is named by its UUID.
-GUESTS_ROUTES = {("post", "/api/v1/faces/search"): {200, 400, 404, 408, 503}}
+GUESTS_ROUTES = {("post", "/api/v1/faces/search"): {200, 400, 404, 408, 410, 503}}
 EXAMPLES = [
     "EventCreate",
     "EventAnswer",

@@ -12,11 +12,11 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from api import gallery
-from api.gallery import access, pages, pictures, rendering
+from api.gallery import access, guests, pages, pictures, rendering
 from api.gallery import photos as zips
 from api.gallery.rendering import build_policy, read_origin
 from models.errors import DatabaseUnavailableError, EventNotFoundError
-from models.queries.photos import GalleryPhoto, PageCursor
+from models.queries.photos import GalleryPhoto, GalleryState, PageCursor
 from models.settings import Settings
 from models.tables import Event, utc_now
 
@@ -85,12 +85,13 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., TestCli
             "find_gallery_photo": lambda _, __, photo_id: next(
                 (row for row in rows if row.id == photo_id), None
             ),
+            "read_gallery_state": lambda *_: GalleryState(photos, 0, None),
             "find_active_run": lambda *_: object() if syncing else None,
             "get_link_signer": Signer,
             "get_settings": lambda: Settings(privacy_contact=contact, **settings),  # type: ignore[arg-type]
         }
         for attribute, fake in fakes.items():
-            for module in (access, pages, pictures, rendering, zips):
+            for module in (access, guests, pages, pictures, rendering, zips):
                 if hasattr(module, attribute):
                     monkeypatch.setattr(module, attribute, fake)
         app = FastAPI()
@@ -219,11 +220,9 @@ def test_an_empty_and_a_syncing_gallery_say_so(open_page: Callable[..., TestClie
     client = open_page(photos=2, syncing=True)
     russian = {"Accept-Language": "ru"}
     assert "Фотографии ещё добавляются" in client.get(f"/gallery/{TOKEN}", headers=russian).text
-    assert client.get(f"/gallery/{TOKEN}/status?lang=ru").json() == {
-        "photos": 2,
-        "photos_text": "2 фото",
-        "syncing": True,
-    }
+    status = client.get(f"/gallery/{TOKEN}/status?lang=ru").json()
+    assert re.fullmatch(r"[0-9a-f]{16}", status.pop("newest"))
+    assert status == {"photos": 2, "photos_text": "2 фото", "syncing": True}
 
 
 def test_who_is_responsible_is_what_the_settings_say(open_page: Callable[..., TestClient]) -> None:
