@@ -16,9 +16,11 @@ from api.gallery.rendering import PRIVATE, GalleryRoute, read_language
 from api.gallery.texts import tell
 from api.security import name_address
 from models.errors import PhotoNotFoundError
+from models.keys import derive_view_key
 from models.queries.photos import EventClock, GalleryPhoto, PageCursor, list_gallery_photos
 from models.session import open_session
 from models.tables import Event
+from models.vocabulary import ViewKind
 from tasks.s3.bucket import get_guests_bucket
 from tasks.s3.links import build_disposition, get_link_signer
 
@@ -49,6 +51,21 @@ def redirect_to_preview(gallery_token: str, photo_id: int, request: Request) -> 
     """A preview by a fresh link: where the page's own has expired, and without a script."""
     photo = _find_gallery_photo(gallery_token, photo_id, request)
     return RedirectResponse(get_link_signer().sign_view(photo.s3_key), 303, headers=PRIVATE)
+
+
+@router.get("/{gallery_token}/photos/{photo_id}/thumb")
+@router.get("/{gallery_token}/photos/{photo_id}/view")
+@router.get("/{gallery_token}/photos/{photo_id}/view.jpg")
+@in_threads(Kind.PAGES)
+def redirect_to_view(gallery_token: str, photo_id: int, request: Request) -> RedirectResponse:
+    """A view, or the preview until it is made."""
+    photo = _find_gallery_photo(gallery_token, photo_id, request)
+    with open_session() as session:
+        folder = enter_gallery(session, gallery_token, request).folder
+    kind = ViewKind(request.url.path.rpartition("/")[2])
+    key = derive_view_key(photo.s3_key, folder, kind) if photo.has_views else photo.s3_key
+    headers = {"Cache-Control": "private, max-age=600", "Referrer-Policy": "no-referrer"}
+    return RedirectResponse(get_link_signer().sign_view(key), 303, headers=headers)
 
 
 @router.get("/{gallery_token}/photos/{photo_id}/original")
