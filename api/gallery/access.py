@@ -27,7 +27,7 @@ def enter_gallery(session: Session, gallery_token: str, request: Request) -> Eve
 
 def build_pass(event: Event, photo_id: int) -> str | None:
     """What opens a photo for the guest whose selfie found it; None where no photo needs any."""
-    if event.visibility is not Visibility.OWN:
+    if event.visibility != Visibility.OWN:
         return None
     end = (int(time()) // _STEP_S) * _STEP_S + PASS_S
     return f"{end}.{_sign(event, photo_id, end)}"
@@ -35,7 +35,7 @@ def build_pass(event: Event, photo_id: int) -> str | None:
 
 def require_pass(event: Event, photo_id: int, given: str) -> None:
     """Raise PhotoNotFoundError unless a guest with this pass may see the photo."""
-    if event.visibility is not Visibility.OWN:
+    if event.visibility != Visibility.OWN:
         return
     end, _, signature = given.partition(".")
     is_number = end.isascii() and end.isdecimal() and len(end) < 12
