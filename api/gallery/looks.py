@@ -62,8 +62,7 @@ def _mix_until_readable(colour: Colour, other: Colour, ground: Colour) -> Colour
     """The colour with as little of the other as makes it readable on the ground."""
     for percent in range(0, 101, 2):
         red, green, blue = (
-            round(one + (two - one) * percent / 100)
-            for one, two in zip(colour, other, strict=True)
+            round(one + (two - one) * percent / 100) for one, two in zip(colour, other, strict=True)
         )
         if measure_contrast((red, green, blue), ground) >= _LEAST_CONTRAST:
             return red, green, blue

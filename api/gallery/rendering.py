@@ -134,14 +134,14 @@ def render_page(template: str, language: Language, base: str, **values: object) 
 
 
 def sort_by_shape(photo: dict[str, Any]) -> int:
-    """The class of a photo's shape, 0 (twice as high as wide) to 22 (wider than 2.5 to 1).
+    """The class of a photo's shape, 0 (twice as high as wide) to 24 (over 2.6 to 1).
 
     Rows are justified by these classes (static/gallery.css, grid.js): a policy without inline
     styles leaves no other way without a script, and one with it would have to shift the page.
     """
     if not photo["width"] or not photo["height"]:
         return 10  # a square, in which neither shape loses much
-    return min(22, max(0, round(10 * log2(photo["width"] / photo["height"])) + 10))
+    return min(24, max(0, round(10 * log2(photo["width"] / photo["height"])) + 10))
 
 
 def link_static(base: str, name: str) -> str:

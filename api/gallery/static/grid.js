@@ -123,7 +123,7 @@ export function makeCell(photo) {
 // The class of a photo's shape, as rendering.py counts it.
 function sortByShape({ width, height }) {
   if (!width || !height) return 10;
-  return Math.min(22, Math.max(0, Math.round(10 * Math.log2(width / height)) + 10));
+  return Math.min(24, Math.max(0, Math.round(10 * Math.log2(width / height)) + 10));
 }
 
 function showImage(image, photo) {
@@ -185,6 +185,8 @@ async function grow() {
     await load(grid.children.length + DRAWN - 1);
     draw(grid.children.length + DRAWN);
     watchEnd();
+    // The next step's photos while this one's are looked at.
+    await load(grid.children.length + LISTED);
   } catch {
     setTimeout(watchEnd, WAIT_MS); // the link is there meanwhile
   }
