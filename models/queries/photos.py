@@ -375,16 +375,17 @@ def place_gallery_photo(
     session: Session, event_id: int, clock: EventClock, photo_id: int
 ) -> PhotoPlace | None:
     """The place of a photo among those that guests see; None where it is none of them."""
-    window: dict[str, Any] = {"order_by": clock.order()}
+    order, photo = clock.order(), col(Photo.id)
     ranked = (
-        select(Photo.id, func.row_number().over(**window).label("number"))
-        .add_columns(func.lag(Photo.id).over(**window).label("previous_id"))
-        .add_columns(func.lead(Photo.id).over(**window).label("next_id"))
+        select(photo.label("id"), func.row_number().over(order_by=order).label("number"))
+        .add_columns(func.lag(photo).over(order_by=order).label("previous_id"))
+        .add_columns(func.lead(photo).over(order_by=order).label("next_id"))
         .where(*_list_visible(event_id))
         .subquery()
     )
-    row = session.execute(select(ranked).where(ranked.c.id == photo_id)).one_or_none()
-    return row and PhotoPlace(row.number, row.previous_id, row.next_id)
+    places: Select[Any] = select(ranked.c.number, ranked.c.previous_id, ranked.c.next_id)
+    row = session.execute(places.where(ranked.c.id == photo_id)).one_or_none()
+    return None if row is None else PhotoPlace(*row)
 
 
 def _list_visible(event_id: int) -> list[ColumnElement[bool]]:

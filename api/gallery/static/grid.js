@@ -290,8 +290,10 @@ else if (byId("opened")) {
 
 // --- "find my photos" ---
 
+const openFinder = () => byId("finder").classList.add("open");
+byId("try-again").addEventListener("click", openFinder, { capture: true });
 byId("find-me").addEventListener("click", () => {
-  byId("finder").classList.add("open");
+  openFinder();
   if (byId("find").hidden) byId("try-again").click();
   byId("find").scrollIntoView({ block: "start" });
   byId("consent").focus({ preventScroll: true });
