@@ -12,7 +12,7 @@ from sqlmodel import Session, col, select
 from models.errors import EventNotFoundError, EventTakenError
 from models.keys import default_folder, read_own_folder, require_unnumbered
 from models.settings import get_settings
-from models.tables import Event, Face, utc_now
+from models.tables import Event, EventLogo, Face, utc_now
 from models.vocabulary import ProfileName
 
 MAX_EVENT_ID = 2**31 - 1  # what the column holds
@@ -157,6 +157,12 @@ def lock_event(session: Session, event_id: int) -> Event:
     if event is None:
         raise EventNotFoundError(f"No event has the id {event_id}: POST /api/v1/events adds one.")
     return event
+
+
+def read_logo_etag(session: Session, event_id: int) -> str | None:
+    """The ETag of an event's logo, where it has one."""
+    query = select(EventLogo.etag).where(EventLogo.event_id == event_id)
+    return session.exec(query).one_or_none()
 
 
 def list_events(session: Session) -> Sequence[Event]:

@@ -87,6 +87,11 @@ class EventClock:
         placed: ColumnElement[datetime | None] = col(Photo.taken_at) + correction
         return placed
 
+    def order(self) -> tuple[ColumnElement[Any], ColumnElement[Any], ColumnElement[Any]]:
+        """What photos are sorted by: the moment, those without one last; the name; the id."""
+        moment = func.coalesce(self.place(), literal_column("timestamp 'infinity'"))
+        return moment, func.coalesce(col(Photo.sort_name), col(Photo.s3_key)), col(Photo.id)
+
 
 @dataclass(frozen=True)
 class PageCursor:
@@ -132,15 +137,14 @@ class PageCursor:
 
     def cut(self, query: Select[Any], event_id: int, limit: int) -> Select[Any]:
         """The page of a query for an event's photos that begins here."""
-        moment = func.coalesce(self.clock.place(), literal_column("timestamp 'infinity'"))
-        name = func.coalesce(col(Photo.sort_name), col(Photo.s3_key))
+        moment, name, number = self.clock.order()
         if self.photo_id:
             last = cast(literal(self.taken_at or "infinity"), moment.type)
             named = (Photo.id == self.photo_id, Photo.event_id == event_id)
             last_name = select(name).where(*named).correlate(None).scalar_subquery()
-            place = tuple_(moment, name, col(Photo.id))
+            place = tuple_(moment, name, number)
             query = query.where(place > tuple_(last, last_name, literal(self.photo_id)))
-        return query.order_by(moment, name, col(Photo.id)).limit(limit)
+        return query.order_by(moment, name, number).limit(limit)
 
 
 @dataclass(frozen=True)
@@ -388,6 +392,32 @@ def _build_photo_query() -> Select[Any]:
         col(Photo.id) == bindparam("photo_id", type_=BigInteger),
         *_list_visible(bindparam("event_id", type_=Integer)),
     )
+
+
+@dataclass(frozen=True)
+class PhotoPlace:
+    """The place of a photo in its gallery: its number, from 1, and its neighbours' ids."""
+
+    number: int
+    previous_id: int | None = None
+    next_id: int | None = None
+
+
+def place_gallery_photo(
+    session: Session, event_id: int, clock: EventClock, photo_id: int
+) -> PhotoPlace | None:
+    """The place of a photo among those that guests see; None where it is none of them."""
+    order, photo = clock.order(), col(Photo.id)
+    ranked = (
+        select(photo.label("id"), func.row_number().over(order_by=order).label("number"))
+        .add_columns(func.lag(photo).over(order_by=order).label("previous_id"))
+        .add_columns(func.lead(photo).over(order_by=order).label("next_id"))
+        .where(*_list_visible(event_id))
+        .subquery()
+    )
+    places: Select[Any] = select(ranked.c.number, ranked.c.previous_id, ranked.c.next_id)
+    row = session.execute(places.where(ranked.c.id == photo_id)).one_or_none()
+    return None if row is None else PhotoPlace(*row)
 
 
 def _list_visible(event_id: int | BindParameter[int]) -> list[ColumnElement[bool]]:

@@ -1,5 +1,7 @@
 // "Find me": consent, the selfie, the faces in it, and what was found.
 
+import { makeCell } from "./grid.js";
+import { openViewer } from "./viewer.js";
 import { byId, gallery, language, make, page, Refusal, tell, texts } from "./page.js";
 
 const SELFIE_SIDE_PX = 1600;
@@ -188,7 +190,7 @@ function showMatches(matches, number) {
     const own = matches.filter((match) => match.band === band).sort(compareTaking);
     const section = byId(band);
     section.hidden = !own.length;
-    section.querySelector(".grid").replaceChildren(...own.map(makeCell));
+    fillGrid(section.querySelector(".grid"), own.map(describeMatch));
     section.querySelector(".downloads").replaceChildren(...makeDownloads(own));
   }
   for (const id of ["message", "add-message"]) byId(id).textContent = "";
@@ -231,21 +233,30 @@ byId("try-again").addEventListener("click", () => {
   byId("consent").focus();
 });
 
-function makeCell(match) {
+function describeMatch(match) {
   const name = match.s3_key.split("/").pop();
-  const image = make("img", {
-    alt: tell("photo_alt_found", { name }),
-    width: 320,
-    height: 320,
-    loading: "lazy",
-    decoding: "async",
-    src: match.preview_url,
+  return { ...match, id: match.photo_id, name, has_original: Boolean(match.original_url) };
+}
+
+function fillGrid(grid, photos) {
+  const cells = photos.map((photo) => {
+    const cell = makeCell(photo);
+    cell.querySelector("img").alt = tell("photo_alt_found", { name: photo.name });
+    return cell;
   });
-  const cell = make("a", { className: "cell", href: `${gallery}/photos/${match.photo_id}/preview` }, image);
-  cell.dataset.id = match.photo_id;
-  cell.dataset.box = JSON.stringify(match.box);
-  if (!match.original_url) cell.dataset.original = "missing";
-  return make("li", {}, cell);
+  grid.replaceChildren(...cells);
+  const list = {
+    name: grid.parentElement.id,
+    total: photos.length,
+    get: (index) => photos[index] ?? null,
+    element: (index) => cells[index] ?? null,
+  };
+  grid.onclick = (event) => {
+    const cell = event.target.closest(".cell");
+    if (!cell || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    openViewer(list, cells.indexOf(cell));
+  };
 }
 
 // A form, not a fetch: the browser writes the zip to disk as it comes.
@@ -267,7 +278,7 @@ function makeDownloads(matches) {
 
 // --- which face ---
 
-export function placeBox(element, [x1, y1, x2, y2]) {
+function placeBox(element, [x1, y1, x2, y2]) {
   element.style.left = `${x1 * 100}%`;
   element.style.top = `${y1 * 100}%`;
   element.style.width = `${(x2 - x1) * 100}%`;

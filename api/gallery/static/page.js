@@ -44,7 +44,7 @@ export function linkPhoto(photo, kind) {
 const RENEW_AFTER_MS = 30_000;
 
 function renew(image) {
-  const id = image.dataset.id ?? image.closest(".cell")?.dataset.id;
+  const id = image.dataset.id ?? image.closest("[data-id]")?.dataset.id;
   if (!id) return;
   // Once in a while only: a picture that is really gone must not be asked for again and again.
   if (Date.now() - Number(image.dataset.renewed ?? 0) < RENEW_AFTER_MS) {

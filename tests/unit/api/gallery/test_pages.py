@@ -1,11 +1,14 @@
 """Pages as a browser gets them: headers, escaping, failures told to a person."""
 
+import json
 import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -16,7 +19,7 @@ from api.gallery import access, guests, pages, pictures, rendering
 from api.gallery import photos as zips
 from api.gallery.rendering import build_policy, read_origin
 from models.errors import DatabaseUnavailableError, EventNotFoundError
-from models.queries.photos import GalleryPhoto, GalleryState, PageCursor
+from models.queries.photos import GalleryPhoto, GalleryState, PageCursor, PhotoPlace
 from models.settings import Settings
 from models.tables import Event, utc_now
 
@@ -55,9 +58,10 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., TestCli
         contact: str | None = None,
         *,
         syncing: bool = False,
+        looks: dict[str, Any] | None = None,
         **settings: object,
     ) -> TestClient:
-        event = Event(id=1, name=name, gallery_token=TOKEN, active_until=utc_now())
+        event = Event(id=1, name=name, gallery_token=TOKEN, active_until=utc_now(), **(looks or {}))
         rows = [
             GalleryPhoto(number, KEY, KEY.replace("previews", "originals"), False)
             for number in range(1, photos + 1)
@@ -71,6 +75,9 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., TestCli
             if token != TOKEN:
                 raise EventNotFoundError("Event not found")
             return event
+
+        def place(number: int) -> PhotoPlace:
+            return PhotoPlace(number, number - 1 or None, number + 1 if number < photos else None)
 
         fakes = {
             "open_session": open_session,
@@ -86,6 +93,8 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., TestCli
                 (row for row in rows if row.id == photo_id), None
             ),
             "read_gallery_state": lambda *_: GalleryState(photos, 0, None),
+            "place_gallery_photo": lambda *_: place(_[3]),
+            "read_logo_etag": lambda *_: None,
             "find_active_run": lambda *_: object() if syncing else None,
             "get_link_signer": Signer,
             "get_settings": lambda: Settings(privacy_contact=contact, **settings),  # type: ignore[arg-type]
@@ -110,12 +119,14 @@ def test_a_hostile_event_and_file_name_are_words_on_the_page(
     assert page.status_code == 200
     tags = Tags(page.text).tags
     scripts = [attributes for tag, attributes in tags if tag == "script"]
-    assert [script.get("type") for script in scripts] == ["module", "application/json"]
+    assert [script.get("type") for script in scripts] == ["module", *["application/json"] * 2]
     assert "49" not in page.text.replace("{{ 7 * 7 }}", "")[:2000]
     assert "&lt;script&gt;" in page.text and "&lt;b&gt;me" in page.text
     assert not [tag for tag, _ in tags if tag == "b"]
     images = [attributes for tag, attributes in tags if tag == "img" and attributes.get("src")]
-    assert len(images) == 1 and "onerror=alert(1)" in (images[0]["alt"] or "")
+    assert len(images) == 1 and images[0]["alt"] == "Photo 1 of 1"
+    (listed,) = re.findall(r'id="listed">(.*)</script>', page.text)
+    assert json.loads(listed)[0]["name"] == '"><img src=x onerror=alert(1)>.jpg'
 
 
 def test_nothing_on_a_page_needs_what_the_policy_forbids(
@@ -205,13 +216,94 @@ def test_pages_lead_on_from_the_last_photo(open_page: Callable[..., TestClient])
     (cursor,) = re.findall(r"after=([\w-]+)", first)
     assert PageCursor.decode(cursor).photo_id == pages.PAGE_PHOTOS
     last = client.get(f"/gallery/{TOKEN}?after={cursor}").text
-    assert last.count('class="cell"') == 1 and "after=" not in last
+    assert last.count('class="cell ') == 1 and "after=" not in last
 
 
 @pytest.mark.parametrize("after", ["-1", "x", "9" * 40, "１", ""])
 def test_a_broken_place_is_the_beginning(open_page: Callable[..., TestClient], after: str) -> None:
     page = open_page().get(f"/gallery/{TOKEN}", params={"after": after})
-    assert page.text.count('class="cell"') == 1
+    assert page.text.count('class="cell ') == 1
+
+
+def test_a_photo_has_a_page_that_needs_no_script(open_page: Callable[..., TestClient]) -> None:
+    client = open_page(photos=3)
+    page = client.get(f"/gallery/{TOKEN}/photos/2?lang=en").text
+
+    (large,) = re.findall("<noscript>.*?</noscript>", page.split("<header")[0], re.DOTALL)
+    links = re.findall(f'href="/gallery/{TOKEN}(.*?)"', large)
+    assert [link.partition("?")[0] for link in links] == [
+        "", "/photos/1", "/photos/3", "/photos/2/original"
+    ]  # fmt: skip
+    (image,) = [attributes for tag, attributes in Tags(large).tags if tag == "img"]
+    assert (image["src"] or "").startswith(f"/gallery/{TOKEN}/photos/2/view?v=")
+    assert image["alt"] == "Photo 2 of 3"
+    (opened,) = re.findall(r'id="opened">(.*)</script>', page)
+    assert json.loads(opened)["number"] == 2
+    assert 'rel="prev"' not in client.get(f"/gallery/{TOKEN}/photos/1").text
+    for number in (99, 0, -1, 2**63):
+        assert client.get(f"/gallery/{TOKEN}/photos/{number}").status_code == 404
+
+
+def test_a_script_reads_the_list_part_by_part(open_page: Callable[..., TestClient]) -> None:
+    client = open_page(photos=5)
+    ids: list[int] = []
+    cursor = ""
+    while cursor is not None:
+        part = client.get(f"/gallery/{TOKEN}/photos", params={"limit": 2, "after": cursor}).json()
+        assert part["total"] == 5
+        ids += [photo["id"] for photo in part["photos"]]
+        cursor = part["next_cursor"]
+    assert ids == [1, 2, 3, 4, 5]
+    for wrong in ({"after": "x"}, {"limit": 501}, {"limit": 0}):
+        answer = client.get(f"/gallery/{TOKEN}/photos", params=wrong)
+        assert answer.status_code in {400, 422}
+
+
+def test_guests_who_see_only_their_own_photos_are_told_nothing_of_the_others(
+    open_page: Callable[..., TestClient],
+) -> None:
+    # As the database gives it: a plain string.
+    client = open_page(photos=7, looks={"visibility": "own", "cover_photo_id": 3})
+    page = client.get(f"/gallery/{TOKEN}")
+
+    assert page.status_code == 200
+    assert "photos/" not in page.text and not re.search(r"\b7\b", page.text.split("<header")[1])
+    part = client.get(f"/gallery/{TOKEN}/photos").json()
+    assert part == {"photos": [], "next_cursor": None, "total": 0}
+    assert client.get(f"/gallery/{TOKEN}/photos/1").status_code == 404
+
+
+def test_a_cover_date_place_studio_and_accent_are_on_the_page(
+    open_page: Callable[..., TestClient],
+) -> None:
+    looks = {"held_on": date(2026, 6, 20), "place": "Псков", "studio": "Ёж", "accent": "#FFE000"}
+    client = open_page(photos=3, looks={"cover_photo_id": 2, **looks})
+    page = client.get(f"/gallery/{TOKEN}?lang=ru").text
+
+    assert "20 июня 2026 г. · Псков · Ёж</p>" in page
+    tags = Tags(page).tags
+    (cover,) = [attributes for _, attributes in tags if attributes.get("class") == "cover"]
+    assert "/photos/2/view?" in (cover["src"] or "")
+    assert '<link rel="stylesheet" href="/gallery/look/ffe000.css">' in page
+    assert "immutable" in client.get("/gallery/look/ffe000.css").headers["cache-control"]
+    assert client.get("/gallery/look/ffe000}.css").status_code == 404
+    card = {
+        attributes["property"]: attributes["content"] or ""
+        for tag, attributes in tags
+        if tag == "meta" and attributes.get("property")
+    }
+    assert card["og:title"] == "Свадьба" and "Псков" in card["og:description"]
+    assert re.fullmatch(r"http://testserver/gallery/static/\w+/card.png", card["og:image"])
+    # A cover that was hidden meanwhile is not shown.
+    assert 'class="cover"' not in open_page(looks={"cover_photo_id": 9}).get(f"/gallery/{TOKEN}").text
+
+
+def test_a_gallery_can_be_kept_on_a_home_screen(open_page: Callable[..., TestClient]) -> None:
+    client = open_page(name=HOSTILE)
+    manifest = client.get(f"/gallery/{TOKEN}/manifest.webmanifest").json()
+    assert manifest["name"] == HOSTILE and manifest["start_url"] == f"/gallery/{TOKEN}"
+    for icon in manifest["icons"]:
+        assert client.get(icon["src"]).headers["content-type"] == icon["type"]
 
 
 def test_an_empty_and_a_syncing_gallery_say_so(open_page: Callable[..., TestClient]) -> None:
@@ -227,7 +319,7 @@ def test_an_empty_and_a_syncing_gallery_say_so(open_page: Callable[..., TestClie
 
 def test_who_is_responsible_is_what_the_settings_say(open_page: Callable[..., TestClient]) -> None:
     page = open_page(contact="Студия «Ёж», hello@example.com").get(f"/gallery/{TOKEN}").text
-    assert "Студия «Ёж», hello@example.com" in page
+    assert 'Студия «Ёж», <a href="mailto:hello@example.com"' in page
     assert "who gave you this link is responsible" not in page
     assert "who gave you this link is responsible" in open_page().get(f"/gallery/{TOKEN}").text
 
