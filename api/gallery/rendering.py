@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from api.errors import RETRY_AFTER
-from api.gallery.texts import Language, choose_language, tell
+from api.gallery.texts import Language, choose_language, hash_consent, tell
 from models.errors import (
     EventNotFoundError,
     FacePassError,
@@ -25,7 +25,10 @@ from models.errors import (
 )
 
 PRIVATE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
-MODULES = ("page.js", "grid.js", "find.js", "viewer.js", "live.js", "report.js")
+MODULES = (
+    "page.js", "grid.js", "viewer.js", "take.js", "results.js", "selfie.js", "find.js", "live.js",
+    "report.js",
+)  # fmt: skip
 STATIC_FILES = {
     **dict.fromkeys(("gallery.css", "find.css"), "text/css"),
     **dict.fromkeys(("gallery.js", *MODULES), "text/javascript"),
@@ -123,6 +126,7 @@ def render_page(template: str, language: Language, base: str, **values: object) 
             base=base,
             link_static=partial(link_static, base),
             modules=MODULES,
+            consent_version=hash_consent(),
             **values,
         )
     )

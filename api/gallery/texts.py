@@ -6,6 +6,7 @@ plural category (1 фото, 2 фото, 5 фото).
 
 import tomllib
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
@@ -41,6 +42,13 @@ def tell(language: Language, key: str, count: int | None = None, **values: objec
     if isinstance(text, dict):
         text = text[choose_category(language, count or 0)]
     return text.format(n=count, **values)
+
+
+@lru_cache(maxsize=1)
+def hash_consent() -> str:
+    """The version of what guests agree to, in twelve digits: new with any word of it."""
+    texts = [read_texts(language).page["consent"] for language in ("en", "ru")]
+    return sha256("\n".join(map(str, texts)).encode()).hexdigest()[:12]
 
 
 def choose_category(language: Language, count: int) -> Category:

@@ -1,6 +1,6 @@
 // For the photographer: through the photographers' own calls, with their key.
 
-import { byId, make, page, Refusal, tell } from "./page.js";
+import { byId, explain, gallery, language, make, page, Refusal, tell } from "./page.js";
 
 const KEY_NAME = "facepass-api-key";
 byId("key").value = sessionStorage.getItem(KEY_NAME) ?? "";
@@ -15,15 +15,16 @@ byId("key-form").addEventListener("submit", async (event) => {
     byId("report").replaceChildren(...(await buildReport()));
     message.textContent = "";
   } catch (error) {
-    message.textContent = error instanceof Refusal ? error.message : tell("error_unknown");
+    message.textContent = explain(error);
     message.classList.add("error");
   }
 });
 
-async function ask(path) {
+async function ask(path, method = "GET") {
   let answer;
+  const headers = { "X-API-Key": encodeKey(byId("key").value) };
   try {
-    answer = await fetch(`${page.base}${path}`, { headers: { "X-API-Key": encodeKey(byId("key").value) } });
+    answer = await fetch(`${page.base}${path}`, { method, headers });
   } catch {
     throw new Refusal("offline");
   }
@@ -47,7 +48,7 @@ async function buildReport() {
     ["no_face", "status=no_face"],
     ["original_missing", "original_missing=true"],
   ];
-  const parts = [];
+  const parts = await buildRequests(event.event_uuid);
   for (const [kind, filter] of kinds) {
     const photos = await listPhotos(event.event_uuid, filter);
     const title = make("h3", { textContent: `${tell(`report_${kind}`)}: ${photos.length}` });
@@ -85,7 +86,59 @@ function makeList(photos, kind) {
   if (!photos.length) return make("p", { textContent: tell("report_nothing") });
   const items = photos.map((photo) => {
     const reason = kind === "original_missing" ? kind : (photo.reason ?? "no_face_detected");
-    return make("li", { textContent: `${photo.s3_key.split("/").pop()} — ${tell(`reason_${reason}`)}` });
+    return makeRow(photo, tell(`reason_${reason}`), kind !== "failed");
   });
-  return make("ul", {}, ...items);
+  return make("ul", { className: "report-list" }, ...items);
+}
+
+// A photo by its folder and name: two cards of a camera have an IMG_0001 each.
+function makeRow({ photo_id: id, s3_key: key }, words, hasPicture, ...more) {
+  const row = make("li");
+  if (hasPicture) {
+    const picture = make("img", { alt: "", loading: "lazy", src: `${gallery}/photos/${id}/thumb` });
+    const link = make("a", { href: `${gallery}/photos/${id}`, target: "_blank" }, picture);
+    link.setAttribute("aria-label", tell("report_open", { name: nameInFolder(key) }));
+    picture.addEventListener("error", () => link.remove(), { once: true });
+    row.append(link);
+  }
+  row.append(make("span", { textContent: `${nameInFolder(key)} — ${words}` }), ...more);
+  return row;
+}
+
+// What is below the event's own folder.
+function nameInFolder(key) {
+  return key.replace(/^events\/\d+\/\w+\//, "");
+}
+
+// --- what guests ask for ---
+
+// An API without such requests has no list of them.
+async function buildRequests(eventUuid) {
+  const path = `/api/v1/events/${eventUuid}/requests`;
+  const { requests } = await ask(path);
+  const open = requests.filter((request) => !request.settled_at);
+  const title = make("h3", { textContent: `${tell("report_requests")}: ${open.length}` });
+  const items = open.map((request) => {
+    const time = new Date(request.created_at).toLocaleString(language, { dateStyle: "medium", timeStyle: "short" });
+    const settle = make("button", { type: "button", className: "small", textContent: tell("report_settle") });
+    settle.setAttribute("aria-label", `${settle.textContent}: ${nameInFolder(request.s3_key)}`);
+    const row = makeRow(request, `${tell(`report_${request.kind}`)}, ${time}`, true, settle);
+    settle.addEventListener("click", () => settleRequest(`${path}/${request.request_id}/settle`, row, settle));
+    return row;
+  });
+  const list = items.length ? make("ul", { className: "report-list" }, ...items) : make("p", { textContent: tell("report_nothing") });
+  const lead = make("p", { textContent: tell("report_requests_lead") });
+  return [make("div", {}, title, ...(items.length ? [lead] : []), list)];
+}
+
+async function settleRequest(path, row, button) {
+  button.disabled = true;
+  try {
+    await ask(path, "POST");
+    row.replaceChildren(make("span", { textContent: `${row.querySelector("span").textContent} — ${tell("report_settled")}` }));
+  } catch (error) {
+    button.disabled = false;
+    byId("report-message").textContent = explain(error);
+    byId("report-message").classList.add("error");
+  }
 }

@@ -1,56 +1,53 @@
 // The viewer: one photo over the whole screen.
 
-import { placeBox } from "./find.js";
-import { byId, gallery, tell } from "./page.js";
+import { allPhotos } from "./grid.js";
+import { byId, linkPhoto, placeBox, tell } from "./page.js";
 
 const viewer = byId("viewer");
-let shown = null;
+let [list, at, shown] = [null, 0, null];
 
-document.addEventListener("click", (event) => {
-  const cell = event.target.closest(".cell");
-  if (!cell || event.ctrlKey || event.metaKey || event.shiftKey) return;
-  event.preventDefault();
-  show(cell);
+export function openViewer(photos, index) {
+  list = photos;
+  show(index);
   viewer.showModal();
   byId("close").focus();
-});
-
-function listCells() {
-  return [...shown.closest("section").querySelectorAll(".cell")];
 }
 
-function show(cell) {
-  shown = cell;
-  const cells = listCells();
-  const index = cells.indexOf(cell);
-  const image = cell.querySelector("img");
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("#grid a[data-id]");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  openViewer(allPhotos, allPhotos.photos.findIndex(({ id }) => id === Number(link.dataset.id)));
+});
+
+function show(index) {
+  at = index;
+  shown = list.get(index);
   const picture = byId("picture");
-  picture.dataset.id = cell.dataset.id;
+  picture.dataset.id = shown.id;
+  picture.dataset.pass = shown.pass ?? "";
   delete picture.dataset.renewed;
-  picture.alt = image.alt;
-  picture.src = image.src;
-  byId("position").textContent = tell("position", { n: index + 1, total: cells.length });
+  picture.alt = shown.name;
+  picture.src = linkPhoto(shown, "view");
+  byId("position").textContent = tell("position", { n: index + 1, total: list.total });
   byId("previous").disabled = index === 0;
-  byId("next").disabled = index === cells.length - 1;
-  byId("download").hidden = cell.dataset.original === "missing";
-  byId("download").href = `${gallery}/photos/${cell.dataset.id}/original`;
-  byId("show-face").hidden = !cell.dataset.box;
+  byId("next").disabled = index === list.total - 1;
+  byId("download").hidden = !shown.has_original;
+  byId("download").href = linkPhoto(shown, "original");
+  byId("show-face").hidden = !shown.box;
   showFace();
-  const after = cells[index + 1]?.querySelector("img");
-  if (after) new Image().src = after.src;
+  document.dispatchEvent(new CustomEvent("facepass:viewer", { detail: { photo: shown } }));
 }
 
 function showFace() {
   const wanted = byId("show-face").getAttribute("aria-pressed") === "true";
-  byId("face").hidden = !wanted || !shown.dataset.box;
-  if (shown.dataset.box) placeBox(byId("face"), JSON.parse(shown.dataset.box));
+  byId("face").hidden = !wanted || !shown.box;
+  if (shown.box) placeBox(byId("face"), shown.box);
 }
 
 function step(by) {
-  const cells = listCells();
-  const next = cells[cells.indexOf(shown) + by];
-  if (!next) return;
-  show(next);
+  if (!list.get(at + by)) return;
+  show(at + by);
   // A button that has just been disabled would lose the focus to nothing.
   if (document.activeElement === document.body || document.activeElement?.disabled)
     byId("close").focus();
@@ -70,14 +67,4 @@ viewer.addEventListener("keydown", (event) => {
 viewer.addEventListener("click", (event) => {
   if (event.target === viewer || event.target.className === "stage") viewer.close();
 });
-// Back to the photo that was looked at last, not to the one that was opened first.
-viewer.addEventListener("close", () => shown.focus());
-
-let touchX = null;
-viewer.addEventListener("touchstart", (event) => {
-  touchX = event.touches.length === 1 ? event.touches[0].clientX : null;
-}, { passive: true });
-viewer.addEventListener("touchend", (event) => {
-  const moved = touchX === null ? 0 : event.changedTouches[0].clientX - touchX;
-  if (Math.abs(moved) > 50) step(moved > 0 ? -1 : 1);
-});
+viewer.addEventListener("close", () => list.element(at)?.querySelector("a")?.focus());
