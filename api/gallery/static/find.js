@@ -123,6 +123,15 @@ async function giveConsent() {
   }
 }
 
+const CONSENT_CODES = {
+  403: "pin",
+  404: "lost",
+  410: "closed",
+  422: "consent_changed",
+  429: "too_often",
+  503: "busy",
+};
+
 async function sendConsent() {
   let answer;
   try {
@@ -134,9 +143,7 @@ async function sendConsent() {
   } catch {
     throw new Refusal("offline");
   }
-  if (answer.status === 404) throw new Refusal("lost");
-  if (answer.status === 409 || answer.status === 422) throw new Refusal("consent_changed");
-  if (!answer.ok) throw new Refusal(answer.status === 429 ? "too_often" : "unknown");
+  if (!answer.ok) throw new Refusal(CONSENT_CODES[answer.status]);
   return (await answer.json()).consent;
 }
 

@@ -1,15 +1,14 @@
 // What is new while the page is open: photos of the event, and of the guest.
 
 import { allPhotos } from "./grid.js";
-import { announce, byId, gallery, language, make, page, tell } from "./page.js";
+import { announce, byId, gallery, language, make, page, Refusal, tell } from "./page.js";
 import { hasResult, lookForNew } from "./results.js";
 
 const SYNCING_MS = 4_000;
 const QUIET_MS = 20_000;
 const SEARCH_EVERY_MS = 15_000; // while photos arrive one after the other
 const LIST_PHOTOS = 500;
-const LOCKED = [401, 403];
-const ENDS = new Set([...LOCKED, 404, 410]);
+const ENDS = { 403: "pin", 404: "lost", 410: "closed" };
 
 let timer = null;
 let isAsking = false;
@@ -29,7 +28,7 @@ async function poll() {
   try {
     // The browser asks with the ETag it has; where nothing is new no body comes.
     const answer = await fetch(`${gallery}/status?lang=${language}`, { headers: { Accept: "application/json" } });
-    if (ENDS.has(answer.status)) return end(answer.status);
+    if (ENDS[answer.status]) return end(new Refusal(ENDS[answer.status]));
     if (answer.ok) pause = await follow(await answer.json());
   } catch {
     // Offline: the next look may be luckier.
@@ -39,15 +38,16 @@ async function poll() {
   wait(pause);
 }
 
-function end(status) {
+function end({ message }) {
   const reload = make("a", { className: "small", href: location.href, textContent: tell("live_reload") });
-  announce("live", LOCKED.includes(status) ? tell("live_locked") : tell("live_gone"), reload);
+  announce("live", message, reload);
 }
 
 // How long it is until the next look.
 async function follow(status) {
-  const isNew = stamp !== null ? stamp !== readStamp(status) : status.photos !== Number(page.photos);
-  if (isNew && Number.isFinite(status.photos)) await growGallery(status.photos);
+  const isShared = Number.isFinite(status.photos); // else guests see, and count, only their own
+  const isNew = stamp ? stamp !== readStamp(status) : isShared && status.photos !== Number(page.photos);
+  if (isNew && isShared) await growGallery(status.photos);
   stamp = readStamp(status);
   showCount(status);
   mustSearch ||= isNew && hasResult();
@@ -70,8 +70,6 @@ function showCount({ photos, photos_text: words, syncing }) {
   if (!Number.isFinite(photos)) return;
   if (byId("count").textContent !== words) byId("count").textContent = words;
   page.photos = photos;
-  byId("find-form").hidden = photos === 0;
-  byId("find-empty").hidden = photos > 0;
 }
 
 // As far as the list is loaded, and the whole of it where it is loaded to its end.

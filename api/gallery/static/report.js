@@ -2,6 +2,7 @@
 
 import { byId, explain, gallery, language, make, page, Refusal, tell } from "./page.js";
 
+const PAGE = 500;
 const KEY_NAME = "facepass-api-key";
 byId("key").value = sessionStorage.getItem(KEY_NAME) ?? "";
 byId("key-form").addEventListener("submit", async (event) => {
@@ -74,7 +75,7 @@ async function listPhotos(eventUuid, filter) {
   const photos = [];
   let cursor = 0;
   while (cursor !== null) {
-    const path = `/api/v1/events/${eventUuid}/photos?${filter}&limit=500&cursor=${cursor}`;
+    const path = `/api/v1/events/${eventUuid}/photos?${filter}&limit=${PAGE}&cursor=${cursor}`;
     const answer = await ask(path);
     photos.push(...answer.photos);
     cursor = answer.next_cursor;
@@ -112,11 +113,11 @@ function nameInFolder(key) {
 
 // --- what guests ask for ---
 
-// An API without such requests has no list of them.
 async function buildRequests(eventUuid) {
   const path = `/api/v1/events/${eventUuid}/requests`;
-  const { requests } = await ask(path);
-  const open = requests.filter((request) => !request.settled_at);
+  const open = [];
+  for (let part; !part || part.length === PAGE; open.push(...part))
+    part = await ask(`${path}?limit=${PAGE}&after=${open.at(-1)?.request_id ?? 0}`);
   const title = make("h3", { textContent: `${tell("report_requests")}: ${open.length}` });
   const items = open.map((request) => {
     const time = new Date(request.created_at).toLocaleString(language, { dateStyle: "medium", timeStyle: "short" });

@@ -9,11 +9,13 @@ import { openViewer } from "./viewer.js";
 
 const PAGE_MATCHES = 500;
 const MOST_STARTS = 4;
+const MOST_VERDICTS = 500; // that one search takes
 const BANDS = ["surely", "maybe"];
 
 // {photos, token, me: [id], notMe: [id]}
 let result = recall().result ?? null;
 let searches = 0;
+let foundList = null; // for the viewer: both bands, as they are shown
 
 export function hasResult() {
   return Boolean(result?.token);
@@ -26,9 +28,11 @@ export function isShowingResults() {
 // --- searching ---
 
 const CODES = {
+  403: "pin",
   404: "lost",
   408: "offline",
   409: "needs_sync",
+  410: "closed",
   413: "too_many_bytes",
   429: "too_often",
   503: "busy",
@@ -76,8 +80,8 @@ async function searchAgain() {
   const answer = await search((form) => {
     form.set("consent", recall().consent?.consent ?? "");
     form.set("face_token", asked.token);
-    for (const id of asked.me) form.append("me", id);
-    for (const id of asked.notMe) form.append("not_me", id);
+    if (asked.me.length) form.set("me", asked.me.slice(-MOST_VERDICTS).join(","));
+    if (asked.notMe.length) form.set("not_me", asked.notMe.slice(-MOST_VERDICTS).join(","));
   });
   // Overtaken by a newer search, or by another selfie.
   return number === searches && asked === result ? answer : null;
@@ -113,7 +117,7 @@ function judge(matches) {
 function replacePhotos({ matches, token }) {
   const before = new Set(result.photos.map(({ id }) => id));
   result.photos = judge(matches);
-  result.token = token ?? result.token;
+  result.token = token ?? result.token; // with its own two hours
   return result.photos.filter(({ id }) => !before.has(id));
 }
 
@@ -146,14 +150,15 @@ function render() {
   const bands = BANDS.map((band) => photos.filter((photo) => photo.band === band));
   const cells = new Map();
   const shown = bands.flat();
-  const list = {
+  foundList = {
     name: tell("found_list"),
     total: shown.length,
     get: (index) => shown[index] ?? null,
     element: (index) => cells.get(shown[index]) ?? null,
+    indexOf: (id) => shown.findIndex((photo) => photo.id === id),
   };
   BANDS.forEach((band, index) => {
-    for (const photo of bands[index]) cells.set(photo, makeFoundCell(photo, list, shown.indexOf(photo)));
+    for (const photo of bands[index]) cells.set(photo, makeFoundCell(photo, foundList));
     const section = byId(band);
     section.hidden = !bands[index].length;
     section.querySelector(".found").replaceChildren(...bands[index].map((photo) => cells.get(photo)));
@@ -183,17 +188,18 @@ function compareTaking(one, other) {
   return names.compare(one.key, other.key) || one.id - other.id;
 }
 
-function makeFoundCell(photo, list, index) {
+function makeFoundCell(photo, list) {
   const cell = makeCell(photo);
+  const link = cell.querySelector("a");
+  [link.style.backgroundColor, cell.style.backgroundColor] = [cell.style.backgroundColor, ""];
   const image = cell.querySelector("img");
   const { name, band } = photo;
   image.alt = band === "surely" ? tell("photo_alt_found", { name }) : tell("photo_alt_maybe", { name });
   image.addEventListener("load", () => showFaceIn(image, photo.box));
-  cell.querySelector("a").addEventListener("click", (event) => {
+  link.addEventListener("click", (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
-    event.stopPropagation(); // the grid's own handler knows only the gallery's photos
-    openViewer(list, index);
+    openViewer(list, list.indexOf(photo.id));
   });
   if (photo.band === "maybe") cell.append(makeVerdicts(photo));
   return cell;
@@ -222,6 +228,17 @@ function makeVerdicts(photo) {
   }
   return row;
 }
+
+// Large, one knows oneself better than in a cell.
+document.addEventListener("facepass:viewer", ({ detail: { photo } }) => {
+  if (photo.band !== "maybe" || !result?.photos.includes(photo)) return;
+  const row = makeVerdicts(photo);
+  row.addEventListener("click", () => {
+    row.remove();
+    byId("close").focus();
+  });
+  byId("viewer-actions").prepend(row);
+});
 
 async function confirmPhoto(photo) {
   result.me.push(photo.id);
@@ -273,7 +290,7 @@ function sayVerdict(words) {
 
 // Looks for new photos of the guest, and offers them. Throws a Refusal.
 export async function lookForNew() {
-  const answer = hasResult() && (await searchAgain());
+  const answer = hasResult() && (await searchAgain().catch(forgetToken));
   if (!answer) return;
   const known = new Set(result.photos.map(({ id }) => id));
   const fresh = judge(answer.matches).filter(({ id }) => !known.has(id));
@@ -283,6 +300,12 @@ export async function lookForNew() {
   const button = make("button", { type: "button", className: "small", textContent: tell("show_new") });
   button.addEventListener("click", () => showNew(answer));
   announce("found", words, button);
+}
+
+// What has expired is not asked again: a new selfie brings a new token.
+function forgetToken(error) {
+  if (["selfie_needed", "consent_needed"].includes(error.code)) result.token = null;
+  throw error;
 }
 
 function showNew(answer) {
@@ -300,7 +323,8 @@ function showNew(answer) {
 function showSection(isFound) {
   byId("find").hidden = isFound;
   byId("results").hidden = !isFound;
-  byId("photos").hidden = isFound;
+  if (byId("photos")) byId("photos").hidden = isFound;
+  byId("show-all").hidden = !byId("photos"); // guests who see only their own photos
   keep({ shown: isFound });
   scrollTo({ top: 0 });
 }
@@ -328,7 +352,7 @@ byId("show-found").addEventListener("click", () => {
 addEventListener("popstate", ({ state }) => {
   const isFound = Boolean(state?.found && result);
   // A viewer that opens or closes changes nothing below it.
-  if (!state?.viewer && isFound !== isShowingResults()) showSection(isFound);
+  if (isFound !== isShowingResults()) showSection(isFound);
 });
 // The other language takes this page's place in the history, and its result.
 document.querySelector(".language")?.addEventListener("click", (event) => {
@@ -344,11 +368,13 @@ function restore() {
   const { state } = history;
   const [{ type }] = performance.getEntriesByType("navigation");
   const isNew = !state && type === "navigate";
-  if (!(isNew || state?.viewer ? recall().shown : state?.found)) return;
+  if (!(isNew ? recall().shown : state?.found)) return;
   if (isNew) history.replaceState({ found: true }, "");
   showSection(true);
   byId("add").hidden = true;
   byId("add-gone").hidden = false;
+  const viewed = foundList.indexOf(state?.viewer);
+  if (viewed >= 0) openViewer(foundList, viewed);
 }
 
 restore();

@@ -79,10 +79,11 @@ function setChoosing(choosing) {
 }
 
 // A grid that grows gets its ticks too.
-const watched = new MutationObserver(() => updateTicks());
+const UNTICKED = "main li > a[data-id]:not(:has(~ .tick))";
+const watched = new MutationObserver(() => document.querySelector(UNTICKED) && updateTicks());
 
 function updateTicks() {
-  if (isChoosing) for (const link of document.querySelectorAll("main li a[data-id]")) addTick(link);
+  if (isChoosing) for (const link of document.querySelectorAll(UNTICKED)) addTick(link);
   for (const tick of document.querySelectorAll(".tick")) {
     if (!isChoosing) tick.remove();
     else tick.checked = chosen.has(Number(tick.value));
@@ -95,7 +96,6 @@ function updateTicks() {
 }
 
 function addTick(link) {
-  if (link.parentElement.querySelector(".tick")) return;
   const tick = make("input", { type: "checkbox", className: "tick", value: link.dataset.id });
   tick.setAttribute("aria-label", tell("choose_photo", { name: link.querySelector("img").alt }));
   tick.addEventListener("change", () => toggle(Number(tick.value), tick.checked));
@@ -186,7 +186,7 @@ function makeZipForm(photos, index, parts) {
   }
   add("size", readSize());
   const words = describePhotos(photos, readSize());
-  const text = parts > 1 ? tell("zip_part", { part: index + 1, parts, words }) : tell("zip", { words });
+  const text = parts > 1 ? tell("zip_piece", { part: index + 1, parts, words }) : tell("zip", { words });
   form.append(make("button", { className: canShare ? "secondary" : "primary", textContent: text }));
   form.addEventListener("submit", () => sayTake(tell("zip_begun")));
   return form;
@@ -262,7 +262,7 @@ function nameForPhone(photo) {
 const row = make("div", { className: "take-bar", id: "take-all" });
 row.append(makeChooseButton());
 if (page.downloadAll === "true") row.prepend(makeButton("secondary", tell("download_all"), takeEverything));
-byId("photos-title").after(row);
+byId("photos-title")?.after(row);
 
 async function takeEverything({ currentTarget: button }) {
   button.disabled = true;
@@ -359,7 +359,7 @@ byId("wish-form").addEventListener("submit", async (event) => {
   }
 });
 
-const WISH_CODES = { 404: "lost", 429: "too_often", 503: "busy" };
+const WISH_CODES = { 403: "pin", 404: "lost", 410: "closed", 429: "too_often", 503: "busy" };
 
 async function sendWish(wish) {
   let answer;
