@@ -91,7 +91,7 @@ function updateTicks() {
   const photos = [...chosen.values()];
   byId("selection").hidden = !isChoosing;
   byId("selection-count").textContent = tell("chosen", { n: photos.length });
-  byId("selection-size").textContent = describeSize(photos, "original");
+  byId("selection-size").textContent = describeSize(photos, "original").replace(/^(?=.)/, "· ");
   byId("selection-take").disabled = !photos.length;
 }
 
@@ -297,14 +297,14 @@ document.addEventListener("facepass:viewer", ({ detail: { photo } }) => {
   const place = byId("viewer-actions");
   const size = photo.view_bytes ? ` (${formatBytes(photo.view_bytes)})` : "";
   const small = make("a", {
-    className: "secondary",
+    className: "secondary small",
     href: linkPhoto(photo, "view.jpg"),
     download: nameForPhone(photo),
     textContent: tell("for_phone") + size,
   });
-  const share = makeButton("secondary", tell("share_one"), shareViewed);
+  const share = makeButton("secondary small", tell("share_one"), shareViewed);
   share.hidden = !canShare;
-  const wish = makeButton("secondary", tell("ask_removal"), () => openWish(photo));
+  const wish = makeButton("secondary small", tell("ask_removal"), () => openWish(photo));
   place.replaceChildren(share, small, wish);
 });
 
