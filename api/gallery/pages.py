@@ -20,7 +20,7 @@ from api.gallery.rendering import (
     read_language,
     render_page,
 )
-from api.gallery.texts import hash_consent, read_texts, tell
+from api.gallery.texts import read_texts, tell
 from models.errors import InvalidCursorError
 from models.queries.photos import (
     EventClock,
@@ -73,7 +73,6 @@ def read_gallery(gallery_token: str, request: Request, after: str = "") -> HTMLR
         event_name=name,
         token=gallery_token,
         total=total,
-        consent_version=hash_consent(),
         syncing=syncing,
         photos=photos,
         sign_view=get_link_signer().sign_view,

@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from api.errors import RETRY_AFTER
-from api.gallery.texts import Language, choose_language, tell
+from api.gallery.texts import Language, choose_language, hash_consent, tell
 from models.errors import (
     EventNotFoundError,
     FacePassError,
@@ -126,6 +126,7 @@ def render_page(template: str, language: Language, base: str, **values: object) 
             base=base,
             link_static=partial(link_static, base),
             modules=MODULES,
+            consent_version=hash_consent(),
             **values,
         )
     )
