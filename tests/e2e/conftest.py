@@ -55,17 +55,6 @@ def gallery_url(browser: Browser, stack_environment: dict[str, str]) -> str:
     return add_demo_event(stack_environment)
 
 
-def stand_in(context: BrowserContext) -> None:
-    """Answers of calls that the API does not know yet."""
-    answers: list[tuple[str, Any]] = [
-        ("**/gallery/*/consents", {"consent": "signed"}),
-        ("**/gallery/*/requests", {"is_new": True}),
-        ("**/api/v1/events/*/requests?*", []),
-    ]
-    for address, answer in answers:
-        context.route(address, lambda route, answer=answer: route.fulfill(json=answer))
-
-
 @pytest.fixture
 def visit(browser: Browser, gallery_url: str) -> Iterator[Callable[..., Page]]:
     """Open the gallery in a browser of one's own: visit(PHONE, "ru-RU", path="/x")."""
@@ -77,7 +66,6 @@ def visit(browser: Browser, gallery_url: str) -> Iterator[Callable[..., Page]]:
         context = browser.new_context(**device, locale=locale, accept_downloads=True)
         contexts.append(context)
         context.add_init_script(COUNT_SHIFTS)
-        stand_in(context)
         page = context.new_page()
         page.set_default_timeout(30_000)
         page.goto(url)

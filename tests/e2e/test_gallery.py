@@ -33,7 +33,8 @@ RECORD_FORMS = """() => {
   const send = window.fetch;
   window.fetch = (url, options) => {
     const form = options?.body;
-    if (form instanceof FormData) forms.push({ files: form.getAll("file").length, cursor: form.get("cursor") });
+    if (form instanceof FormData)
+      forms.push({ files: form.getAll("file").length, cursor: form.get("cursor") });
     return send(url, options);
   };
 }"""
@@ -620,7 +621,8 @@ RECORD_FILES = """() => {
   window.sent = [];
   const send = window.fetch;
   window.fetch = (url, options) => {
-    if (options?.body instanceof FormData) sent.push(...options.body.getAll("file").map((file) => file.size));
+    if (options?.body instanceof FormData)
+      sent.push(...options.body.getAll("file").map((file) => file.size));
     return send(url, options);
   };
 }"""

@@ -13,7 +13,7 @@ from playwright.sync_api import BrowserType, Page, Route, expect
 
 from deployments.demo import upload_photos
 from deployments.sample_photos import make_sample_photos
-from tests.e2e.conftest import DESKTOP, FLAGS, PHONE, stand_in
+from tests.e2e.conftest import DESKTOP, FLAGS, PHONE
 from tests.e2e.test_gallery import (
     ENGLISH,
     NOISE,
@@ -35,7 +35,8 @@ RECORD_FORMS = """
 window.forms = [];
 const send = window.fetch;
 window.fetch = (url, options) => {
-  if (options?.body instanceof FormData) forms.push([...options.body].filter((f) => typeof f[1] === "string"));
+  if (options?.body instanceof FormData)
+    forms.push([...options.body].filter(([, value]) => typeof value === "string"));
   return send(url, options);
 };
 """
@@ -47,13 +48,20 @@ navigator.share = async ({ files }) => { shared.push(files); };
 REFUSED_ONCE = """
 let refused = 0;
 const share = navigator.share;
-navigator.share = (data) => refused++ ? share(data) : Promise.reject(new DOMException("", "NotAllowedError"));
+navigator.share = (data) =>
+  refused++ ? share(data) : Promise.reject(new DOMException("", "NotAllowedError"));
 """
 
 
 def check_access(page: Page) -> None:
     violations = Axe().run(page).response["violations"]
     assert [(found["id"], [node["html"] for node in found["nodes"]]) for found in violations] == []
+
+
+def read_numbers(form: str, name: str) -> set[int]:
+    """The ids in a form's field, one after the other with commas between."""
+    values = re.findall(rf'name="{name}"\s+([\d,]+)', form)
+    return {int(number) for value in values for number in value.split(",")}
 
 
 class Searches:
@@ -73,10 +81,7 @@ class Searches:
             status, body = self.refusal
             return route.fulfill(status=status, json=body)
         fields = (route.request.post_data_buffer or b"").decode("latin-1")
-        me, not_me = (
-            {int(number) for group in re.findall(rf'name="{name}"\s+([\d,]+)', fields) for number in group.split(",")}
-            for name in ("me", "not_me")
-        )  # fmt: skip
+        me, not_me = (read_numbers(fields, name) for name in ("me", "not_me"))
         matches = [
             match | {"band": "maybe" if match["photo_id"] in self.maybe - me else "surely"}
             for match in self.matches
@@ -188,7 +193,8 @@ def test_the_chooser_shows_each_face_large_and_round(visit: Callable[..., Page])
     # Each shows another part of the picture, and all of the window is filled by it.
     places = page.evaluate(
         """() => [...document.querySelectorAll(".crop")].map((crop) => {
-          const [window, image] = [crop, crop.querySelector("img")].map((e) => e.getBoundingClientRect());
+          const image = crop.querySelector("img").getBoundingClientRect();
+          const window = crop.getBoundingClientRect();
           return [image.left <= window.left + 4, image.right >= window.right - 4,
                   image.top <= window.top + 4, image.bottom >= window.bottom - 4,
                   Math.round(image.left - window.left), image.width > 2 * window.width];
@@ -227,7 +233,6 @@ def film_page(visit: Callable[..., Page], gallery_url: str, film: Path) -> Itera
     ]
     browser = program.launch(executable_path="/usr/bin/chromium", args=flags)
     context = browser.new_context(**PHONE, locale=ENGLISH)
-    stand_in(context)
     page = context.new_page()
     page.set_default_timeout(30_000)
     page.goto(gallery_url)
@@ -384,8 +389,10 @@ def test_cells_show_the_face_that_was_found(
     boxes = {
         int(match): box
         for match, box in page.evaluate(
-            "JSON.parse(sessionStorage[Object.keys(sessionStorage).find(k => k.startsWith('facepass-'))])"
-            ".result.photos.map((p) => [p.id, p.box])"
+            """() => {
+              const key = Object.keys(sessionStorage).find((key) => key.startsWith("facepass-"));
+              return JSON.parse(sessionStorage[key]).result.photos.map((p) => [p.id, p.box]);
+            }"""
         )
     }
     for link in page.locator("#surely a[data-id]").all():
@@ -693,7 +700,8 @@ class Gallery:
     def tell(self, route: Route) -> None:
         number = len(self.photos)
         route.fulfill(
-            json={"photos": number, "photos_text": f"{number} photos", "syncing": True, "newest": str(number)}
+            json={"photos": number, "photos_text": f"{number} photos", "syncing": True,
+                  "newest": str(number)}
         )  # fmt: skip
 
     def list(self, route: Route) -> None:
@@ -903,9 +911,6 @@ def test_new_photos_are_found_by_the_real_api_while_the_page_is_open(
     upload_photos(stack_environment, event["s3_prefix"], photos[:2])
     sync_photos(api, event, "Sync", prefect)
     page = visit(PHONE, ENGLISH, url=event["gallery_url"])
-    page.context.unroute_all()  # no stand-ins here
-    if httpx.post(f"{event['gallery_url']}/consents", json={}, trust_env=False).status_code == 404:
-        pytest.skip("this API keeps no consents and gives no face tokens")
     find_person(page, ASTRONAUT)
     expect(page.locator("#results-title")).to_have_text("Found you in 2 photos")
 
