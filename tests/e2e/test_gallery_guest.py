@@ -11,7 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserType, Page, Route, expect
 
-from deployments.demo import upload_photos
+from deployments.demo import open_api, sync_photos, upload_photos
 from deployments.sample_photos import make_sample_photos
 from tests.e2e.conftest import DESKTOP, FLAGS, PHONE
 from tests.e2e.test_gallery import (
@@ -132,7 +132,7 @@ def test_consent_is_told_once_and_goes_with_each_search(visit: Callable[..., Pag
     told: list[dict[str, str]] = []
 
     def take(route: Route) -> None:
-        told.append(route.request.post_data_json)
+        told.append(route.request.post_data_json or {})
         route.fulfill(status=201, json={"consent": "signed 1"})
 
     page.route("**/consents", take)
@@ -232,7 +232,8 @@ def film_page(visit: Callable[..., Page], gallery_url: str, film: Path) -> Itera
         f"--use-file-for-fake-video-capture={film}",
     ]
     browser = program.launch(executable_path="/usr/bin/chromium", args=flags)
-    context = browser.new_context(**PHONE, locale=ENGLISH)
+    device: dict[str, Any] = PHONE
+    context = browser.new_context(**device, locale=ENGLISH)
     page = context.new_page()
     page.set_default_timeout(30_000)
     page.goto(gallery_url)
@@ -832,7 +833,7 @@ def test_a_guest_asks_to_be_hidden_or_a_photo_to_be_removed(
     answers = [429, 201]
 
     def take(route: Route) -> None:
-        sent.append(route.request.post_data_json)
+        sent.append(route.request.post_data_json or {})
         route.fulfill(status=answers.pop(0), json={"is_new": True})
 
     page.route("**/gallery/*/requests", take)
@@ -903,19 +904,19 @@ def test_new_photos_are_found_by_the_real_api_while_the_page_is_open(
     visit: Callable[..., Page], api: httpx.Client, stack_environment: dict[str, str]
 ) -> None:
     """Two photos, a result, two photos more: the page says so by itself, and shows them."""
-    from deployments.demo import sync_photos
-
     event = api.post("/api/v1/events", json={"name": "Банкет"}).json()
     photos = [photo for photo in make_sample_photos() if photo.name.startswith("portrait")]
     prefect = stack_environment["PREFECT_API_URL"].removesuffix("/api")
     upload_photos(stack_environment, event["s3_prefix"], photos[:2])
-    sync_photos(api, event, "Sync", prefect)
+    with open_api(stack_environment["FACEPASS_API_URL"]) as photographer:
+        sync_photos(photographer, event, "Sync", prefect)
     page = visit(PHONE, ENGLISH, url=event["gallery_url"])
     find_person(page, ASTRONAUT)
     expect(page.locator("#results-title")).to_have_text("Found you in 2 photos")
 
     upload_photos(stack_environment, event["s3_prefix"], photos[2:4])
-    sync_photos(api, event, "Sync again", prefect)
+    with open_api(stack_environment["FACEPASS_API_URL"]) as photographer:
+        sync_photos(photographer, event, "Sync again", prefect)
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     expect(page.locator("#news")).to_contain_text("2 new photos of you")
     page.locator("#news").get_by_role("button", name="Show").click()
