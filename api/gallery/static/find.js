@@ -24,6 +24,7 @@ byId("camera-file").addEventListener("click", () => {
 });
 byId("try-again").addEventListener("click", () => {
   leaveResults();
+  byId("finder")?.classList.add("open");
   byId("consent").focus();
 });
 
