@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from api.errors import RETRY_AFTER
 from api.gallery.conditional import is_known
-from api.gallery.texts import Language, choose_language, tell
+from api.gallery.texts import Language, choose_language, hash_consent, tell
 from models.errors import (
     EventNotFoundError,
     FacePassError,
@@ -29,7 +29,10 @@ from models.errors import (
 )
 
 PRIVATE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
-MODULES = ("page.js", "grid.js", "find.js", "viewer.js", "live.js", "report.js")
+MODULES = (
+    "page.js", "grid.js", "viewer.js", "take.js", "results.js", "selfie.js", "find.js", "live.js",
+    "report.js",
+)  # fmt: skip
 STATIC_FILES = {
     **dict.fromkeys(("gallery.css", "find.css"), "text/css"),
     **dict.fromkeys(("gallery.js", *MODULES), "text/javascript"),
@@ -177,6 +180,7 @@ def render_page(template: str, language: Language, base: str, **values: object) 
             link_static=partial(link_static, base),
             bucket=sort_by_shape,
             modules=MODULES,
+            consent_version=hash_consent(),
             **values,
         )
     )

@@ -33,7 +33,8 @@ RECORD_FORMS = """() => {
   const send = window.fetch;
   window.fetch = (url, options) => {
     const form = options?.body;
-    if (form) forms.push({ files: form.getAll("file").length, cursor: form.get("cursor") });
+    if (form instanceof FormData)
+      forms.push({ files: form.getAll("file").length, cursor: form.get("cursor") });
     return send(url, options);
   };
 }"""
@@ -65,6 +66,15 @@ def list_found(page: Page) -> list[str]:
     """File names of the photos shown as found."""
     alts = [image.get_attribute("alt") or "" for image in page.locator("#results img").all()]
     return sorted(alt.rpartition(": ")[2] for alt in alts)
+
+
+def describe_photo(number: int) -> dict[str, Any]:
+    """A photo as the gallery's list tells it."""
+    return {
+        "id": number, "name": f"{number}.jpg", "version": "1", "pass": None, "width": 640,
+        "height": 480, "colour": "8899aa", "has_original": True, "original_bytes": 4_000_000,
+        "view_bytes": 400_000, "taken_at": None,
+    }  # fmt: skip
 
 
 def name_samples(title: str) -> list[str]:
@@ -110,7 +120,7 @@ def test_a_guest_finds_exactly_their_photos_and_downloads_them(
     assert page.evaluate("document.documentElement.scrollWidth") == page.viewport_size["width"]
     check_access(page)
 
-    page.locator("#surely .cell").first.click()
+    page.locator("#surely .cell a").first.click()
     check_access(page)
     with page.expect_download() as one:
         page.locator("#download").click()
@@ -119,8 +129,10 @@ def test_a_guest_finds_exactly_their_photos_and_downloads_them(
     assert Path(one.value.path()).read_bytes() == read_original(name)
     page.keyboard.press("Escape")
 
+    page.locator("#surely .take-bar .primary").click()
+    page.get_by_role("radio", name=re.compile("Оригиналы|Originals")).check()
     with page.expect_download() as download:
-        page.locator("#surely .downloads button").click()
+        page.locator("#take-zips button").click()
     assert download.value.suggested_filename == "Свадьба.zip"
     archive = ZipFile(download.value.path())
     assert archive.testzip() is None
@@ -209,7 +221,7 @@ def test_a_selfie_that_cannot_be_added_leaves_what_was_found(
 
     # Another one in its place: of several faces the largest is this person's.
     add_selfie(page, read_group())
-    page.locator("#chooser button.face").first.click()
+    page.locator("#chooser .crop").first.click()
     expect(page.locator("#results-lead")).to_contain_text("2")
     expect(page.locator("#add-message")).to_be_empty()
     assert list_found(page) == name_samples("ceremony")
@@ -247,7 +259,8 @@ def test_the_photos_of_each_band_are_in_the_order_of_taking(visit: Callable[...,
         *("DSC_9999.jpg", "DSC_0001.jpg", "IMG_9.jpg", "IMG_10.jpg"),
         *("z.jpg", "a.jpg"),
     ]
-    zipped = page.locator("#surely .downloads input").all()
+    page.locator("#surely .take-bar .primary").click()
+    zipped = page.locator("#take-zips [name=photo_ids]").all()
     assert [field.get_attribute("value") for field in zipped] == ["3", "1", "2", "0"]
 
 
@@ -297,11 +310,14 @@ def test_the_whole_way_by_keyboard_alone(visit: Callable[..., Page]) -> None:
     press("Enter")
     expect(page.get_by_role("checkbox")).to_be_focused()
     press("Tab")
+    expect(page.get_by_role("button", name="Take a selfie")).to_be_focused()
+    press("Tab")
     expect(page.get_by_role("button", name="Choose a photo")).to_be_focused()
     press("Enter")  # without consent nothing is chosen, and the guest is told why
     expect(page.get_by_role("checkbox")).to_be_focused()
     expect(page.locator("#message")).to_contain_text("tick your consent")
     press("Space")
+    press("Tab")
     press("Tab")
     with page.expect_file_chooser() as chooser:
         press("Enter")
@@ -309,7 +325,7 @@ def test_the_whole_way_by_keyboard_alone(visit: Callable[..., Page]) -> None:
     chooser.value.set_files({"name": "me.jpg", "mimeType": "image/jpeg", "buffer": selfie})
     expect(page.locator("#results-title")).to_be_focused()
 
-    while not page.evaluate("document.activeElement.matches('.cell a')"):
+    while not page.evaluate("document.activeElement.matches('#results a[data-id]')"):
         press("Tab")
     press("Enter")
     viewer = page.get_by_role("dialog", name="Photo viewer")
@@ -324,7 +340,7 @@ def test_the_whole_way_by_keyboard_alone(visit: Callable[..., Page]) -> None:
     expect(page.locator("#viewer #face")).to_be_visible()
     check_access(page)
     press("Escape")
-    expect(page.locator("#results .cell a").nth(1)).to_be_focused()
+    expect(page.locator("#results a[data-id]").nth(1)).to_be_focused()
 
 
 # --- refusals in words ---
@@ -467,13 +483,15 @@ def test_an_empty_gallery_fills_while_it_is_looked_at(
     expect(page.get_by_text("Здесь пока нет фотографий")).to_be_visible()
     check_access(page)
 
-    def report(route: Route) -> None:
-        route.fulfill(json={"photos": 3, "photos_text": "3 фото", "syncing": True})
-
-    page.route("**/status*", report)
+    photos = [describe_photo(number) for number in (1, 2, 3)]
+    status = {"photos": 3, "photos_text": "3 фото", "syncing": True, "newest": "a"}
+    page.route("**/status*", lambda route: route.fulfill(json=status))
+    answer = {"photos": photos, "next_cursor": None, "total": 3}
+    page.route("**/photos?*", lambda route: route.fulfill(json=answer))
     expect(page.locator("#count")).to_have_text("3 фото")
     expect(page.get_by_text("Фотографии ещё добавляются.")).to_be_visible()
-    expect(page.get_by_role("link", name="Показать новые")).to_be_visible()
+    expect(page.locator("#grid .cell")).to_have_count(3)
+    expect(page.get_by_text("Здесь пока нет фотографий")).to_have_count(0)
     check_access(page)
 
 
@@ -551,8 +569,9 @@ def test_the_gallery_works_below_a_path(
                 one.value.suggested_filename
             )
             page.keyboard.press("Escape")
+            page.locator("#surely .take-bar .primary").click()
             with page.expect_download() as download:
-                page.locator("#surely .downloads button").click()
+                page.locator("#take-zips button").click()
             assert ZipFile(download.value.path()).testzip() is None
 
             page.evaluate(
@@ -605,7 +624,8 @@ RECORD_FILES = """() => {
   window.sent = [];
   const send = window.fetch;
   window.fetch = (url, options) => {
-    if (options?.body) sent.push(...options.body.getAll("file").map((file) => file.size));
+    if (options?.body instanceof FormData)
+      sent.push(...options.body.getAll("file").map((file) => file.size));
     return send(url, options);
   };
 }"""

@@ -114,6 +114,7 @@ export function makeCell(photo) {
   if (photo.pass) query.set("pass", photo.pass);
   const link = make("a", { href: `${gallery}/photos/${photo.id}?${query}` }, image);
   link.dataset.id = photo.id;
+  if (photo.pass) link.dataset.pass = photo.pass;
   showImage(image, photo);
   const cell = make("li", { className: `cell r${sortByShape(photo)}` }, link);
   colour(cell, photo);

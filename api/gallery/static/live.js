@@ -1,29 +1,93 @@
-// What is new while the page is open.
+// What is new while the page is open: photos of the event, and of the guest.
 
-import { byId, gallery, language, page } from "./page.js";
+import { allPhotos } from "./grid.js";
+import { announce, byId, gallery, language, make, page, Refusal, tell } from "./page.js";
+import { hasResult, lookForNew } from "./results.js";
 
-const POLL_MS = 4_000;
+const SYNCING_MS = 4_000;
+const QUIET_MS = 20_000;
+const SEARCH_EVERY_MS = 15_000; // while photos arrive one after the other
+const LIST_PHOTOS = 500;
+const ENDS = { 403: "pin", 404: "lost", 410: "closed" };
+
+let timer = null;
+let isAsking = false;
+let stamp = null; // what the last answer was about
+let lastSearch = 0;
+let mustSearch = false;
+
+function wait(ms) {
+  clearTimeout(timer);
+  timer = setTimeout(poll, ms);
+}
 
 async function poll() {
-  if (!document.hidden) {
-    try {
-      const answer = await fetch(`${gallery}/status?lang=${language}`, { cache: "no-store" });
-      if (answer.status === 404) return;
-      if (answer.ok) showStatus(await answer.json());
-      if (byId("syncing").hidden && Number(page.photos) > 0) return;
-    } catch {
-      // Offline: the next look may be luckier.
-    }
+  if (document.hidden || isAsking) return; // it goes on when the page is shown again
+  isAsking = true;
+  let pause = QUIET_MS;
+  try {
+    // The browser asks with the ETag it has; where nothing is new no body comes.
+    const answer = await fetch(`${gallery}/status?lang=${language}`, { headers: { Accept: "application/json" } });
+    if (ENDS[answer.status]) return end(new Refusal(ENDS[answer.status]));
+    if (answer.ok) pause = await follow(await answer.json());
+  } catch {
+    // Offline: the next look may be luckier.
+  } finally {
+    isAsking = false;
   }
-  setTimeout(poll, POLL_MS);
+  wait(pause);
 }
 
-function showStatus(status) {
-  if (byId("count").textContent !== status.photos_text)
-    byId("count").textContent = status.photos_text;
-  byId("syncing").hidden = !status.syncing;
-  byId("reload").hidden = status.photos === Number(page.photos);
-  if (!byId("reload").hidden && !status.syncing) page.photos = status.photos;
+function end({ message }) {
+  const reload = make("a", { className: "small", href: location.href, textContent: tell("live_reload") });
+  announce("live", message, reload);
 }
 
-if (byId("live")) setTimeout(poll, POLL_MS);
+// How long it is until the next look.
+async function follow(status) {
+  const isShared = Number.isFinite(status.photos); // else guests see, and count, only their own
+  const isNew = stamp ? stamp !== readStamp(status) : isShared && status.photos !== Number(page.photos);
+  if (isNew && isShared) await growGallery(status.photos);
+  stamp = readStamp(status);
+  showCount(status);
+  mustSearch ||= isNew && hasResult();
+  if (mustSearch && Date.now() - lastSearch > SEARCH_EVERY_MS) {
+    lastSearch = Date.now();
+    // Where it fails, the next new photo is the next chance.
+    await lookForNew().catch(() => {});
+    mustSearch = false;
+  }
+  return status.syncing || mustSearch ? SYNCING_MS : QUIET_MS;
+}
+
+function readStamp({ syncing, photos_text, ...rest }) {
+  return JSON.stringify(rest);
+}
+
+// The count is told only after its photos are there: they never contradict each other.
+function showCount({ photos, photos_text: words, syncing }) {
+  if (byId("syncing")) byId("syncing").hidden = !syncing;
+  if (!Number.isFinite(photos)) return;
+  if (byId("count").textContent !== words) byId("count").textContent = words;
+  page.photos = photos;
+}
+
+// As far as the list is loaded, and the whole of it where it is loaded to its end.
+async function growGallery(total) {
+  const known = new Map([...allPhotos.photos].filter(Boolean).map((photo) => [photo.id, photo]));
+  const wanted = Math.max(known.size + Math.max(total - allPhotos.total, 0), 1);
+  const photos = [];
+  let after = "";
+  do {
+    const query = new URLSearchParams({ after, limit: LIST_PHOTOS });
+    const answer = await fetch(`${gallery}/photos?${query}`);
+    if (!answer.ok) throw new Error(answer.status);
+    const body = await answer.json();
+    photos.push(...body.photos);
+    after = body.next_cursor;
+  } while (after && photos.length < wanted);
+  allPhotos.merge(photos, total);
+}
+
+document.addEventListener("visibilitychange", () => !document.hidden && poll());
+wait(page.syncing === "true" ? SYNCING_MS : QUIET_MS);

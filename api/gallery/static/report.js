@@ -1,7 +1,8 @@
 // For the photographer: through the photographers' own calls, with their key.
 
-import { byId, make, page, Refusal, tell } from "./page.js";
+import { byId, explain, gallery, language, make, page, Refusal, tell } from "./page.js";
 
+const PAGE = 500;
 const KEY_NAME = "facepass-api-key";
 byId("key").value = sessionStorage.getItem(KEY_NAME) ?? "";
 byId("key-form").addEventListener("submit", async (event) => {
@@ -15,15 +16,16 @@ byId("key-form").addEventListener("submit", async (event) => {
     byId("report").replaceChildren(...(await buildReport()));
     message.textContent = "";
   } catch (error) {
-    message.textContent = error instanceof Refusal ? error.message : tell("error_unknown");
+    message.textContent = explain(error);
     message.classList.add("error");
   }
 });
 
-async function ask(path) {
+async function ask(path, method = "GET") {
   let answer;
+  const headers = { "X-API-Key": encodeKey(byId("key").value) };
   try {
-    answer = await fetch(`${page.base}${path}`, { headers: { "X-API-Key": encodeKey(byId("key").value) } });
+    answer = await fetch(`${page.base}${path}`, { method, headers });
   } catch {
     throw new Refusal("offline");
   }
@@ -47,7 +49,7 @@ async function buildReport() {
     ["no_face", "status=no_face"],
     ["original_missing", "original_missing=true"],
   ];
-  const parts = [];
+  const parts = await buildRequests(event.event_uuid);
   for (const [kind, filter] of kinds) {
     const photos = await listPhotos(event.event_uuid, filter);
     const title = make("h3", { textContent: `${tell(`report_${kind}`)}: ${photos.length}` });
@@ -73,7 +75,7 @@ async function listPhotos(eventUuid, filter) {
   const photos = [];
   let cursor = 0;
   while (cursor !== null) {
-    const path = `/api/v1/events/${eventUuid}/photos?${filter}&limit=500&cursor=${cursor}`;
+    const path = `/api/v1/events/${eventUuid}/photos?${filter}&limit=${PAGE}&cursor=${cursor}`;
     const answer = await ask(path);
     photos.push(...answer.photos);
     cursor = answer.next_cursor;
@@ -85,7 +87,59 @@ function makeList(photos, kind) {
   if (!photos.length) return make("p", { textContent: tell("report_nothing") });
   const items = photos.map((photo) => {
     const reason = kind === "original_missing" ? kind : (photo.reason ?? "no_face_detected");
-    return make("li", { textContent: `${photo.s3_key.split("/").pop()} — ${tell(`reason_${reason}`)}` });
+    return makeRow(photo, tell(`reason_${reason}`), kind !== "failed");
   });
-  return make("ul", {}, ...items);
+  return make("ul", { className: "report-list" }, ...items);
+}
+
+// A photo by its folder and name: two cards of a camera have an IMG_0001 each.
+function makeRow({ photo_id: id, s3_key: key }, words, hasPicture, ...more) {
+  const row = make("li");
+  if (hasPicture) {
+    const picture = make("img", { alt: "", loading: "lazy", src: `${gallery}/photos/${id}/thumb` });
+    const link = make("a", { href: `${gallery}/photos/${id}`, target: "_blank" }, picture);
+    link.setAttribute("aria-label", tell("report_open", { name: nameInFolder(key) }));
+    picture.addEventListener("error", () => link.remove(), { once: true });
+    row.append(link);
+  }
+  row.append(make("span", { textContent: `${nameInFolder(key)} — ${words}` }), ...more);
+  return row;
+}
+
+// What is below the event's own folder.
+function nameInFolder(key) {
+  return key.replace(/^events\/\d+\/\w+\//, "");
+}
+
+// --- what guests ask for ---
+
+async function buildRequests(eventUuid) {
+  const path = `/api/v1/events/${eventUuid}/requests`;
+  const open = [];
+  for (let part; !part || part.length === PAGE; open.push(...part))
+    part = await ask(`${path}?limit=${PAGE}&after=${open.at(-1)?.request_id ?? 0}`);
+  const title = make("h3", { textContent: `${tell("report_requests")}: ${open.length}` });
+  const items = open.map((request) => {
+    const time = new Date(request.created_at).toLocaleString(language, { dateStyle: "medium", timeStyle: "short" });
+    const settle = make("button", { type: "button", className: "small", textContent: tell("report_settle") });
+    settle.setAttribute("aria-label", `${settle.textContent}: ${nameInFolder(request.s3_key)}`);
+    const row = makeRow(request, `${tell(`report_${request.kind}`)}, ${time}`, true, settle);
+    settle.addEventListener("click", () => settleRequest(`${path}/${request.request_id}/settle`, row, settle));
+    return row;
+  });
+  const list = items.length ? make("ul", { className: "report-list" }, ...items) : make("p", { textContent: tell("report_nothing") });
+  const lead = make("p", { textContent: tell("report_requests_lead") });
+  return [make("div", {}, title, ...(items.length ? [lead] : []), list)];
+}
+
+async function settleRequest(path, row, button) {
+  button.disabled = true;
+  try {
+    await ask(path, "POST");
+    row.replaceChildren(make("span", { textContent: `${row.querySelector("span").textContent} — ${tell("report_settled")}` }));
+  } catch (error) {
+    button.disabled = false;
+    byId("report-message").textContent = explain(error);
+    byId("report-message").classList.add("error");
+  }
 }

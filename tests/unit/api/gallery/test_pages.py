@@ -295,7 +295,9 @@ def test_a_cover_date_place_studio_and_accent_are_on_the_page(
     assert card["og:title"] == "Свадьба" and "Псков" in card["og:description"]
     assert re.fullmatch(r"http://testserver/gallery/static/\w+/card.png", card["og:image"])
     # A cover that was hidden meanwhile is not shown.
-    assert 'class="cover"' not in open_page(looks={"cover_photo_id": 9}).get(f"/gallery/{TOKEN}").text
+    assert (
+        'class="cover"' not in open_page(looks={"cover_photo_id": 9}).get(f"/gallery/{TOKEN}").text
+    )
 
 
 def test_a_gallery_can_be_kept_on_a_home_screen(open_page: Callable[..., TestClient]) -> None:
