@@ -15,7 +15,6 @@ from prefect.states import Completed
 
 from deployments.orchestrator import open_orchestrator
 from flows.reembed_event import update_event
-from models.keys import build_views_name
 from tasks.sync.resync import (
     cut_groups,
     find_changed,
@@ -45,8 +44,8 @@ async def resync_events() -> State[Any]:
                 get_run_logger().info(
                     "%s: %s", target.run_name, f"run {run}" if run else "one is waiting already"
                 )
-        for event_id, name in list_unviewed():
-            await orchestrator.start_views(event_id=event_id, run_name=build_views_name(name))
+        for event_id, run_name in list_unviewed():
+            await orchestrator.start_views(event_id=event_id, run_name=run_name)
         await update_event(orchestrator, find_outdated())
     counts = f"{started} started, {changed - started} waiting already"
     return Completed(

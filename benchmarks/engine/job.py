@@ -94,7 +94,7 @@ def name_process(process: psutil.Process) -> str:
 @contextmanager
 def open_job_stack(folder: Path, **settings: object) -> Iterator[JobStack]:
     """A stack of the bench's own, on free ports; gone afterwards."""
-    # No event is active: no hourly resync runs beside what is measured, and no views are made.
+    # No event is active: neither the hourly resync nor a making of views works beside the bench.
     own = {"api_port": 0, "prefect_port": 0, "s3_port": 0, "event_active_days": 0}
     own["make_views"] = False
     wanted = Settings.model_validate({"home": folder, **own, **settings})

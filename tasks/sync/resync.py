@@ -16,7 +16,7 @@ from models.errors import (
     S3AccessError,
     S3DownloadError,
 )
-from models.keys import build_run_name, derive_originals_prefix
+from models.keys import build_run_name, build_views_name, derive_originals_prefix
 from models.packs import PackChoice, choose_pack
 from models.queries.events import list_active_events, list_events, list_idle_events, read_event
 from models.queries.gallery.views import list_unviewed_events
@@ -100,11 +100,14 @@ def find_outdated() -> tuple[int, str] | None:
 
 @task(name="list_unviewed", task_run_name="list events without views", persist_result=False)
 def list_unviewed() -> list[tuple[int, str]]:
-    """Active events of which photos lack views that can be made: ids and names."""
+    """Active events of which photos lack views that can be made: ids and names of their runs."""
     if not get_settings().make_views:
         return []
     with open_session() as session:
-        return [(row[0], row[1]) for row in list_unviewed_events(session, VIEWS_RECIPE)]
+        return [
+            (row[0], build_views_name(row[1]))
+            for row in list_unviewed_events(session, VIEWS_RECIPE)
+        ]
 
 
 def cut_groups(targets: list[ResyncTarget]) -> list[list[ResyncTarget]]:

@@ -72,7 +72,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     # Starting runs of a deployment is the orchestrator's alone.
     "flows.resync_events": ("tasks", "deployments.orchestrator"),
     "flows.make_previews": ("tasks", "deployments.orchestrator"),
-    "flows.sync_event_photos": ("tasks", "deployments.orchestrator"),
+    "flows.sync_event_photos": ("tasks", "deployments.orchestrator", "models.keys"),
     "flows.reembed_event": ("tasks", "deployments.orchestrator"),
     "api": ("deployments", "models", "tasks.results.erasure", "tasks.s3.bucket", "tasks.s3.links"),
     "deployments": (),

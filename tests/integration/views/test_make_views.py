@@ -427,7 +427,7 @@ def test_the_resync_starts_what_no_sync_has_started(
 
     put_photos(event, "1.jpg")
     event.sync()
-    assert (event.id, event.name) in list_unviewed.fn()
+    assert (event.id, f"{event.name} · views for guests") in list_unviewed.fn()
     assert make_event_views(event.id).counts["made"] == 1
     assert event.id not in {found for found, _ in list_unviewed.fn()}
 
