@@ -75,6 +75,8 @@ def create_app() -> FastAPI:
     app.state.registry = registry
     app.state.delivery_metrics = DeliveryMetrics(registry)
     install_error_handlers(app)
+    # First: most calls are for pictures, and routes are tried in this order.
+    app.include_router(gallery.pictures_router)
     photographers = [Depends(require_api_key), Depends(limit_rate("photographer"))]
     for router in (runs.router, events.router, erasure.router, guests.router):
         app.include_router(
@@ -89,7 +91,6 @@ def create_app() -> FastAPI:
         responses=describe_errors(401, 403, 408, 413, 429, 503),
     )
     app.include_router(gallery.router, dependencies=visitors)
-    app.include_router(gallery.pictures_router)
     for router in (health.router, metrics.router):
         app.include_router(router)
     return app

@@ -36,6 +36,7 @@ TEXT_TYPES = frozenset({"text/html", "text/css", "text/javascript", "application
 LEAST_COMPRESSED = 600  # bytes: below that a packet is a packet
 MOST_AT_ONCE = 100_000  # bytes: two milliseconds, in which no other call goes on
 GZIP_LEVEL = 6
+_GZIP = re.compile(r"\bgzip\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))")
 MAX_BODY_BYTES = 64 * 1024
 UPLOAD_PATHS = frozenset({"/api/v1/faces/search"})  # may send FACEPASS_MAX_UPLOAD_BYTES
 MAX_LOGO_BYTES = 1024 * 1024
@@ -180,7 +181,7 @@ class CompressText(HttpMiddleware):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the call on; its answer waits for its body."""
-        takes_gzip = "gzip" in Headers(scope=scope).get("accept-encoding", "").lower()
+        takes_gzip = _GZIP.search(Headers(scope=scope).get("accept-encoding", "").lower())
         start: Message | None = None
 
         async def send_small(message: Message) -> None:

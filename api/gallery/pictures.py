@@ -23,7 +23,7 @@ from api.security import count_call, limit_rate, name_address
 from models.errors import EventNotFoundError, PhotoNotFoundError, PhotoUnavailableError
 from models.keys import derive_view_key
 from models.queries.photos import GalleryPhoto, find_gallery_photo
-from models.session import open_lookup
+from models.session import open_session
 from models.settings import get_settings
 from models.vocabulary import ViewKind
 from tasks.s3.bucket import (
@@ -235,7 +235,7 @@ def _find_photo(gallery_token: str, photo_id: int, request: Request) -> tuple[Ga
 
     Raises EventNotFoundError or PhotoNotFoundError.
     """
-    with open_lookup() as session:
+    with open_session() as session:
         event = enter_gallery(session, gallery_token, request)
         require_pass(event, photo_id, request.query_params.get("pass", ""))
         is_id = 0 < photo_id <= MAX_ID

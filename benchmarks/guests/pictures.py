@@ -174,7 +174,9 @@ def add_thumbs(environment: dict[str, str]) -> tuple[str, str, list[int]]:
 
     s3, bucket = open_client(environment), environment["FACEPASS_S3_BUCKET"]
     with psycopg2.connect(environment["FACEPASS_DATABASE_URL"]) as line, line.cursor() as cursor:
-        cursor.execute("SELECT id, event_id, s3_key FROM photo")
+        cursor.execute(
+            "SELECT id, event_id, s3_key FROM photo WHERE status IN ('indexed', 'no_face')"
+        )
         rows = cursor.fetchall()
         for _, event_id, key in rows:
             thumb_key = derive_view_key(key, f"events/{event_id}/", ViewKind.THUMB)

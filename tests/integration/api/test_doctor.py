@@ -185,6 +185,8 @@ def test_a_wrong_bucket_key_or_address_of_links_is_told(
     ]
     assert findings[-1] == ("ok", "A signed link to 127.0.0.1 opens.")
     configure(s3_public_endpoint_url=joined_stack["FACEPASS_API_URL"])  # no S3 answers there
+    assert "wrong" not in {verdict for verdict, _ in look("S3")}
+    configure(photo_delivery="s3")
     assert "wrong" in {verdict for verdict, _ in look("S3")}
     configure(s3_bucket="no-such-bucket", s3_public_endpoint_url="")
     assert "There is no bucket no-such-bucket" in look("S3")[-1][1]

@@ -125,12 +125,23 @@ def test_conditional_writes_are_heeded_refused_ignored_or_not_known(
 
 
 def test_what_is_left_is_told_also_where_links_do_not_work(
-    try_store: Callable[..., list[Finding]],
+    try_store: Callable[..., list[Finding]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("FACEPASS_PHOTO_DELIVERY", "s3")
     store = Store(again=EXISTS, delete=make_error("AccessDenied", 403, "DeleteObject"))
     *_, left, last = try_store(store, S3AccessError("Links for guests do not work."))
     assert (left.verdict, "s3:DeleteObject" in left.sentence) == (Verdict.WARNING, True)
     assert (last.verdict, last.sentence) == (Verdict.WRONG, "Links for guests do not work.")
+
+
+def test_links_that_do_not_work_are_a_warning_where_guests_open_none(
+    try_store: Callable[..., list[Finding]],
+) -> None:
+    found = try_store(Store(), S3AccessError("Links for guests do not work."))
+    assert [finding.verdict for finding in found if "Guests need none" in finding.sentence] == [
+        Verdict.WARNING
+    ]
+    assert Verdict.WRONG not in {finding.verdict for finding in found}
 
 
 def test_a_write_without_an_answer_may_have_left_something(

@@ -81,7 +81,6 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., TestCli
 
         fakes = {
             "open_session": open_session,
-            "open_lookup": open_session,
             "find_gallery": find_gallery,
             "count_gallery_photos": lambda *_: photos,
             "list_gallery_photos": lambda *_, after, limit, photo_ids=None: [

@@ -41,6 +41,28 @@ def test_a_link_is_made_for_the_public_endpoint_and_expires() -> None:
     assert "secret" not in link.geturl()
 
 
+def test_a_links_address_is_the_same_for_half_of_its_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    signer = open_link_signer(Settings(s3_bucket="photos", link_lifetime_s=900))
+
+    def sign(moment: float) -> str:
+        monkeypatch.setattr(links.time, "time", lambda: moment)
+        return signer.sign_view(KEY)
+
+    # 2023-11-14 22:07:30 and 22:15:00 are whole steps of 450 seconds.
+    assert sign(1_700_000_000) == sign(1_700_000_099.9)
+    assert sign(1_700_000_100) != sign(1_700_000_099.9)
+    assert parse_qs(urlsplit(sign(1_700_000_000)).query)["X-Amz-Date"] == ["20231114T220730Z"]
+
+
+@pytest.mark.parametrize("seconds", [1, 2, 3])
+def test_a_link_that_lives_seconds_is_signed_as_of_now(
+    monkeypatch: pytest.MonkeyPatch, seconds: int
+) -> None:
+    signer = open_link_signer(Settings(s3_bucket="photos", link_lifetime_s=seconds))
+    monkeypatch.setattr(links.time, "time", lambda: 1_700_000_000.5)
+    assert "20231114T221320Z" in signer.sign_view(KEY)
+
+
 @pytest.mark.parametrize("configured", ["us-east-1", "eu-central-1", "af-south-1"])
 @pytest.mark.parametrize("bucket_region", ["eu-central-1", "af-south-1", "me-central-1"])
 def test_on_aws_a_link_leads_to_the_buckets_own_region(
