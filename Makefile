@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up demo-event test test-unit test-stack test-distributed test-benchmarks bench bench-scale bench-dask bench-latency bench-search bench-guests bench-capacity bench-gpu trace gate preview-study accuracy lint format lock faults hostile
+.PHONY: help setup demo up demo-event test test-unit test-stack test-distributed test-benchmarks bench bench-scale bench-dask bench-latency bench-search bench-guests bench-pictures bench-capacity bench-gpu trace gate preview-study accuracy lint format lock faults hostile
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,6 +85,9 @@ bench-search: $(READY) ## how long a guest's search takes, and what it rests on;
 
 bench-guests: $(READY) ## a hundred searches at once while a sync runs and S3 stands still; 3 minutes
 	@python -m benchmarks.guests
+
+bench-pictures: $(READY) ## fifty guests who look at thumbs and search while a sync runs; 3 minutes
+	@python -m benchmarks.guests.pictures
 
 preview-study: $(READY) ## what each size of previews finds and costs; remakes docs/previews.md; 3 to 10 minutes
 	@python -m benchmarks.preview_sizes --docs docs

@@ -20,6 +20,7 @@ from api.middleware import (
     AccessLog,
     BelowPath,
     BodyLimits,
+    CompressText,
     HeadRequests,
     LastResort,
     SecurityHeaders,
@@ -88,6 +89,7 @@ def create_app() -> FastAPI:
         responses=describe_errors(401, 403, 408, 413, 429, 503),
     )
     app.include_router(gallery.router, dependencies=visitors)
+    app.include_router(gallery.pictures_router)
     for router in (health.router, metrics.router):
         app.include_router(router)
     return app
@@ -107,6 +109,7 @@ def _stack_middleware(settings: Settings, http_metrics: HttpMetrics) -> list[Mid
         *([Middleware(BelowPath, base=base)] if base else []),
         Middleware(AccessLog, metrics=http_metrics),
         Middleware(HeadRequests),
+        Middleware(CompressText),
         Middleware(SecurityHeaders),
         Middleware(LocalOnly),
         *([cors] if origins else []),

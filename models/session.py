@@ -59,6 +59,7 @@ SERVER_LIMITS = f"""
 """
 
 
+AUTOCOMMIT = "AUTOCOMMIT"
 READ_ONLY_STATE = "25006"
 _AWAY = "The database cannot be reached: is PostgreSQL running?"
 _SLOW = "The database takes too long: try again in a moment."
@@ -282,9 +283,20 @@ def open_session(isolation_level: str | None = None) -> Iterator[Session]:
     ):
         if isolation_level is not None:
             session.connection(execution_options={"isolation_level": isolation_level})
-        if (limit_s := read_statement_limit()) is not None:
+        limit_s = read_statement_limit()
+        if limit_s is not None and isolation_level != AUTOCOMMIT:
             # For this transaction alone: the connection may serve a sync next.
             session.execute(text(f"SET LOCAL statement_timeout = {int(limit_s * 1000)}"))
+        yield session
+
+
+@contextmanager
+def open_lookup() -> Iterator[Session]:
+    """As open_session, without a transaction: a third of the messages, for statements that read.
+
+    Each is of its own moment. PostgreSQL is not told of a limit: the connection is broken then.
+    """
+    with open_session(AUTOCOMMIT) as session:
         yield session
 
 
@@ -352,7 +364,7 @@ def open_event_lock(event_id: int) -> Iterator[EventLock]:
     the lock the moment the process dies, or within half a minute if its machine is lost. It is a
     courtesy; what protects the data is the epoch.
     """
-    engine = _build_engine(poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    engine = _build_engine(poolclass=NullPool, isolation_level=AUTOCOMMIT)
     with map_database_errors(), engine.connect() as connection:
         yield EventLock(connection, event_id)
 

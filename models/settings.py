@@ -152,7 +152,10 @@ class Settings(BaseSettings):
         description="way of guests' pictures: through the API, one port, or by links to S3",
     )
     link_lifetime_s: int = Field(
-        900, ge=1, le=604_800, description="seconds for which a guest's links to photos work"
+        900,
+        ge=1,
+        le=604_800,
+        description="seconds for which a signed link to a photo works; half of them at least",
     )
 
     def require_database_url(self) -> str:

@@ -1,31 +1,48 @@
-"""Downloads: their places, and the response that sends a zip piece by piece.
+"""Downloads: their places, and the response that sends a file piece by piece.
 
 A download that its client does not take, or leaves, lets go of its thread, its place and its
 connection to S3.
 """
 
-from collections.abc import Generator
+from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import anyio
 from anyio.lowlevel import RunVar
+from fastapi import Request
 from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Send
 
+from api.bulkheads.searches import run_while_connected
 from api.bulkheads.threads import Kind, get_bulkhead
 from models.errors import TooBusyError
 
-MOST_DOWNLOADS = 100  # at a time: each holds a connection to S3 and half a megabyte
-MOST_AN_ADDRESS = 50  # of them: another's guest always finds a place
 STALL_S = 60.0  # for a client to take one piece (256 KiB): 35 kbit/s
 _FULL = "Very many guests are downloading right now: try again in half a minute."
+
+
+@dataclass(frozen=True)
+class PlaceLimits:
+    """Places of one kind of download: each holds a connection to S3 and half a megabyte.
+
+    an_address: of them, for one address: another's guest always finds a place.
+    """
+
+    most: int
+    an_address: int
+
+
+FILES = PlaceLimits(100, 50)  # originals and zips
+PICTURES = PlaceLimits(200, 150)  # too large to be read at once; a guest's browser asks for six
 
 
 class DownloadPlaces:
     """Downloads under way, by the caller's address."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: PlaceLimits) -> None:
+        self._limits = limits
         self._held: dict[str, int] = {}
 
     @property
@@ -35,7 +52,8 @@ class DownloadPlaces:
 
     def take(self, address: str) -> None:
         """Raises TooBusyError where no place is free."""
-        if self.held >= MOST_DOWNLOADS or self._held.get(address, 0) >= MOST_AN_ADDRESS:
+        limits = self._limits
+        if self.held >= limits.most or self._held.get(address, 0) >= limits.an_address:
             raise TooBusyError(_FULL)
         self._held[address] = self._held.get(address, 0) + 1
 
@@ -46,28 +64,45 @@ class DownloadPlaces:
             del self._held[address]
 
 
-def get_download_places() -> DownloadPlaces:
-    """The event loop's."""
+def get_download_places(limits: PlaceLimits = FILES) -> DownloadPlaces:
+    """The event loop's places of a kind."""
     try:
-        return _places.get()
+        places = _places.get()
     except LookupError:
-        _places.set(DownloadPlaces())
-        return _places.get()
+        places = {limits: DownloadPlaces(limits) for limits in (FILES, PICTURES)}
+        _places.set(places)
+    return places[limits]
+
+
+class Pieces(Protocol):
+    """The bytes of a download, in order."""
+
+    def __next__(self) -> bytes:
+        """The next piece, or StopIteration."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what they are read from."""
+        ...
 
 
 class Download:
     """One download's place and pieces; the first is read before an answer is promised."""
 
-    def __init__(self, address: str, pieces: Generator[bytes, None, None]) -> None:
-        """Take a place. Raises TooBusyError."""
+    def __init__(self, address: str, pieces: Pieces, limits: PlaceLimits = FILES) -> None:
+        """Take a place. Raises TooBusyError, with the pieces closed."""
         self._pieces = pieces
         self._address = address
-        self._places = get_download_places()
-        self._places.take(address)
+        self._places = get_download_places(limits)
+        try:
+            self._places.take(address)
+        except TooBusyError:
+            pieces.close()
+            raise
 
     async def read(self) -> bytes | None:
         """The next piece; None at the end. Raises TooBusyError, and what reading raises."""
-        return await get_bulkhead(Kind.DOWNLOADS).run(partial(next, self._pieces, None))
+        return await get_bulkhead(Kind.DOWNLOADS).run(partial(_read_next, self._pieces))
 
     def close(self) -> None:
         """Let go of all that it holds; a connection is closed without a word to its server."""
@@ -77,11 +112,20 @@ class Download:
             self._places.leave(self._address)
 
 
+def _read_next(pieces: Pieces) -> bytes | None:
+    try:
+        return pieces.__next__()
+    except StopIteration:  # which cannot leave a coroutine
+        return None
+
+
 class DownloadResponse(StreamingResponse):
     """An answer of a download's pieces; the connection breaks where one cannot be read."""
 
-    def __init__(self, download: Download, first: bytes | None, headers: dict[str, str]) -> None:
-        super().__init__((), media_type="application/zip", headers=headers)
+    def __init__(
+        self, download: Download, first: bytes | None, headers: dict[str, str], status: int = 200
+    ) -> None:
+        super().__init__((), status, headers)
         self._download = download
         self._first = first
 
@@ -106,6 +150,28 @@ class DownloadResponse(StreamingResponse):
             self._download.close()
 
 
+async def start_download(
+    request: Request,
+    address: str,
+    pieces: Pieces,
+    headers: dict[str, str],
+    *,
+    limits: PlaceLimits = FILES,
+    status: int = 200,
+) -> DownloadResponse:
+    """The answer that sends these pieces. Raises TooBusyError, and what reading the first raises.
+
+    The first piece is read here: where S3 is away, the answer can still say so.
+    """
+    download = Download(address, pieces, limits)
+    try:
+        first = await run_while_connected(request, download.read)
+    except BaseException:
+        download.close()
+        raise
+    return DownloadResponse(download, first, headers, status)
+
+
 async def _send_in_time(send: Send, message: Message) -> None:
     try:
         with anyio.fail_after(STALL_S):
@@ -114,4 +180,4 @@ async def _send_in_time(send: Send, message: Message) -> None:
         raise ClientDisconnect from error
 
 
-_places: RunVar[DownloadPlaces] = RunVar("download_places")
+_places: RunVar[dict[PlaceLimits, DownloadPlaces]] = RunVar("download_places")

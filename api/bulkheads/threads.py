@@ -29,6 +29,8 @@ class Kind(StrEnum):
     EVENTS = "events"  # photographers' calls that need PostgreSQL alone
     BULK = "bulk"  # erasures and the like, which may take minutes
     PAGES = "pages"  # guests' pages
+    PICTURES = "pictures"  # whether a guest may see one
+    FETCHES = "fetches"  # a picture's bytes from S3
     LOOKUPS = "lookups"  # a search's event
     DOWNLOADS = "downloads"  # one piece of a zip, or its list of photos
     SCRAPES = "scrapes"
@@ -54,7 +56,10 @@ LIMITS = {
     Kind.PREFECT: Limits(threads=6, waiting=60, wait_s=10, statement_s=10),
     Kind.EVENTS: Limits(threads=4, waiting=60, wait_s=5, statement_s=5),
     Kind.BULK: Limits(threads=2, waiting=10, wait_s=20, statement_s=120),
-    Kind.PAGES: Limits(threads=5, waiting=100, wait_s=5, statement_s=5),
+    Kind.PAGES: Limits(threads=4, waiting=100, wait_s=5, statement_s=5),
+    # A page asks for six at a time, and a venue's guests open it together.
+    Kind.PICTURES: Limits(threads=3, waiting=1000, wait_s=10, statement_s=5),
+    Kind.FETCHES: Limits(threads=8, waiting=1000, wait_s=10, statement_s=5),
     Kind.LOOKUPS: Limits(threads=3, waiting=200, wait_s=5, statement_s=5),
     Kind.DOWNLOADS: Limits(threads=12, waiting=100, wait_s=20, statement_s=5),
     Kind.SCRAPES: Limits(threads=1, waiting=5, wait_s=5, statement_s=5),

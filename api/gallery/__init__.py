@@ -7,7 +7,8 @@ Where do I go to…?
     change who comes in, and what they see   access.py, face_tokens.py
     change a page                            pages.py
     change the PIN, consents, the live state guests.py
-    change how pictures and zips are sent    photos.py, archive.py
+    change how pictures are sent             pictures.py, conditional.py
+    change how zips are sent                 photos.py, archive.py
     change headers, or failures' pages       rendering.py
     change a sentence or a plural form       languages/
     change how a page looks                  templates/, static/
@@ -15,11 +16,14 @@ Where do I go to…?
 
 from fastapi import APIRouter
 
-from api.gallery import guests, pages, photos
+from api.gallery import guests, pages, photos, pictures
 
 router = APIRouter(prefix="/gallery", include_in_schema=False)
 router.include_router(pages.router)
 router.include_router(photos.router)
 router.include_router(guests.router)
+# Apart: a page asks for many at a time, and a venue's guests have one address.
+pictures_router = APIRouter(prefix="/gallery", include_in_schema=False)
+pictures_router.include_router(pictures.router)
 
-__all__ = ["router"]
+__all__ = ["pictures_router", "router"]

@@ -5,8 +5,8 @@ Every unknown gallery token gets the same "not found" answer.
 
 from contextlib import suppress
 
-from fastapi import APIRouter, HTTPException, Request
-from fastapi.responses import FileResponse, HTMLResponse
+from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi.responses import FileResponse
 
 from api.bulkheads.threads import Kind, in_threads
 from api.gallery.access import enter_gallery, may_list
@@ -15,6 +15,7 @@ from api.gallery.rendering import (
     FOLDER,
     STATIC_FILES,
     GalleryRoute,
+    answer_page,
     build_page_headers,
     read_base,
     read_language,
@@ -53,7 +54,7 @@ async def read_static_file(version: str, name: str) -> FileResponse:  # noqa: AR
 
 @router.get("/{gallery_token}")
 @in_threads(Kind.PAGES)
-def read_gallery(gallery_token: str, request: Request, after: str = "") -> HTMLResponse:
+def read_gallery(gallery_token: str, request: Request, after: str = "") -> Response:
     """The page: the event's name, its photos (those behind the cursor `after`), "find me"."""
     language = read_language(request)
     with open_session() as session:
@@ -77,11 +78,12 @@ def read_gallery(gallery_token: str, request: Request, after: str = "") -> HTMLR
         total=total,
         syncing=syncing,
         photos=photos,
-        sign_view=get_link_signer().sign_view,
         next_after=start.move(photos[-1].id, photos[-1].taken_at).encode() if more else None,
         contact=get_settings().privacy_contact,
         script_texts=read_texts(language).script,
         zip_limit=MAX_ZIP_PHOTOS,
         upload_limit=get_settings().max_upload_bytes,
     )
-    return HTMLResponse(page, headers=build_page_headers(get_link_signer().sign_view("any")))
+    is_direct = get_settings().photo_delivery == "s3"
+    link = get_link_signer().sign_view("any") if is_direct else ""
+    return answer_page(request, page, build_page_headers(link))

@@ -1,6 +1,6 @@
 """The gallery's answers: pages from templates, their headers, and failures told to a person.
 
-Pages run no inline scripts or styles; only photos come from another host.
+Pages run no inline scripts or styles; only photos may come from another host.
 """
 
 from collections.abc import Callable, Coroutine, Mapping
@@ -16,6 +16,7 @@ from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from api.errors import RETRY_AFTER
+from api.gallery.conditional import is_known
 from api.gallery.texts import Language, choose_language, tell
 from models.errors import (
     EventNotFoundError,
@@ -73,7 +74,7 @@ def explain_failure(request: Request, error: FacePassError) -> Response:
         languages=languages,
         since=since,
     )
-    return HTMLResponse(page, status, headers={**build_page_headers(""), **again})
+    return HTMLResponse(page, status, headers={**build_page_headers(), **again})
 
 
 def ask_for_pin(
@@ -88,7 +89,7 @@ def ask_for_pin(
     token = request.path_params["gallery_token"]
     action = f"{base}/gallery/{quote(token, safe='')}/pin?lang={language}"
     page = render_page("pin.html", language, base, action=action, state=state, wait_s=wait_s)
-    return HTMLResponse(page, status, headers={**build_page_headers(""), **again})
+    return HTMLResponse(page, status, headers={**build_page_headers(), **again})
 
 
 def _judge(error: FacePassError) -> tuple[str, int]:
@@ -118,16 +119,24 @@ def read_base(request: Request) -> str:
     return quote(request.scope.get("root_path", ""))
 
 
-def build_page_headers(photo_link: str) -> dict[str, str]:
-    """Headers of a page whose pictures come from where `photo_link` points."""
+def build_page_headers(photo_link: str = "") -> dict[str, str]:
+    """Headers of a page whose pictures come from its own origin, or from where this link points."""
     return {
         "Content-Security-Policy": build_policy(read_origin(photo_link)),
         "Referrer-Policy": "no-referrer",
         "X-Robots-Tag": "noindex, nofollow",
         "X-Content-Type-Options": "nosniff",
-        # The links in it die soon: a page from a cache would show broken pictures.
         "Cache-Control": "no-store",
     }
+
+
+def answer_page(request: Request, page: str, headers: Mapping[str, str]) -> Response:
+    """A page, or 304 to a browser that has it: it asks each time, and is rarely sent it again."""
+    etag = f'W/"{sha256(page.encode()).hexdigest()[:16]}"'  # weak: of the text, compressed or not
+    headers = {**headers, "Cache-Control": "private, no-cache", "ETag": etag}
+    if is_known(request.headers.get("if-none-match"), etag):
+        return Response(None, 304, headers)
+    return HTMLResponse(page, headers=headers)
 
 
 def build_policy(photo_origin: str) -> str:

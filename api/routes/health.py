@@ -1,7 +1,7 @@
 """The routes `/health` (this process answers) and `/ready` (a sync can be started now).
 
-`/ready` asks PostgreSQL, S3 and Prefect at the same time and waits a few seconds for each. Every
-few minutes it opens a link for guests too.
+`/ready` asks PostgreSQL, S3 and Prefect at the same time and waits a few seconds for each. Where
+guests' pictures come straight from S3, it opens a link for guests every few minutes too.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from api.security import limit_rate
 from deployments.orchestrator import Orchestrator
 from models.errors import FacePassError
 from models.session import check_tables
+from models.settings import get_settings
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +38,10 @@ class ReadinessProbe:
         self._checks: dict[str, Callable[[], Awaitable[None]]] = {
             "PostgreSQL": _build_check("postgresql", partial(check_tables, PATIENCE_S)),
             "S3": _build_check("s3", _check_bucket),
-            LINKS: _build_check("s3-links", _check_links),
             "Prefect": orchestrator.check_deployment,
         }
+        if get_settings().photo_delivery == "s3":  # else guests open none
+            self._checks[LINKS] = _build_check("s3-links", _check_links)
 
     async def list_missing(self) -> list[str]:
         """Names of the parts that are away; the reasons may hold addresses and go to the log."""

@@ -10,13 +10,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Self
 
 from sqlalchemy import (
+    BigInteger,
+    BindParameter,
     Integer,
     Interval,
     Select,
+    bindparam,
     cast,
     false,
     func,
@@ -276,6 +280,7 @@ def requeue_photos(session: Session, event_id: int, *, reason: PhotoReason | Non
 # --- the guests' gallery ---
 
 
+_HAS_VIEWS = func.coalesce(col(Photo.views_etag) == col(Photo.etag), false())
 _VIEW_COLUMNS = (
     col(Photo.views_source),
     col(Photo.width),
@@ -349,10 +354,9 @@ def list_gallery_photos(
 ) -> list[GalleryPhoto]:
     """A page of the photos that guests see; with `photo_ids` of those alone."""
     folder = read_event(session, event_id).folder
-    has_views = func.coalesce(col(Photo.views_etag) == col(Photo.etag), false())
     query: Select[Any] = (
         select(Photo.id, Photo.s3_key, Photo.original_key, Photo.original_missing)
-        .add_columns(after.clock.place(), col(Photo.etag), has_views, *_VIEW_COLUMNS)
+        .add_columns(after.clock.place(), col(Photo.etag), _HAS_VIEWS, *_VIEW_COLUMNS)
         .where(*_list_visible(event_id))
     )
     if photo_ids is not None:
@@ -365,7 +369,28 @@ def list_gallery_photos(
     ]
 
 
-def _list_visible(event_id: int) -> list[ColumnElement[bool]]:
+def find_gallery_photo(session: Session, event: Event, photo_id: int) -> GalleryPhoto | None:
+    """One photo as guests see it, without its time; None where they do not."""
+    values = {"photo_id": photo_id, "event_id": event.id}
+    row = session.execute(_build_photo_query(), values).one_or_none()
+    if row is None:
+        return None
+    found_id, key, original, missing, *rest = row
+    original_key = original or derive_original_key(key, event.folder)
+    return GalleryPhoto(found_id, key, original_key, missing, None, *rest)
+
+
+@lru_cache(maxsize=1)
+def _build_photo_query() -> Select[Any]:
+    """Built once: every picture of a page asks it."""
+    query: Select[Any] = select(Photo.id, Photo.s3_key, Photo.original_key, Photo.original_missing)
+    return query.add_columns(col(Photo.etag), _HAS_VIEWS, *_VIEW_COLUMNS).where(
+        col(Photo.id) == bindparam("photo_id", type_=BigInteger),
+        *_list_visible(bindparam("event_id", type_=Integer)),
+    )
+
+
+def _list_visible(event_id: int | BindParameter[int]) -> list[ColumnElement[bool]]:
     """The conditions under which guests see a photo of the event."""
     read = (PhotoStatus.INDEXED, PhotoStatus.NO_FACE)
     return [col(Photo.event_id) == event_id, col(Photo.status).in_(read)]

@@ -16,7 +16,7 @@ from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import boto3
 from botocore.awsrequest import AWSRequest
@@ -61,6 +61,7 @@ REGION_TIMEOUT_S = 2.0
 EVENTS_FOLDER = "events/"  # of those without a prefix of their own
 READ_BYTES = 1024 * 1024  # of a photo, at a time
 PIECE_BYTES = 256 * 1024  # of an original, at a time
+_NO_FIRST_BYTE = {"InvalidRange", "416"}  # of an empty object
 _AWS_HOST = re.compile(r"^https?://([^/]+\.)?amazonaws\.com(\.cn)?(:\d+)?(/|$)")
 
 
@@ -346,15 +347,77 @@ def list_s3_keys(bucket: Bucket, s3_prefix: str) -> Generator[Sequence[str], Non
         yield [item.s3_key for item in page]
 
 
-def open_original_stream(bucket: Bucket, key: str) -> tuple[int, Generator[bytes, None, None]]:
-    """An object's size and its bytes, a piece at a time: memory does not grow with it.
+class ObjectStream:
+    """An object that is there, or a range of one: an iterator over its bytes, piece by piece.
+
+    size: of what is read here; None where the store does not say. Memory does not grow with it.
+    Raises S3DownloadError or S3AccessError about S3 itself while it is read.
+    """
+
+    def __init__(self, bucket: Bucket, body: "StreamingBody", size: int | None, etag: str) -> None:
+        self.size = size
+        self.etag = etag
+        self._bucket = bucket
+        self._body = body
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> bytes:
+        # Ends with an empty read: that is when botocore compares what came with what was announced.
+        with map_s3_errors(self._bucket.name):
+            if piece := self._body.read(PIECE_BYTES):
+                return piece
+        raise StopIteration
+
+    def close(self) -> None:
+        """Let go of the connection; one that is not at its end is closed."""
+        self._body.close()
+
+
+def open_original_stream(bucket: Bucket, key: str, part: range | None = None) -> ObjectStream:
+    """An object, or these bytes of it.
 
     Raises PhotoUnavailableError where it is not there, S3DownloadError or S3AccessError about S3
-    itself; while its bytes are read, too.
+    itself.
     """
     with map_s3_errors(bucket.name, explain_object_error):
-        answer = bucket.client.get_object(Bucket=bucket.name, Key=key)
-    return answer["ContentLength"], _read_pieces(bucket, answer["Body"])
+        if part is None:
+            answer = bucket.client.get_object(Bucket=bucket.name, Key=key)
+        else:
+            wanted = f"bytes={part.start}-{part.stop - 1}"
+            answer = bucket.client.get_object(Bucket=bucket.name, Key=key, Range=wanted)
+    return ObjectStream(bucket, answer["Body"], answer["ContentLength"], answer["ETag"].strip('"'))
+
+
+def open_picture_stream(bucket: Bucket, key: str) -> ObjectStream:
+    """An object by the way that costs least, without its ETag. Raises as open_original_stream."""
+    with map_s3_errors(bucket.name, explain_object_error):
+        found = bucket.direct.open(key, {}) if bucket.direct else None
+        if found is None:
+            answer = bucket.client.get_object(Bucket=bucket.name, Key=key)
+            if bucket.direct:
+                bucket.direct.learn(key)
+            found = _unpack(answer)
+    return ObjectStream(bucket, found.body, found.size or None, "")
+
+
+def measure_original(bucket: Bucket, key: str) -> tuple[int, str]:
+    """The size and the ETag of an object that can be read, as its first byte proves.
+
+    A HEAD would also succeed for what is archived. Raises as open_original_stream.
+    """
+    with map_s3_errors(bucket.name, explain_object_error):
+        try:
+            answer = bucket.client.get_object(Bucket=bucket.name, Key=key, Range="bytes=0-0")
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in _NO_FIRST_BYTE:
+                raise
+            answer = bucket.client.get_object(Bucket=bucket.name, Key=key)
+    answer["Body"].close()
+    total = answer.get("ContentRange", "").rpartition("/")[2]
+    size = int(total) if total.isdecimal() else answer["ContentLength"]
+    return size, answer["ETag"].strip('"')
 
 
 def draw_wait(attempt: int) -> float:
@@ -389,10 +452,3 @@ def _read_body(body: "StreamingBody", max_bytes: int) -> bytes:
         if content.tell() > max_bytes:
             raise PhotoUnavailableError(PhotoReason.TOO_MANY_BYTES)
     return content.getvalue()
-
-
-def _read_pieces(bucket: Bucket, body: "StreamingBody") -> Generator[bytes, None, None]:
-    # Ends with an empty read: that is when botocore compares what came with what was announced.
-    with map_s3_errors(bucket.name), closing(body):
-        while piece := body.read(PIECE_BYTES):
-            yield piece

@@ -8,11 +8,13 @@ import re
 import time
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from botocore.auth import AUTH_TYPE_MAPS, SIGV4_TIMESTAMP, S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -45,6 +47,7 @@ READ_BYTES = 4096  # of the answer to a check
 GOOD_FOR_S, BAD_FOR_S = 300.0, 15.0  # for how long a checked link is not checked again
 # Under the folder of events, where none has this number.
 ABSENT_KEY = f"{EVENTS_FOLDER}0/previews/absent.jpg"
+_ROUNDED = "s3v4-rounded"  # the name of RoundedAuth, to botocore
 _GIVEN = {200, 206, 416}  # the last where the object is empty
 _IMAGE_TYPES = {
     **dict.fromkeys(("jpg", "jpeg", "jfif", "jpe", "jif", "pjpeg"), "image/jpeg"),
@@ -54,6 +57,19 @@ _IMAGE_TYPES = {
     **dict.fromkeys(("heic", "heif", "hif"), "image/heic"),
     **dict.fromkeys(("tif", "tiff"), "image/tiff"),
 }
+
+
+class RoundedAuth(S3SigV4QueryAuth):
+    """Signs as of a moment that comes once in half of a link's life.
+
+    A browser knows a photo by its address: with the second in it, each link would be a new one.
+    """
+
+    def _modify_request_before_signing(self, request: AWSRequest) -> None:
+        step_s = max(1, self._expires // 2)  # type: ignore[attr-defined]  # not in the stubs
+        moment = int(time.time()) // step_s * step_s
+        request.context["timestamp"] = datetime.fromtimestamp(moment, UTC).strftime(SIGV4_TIMESTAMP)
+        super()._modify_request_before_signing(request)  # type: ignore[misc]  # the same
 
 
 @dataclass
@@ -171,7 +187,8 @@ def get_link_signer() -> LinkSigner:
 
 def _open_public_client(settings: Settings, region: str | None = None) -> "S3Client":
     endpoint = settings.s3_public_endpoint_url or settings.s3_endpoint_url
-    config = Config(signature_version="s3v4", region_name=region)
+    AUTH_TYPE_MAPS[f"{_ROUNDED}-query"] = RoundedAuth
+    config = Config(signature_version=_ROUNDED, region_name=region)
     return open_s3_client(settings, endpoint, PUBLIC, config)
 
 

@@ -49,7 +49,7 @@ def test_a_zip_holds_this_events_originals_and_says_which_are_missing(
     assert (alone.status_code, original.status_code) == (404, 404)
 
 
-def test_an_original_is_saved_under_its_own_name_straight_from_s3(
+def test_an_original_is_saved_under_its_own_name(
     event: EventBox, open_gallery: Callable[[EventBox], httpx.Client]
 ) -> None:
     photo = encode_jpeg(read_sample("coffee.png"))
@@ -58,9 +58,7 @@ def test_an_original_is_saved_under_its_own_name_straight_from_s3(
     (row,) = event.photos().values()
 
     with open_gallery(event) as guest:
-        answer = guest.get(f"/photos/{row.id}/original")
-        assert answer.status_code == 303
-        saved = httpx.get(answer.headers["location"], trust_env=False)
+        saved = guest.get(f"/photos/{row.id}/original")
 
     assert saved.content == photo
     assert "%D0%81%D0%B6" in saved.headers["content-disposition"]

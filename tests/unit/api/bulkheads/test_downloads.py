@@ -57,7 +57,7 @@ def test_a_client_who_leaves_or_does_not_read_holds_nothing(
 
 def test_an_address_never_has_all_places() -> None:
     async def play() -> None:
-        held = [Download("one", read_pieces([])) for _ in range(downloads.MOST_AN_ADDRESS)]
+        held = [Download("one", read_pieces([])) for _ in range(downloads.FILES.an_address)]
         with pytest.raises(TooBusyError):
             Download("one", read_pieces([]))
         held.append(Download("another", read_pieces([])))

@@ -10,8 +10,14 @@ from botocore.exceptions import ConnectionClosedError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.gallery.archive import MAX_NAME_BYTES, clean_file_name, name_files, stream_zip
-from models.errors import S3DownloadError
+from api.gallery.archive import (
+    MAX_NAME_BYTES,
+    FileNames,
+    ZipEntry,
+    clean_file_name,
+    open_zip,
+)
+from models.errors import PhotoChangedError, S3DownloadError
 from tasks.s3.bucket import Bucket
 from tests.support.fake_s3 import make_error
 
@@ -44,18 +50,32 @@ class Client:
     def __init__(self, objects: dict[str, list[bytes]]) -> None:
         self.objects = objects
 
-    def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803 (boto3's)
+    def get_object(self, *, Bucket: str, Key: str, Range: str = "") -> dict[str, Any]:  # noqa: N803 (boto3's)
         if Key not in self.objects:
             raise make_error("NoSuchKey", 404)
         if self.objects[Key] == ARCHIVED:
             raise make_error("InvalidObjectState", 403)
         pieces = self.objects[Key]
-        return {"ContentLength": sum(map(len, pieces)), "Body": Body(pieces)}
+        size = sum(map(len, pieces))
+        if Range:
+            if not size:
+                raise make_error("InvalidRange", 416)
+            first = {"ContentLength": 1, "ContentRange": f"bytes 0-0/{size}", "ETag": '"e"'}
+            return {**first, "Body": BytesIO(pieces[0][:1])}
+        return {"ContentLength": size, "ETag": '"e"', "Body": Body(pieces)}
 
 
-def stream(objects: dict[str, list[bytes]], keys: list[str]) -> Iterator[bytes]:
+def stream(
+    objects: dict[str, list[bytes]], keys: list[str], *more: tuple[str, str]
+) -> Iterator[bytes]:
     bucket = Bucket(cast(Any, Client(objects)), "photos", "http://s3/photos")
-    return stream_zip(bucket, keys, missing_name="НЕ ХВАТАЕТ.txt", missing_text="Нет:")
+    entries = [ZipEntry([(key, key.rpartition("/")[2]), *more]) for key in keys]
+    size, pieces = open_zip(bucket, entries, missing=("НЕ ХВАТАЕТ.txt", "Нет:"))
+    read = 0
+    for piece in pieces:
+        read += len(piece)
+        yield piece
+    assert read == size
 
 
 def test_a_zip_holds_the_originals_bytes_stored_under_their_names() -> None:
@@ -95,6 +115,26 @@ def test_a_failing_s3_breaks_the_download_rather_than_shortening_it() -> None:
     assert Body.open == 0
 
 
+def test_what_stands_in_for_a_photo_has_its_own_name() -> None:
+    objects = {"views/1.jpg": [b"view"], "views/2.jpg": [b""]}
+    pieces = stream(objects, ["views/1.jpg", "views/none.jpg"], ("views/2.jpg", "2.JPG"))
+    archive = ZipFile(BytesIO(b"".join(pieces)))
+    assert {name: archive.read(name) for name in archive.namelist()} == {
+        "1.jpg": b"view",
+        "2.JPG": b"",
+    }
+
+
+def test_an_object_that_is_replaced_after_its_size_was_told_breaks_the_download() -> None:
+    objects = {"x/1.jpg": [b"1"], "x/2.jpg": [b"2"]}
+    pieces = stream(objects, list(objects))
+    next(pieces)
+    objects["x/2.jpg"] = [b"longer"]
+    with pytest.raises(PhotoChangedError):
+        list(pieces)
+    assert Body.open == 0
+
+
 @pytest.mark.parametrize(
     ("name", "clean"),
     [
@@ -113,7 +153,8 @@ def test_a_name_cannot_leave_its_folder_or_be_something_else(name: str, clean: s
 
 @given(st.lists(st.text(max_size=400), max_size=20))
 def test_names_are_short_safe_and_each_once(names: list[str]) -> None:
-    files = name_files(names)
+    taken = FileNames()
+    files = [taken.take(name) for name in names]
 
     assert len(files) == len(names)
     assert len({name.casefold() for name in files}) == len(files)

@@ -12,8 +12,8 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from api import gallery
-from api.gallery import access, guests, pages, rendering
-from api.gallery import photos as pictures
+from api.gallery import access, guests, pages, pictures, rendering
+from api.gallery import photos as zips
 from api.gallery.rendering import build_policy, read_origin
 from models.errors import DatabaseUnavailableError, EventNotFoundError
 from models.queries.photos import GalleryPhoto, GalleryState, PageCursor
@@ -50,7 +50,12 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., TestCli
     """The gallery's routes over an event in memory."""
 
     def build(
-        name: str = "Свадьба", photos: int = 1, contact: str | None = None, syncing: bool = False
+        name: str = "Свадьба",
+        photos: int = 1,
+        contact: str | None = None,
+        *,
+        syncing: bool = False,
+        **settings: object,
     ) -> TestClient:
         event = Event(id=1, name=name, gallery_token=TOKEN, active_until=utc_now())
         rows = [
@@ -69,6 +74,7 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., TestCli
 
         fakes = {
             "open_session": open_session,
+            "open_lookup": open_session,
             "find_gallery": find_gallery,
             "count_gallery_photos": lambda *_: photos,
             "list_gallery_photos": lambda *_, after, limit, photo_ids=None: [
@@ -77,16 +83,20 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., TestCli
                 if row.id > after.photo_id and (photo_ids is None or row.id in photo_ids)
             ][:limit],
             "read_gallery_state": lambda *_: GalleryState(photos, 0, None),
+            "find_gallery_photo": lambda _, __, photo_id: next(
+                (row for row in rows if row.id == photo_id), None
+            ),
             "find_active_run": lambda *_: object() if syncing else None,
             "get_link_signer": Signer,
-            "get_settings": lambda: Settings(privacy_contact=contact),
+            "get_settings": lambda: Settings(privacy_contact=contact, **settings),  # type: ignore[arg-type]
         }
         for attribute, fake in fakes.items():
-            for module in (access, guests, pages, pictures, rendering):
+            for module in (access, guests, pages, pictures, rendering, zips):
                 if hasattr(module, attribute):
                     monkeypatch.setattr(module, attribute, fake)
         app = FastAPI()
         app.include_router(gallery.router)
+        app.include_router(gallery.pictures_router)
         return TestClient(app, follow_redirects=False)
 
     yield build
@@ -114,24 +124,41 @@ def test_nothing_on_a_page_needs_what_the_policy_forbids(
     client = open_page()
     page = client.get(f"/gallery/{TOKEN}")
 
-    assert page.headers["content-security-policy"] == build_policy("https://photos.example.com")
+    assert page.headers["content-security-policy"] == build_policy("")
+    other = open_page(photo_delivery="s3").get(f"/gallery/{TOKEN}")
+    assert other.headers["content-security-policy"] == build_policy("https://photos.example.com")
     assert "unsafe" not in page.headers["content-security-policy"]
     for tag, attributes in Tags(page.text).tags:
         assert "style" not in attributes and tag != "style"
         assert not [name for name in attributes if name.startswith("on")]
         source = attributes.get("src") or ""
-        if tag in {"script", "link"} and (source or attributes.get("href")) != "data:,":
+        if tag in {"script", "link", "img"} and (source or attributes.get("href")) != "data:,":
             assert (source or attributes.get("href") or "/").startswith("/")
 
 
-@pytest.mark.parametrize("path", [f"/gallery/{TOKEN}", "/gallery/unknown"])
-def test_pages_are_private(open_page: Callable[..., TestClient], path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "kept"),
+    [(f"/gallery/{TOKEN}", "private, no-cache"), ("/gallery/unknown", "no-store")],
+)
+def test_pages_are_private(open_page: Callable[..., TestClient], path: str, kept: str) -> None:
     page = open_page().get(path, headers={"Accept": "text/html"})
 
     assert page.headers["referrer-policy"] == "no-referrer"
     assert page.headers["x-robots-tag"] == "noindex, nofollow"
-    assert page.headers["cache-control"] == "no-store"
+    assert page.headers["cache-control"] == kept
     assert '<meta name="robots" content="noindex, nofollow">' in page.text
+
+
+def test_a_page_that_has_not_changed_is_not_sent_again(
+    open_page: Callable[..., TestClient],
+) -> None:
+    known = {"If-None-Match": open_page().get(f"/gallery/{TOKEN}").headers["etag"]}
+    same = open_page().get(f"/gallery/{TOKEN}", headers=known)
+    assert (same.status_code, same.content) == (304, b"")
+    assert same.headers["content-security-policy"] == build_policy("")
+    for other in (open_page(photos=2), open_page(name="Другая")):
+        assert other.get(f"/gallery/{TOKEN}", headers=known).status_code == 200
+    assert open_page().get(f"/gallery/{TOKEN}?lang=ru", headers=known).status_code == 200
 
 
 def test_guests_are_not_told_the_events_ids(open_page: Callable[..., TestClient]) -> None:
