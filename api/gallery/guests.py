@@ -23,6 +23,7 @@ from api.gallery.access import (
     sign_consent,
     sign_state,
 )
+from api.gallery.conditional import is_known
 from api.gallery.rendering import PRIVATE, GalleryRoute, ask_for_pin, read_base, read_language
 from api.gallery.texts import Language, hash_consent, tell
 from api.security import count_try, read_wait
@@ -148,9 +149,7 @@ def _answer_unless_known(request: Request, answer: Response) -> Response:
         "Cache-Control": "private, no-cache",
         "Referrer-Policy": "no-referrer",
     }
-    known = request.headers.get("if-none-match", "")
-    # A proxy that compresses marks the tag as weak.
-    if etag in {tag.strip().removeprefix("W/") for tag in known.split(",")}:
+    if is_known(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     answer.headers.update(headers)
     return answer
