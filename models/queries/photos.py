@@ -87,7 +87,7 @@ class EventClock:
         placed: ColumnElement[datetime | None] = col(Photo.taken_at) + correction
         return placed
 
-    def order(self) -> tuple[ColumnElement[Any], ColumnElement[Any], ColumnElement[Any]]:
+    def order(self) -> tuple[Any, Any, Any]:
         """What photos are sorted by: the moment, those without one last; the name; the id."""
         moment = func.coalesce(self.place(), literal_column("timestamp 'infinity'"))
         return moment, func.coalesce(col(Photo.sort_name), col(Photo.s3_key)), col(Photo.id)
