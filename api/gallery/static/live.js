@@ -14,6 +14,7 @@ let timer = null;
 let isAsking = false;
 let stamp = null; // what the last answer was about
 let lastSearch = 0;
+let mustGrow = false;
 let mustSearch = false;
 
 function wait(ms) {
@@ -47,17 +48,19 @@ function end({ message }) {
 async function follow(status) {
   const isShared = Number.isFinite(status.photos); // else guests see, and count, only their own
   const isNew = stamp ? stamp !== readStamp(status) : isShared && status.photos !== Number(page.photos);
-  if (isNew && isShared) await growGallery(status.photos);
   stamp = readStamp(status);
-  showCount(status);
+  mustGrow ||= isNew && isShared;
   mustSearch ||= isNew && hasResult();
+  // A list that does not come is asked for again at the next look.
+  if (mustGrow) mustGrow = !(await growGallery(status.photos).then(() => true, () => false));
+  if (!mustGrow) showCount(status);
   if (mustSearch && Date.now() - lastSearch > SEARCH_EVERY_MS) {
     lastSearch = Date.now();
     // Where it fails, the next new photo is the next chance.
     await lookForNew().catch(() => {});
     mustSearch = false;
   }
-  return status.syncing || mustSearch ? SYNCING_MS : QUIET_MS;
+  return status.syncing || mustGrow || mustSearch ? SYNCING_MS : QUIET_MS;
 }
 
 function readStamp({ syncing, photos_text, ...rest }) {

@@ -303,9 +303,9 @@ document.addEventListener("facepass:viewer", ({ detail: { photo } }) => {
     textContent: tell("for_phone") + size,
   });
   const share = makeButton("secondary small", tell("share_one"), shareViewed);
-  share.hidden = !canShare;
   const wish = makeButton("secondary small", tell("ask_removal"), () => openWish(photo));
-  place.replaceChildren(share, small, wish);
+  // A share sheet saves too; the bar has little room on a phone.
+  place.replaceChildren(canShare ? share : small, wish);
 });
 
 // What cannot be handed over at once goes the longer way, by the dialog.
