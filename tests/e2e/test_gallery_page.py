@@ -117,7 +117,8 @@ def test_rows_are_filled_and_hold_whole_photos(visit: Callable[..., Page], box: 
             """() => [...document.querySelectorAll("#grid .cell")].map((cell) => {
               const { left, right, top, bottom } = cell.getBoundingClientRect();
               const image = cell.querySelector("img");
-              const shape = Number(image.getAttribute("width")) / Number(image.getAttribute("height"));
+              const [width, height] = ["width", "height"].map((name) => image.getAttribute(name));
+              const shape = width / height;
               return { left, right, top, bottom, shape };
             })"""
         )
