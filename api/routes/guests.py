@@ -48,7 +48,7 @@ async def change_logo(event_uuid: EventUuid, request: Request) -> Response:
 
 
 def _keep_logo(event_uuid: UUID, content: bytes) -> None:
-    from tasks.images.logo import make_logo
+    from tasks.images.views import make_logo
 
     with open_session() as session:
         event_id = find_event(session, event_uuid).id or 0

@@ -1,4 +1,4 @@
-"""Views: the pictures of a photo that guests look at, made from its original like a preview.
+"""Views: the pictures of a photo that guests look at, made from its original like a preview; logos.
 
 A thumb (WebP) for a grid's cell, a view (WebP) for a screen, and the view as JPEG to take home;
 colours, orientation and what is left out of the file are a preview's (preview.py).
@@ -12,7 +12,8 @@ from PIL import Image
 
 from models.errors import PhotoUnavailableError
 from models.vocabulary import PhotoReason, ViewKind
-from tasks.images.decode import refuse_damaged
+from tasks.images.colours import convert_to_srgb
+from tasks.images.decode import decode_picture, refuse_damaged
 from tasks.images.formats import recognise_format
 from tasks.images.preview import (
     DecodedOriginal,
@@ -34,6 +35,8 @@ _LAST_QUALITIES = (40, 30, 20, 10)
 # 0.5 s.
 _VIEW_METHOD = 2
 _VIEW_QUALITY, _JPEG_QUALITY = 76, 82
+LOGO_SIDE = 400  # pixels of the longer side, at most
+MAX_LOGO_PIXELS = 16_000_000
 # Formats that are decoded at a share of their size: a preview's share takes a few milliseconds.
 _SHARED = frozenset({"JPEG", "RAW"})
 
@@ -132,3 +135,23 @@ def _encode(image: Image.Image, kind: str, **options: int) -> bytes:
     content = BytesIO()
     image.save(content, kind, **options)
     return content.getvalue()
+
+
+def make_logo(content: bytes) -> bytes:
+    """A studio's logo of any picture that is decoded here, as WebP in sRGB without metadata.
+
+    It is not enlarged. Raises PhotoUnavailableError.
+    """
+    logo = BytesIO()
+    with refuse_damaged(PhotoReason.UNPROCESSABLE):
+        image, profiles = decode_picture(content, MAX_LOGO_PIXELS, enough_pixels=LOGO_SIDE)
+        image.thumbnail((LOGO_SIDE, LOGO_SIDE), Image.Resampling.LANCZOS)
+        alpha = image.getchannel("A") if image.mode in {"LA", "RGBA"} else None
+        if alpha is not None:
+            image = image.convert(image.mode[:-1])  # white is not put behind what is transparent
+        image = convert_to_srgb(image, profiles)
+        if alpha is not None:
+            image.putalpha(alpha)
+        image.info.clear()
+        image.save(logo, "WEBP", quality=90, method=6)
+    return logo.getvalue()

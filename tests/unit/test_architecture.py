@@ -90,7 +90,7 @@ LAZY_ARROWS: dict[str, tuple[str, ...]] = {
         "tasks.faces.cache",
         "tasks.faces.limits",
         "tasks.faces.selfies",
-        "tasks.images.logo",
+        "tasks.images.views",
         "tasks.packs.registry",
         "tasks.search",
     ),
@@ -122,6 +122,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "sqlmodel.Session": (
         "models",
         "api.gallery.access",
+        "api.gallery.pages",
         "api.reconcile",
         "api.starts",
         "tasks.search",

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from models.errors import PhotoUnavailableError
-from tasks.images.logo import LOGO_SIDE, MAX_LOGO_PIXELS, make_logo
+from tasks.images.views import LOGO_SIDE, MAX_LOGO_PIXELS, make_logo
 
 
 def encode(image: Image.Image, kind: str, **options: object) -> bytes:
