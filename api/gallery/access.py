@@ -41,7 +41,12 @@ def enter_gallery(session: Session, gallery_token: str, request: Request) -> Eve
     Raises EventNotFoundError, GalleryClosedError, and PinRequiredError for a guest who has not
     told the PIN.
     """
-    event = find_open_gallery(session, gallery_token)
+    return admit_guest(find_gallery(session, gallery_token), request)
+
+
+def admit_guest(event: Event, request: Request) -> Event:
+    """The event, where its guest may come in. Raises GalleryClosedError and PinRequiredError."""
+    require_open(event)
     if event.pin_hash is not None:
         shown = request.cookies.get(_name_cookie(event), "")
         if not _are_same(_build_cookie(event), shown):
@@ -55,9 +60,14 @@ def find_open_gallery(session: Session, gallery_token: str) -> Event:
     Raises EventNotFoundError and GalleryClosedError.
     """
     event = find_gallery(session, gallery_token)
+    require_open(event)
+    return event
+
+
+def require_open(event: Event) -> None:
+    """Raise GalleryClosedError where the gallery has been closed."""
     if event.closes_at is not None and event.closes_at <= utc_now():
         raise GalleryClosedError("This gallery is closed: ask the photographer.", event.closes_at)
-    return event
 
 
 def hash_pin(pin: str) -> str:

@@ -5,26 +5,29 @@ by a browser is its bytes alone. Guests' calls are not counted here, but those t
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TypeVar
 
+from anyio.lowlevel import RunVar
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
+from api.bulkheads.batches import Batches
 from api.bulkheads.downloads import PICTURES, start_download
 from api.bulkheads.threads import Kind, get_bulkhead
-from api.gallery.access import enter_gallery, require_pass
+from api.gallery.access import admit_guest, require_pass
 from api.gallery.conditional import is_known, read_range
 from api.gallery.rendering import GalleryRoute
 from api.security import count_call, limit_rate, name_address
 from models.errors import EventNotFoundError, PhotoNotFoundError, PhotoUnavailableError
 from models.keys import derive_view_key
-from models.queries.photos import GalleryPhoto, find_gallery_photo
+from models.queries.photos import GalleryPhoto, find_gallery_photos
 from models.session import open_session
 from models.settings import get_settings
+from models.tables import Event
 from models.vocabulary import ViewKind
 from tasks.s3.bucket import (
     PIECE_BYTES,
@@ -93,8 +96,7 @@ def get_kept_pictures() -> KeptPictures:
 )
 async def send_original(gallery_token: str, photo_id: int, request: Request) -> Response:
     """An original, or a range of one, to be saved under its own name."""
-    find = partial(_find_photo, gallery_token, photo_id, request)
-    photo, _ = await get_bulkhead(Kind.PICTURES).run(find)
+    photo, _ = await _find_photo(gallery_token, photo_id, request)
     key = photo.original_key
     if get_settings().photo_delivery == "s3":
         return await _redirect(lambda: get_link_signer().sign_download(key))
@@ -111,9 +113,8 @@ async def send_original(gallery_token: str, photo_id: int, request: Request) -> 
 @router.get("/{gallery_token}/photos/{photo_id}/{kind}")
 async def send_picture(gallery_token: str, photo_id: int, kind: str, request: Request) -> Response:
     """A photo's thumb, view or preview."""
-    find = partial(_find_picture, gallery_token, photo_id, kind, request)
     try:
-        picture = await get_bulkhead(Kind.PICTURES).run(find)
+        picture = await _find_picture(gallery_token, photo_id, kind, request)
     except (EventNotFoundError, PhotoNotFoundError):
         count_call("guest", request)  # guessing is slow
         raise
@@ -215,11 +216,11 @@ async def _fetch(work: Callable[[], T]) -> T:
         raise PhotoNotFoundError("This photo is not in the storage.") from error
 
 
-def _find_picture(gallery_token: str, photo_id: int, kind: str, request: Request) -> Picture:
+async def _find_picture(gallery_token: str, photo_id: int, kind: str, request: Request) -> Picture:
     """What this guest is shown. Raises EventNotFoundError or PhotoNotFoundError."""
     if kind not in _KINDS:
         raise PhotoNotFoundError("A photo has no picture of this name.")
-    photo, folder = _find_photo(gallery_token, photo_id, request)
+    photo, folder = await _find_photo(gallery_token, photo_id, request)
     accepted = request.headers.get("accept", "")
     takes_webp = "image/" not in accepted or "image/webp" in accepted
     key, shown = photo.s3_key, PREVIEW
@@ -230,16 +231,45 @@ def _find_picture(gallery_token: str, photo_id: int, kind: str, request: Request
     return Picture(key, photo.s3_key, photo.version, f'"{photo.version}-{shown}"')
 
 
-def _find_photo(gallery_token: str, photo_id: int, request: Request) -> tuple[GalleryPhoto, str]:
+async def _find_photo(
+    gallery_token: str, photo_id: int, request: Request
+) -> tuple[GalleryPhoto, str]:
     """A photo that this guest may see, and its event's folder.
 
-    Raises EventNotFoundError or PhotoNotFoundError.
+    Raises EventNotFoundError, PhotoNotFoundError, GalleryClosedError, PinRequiredError.
     """
-    with open_session() as session:
-        event = enter_gallery(session, gallery_token, request)
-        require_pass(event, photo_id, request.query_params.get("pass", ""))
-        is_id = 0 < photo_id <= MAX_ID
-        photo = find_gallery_photo(session, event, photo_id) if is_id else None
-    if photo is None:
+    asked = (gallery_token, photo_id if 0 < photo_id <= MAX_ID else 0)
+    found = await _get_lookups().ask(asked)
+    if found.event is None:
+        raise EventNotFoundError("Event not found")
+    event = admit_guest(found.event, request)
+    require_pass(event, photo_id, request.query_params.get("pass", ""))
+    if found.photo is None:
         raise PhotoNotFoundError("This photo is not in this gallery.")
-    return photo, event.folder
+    return found.photo, event.folder
+
+
+@dataclass(frozen=True)
+class FoundPhoto:
+    """What the database has for a gallery's token and a photo's id."""
+
+    event: Event | None = None
+    photo: GalleryPhoto | None = None
+
+
+def _look_up(asked: Sequence[tuple[str, int]]) -> list[FoundPhoto]:
+    with open_session() as session:
+        found = find_gallery_photos(session, set(asked))
+    return [FoundPhoto(*found.get(one, (None, None))) for one in asked]
+
+
+_lookups: RunVar[Batches[tuple[str, int], FoundPhoto]] = RunVar("picture_lookups")
+
+
+def _get_lookups() -> Batches[tuple[str, int], FoundPhoto]:
+    """The event loop's."""
+    try:
+        return _lookups.get()
+    except LookupError:
+        _lookups.set(Batches(get_bulkhead(Kind.PICTURES), _look_up))
+        return _lookups.get()

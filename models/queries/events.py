@@ -1,7 +1,7 @@
 """Queries for events: add, find, list and lock them, and keep them in the scheduled resync."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -132,13 +132,20 @@ def find_event(session: Session, event_uuid: UUID) -> Event:
 
 def find_gallery(session: Session, gallery_token: str) -> Event:
     """The event whose guests have this token, or EventNotFoundError."""
-    # A token is of ASCII; PostgreSQL takes no zero bytes.
-    known = gallery_token.isascii() and "\0" not in gallery_token
-    query = select(Event).where(Event.gallery_token == gallery_token)
-    event = session.exec(query).one_or_none() if known else None
-    if event is None:
+    found = find_galleries(session, [gallery_token])
+    if not found:
         raise EventNotFoundError("Event not found")
-    return event
+    return found[gallery_token]
+
+
+def find_galleries(session: Session, gallery_tokens: Collection[str]) -> dict[str, Event]:
+    """The events whose guests have these tokens, by token; unknown ones left out."""
+    # A token is of ASCII; PostgreSQL takes no zero bytes.
+    known = [token for token in gallery_tokens if token.isascii() and "\0" not in token]
+    if not known:
+        return {}
+    events = session.exec(select(Event).where(col(Event.gallery_token).in_(known)))
+    return {event.gallery_token: event for event in events}
 
 
 def read_event(session: Session, event_id: int) -> Event:

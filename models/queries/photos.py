@@ -7,7 +7,7 @@ only photos that were read, with or without faces.
 import base64
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
@@ -15,8 +15,8 @@ from hashlib import sha256
 from typing import Any, Self
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
-    BindParameter,
     Integer,
     Interval,
     Select,
@@ -37,7 +37,7 @@ from sqlmodel import Session, col, select
 
 from models.errors import CameraNotFoundError, InvalidCursorError
 from models.keys import derive_original_key
-from models.queries.events import extend_activity, lock_event, read_event
+from models.queries.events import extend_activity, find_galleries, lock_event, read_event
 from models.tables import Event, Face, Photo
 from models.vocabulary import PhotoReason, PhotoStatus
 
@@ -285,6 +285,7 @@ def requeue_photos(session: Session, event_id: int, *, reason: PhotoReason | Non
 
 
 _HAS_VIEWS = func.coalesce(col(Photo.views_etag) == col(Photo.etag), false())
+_VISIBLE = (PhotoStatus.INDEXED, PhotoStatus.NO_FACE)
 _VIEW_COLUMNS = (
     col(Photo.views_source),
     col(Photo.width),
@@ -373,24 +374,41 @@ def list_gallery_photos(
     ]
 
 
-def find_gallery_photo(session: Session, event: Event, photo_id: int) -> GalleryPhoto | None:
-    """One photo as guests see it, without its time; None where they do not."""
-    values = {"photo_id": photo_id, "event_id": event.id}
-    row = session.execute(_build_photo_query(), values).one_or_none()
-    if row is None:
-        return None
-    found_id, key, original, missing, *rest = row
-    original_key = original or derive_original_key(key, event.folder)
-    return GalleryPhoto(found_id, key, original_key, missing, None, *rest)
+def find_gallery_photos(
+    session: Session, asked: Collection[tuple[str, int]]
+) -> dict[tuple[str, int], tuple[Event, GalleryPhoto | None]]:
+    """Photos as guests see them, without their times, by gallery token and photo's id.
+
+    None for a photo that the event's guests do not see; an unknown token is left out.
+    """
+    events = find_galleries(session, {token for token, _ in asked})
+    folders = {event.id: event.folder for event in events.values()}
+    values = {"photo_ids": [photo_id for _, photo_id in asked], "event_ids": list(folders)}
+    photos = {}
+    for event_id, found_id, key, original, missing, *rest in session.execute(
+        _build_photo_query(), values
+    ):
+        original_key = original or derive_original_key(key, folders[event_id])
+        photo = GalleryPhoto(found_id, key, original_key, missing, None, *rest)
+        photos[event_id, found_id] = photo
+    return {
+        (token, photo_id): (event, photos.get((event.id, photo_id)))
+        for token, photo_id in asked
+        if (event := events.get(token)) is not None
+    }
 
 
 @lru_cache(maxsize=1)
 def _build_photo_query() -> Select[Any]:
     """Built once: every picture of a page asks it."""
-    query: Select[Any] = select(Photo.id, Photo.s3_key, Photo.original_key, Photo.original_missing)
-    return query.add_columns(col(Photo.etag), _HAS_VIEWS, *_VIEW_COLUMNS).where(
-        col(Photo.id) == bindparam("photo_id", type_=BigInteger),
-        *_list_visible(bindparam("event_id", type_=Integer)),
+    query: Select[Any] = select(Photo.event_id, Photo.id, Photo.s3_key, Photo.original_key)
+    shown = (col(Photo.original_missing), col(Photo.etag), _HAS_VIEWS, *_VIEW_COLUMNS)
+    ids = bindparam("photo_ids", type_=ARRAY(BigInteger))
+    event_ids = bindparam("event_ids", type_=ARRAY(Integer))
+    return query.add_columns(*shown).where(
+        col(Photo.id) == func.any(ids),
+        col(Photo.event_id) == func.any(event_ids),
+        col(Photo.status).in_(_VISIBLE),
     )
 
 
@@ -420,7 +438,6 @@ def place_gallery_photo(
     return None if row is None else PhotoPlace(*row)
 
 
-def _list_visible(event_id: int | BindParameter[int]) -> list[ColumnElement[bool]]:
+def _list_visible(event_id: int) -> list[ColumnElement[bool]]:
     """The conditions under which guests see a photo of the event."""
-    read = (PhotoStatus.INDEXED, PhotoStatus.NO_FACE)
-    return [col(Photo.event_id) == event_id, col(Photo.status).in_(read)]
+    return [col(Photo.event_id) == event_id, col(Photo.status).in_(_VISIBLE)]

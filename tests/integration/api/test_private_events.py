@@ -23,7 +23,7 @@ from tests.support.guests import give_consent, search, take_selfie
 from tests.support.photos import encode_jpeg, read_sample, vary
 
 EVENTS = "/api/v1/events"
-NAMES = ("найдена", "другая-1", "другая-2", "другая-3")  # one in which the guest is, and the rest
+NAMES = ("ёжик-70", "ёжик-71", "ёжик-72", "ёжик-73")  # one in which the guest is, and the rest
 HTML = {"Accept": "text/html"}
 
 

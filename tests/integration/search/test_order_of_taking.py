@@ -59,7 +59,8 @@ def list_gallery(api: httpx.Client, event: EventBox) -> list[str]:
     events = api.get("/api/v1/events").json()
     (url,) = [one["gallery_url"] for one in events if one["event_id"] == event.id]
     page = api.get(httpx.URL(url).path, headers={"Accept-Language": "en"}).text
-    return re.findall(r'alt="[^"]*?([\w.-]+\.(?:jpg|JPG|png))"', page)
+    (listed,) = re.findall(r'<script type="application/json" id="listed">(.*?)</script>', page)
+    return [photo["name"] for photo in json.loads(listed)]
 
 
 def read_cameras(api: httpx.Client, event: EventBox) -> list[dict[str, Any]]:

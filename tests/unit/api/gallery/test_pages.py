@@ -88,9 +88,11 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., TestCli
                 for row in rows
                 if row.id > after.photo_id and (photo_ids is None or row.id in photo_ids)
             ][:limit],
-            "find_gallery_photo": lambda _, __, photo_id: next(
-                (row for row in rows if row.id == photo_id), None
-            ),
+            "find_gallery_photos": lambda _, asked: {
+                (token, photo_id): (event, {row.id: row for row in rows}.get(photo_id))
+                for token, photo_id in asked
+                if token == TOKEN
+            },
             "read_gallery_state": lambda *_: GalleryState(photos, 0, None),
             "place_gallery_photo": lambda *_: place(_[3]),
             "read_logo_etag": lambda *_: None,
