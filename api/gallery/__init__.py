@@ -9,7 +9,7 @@ Where do I go to…?
     change how pictures and zips are sent    photos.py, archive.py
     change headers, or failures' pages       rendering.py
     change a sentence or a plural form       languages/
-    change how a page looks                  templates/, static/
+    change how a page looks                  templates/, static/; looks.py for what an event adds
 """
 
 from fastapi import APIRouter
