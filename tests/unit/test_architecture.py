@@ -103,6 +103,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "sqlmodel.Session": (
         "models",
         "api.gallery.access",
+        "api.gallery.pages",
         "api.reconcile",
         "api.starts",
         "tasks.sync.hold",
