@@ -34,7 +34,8 @@ SCROLL = """async () => {
   for (let step = 0; step < 3000; step++) {
     scrollBy(0, 300);
     await new Promise((done) => setTimeout(done, 30));
-    if (scrollY + innerHeight + 2 > document.documentElement.scrollHeight) break;
+    const isEnd = scrollY + innerHeight + 2 > document.documentElement.scrollHeight;
+    if (isEnd && count() === Number(document.body.dataset.photos)) break;
     const middle = document.elementFromPoint(innerWidth / 2, innerHeight / 2);
     const isBelow = middle?.closest("footer") && count() < Number(document.body.dataset.photos);
     if (!middle || middle.closest(".more") || isBelow) gaps++;

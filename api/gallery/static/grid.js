@@ -192,6 +192,9 @@ async function grow() {
   }
 }
 
+// Who begins to scroll may throw the page: the next part is here before its end is near.
+addEventListener("scroll", () => grid && load(grid.children.length + LISTED).catch(() => {}), { once: true });
+
 function watchEnd() {
   if (!more) return;
   more.parentElement.hidden = cursor === null && grid.children.length >= photos.length;
