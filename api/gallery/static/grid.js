@@ -27,7 +27,7 @@ export const allPhotos = {
   get: (index) => photos[index] ?? ahead.get(index) ?? load(index),
   element(index) {
     if (index >= photos.length) return null;
-    draw(index + 1);
+    draw(index + DRAWN); // its row whole, and what is below it
     return grid.children[index] ?? null;
   },
   // New photos of an event that is being photographed, in their places; what is looked at stays.
@@ -193,6 +193,9 @@ async function grow() {
   }
 }
 
+// Who begins to scroll may throw the page: the next part is here before its end is near.
+addEventListener("scroll", () => grid && load(grid.children.length + LISTED).catch(() => {}), { once: true });
+
 function watchEnd() {
   if (!more) return;
   more.parentElement.hidden = cursor === null && grid.children.length >= photos.length;
@@ -245,6 +248,7 @@ async function returnTo({ id, top, scroll }) {
   const find = () => (index = photos.findIndex((photo) => String(photo.id) === id));
   while (find() < 0 && cursor !== null) await loadPart(MOST_LISTED);
   if (index < 0) return;
+  await load(index + DRAWN);
   const cell = allPhotos.element(index);
   if (index < DRAWN) scrollTo(0, scroll);
   else scrollBy(0, cell.getBoundingClientRect().top - top);
