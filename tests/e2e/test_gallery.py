@@ -460,7 +460,7 @@ def test_without_a_script_all_photos_can_still_be_seen(
 def test_a_guest_changes_the_language(visit: Callable[..., Page]) -> None:
     page = visit(PHONE, ENGLISH)
     page.get_by_role("link", name="Русский").click()
-    expect(page.get_by_role("heading", name="Найдите себя")).to_be_visible()
+    expect(page.get_by_role("button", name="Найти мои фото")).to_be_visible()
 
 
 @VISITS

@@ -539,7 +539,7 @@ def test_the_tab_keeps_no_selfie_and_another_tab_knows_nothing(
     other.goto(gallery_url)
     expect(other.locator("#photos")).to_be_visible()
     expect(other.locator("#results")).to_be_hidden()
-    expect(other.get_by_role("checkbox")).not_to_be_checked()
+    expect(other.locator("#consent")).not_to_be_checked()
 
 
 # --- taking home ---

@@ -23,7 +23,10 @@ class PathProxy:
     def serve(self) -> Iterator["PathProxy"]:
         """Serve until the block ends; `target` may be set later."""
         with (
-            httpx.Client(trust_env=False, timeout=60) as client,
+            # Uncompressed: httpx would unpack what the headers call packed.
+            httpx.Client(
+                trust_env=False, timeout=60, headers={"accept-encoding": "identity"}
+            ) as client,
             serve_http(_Handler, proxy=self, client=client) as url,
         ):
             self.url = f"{url}{self.base}"
