@@ -4,7 +4,6 @@ Each call ends in a reply, also where nobody answered; benchmarks/faults/audit.p
 """
 
 import json
-import re
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,7 +11,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
 from typing import Any
-from urllib.parse import unquote, urlsplit
 from zipfile import BadZipFile, ZipFile
 
 import httpx
@@ -25,7 +23,6 @@ from tests.support.photos import encode_jpeg
 ANSWER_S = 60.0  # nobody waits longer for anything
 SEARCH_PAGE = 7  # photos: several pages for everybody
 PEOPLE = (ASTRONAUT, 0)  # of the sample photos: alone in some of them, one of six in the others
-_SHOWN = re.compile(r'data-id="(\d+)"[^>]*><img src="([^"]+)"')
 
 
 @dataclass(frozen=True)
@@ -82,23 +79,21 @@ class Guest:
     def __init__(self, url: str, case: EventCase) -> None:
         self.replies: list[Reply] = []
         self._url = url
-        self._token = case.gallery_token
+        self._token, self._prefix = case.gallery_token, case.s3_prefix
 
     def look(self) -> list[tuple[int, str]]:
-        """The photos of all pages, by id and S3 key, as they are shown; empty where refused."""
+        """The photos of all parts of the list, by id and S3 key; empty where refused."""
+        home = f"{self._url}/gallery/{self._token}"
+        page = self._note(call("page", "GET", home, headers={"Accept": "text/html"}))
         shown: list[tuple[int, str]] = []
-        after = "0"
-        while True:
-            path = f"{self._url}/gallery/{self._token}?after={after}"
-            reply = self._note(call("page", "GET", path, headers={"Accept": "text/html"}))
-            if reply.status != httpx.codes.OK:
-                return []
-            text = reply.body.decode()
-            shown += [(int(found), _read_key(link)) for found, link in _SHOWN.findall(text)]
-            more = re.search(r'id="more" href="[^"]*after=(\d+)"', text)
-            if more is None:
-                return shown
-            after = more[1]
+        after: str | None = ""
+        while after is not None and page.status == httpx.codes.OK:
+            page = self._note(call("photos", "GET", f"{home}/photos?after={after}"))
+            answer = page.read_json()
+            found = answer.get("photos", [])
+            shown += [(int(photo["id"]), f"{self._prefix}{photo['name']}") for photo in found]
+            after = answer.get("next_cursor")
+        return shown if page.status == httpx.codes.OK else []
 
     def search(self, person: int, page_size: int = SEARCH_PAGE) -> list[str] | None:
         """S3 keys of a person's photos, page by page, the best first; None where refused."""
@@ -140,11 +135,6 @@ class Guest:
     def _note(self, reply: Reply) -> Reply:
         self.replies.append(reply)
         return reply
-
-
-def _read_key(link: str) -> str:
-    """The S3 key that a signed link of a page opens."""
-    return unquote(urlsplit(link).path).lstrip("/").partition("/")[2]
 
 
 def count_files(body: bytes) -> int | None:

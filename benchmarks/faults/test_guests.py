@@ -14,14 +14,9 @@ from benchmarks.faults.photographer import EventCase
 from tests.support.http_server import QuietHandler, serve_http
 
 CASE = EventCase(1, "uuid", "events/1/previews/", "token")
-CELL = (
-    '<li><a class="cell" href="/gallery/token/photos/{0}/preview" data-id="{0}">'
-    '<img src="http://s3/bucket/events/1/previews/{1}?X-Amz-Signature=1&amp;x=2" alt=""></a></li>'
-)
-PAGES = {
-    "0": CELL.format(7, "%D1%8F%201.jpg")
-    + '<a class="secondary" id="more" href="?lang=en&amp;after=7">more</a>',
-    "7": CELL.format(9, "b.jpg"),
+LISTS = {
+    "": {"photos": [{"id": 7, "name": "я 1.jpg"}], "next_cursor": "7"},
+    "7": {"photos": [{"id": 9, "name": "b.jpg"}], "next_cursor": None},
 }
 MATCHES = {"": (["a.jpg", "b.jpg"], "next"), "next": (["c.jpg"], None)}
 
@@ -32,16 +27,21 @@ class _Api(QuietHandler):
     refused = False
 
     def do_GET(self) -> None:  # noqa: N802 - http.server's name
-        after = parse_qs(urlsplit(self.path).query)["after"][0]
-        if after != "0" and self.refused:
+        after = parse_qs(urlsplit(self.path).query).get("after", [""])[0]
+        if after and self.refused:
             self.answer(503, b"<h1>Try again</h1>")
+        elif self.path.endswith("/token"):
+            self.answer(200, b"<html>", [("Content-Type", "text/html")])
         else:
-            self.answer(200, PAGES[after].encode(), [("Content-Type", "text/html")])
+            self.answer(200, json.dumps(LISTS[after]).encode())
 
     def do_POST(self) -> None:  # noqa: N802 - http.server's name
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.path.endswith("/zip"):
             self.answer(200, b"PK and no more", missing=5)
+            return
+        if self.path.endswith("/consents"):
+            self.answer(200, b'{"consent": "signed"}')
             return
         names, cursor = MATCHES["next" if b"\r\nnext\r\n" in body else ""]
         matches = [{"s3_key": f"events/1/previews/{name}"} for name in names]
@@ -64,7 +64,7 @@ def test_a_page_that_is_refused_is_noted_with_its_sentence() -> None:
     with serve_http(_Api, refused=True) as url:
         guest = Guest(url, CASE)
         assert guest.look() == []
-    assert [(reply.status, reply.sentence) for reply in guest.replies][1] == (503, "a page")
+    assert [(reply.status, reply.sentence) for reply in guest.replies][2] == (503, "a page")
 
 
 def test_a_guest_reads_all_pages_of_a_search(url: str) -> None:
@@ -78,6 +78,9 @@ def test_a_search_whose_beginning_is_gone_begins_again() -> None:
 
         def do_POST(self) -> None:  # noqa: N802 - http.server's name
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.path.endswith("/consents"):
+                self.answer(200, b'{"consent": "signed"}')
+                return
             later = b"\r\nnext\r\n" in body
             if later and self.pages_refused:
                 detail = {"detail": self.pages_refused.pop()}
@@ -90,7 +93,7 @@ def test_a_search_whose_beginning_is_gone_begins_again() -> None:
     with serve_http(Changed) as url:
         guest = Guest(url, CASE)
         assert guest.search(ASTRONAUT) == ["a.jpg", "b.jpg", "c.jpg"]
-    assert [reply.status for reply in guest.replies] == [200, 200, 200]
+    assert [reply.status for reply in guest.replies] == [200, 200, 200, 200]
     assert Changed.pages_refused == []
 
 
