@@ -93,7 +93,7 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., TestCli
                 for token, photo_id in asked
                 if token == TOKEN
             },
-            "read_gallery_state": lambda *_: GalleryState(photos, 0, None),
+            "read_gallery_state": lambda *_: GalleryState(photos, None),
             "place_gallery_photo": lambda *_: place(_[3]),
             "read_logo_etag": lambda *_: None,
             "find_active_run": lambda *_: object() if syncing else None,
