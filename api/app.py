@@ -84,13 +84,11 @@ def create_app() -> FastAPI:
             dependencies=photographers,
             responses=describe_errors(401, 403, 413, 422, 429, 503),
         )
-    visitors = [Depends(limit_rate("guest"))]
     app.include_router(
         search.router,
-        dependencies=visitors,
         responses=describe_errors(401, 403, 408, 413, 429, 503),
     )
-    app.include_router(gallery.router, dependencies=visitors)
+    app.include_router(gallery.router, dependencies=[Depends(limit_rate("guest"))])
     for router in (health.router, metrics.router):
         app.include_router(router)
     return app

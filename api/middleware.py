@@ -20,6 +20,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.bulkheads.downloads import HEAD_ONLY
 from api.metrics import HttpMetrics
 from models.settings import get_settings
 
@@ -117,6 +118,7 @@ class HeadRequests(HttpMiddleware):
             await send(message)
 
         scope["method"] = "GET"
+        scope[HEAD_ONLY] = True
         try:
             await self._app(scope, receive, send_head)
         finally:

@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 from uuid import UUID
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -42,8 +43,18 @@ if TYPE_CHECKING:
     from tasks.search import SearchResult
 
 PAGE_LIMIT = 500
+FIRST_YEAR, LAST_YEAR = 2000, 2200  # of what an event's photographer tells
 MOST_SELFIES = 3
 MOST_ANSWERED = 500  # photos that a guest says of whether they show them
+
+Day = TypeVar("Day", bound=date)
+
+
+def _require_sane_year(value: Day) -> Day:
+    if not FIRST_YEAR <= value.year <= LAST_YEAR:
+        raise ValueError(f"the year must be from {FIRST_YEAR} to {LAST_YEAR}")
+    return value
+
 
 EventName = Annotated[
     str,
@@ -51,6 +62,7 @@ EventName = Annotated[
 ]
 Pin = Annotated[str, StringConstraints(pattern=r"^[0-9]{4,12}$")]
 Accent = Annotated[str, StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$", to_lower=True)]
+Year = AfterValidator(_require_sane_year)  # the database's driver cannot read every year back
 DbId = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Box = Annotated[
     tuple[float, float, float, float],
@@ -104,11 +116,11 @@ class EventLooks(Shape):
         description="own: guests see only the photos that their selfie found, and no count",
     )
     pin: Pin | None = Field(None, description="4 to 12 digits that guests are asked for")
-    closes_at: AwareDatetime | None = Field(
+    closes_at: Annotated[AwareDatetime, Year] | None = Field(
         None, description="from then on the guests' link tells that the gallery is closed"
     )
     download_all: bool = Field(False, description="guests may take all photos at once")
-    held_on: date | None = Field(None, description="the event's day")
+    held_on: Annotated[date, Year] | None = Field(None, description="the event's day")
     place: EventName | None = None
     studio: EventName | None = Field(None, description="the photographer's name, as guests see it")
     accent: Accent | None = Field(None, description="the colour of buttons, as #rrggbb")

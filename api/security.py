@@ -7,7 +7,8 @@ by address, so two processes allow twice as many.
 import hmac
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from hashlib import sha256
 from ipaddress import IPv6Address, ip_address, ip_network
@@ -24,10 +25,12 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from models.errors import ConfigurationError
+from models.errors import ConfigurationError, EventNotFoundError, PhotoNotFoundError
 from models.settings import Settings, get_settings
 
-Caller = Literal["photographer", "guest", "refused", "open"]
+# Guests' searches by a face token have a count of their own: pages ask these by themselves, and a
+# venue's guests share an address.
+Caller = Literal["photographer", "guest", "again", "refused", "open"]
 MAX_CALLERS = 20_000  # that are counted apart at a time; any more share one count
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
 _PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
@@ -166,6 +169,19 @@ def count_call(caller: Caller, request: Request) -> None:
         raise HTTPException(
             429, f"Too many calls: try again in {wait_s} seconds.", {"Retry-After": str(wait_s)}
         )
+
+
+@contextmanager
+def count_misses(request: Request) -> Iterator[None]:
+    """Count a guest's call only where it finds nothing: guessing is slow.
+
+    For what open pages ask by themselves, and a venue's guests have one address.
+    """
+    try:
+        yield
+    except (EventNotFoundError, PhotoNotFoundError):
+        count_call("guest", request)
+        raise
 
 
 def read_wait(what: str, limits: Sequence[str], request: Request) -> int | None:

@@ -4,6 +4,8 @@ A download that its client does not take, or leaves, lets go of its thread, its 
 connection to S3.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -19,6 +21,7 @@ from api.bulkheads.searches import run_while_connected
 from api.bulkheads.threads import Kind, get_bulkhead
 from models.errors import TooBusyError
 
+HEAD_ONLY = "facepass.head_only"  # in the scope of a HEAD, which routes see as a GET
 STALL_S = 60.0  # for a client to take one piece (256 KiB): 35 kbit/s
 _FULL = "Very many guests are downloading right now: try again in half a minute."
 
@@ -74,6 +77,20 @@ def get_download_places(limits: PlaceLimits = FILES) -> DownloadPlaces:
     return places[limits]
 
 
+@contextmanager
+def hold_place(address: str) -> Iterator[None]:
+    """A place among files for the block. Raises TooBusyError.
+
+    A download that is started right behind it, before any other work, has the place then.
+    """
+    places = get_download_places(FILES)
+    places.take(address)
+    try:
+        yield
+    finally:
+        places.leave(address)
+
+
 class Pieces(Protocol):
     """The bytes of a download, in order."""
 
@@ -123,9 +140,16 @@ class DownloadResponse(StreamingResponse):
     """An answer of a download's pieces; the connection breaks where one cannot be read."""
 
     def __init__(
-        self, download: Download, first: bytes | None, headers: dict[str, str], status: int = 200
+        self,
+        download: Download,
+        first: bytes | None,
+        headers: dict[str, str],
+        status: int = 200,
+        *,
+        head_only: bool = False,
     ) -> None:
         super().__init__((), status, headers)
+        self._head_only = head_only
         self._download = download
         self._first = first
 
@@ -140,7 +164,8 @@ class DownloadResponse(StreamingResponse):
                     "headers": self.raw_headers,
                 },
             )
-            piece = self._first
+            # Who asks for the head alone gets no bytes: S3 would be read for nobody.
+            piece = None if self._head_only else self._first
             while piece is not None:
                 body = {"type": "http.response.body", "body": piece, "more_body": True}
                 await _send_in_time(send, body)
@@ -169,7 +194,8 @@ async def start_download(
     except BaseException:
         download.close()
         raise
-    return DownloadResponse(download, first, headers, status)
+    head_only = HEAD_ONLY in request.scope
+    return DownloadResponse(download, first, headers, status, head_only=head_only)
 
 
 async def _send_in_time(send: Send, message: Message) -> None:

@@ -22,8 +22,10 @@ router = APIRouter(prefix="/gallery", include_in_schema=False)
 router.include_router(pages.router)
 router.include_router(photos.router)
 router.include_router(guests.router)
-# Apart: a page asks for many at a time, and a venue's guests have one address.
+# Apart, not counted: a page asks these by itself, and a venue's guests have one address.
 pictures_router = APIRouter(prefix="/gallery", include_in_schema=False)
 pictures_router.include_router(pictures.router)
+pictures_router.include_router(pages.asked_router)
+pictures_router.include_router(guests.asked_router)
 
 __all__ = ["pictures_router", "router"]

@@ -26,7 +26,7 @@ from api.gallery.access import (
 from api.gallery.conditional import is_known
 from api.gallery.rendering import PRIVATE, GalleryRoute, ask_for_pin, read_base, read_language
 from api.gallery.texts import Language, hash_consent, tell
-from api.security import count_try, read_wait
+from api.security import count_misses, count_try, read_wait
 from models.errors import PhotoNotFoundError
 from models.queries.guests.looks import find_logo
 from models.queries.guests.wishes import add_consent, add_request
@@ -36,11 +36,16 @@ from models.session import open_session
 from models.vocabulary import GuestRequestKind
 
 # Of one address at one event; only wrong PINs count, since a party's guests may share an address.
-PIN_TRIES = ("10/minute", "100/hour")
+# Tries of short PINs, of which there are ten thousand, are counted apart: no try fits a PIN of
+# another length.
+PIN_TRIES = ("30/minute", "300/hour")
+LONG_PIN_TRIES = ("60/minute", "600/hour")
+_LONG_PIN = 6  # digits
 REQUEST_TRIES = ("20/minute", "200/hour")
 _LONGEST_PIN = 64
 
 router = APIRouter(route_class=GalleryRoute)
+asked_router = APIRouter(route_class=GalleryRoute)  # what open pages ask by themselves
 
 
 class ConsentForm(BaseModel):
@@ -67,12 +72,14 @@ def take_pin(
     with open_session() as session:
         event = find_open_gallery(session, gallery_token)
     language = read_language(request)
-    what = f"pin {event.id}"
+    pin, what, tries = pin.strip(), f"pin {event.id}", PIN_TRIES
+    if len(pin) >= _LONG_PIN:
+        what, tries = f"long {what}", LONG_PIN_TRIES
     if event.pin_hash is not None:
-        if (wait_s := read_wait(what, PIN_TRIES, request)) is not None:
+        if (wait_s := read_wait(what, tries, request)) is not None:
             return ask_for_pin(request, "slow", wait_s)
-        if not fits_pin(pin.strip(), event.pin_hash):
-            count_try(what, PIN_TRIES, request)
+        if not fits_pin(pin, event.pin_hash):
+            count_try(what, tries, request)
             return ask_for_pin(request, "wrong")
     home = f"{read_base(request)}/gallery/{gallery_token}?lang={language}"
     answer = RedirectResponse(home, 303, headers=PRIVATE)
@@ -109,14 +116,14 @@ def take_request(gallery_token: str, request: Request, body: RequestForm) -> JSO
     return JSONResponse({"is_new": is_new}, 201 if is_new else 200, headers=PRIVATE)
 
 
-@router.get("/{gallery_token}/status")
+@asked_router.get("/{gallery_token}/status")
 @in_threads(Kind.PAGES)
 def read_status(gallery_token: str, request: Request) -> Response:
     """Whether more photos are being added, and a word that is new with each that was.
 
     How many there are is told where guests see all of them. 304 where nothing has changed.
     """
-    with open_session() as session:
+    with count_misses(request), open_session() as session:
         event = enter_gallery(session, gallery_token, request)
         state = read_gallery_state(session, event.id or 0)
         syncing = find_active_run(session, event.id or 0) is not None

@@ -30,6 +30,7 @@ from api.gallery.rendering import (
     render_page,
 )
 from api.gallery.texts import read_texts
+from api.security import count_misses
 from models.errors import InvalidCursorError, PhotoNotFoundError
 from models.queries.events import read_logo_etag
 from models.queries.photos import (
@@ -56,6 +57,7 @@ _KEPT = {
 }
 
 router = APIRouter(route_class=GalleryRoute)
+asked_router = APIRouter(route_class=GalleryRoute)  # what open pages ask by themselves
 
 
 @router.get("/static/{version}/{name}")
@@ -92,7 +94,8 @@ def read_photo_page(gallery_token: str, photo_id: int, request: Request) -> Resp
     """The page of one photo: the gallery with the viewer open; large by itself without a script."""
     with open_session() as session:
         event = enter_gallery(session, gallery_token, request)
-        require_pass(event, photo_id, request.query_params.get("pass", ""))
+        given = request.query_params.get("pass", "")
+        require_pass(event, photo_id, given)
         clock = EventClock.from_row(event)
         asked = [photo_id] if 0 < photo_id <= MAX_ID else []
         found = list_gallery_photos(
@@ -100,14 +103,16 @@ def read_photo_page(gallery_token: str, photo_id: int, request: Request) -> Resp
         )
         if not found:
             raise PhotoNotFoundError("This photo is not in this gallery.")
-        place = None
+        place, described = None, describe_photo(event, found[0])
+        if described["pass"]:
+            described["pass"] = given  # a new one would make it last for ever
         if may_list(event):
             place = place_gallery_photo(session, event.id or 0, clock, photo_id)
-        opened = OpenedPhoto(describe_photo(event, found[0]), place or PhotoPlace(1))
+        opened = OpenedPhoto(described, place or PhotoPlace(1))
         return _render_gallery(session, event, request, PageCursor(clock), opened)
 
 
-@router.get("/{gallery_token}/photos")
+@asked_router.get("/{gallery_token}/photos")
 @in_threads(Kind.PAGES)
 def list_page_photos(
     gallery_token: str,
@@ -116,7 +121,7 @@ def list_page_photos(
     limit: Annotated[int, Query(ge=1, le=MOST_LISTED)] = LISTED,
 ) -> JSONResponse:
     """A part of the list for the page's scripts; nothing where guests see only their own photos."""
-    with open_session() as session:
+    with count_misses(request), open_session() as session:
         event = enter_gallery(session, gallery_token, request)
         start = PageCursor(EventClock.from_row(event))
         try:
@@ -173,7 +178,7 @@ def _render_gallery(
     language, base, event_id = read_language(request), read_base(request), event.id or 0
     total, photos, next_after = _list_page(session, event, start, PAGE_PHOTOS)
     before = None
-    if start.photo_id:
+    if start.photo_id and may_list(event):  # anyone can write a cursor: it tells the place
         before = place_gallery_photo(session, event_id, start.clock, start.photo_id)
     settings = get_settings()
     page = render_page(

@@ -8,9 +8,9 @@ from pathlib import PurePosixPath
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
-from api.bulkheads.downloads import DownloadResponse, start_download
+from api.bulkheads.downloads import DownloadResponse, hold_place, start_download
 from api.bulkheads.searches import run_while_connected
 from api.bulkheads.threads import Kind, get_bulkhead, in_threads
 from api.gallery.access import build_pass, enter_gallery, require_pass
@@ -39,7 +39,10 @@ class ZipSize(StrEnum):
 
 
 class ZipWish(BaseModel):
-    """The form of a zip. pass: one for each id, in the same order, where photos need one."""
+    """The form of a zip. pass: one for each id, in the same order, where photos need one.
+
+    Both may be sent once, joined by commas: a form has at most a thousand fields.
+    """
 
     photo_ids: list[int] = Field(max_length=MAX_ZIP_PHOTOS)
     passes: list[str] = Field([], alias="pass", max_length=MAX_ZIP_PHOTOS)
@@ -47,6 +50,14 @@ class ZipWish(BaseModel):
     # Its number among several zips, for its name.
     part: int = 1
     parts: int = 1
+
+    @field_validator("photo_ids", "passes", mode="before")
+    @classmethod
+    def _split(cls, given: object) -> object:
+        """One value for each photo."""
+        if not isinstance(given, list):
+            return given
+        return [part for value in given for part in str(value).split(",")]
 
 
 def describe_photo(event: Event, photo: GalleryPhoto) -> dict[str, Any]:
@@ -116,16 +127,19 @@ async def download_zip(
         words = tell(language, "zip_missing_name"), tell(language, "zip_missing")
         return open_zip(get_guests_bucket(), entries, missing=words)
 
-    size, pieces = await run_while_connected(
-        request, partial(get_bulkhead(Kind.DOWNLOADS).run, measure)
-    )
+    address = name_address(request)
+    # Its place first: who gets none does not have S3 asked about each photo.
+    with hold_place(address):
+        size, pieces = await run_while_connected(
+            request, partial(get_bulkhead(Kind.ZIPS).run, measure)
+        )
     headers = {
         **PRIVATE,
         "Content-Type": "application/zip",
         "Content-Disposition": build_disposition(f"{clean_file_name(name)}.zip"),
         "Content-Length": str(size),
     }
-    return await start_download(request, name_address(request), pieces, headers)
+    return await start_download(request, address, pieces, headers)
 
 
 def _list_entries(

@@ -21,7 +21,7 @@ from api.bulkheads.threads import Kind, get_bulkhead
 from api.gallery.access import admit_guest, require_pass
 from api.gallery.conditional import is_known, read_range
 from api.gallery.rendering import GalleryRoute
-from api.security import count_call, limit_rate, name_address
+from api.security import count_misses, limit_rate, name_address
 from models.errors import EventNotFoundError, PhotoNotFoundError, PhotoUnavailableError
 from models.keys import derive_view_key
 from models.queries.photos import GalleryPhoto, find_gallery_photos
@@ -113,11 +113,8 @@ async def send_original(gallery_token: str, photo_id: int, request: Request) -> 
 @router.get("/{gallery_token}/photos/{photo_id}/{kind}")
 async def send_picture(gallery_token: str, photo_id: int, kind: str, request: Request) -> Response:
     """A photo's thumb, view or preview."""
-    try:
+    with count_misses(request):
         picture = await _find_picture(gallery_token, photo_id, kind, request)
-    except (EventNotFoundError, PhotoNotFoundError):
-        count_call("guest", request)  # guessing is slow
-        raise
     if get_settings().photo_delivery == "s3":
         return await _redirect(lambda: get_link_signer().sign_view(picture.key))
     is_current = request.query_params.get("v") == picture.version

@@ -32,7 +32,7 @@ from api.schemas import (
     SearchRefusal,
     describe_form,
 )
-from api.security import name_address, require_api_key
+from api.security import count_call, name_address, require_api_key
 from models.errors import FacePassError, InvalidUploadError, SelfieError
 from models.packs import choose_pack
 from models.queries.events import find_event
@@ -76,9 +76,14 @@ async def search_photos(
     """
     address = name_address(request)
     with get_queue(request.app.state).hold_place(address) as count_bytes:
-        form = await read_form_in_time(request, count_bytes)
-        texts = [(name, text) for name, text in form.multi_items() if isinstance(text, str)]
-        fields = SearchForm.from_fields(texts)
+        try:
+            form = await read_form_in_time(request, count_bytes)
+            texts = [(name, text) for name, text in form.multi_items() if isinstance(text, str)]
+            fields = SearchForm.from_fields(texts)
+        except (FacePassError, HTTPException):
+            count_call("guest", request)
+            raise
+        count_call("again" if fields.face_token else "guest", request)
         if fields.event_uuid is not None:
             await require_api_key(request, x_api_key)
         files = [file for file in form.getlist("file") if isinstance(file, UploadFile)]

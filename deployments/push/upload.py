@@ -21,7 +21,7 @@ from models.vocabulary import PhotoReason, Taking, ViewKind
 from tasks.faces.limits import PixelBudget, count_cores
 from tasks.images.preview import PreviewRecipe, make_preview
 from tasks.images.taking import read_taking
-from tasks.images.views import VIEWS_RECIPE, Views, make_preview_and_views, try_views
+from tasks.images.views import VIEWS_RECIPE, Views, make_preview_and_views
 from tasks.s3.bucket import Bucket
 from tasks.s3.objects import (
     MD5,
@@ -113,7 +113,7 @@ def read_stamp(path: Path) -> tuple[int, int] | None:
 class Pictures:
     """What was made of an original, and when it was taken."""
 
-    preview: bytes | None
+    preview: bytes
     views: Views | None
     taking: Taking | None
 
@@ -171,32 +171,31 @@ class PhotoSender:
         return etag
 
     def _send_pictures(self, result: UploadResult, digest: str, etag: str) -> None:
-        """The preview, then the views, where S3 lacks them."""
+        """The preview where S3 lacks it, then the views.
+
+        Views without their preview are make_views's: only it knows which photos were erased.
+        """
         key = self.keys.preview(result.photo.name)
         tags = {ORIGINAL: etag, RECIPE: str(self.recipe)}
         found: Mapping[str, str] = {}
         if result.photo.name in self.stored.previews:
             found = read_metadata(self.bucket, key) or {}
-        has_preview = tags.items() <= found.items()
-        result.reason = found.get(REASON) if has_preview else None
-        views = None if result.reason else self._find_views(result.photo.name, etag)
-        if has_preview and views is None:
+        if tags.items() <= found.items():
+            result.reason = found.get(REASON)
             return
+        views = self._find_views(result.photo.name, etag)
         try:
-            pictures = self._make_pictures(
-                result, digest, with_preview=not has_preview, with_views=views is not None
+            pictures = self._make_pictures(result, digest, with_views=views is not None)
+            put_object(
+                self.bucket,
+                key,
+                pictures.preview,
+                hash_md5(pictures.preview),
+                content_type="image/jpeg",
+                metadata={**tags, **describe_taking(pictures.taking)},
             )
-            if pictures.preview is not None:
-                put_object(
-                    self.bucket,
-                    key,
-                    pictures.preview,
-                    hash_md5(pictures.preview),
-                    content_type="image/jpeg",
-                    metadata={**tags, **describe_taking(pictures.taking)},
-                )
-                result.bytes_sent += len(pictures.preview)
-                result.preview_sent = True
+            result.bytes_sent += len(pictures.preview)
+            result.preview_sent = True
             if pictures.views is not None and views is not None:
                 self._put_views(result, pictures.views, views, etag)
             return
@@ -240,10 +239,8 @@ class PhotoSender:
             if result.views_sent or has_foreign(stored) or find_notes(stored, etag, VIEWS_RECIPE):
                 return
 
-    def _make_pictures(
-        self, result: UploadResult, digest: str, *, with_preview: bool, with_views: bool
-    ) -> Pictures:
-        """Those asked for, and when the original was taken.
+    def _make_pictures(self, result: UploadResult, digest: str, *, with_views: bool) -> Pictures:
+        """The preview, the views where asked for, and when the original was taken.
 
         Raises PhotoUnavailableError, PhotoChangedError or OSError.
         """
@@ -253,8 +250,7 @@ class PhotoSender:
             content = result.photo.file.path.read_bytes()
             if hash_md5(content) != digest:
                 raise PhotoChangedError
-            recipe = self.recipe if with_preview else None
-            return make_pictures(content, recipe, self._pixels, with_views=with_views)
+            return make_pictures(content, self.recipe, self._pixels, with_views=with_views)
 
     def _put_file(
         self, result: UploadResult, key: str, digest: str, metadata: dict[str, str]
@@ -268,20 +264,18 @@ class PhotoSender:
 
 
 def make_pictures(
-    content: bytes, recipe: PreviewRecipe | None, pixels: PixelBudget, *, with_views: bool
+    content: bytes, recipe: PreviewRecipe, pixels: PixelBudget, *, with_views: bool
 ) -> Pictures:
-    """An original's preview and views, those asked for; no views where it has pixels for none.
+    """An original's preview, and its views where asked for; no views where it has pixels for none.
 
     Raises PhotoUnavailableError where no preview can be made.
     """
-    preview = views = None
+    views = None
     try:
-        if recipe is not None and with_views:
+        if with_views:
             preview, views = make_preview_and_views(content, recipe, pixels.reserve, pixels.release)
-        elif recipe is not None:
-            preview = make_preview(content, recipe, pixels.reserve)
         else:
-            views = try_views(content, pixels.reserve)
+            preview = make_preview(content, recipe, pixels.reserve)
     finally:
         pixels.release()
     return Pictures(preview, views, read_taking(content))

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Interval,
     Select,
     bindparam,
+    case,
     cast,
     false,
     func,
@@ -288,11 +289,12 @@ _HAS_VIEWS = func.coalesce(col(Photo.views_etag) == col(Photo.etag), false())
 _VISIBLE = (PhotoStatus.INDEXED, PhotoStatus.NO_FACE)
 _VIEW_COLUMNS = (
     col(Photo.views_source),
-    col(Photo.width),
-    col(Photo.height),
-    col(Photo.colour),
+    # These are of the views, and null where those are of a preview of before.
+    case((_HAS_VIEWS, col(Photo.width))),
+    case((_HAS_VIEWS, col(Photo.height))),
+    case((_HAS_VIEWS, col(Photo.colour))),
     col(Photo.original_bytes),
-    col(Photo.view_bytes),
+    case((_HAS_VIEWS, col(Photo.view_bytes))),
 )
 
 
@@ -334,18 +336,15 @@ def count_gallery_photos(session: Session, event_id: int) -> int:
 
 @dataclass(frozen=True)
 class GalleryState:
-    """What changes with the photos that guests see: counts, and when the newest was read."""
+    """What changes with the photos that guests see: how many, and when the newest was read."""
 
     photos: int
-    with_views: int
     read_at: datetime | None
 
 
 def read_gallery_state(session: Session, event_id: int) -> GalleryState:
     """The state of an event's gallery, from one pass over its photos."""
-    query = select(
-        func.count(), func.count(col(Photo.views_etag)), func.max(Photo.processed_at)
-    ).where(*_list_visible(event_id))
+    query = select(func.count(), func.max(Photo.processed_at)).where(*_list_visible(event_id))
     return GalleryState(*session.execute(query).one())
 
 

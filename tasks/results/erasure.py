@@ -192,17 +192,30 @@ def prune_deliveries() -> int:
     return deleted
 
 
-def _sweep_and_report(event_id: int, rows: ErasedRows) -> ErasureReceipt:
+def _sweep(event_id: int, rows: ErasedRows) -> tuple[Counter[str], int]:
+    """Delete cached results, then views, however the first went: counts of both."""
+    counts: Counter[str] = Counter()
+    views, troubles = 0, []
+    try:
+        counts = sweep_results(event_id)
+    except FacePassError as error:
+        troubles.append(error)
     try:
         views = sweep_views(rows)
-        counts = sweep_results(event_id)
-    except ErasureIncompleteError:
-        raise
     except FacePassError as error:
+        troubles.append(error)
+    if len(troubles) == 1 and isinstance(troubles[0], ErasureIncompleteError):
+        raise troubles[0]
+    if troubles:
         raise ErasureIncompleteError(
             "The faces are erased from the database, but cached results or views of its photos "
-            f"could not be swept: {error} Then send the same call again."
-        ) from error
+            f"could not be swept: {' '.join(map(str, troubles))} Then send the same call again."
+        ) from troubles[0]
+    return counts, views
+
+
+def _sweep_and_report(event_id: int, rows: ErasedRows) -> ErasureReceipt:
+    counts, views = _sweep(event_id, rows)
     logger.info(
         "Erased %d faces of event %d, %d cached results, %d views",
         *(rows.faces, event_id, counts["deleted"], views),

@@ -31,7 +31,7 @@ from models.errors import (
 from models.keys import derive_view_keys
 from models.queries.erasures import require_syncable
 from models.queries.events import read_event
-from models.queries.gallery.views import ViewWork, record_views
+from models.queries.gallery.views import ViewRecord, ViewWork, list_hidden_photos, record_views
 from models.session import open_session
 from models.settings import get_settings
 from tasks.images.views import VIEWS_RECIPE
@@ -176,6 +176,16 @@ def make_view_batch(batch: ViewBatch) -> ViewTally:
 
 def bring_batch(bucket: Bucket, batch: ViewBatch) -> ViewTally:
     """What `make_view_batch` does."""
+    try:
+        tally, records = _bring_each(bucket, batch)
+        with open_session() as session:
+            record_views(session, batch.event_id, records)
+    finally:
+        _delete_hidden(bucket, batch)
+    return tally
+
+
+def _bring_each(bucket: Bucket, batch: ViewBatch) -> tuple[ViewTally, list[ViewRecord]]:
     tally, records = ViewTally(), []
     try:
         for photo in batch.photos:
@@ -186,13 +196,20 @@ def bring_batch(bucket: Bucket, batch: ViewBatch) -> ViewTally:
     except S3DownloadError as error:
         tally.unreachable = len(batch.photos) - tally.done
         tally.trouble = f"{error} S3's own words: {quote_s3(error)}"
+    return tally, records
+
+
+def _delete_hidden(bucket: Bucket, batch: ViewBatch) -> None:
+    """Delete the views of photos that were erased or went while the batch was made.
+
+    Whoever erased them may have looked for their views before they were put, and a photo may have
+    views and no record of them: where S3 refused one of the three, or the batch broke off.
+    """
     with open_session() as session:
-        hidden = set(record_views(session, batch.event_id, records))
-    # Whoever erased these may have looked for their views before they were put.
+        hidden = set(list_hidden_photos(session, [photo.id for photo in batch.photos]))
     for photo in batch.photos:
         if photo.id in hidden:
             delete_views(bucket, (derive_view_keys(photo.s3_key, batch.folder) or {}).values())
-    return tally
 
 
 def _give_way() -> None:

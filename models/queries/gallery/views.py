@@ -124,12 +124,14 @@ UPDATE photo SET views_etag = :views_etag, views_source = :views_source, width =
        height = :height, colour = :colour, view_bytes = :view_bytes
 WHERE id = :id AND etag = :etag AND status IN ('indexed', 'no_face')
 """)
-# Where one photo cannot have views it is left at that.
+# Where one photo cannot have views it is left at that. One whose views were made of its preview,
+# since its original could not be read then, is looked at after the next sync.
 _EVENTS = text(f"""
 SELECT id, name FROM event
 WHERE erased_at IS NULL AND active_until > now() AND EXISTS (
     SELECT FROM photo WHERE photo.event_id = event.id AND {_VISIBLE}
-      AND views_etag IS DISTINCT FROM '' AND {_LACKING}
+      AND views_etag IS DISTINCT FROM ''
+      AND views_source IS DISTINCT FROM :recipe || ' ' || etag AND {_LACKING}
 )
 ORDER BY id
 """)  # noqa: S608 (parts of this module)
@@ -175,17 +177,20 @@ def list_view_work(
     return [ViewWork(*row) for row in session.execute(_WORK, values)]
 
 
-def record_views(session: Session, event_id: int, records: Sequence[ViewRecord]) -> list[int]:
-    """Write down what was made; returns the ids of photos that were erased or went meanwhile.
+def record_views(session: Session, event_id: int, records: Sequence[ViewRecord]) -> None:
+    """Write down what was made.
 
     Nothing is written of a photo whose preview was replaced since. Raises EventNotFoundError.
     """
     lock_event(session, event_id)
-    if not records:
-        return []
-    session.execute(_RECORD, [asdict(record) for record in records])
+    if records:
+        session.execute(_RECORD, [asdict(record) for record in records])
+
+
+def list_hidden_photos(session: Session, ids: Sequence[int]) -> list[int]:
+    """Of these photos, those that were erased or are gone."""
     hidden = text("SELECT id FROM photo WHERE id = ANY(:ids) AND status IN ('gone', 'erased')")
-    return list(session.scalars(hidden, {"ids": [record.id for record in records]}))
+    return list(session.scalars(hidden, {"ids": list(ids)}))
 
 
 def list_unviewed_events(session: Session, recipe: str) -> Sequence[Row[tuple[int, str]]]:

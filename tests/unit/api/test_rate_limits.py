@@ -68,6 +68,15 @@ def test_without_keys_photographers_are_not_limited_and_guests_are(
     assert call("/gallery", 3)[-1] == 429
 
 
+def test_searches_by_a_token_leave_the_selfies_their_count() -> None:
+    app = FastAPI()
+    for caller in ("again", "guest"):
+        app.get(f"/{caller}", dependencies=[Depends(limit_rate(caller))])(lambda: "in")
+    client = TestClient(app, client=("8.8.8.8", 1))
+    assert [client.get("/again").status_code for _ in range(3)] == [200, 200, 429]
+    assert client.get("/guest").status_code == 200
+
+
 def test_a_refusal_says_when_to_come_back() -> None:
     client = open_client()
     answer = [client.get("/gallery") for _ in range(3)][-1]

@@ -1,14 +1,22 @@
 """Downloads: bounded places, and one that its client does not take lets go of everything."""
 
 from collections.abc import Generator
+from contextlib import ExitStack
 
 import anyio
 import pytest
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
 from api.bulkheads import downloads
-from api.bulkheads.downloads import Download, DownloadResponse, get_download_places
+from api.bulkheads.downloads import (
+    HEAD_ONLY,
+    Download,
+    DownloadResponse,
+    get_download_places,
+    hold_place,
+    start_download,
+)
 from models.errors import TooBusyError
 
 LIMIT_S = 20
@@ -53,6 +61,45 @@ def test_a_client_who_leaves_or_does_not_read_holds_nothing(
 
     anyio.run(play)
     assert closed == [True]
+
+
+def test_a_head_is_answered_without_reading_what_it_is_about() -> None:
+    closed: list[bool] = []
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    async def play() -> None:
+        with anyio.fail_after(LIMIT_S):
+            scope = {"type": "http", "method": "GET", HEAD_ONLY: True}
+            scope["asgi"] = {"spec_version": "2.3"}
+            request = Request(scope, receive)
+            answer = await start_download(request, "one", read_pieces(closed), {"X": "1"})
+            await answer(scope, receive, send)
+        assert get_download_places().held == 0
+
+    anyio.run(play)
+    assert closed == [True]
+    assert [message.get("body") for message in sent] == [None, b""]
+
+
+def test_a_place_is_held_before_there_is_a_download() -> None:
+    async def play() -> None:
+        with ExitStack() as held:
+            for _ in range(downloads.FILES.an_address):
+                held.enter_context(hold_place("one"))
+            with pytest.raises(TooBusyError), hold_place("one"):
+                pass
+            with hold_place("another"):
+                pass
+        assert get_download_places().held == 0
+
+    anyio.run(play)
 
 
 def test_an_address_never_has_all_places() -> None:

@@ -9,12 +9,13 @@ from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from api import gallery
+from api import gallery, security
 from api.gallery import access, guests, pages, pictures, rendering
 from api.gallery import photos as zips
 from api.gallery.rendering import build_policy, read_origin
@@ -93,7 +94,7 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., TestCli
                 for token, photo_id in asked
                 if token == TOKEN
             },
-            "read_gallery_state": lambda *_: GalleryState(photos, 0, None),
+            "read_gallery_state": lambda *_: GalleryState(photos, None),
             "place_gallery_photo": lambda *_: place(_[3]),
             "read_logo_etag": lambda *_: None,
             "find_active_run": lambda *_: object() if syncing else None,
@@ -272,6 +273,52 @@ def test_guests_who_see_only_their_own_photos_are_told_nothing_of_the_others(
     part = client.get(f"/gallery/{TOKEN}/photos").json()
     assert part == {"photos": [], "next_cursor": None, "total": 0}
     assert client.get(f"/gallery/{TOKEN}/photos/1").status_code == 404
+    # Anyone can write a cursor: it tells neither whether a photo is there nor its place.
+    for photo_id in (3, 99):
+        forged = PageCursor().move(photo_id, None).encode()
+        answer = client.get(f"/gallery/{TOKEN}", params={"after": forged})
+        assert answer.text == page.text and 'data-first="1"' in answer.text
+
+
+def test_a_pass_does_not_renew_itself(
+    open_page: Callable[..., TestClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = open_page(photos=3, looks={"visibility": "own", "guest_key": UUID(int=7)})
+    event = Event(id=1, name="x", active_until=utc_now(), visibility="own", guest_key=UUID(int=7))
+    now = access.time()
+    monkeypatch.setattr(access, "time", lambda: now - 10 * 3600)
+    given = access.build_pass(event, 2) or ""
+    monkeypatch.setattr(access, "time", lambda: now)
+    page = client.get(f"/gallery/{TOKEN}/photos/2", params={"pass": given}).text
+    assert given in page and str(int(given.partition(".")[0]) + 10 * 3600) not in page
+
+
+@pytest.mark.parametrize("path", ["/status", "/photos"])
+def test_what_open_pages_ask_counts_only_where_it_finds_nothing(
+    open_page: Callable[..., TestClient], monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    client, counted = open_page(), []
+    monkeypatch.setattr(security, "count_call", lambda caller, _: counted.append(caller))
+    assert client.get(f"/gallery/{TOKEN}{path}").status_code == 200 and not counted
+    assert client.get(f"/gallery/x{path}").status_code == 404 and counted == ["guest"]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [{"photo_ids": "1,2", "pass": "a.b,c.d"}, {"photo_ids": ["1", "2"], "pass": ["a.b", "c.d"]}],
+)
+def test_a_zip_s_photos_may_be_many_fields_or_one(
+    open_page: Callable[..., TestClient], monkeypatch: pytest.MonkeyPatch, sent: dict[str, Any]
+) -> None:
+    wishes: list[zips.ZipWish] = []
+
+    def note(_: str, wish: zips.ZipWish, __: object) -> None:
+        wishes.append(wish)
+        raise EventNotFoundError("Event not found")
+
+    monkeypatch.setattr(zips, "_list_entries", note)
+    assert open_page().post(f"/gallery/{TOKEN}/zip", data=sent).status_code == 404
+    assert (wishes[0].photo_ids, wishes[0].passes) == ([1, 2], ["a.b", "c.d"])
 
 
 def test_a_cover_date_place_studio_and_accent_are_on_the_page(

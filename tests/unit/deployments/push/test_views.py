@@ -48,18 +48,19 @@ def test_original_preview_and_views_are_sent_in_this_order_and_once(tmp_path: Pa
     assert (report.unchanged, report.as_json()["views_sent"]) == (1, 0)
 
 
-def test_a_photo_is_read_and_its_file_decoded_for_what_is_missing_alone(
+def test_views_are_sent_with_their_preview_alone_since_the_photo_may_be_erased(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = FakeClient()
     send(store, tmp_path)
-    del store.objects[KEYS.views(NAME)[ViewKind.VIEW]]
+    for key in KEYS.views(NAME).values():
+        del store.objects[key]
     monkeypatch.setattr(upload, "make_preview_and_views", None)
     monkeypatch.setattr(upload, "make_preview", None)
     result = send(store, tmp_path)
-    assert set(store.get_keys("put_object")) == set(KEYS.views(NAME).values())
-    assert (result.preview_sent, result.views_sent) == (False, True)
-    assert Report(photos=1, results=[result]).unchanged == 0
+    assert not store.get_keys("put_object")
+    assert (result.preview_sent, result.views_sent) == (False, False)
+    assert Report(photos=1, results=[result]).unchanged == 1
 
 
 def test_a_changed_photo_has_them_made_anew_and_a_deleted_one_loses_them(tmp_path: Path) -> None:
@@ -109,6 +110,3 @@ def test_what_is_no_photo_has_none_and_where_they_are_off_none_are_made(tmp_path
     (result,) = send_photos(aim(store), [photo], lambda _: None)
     assert (result.preview_sent, result.views_sent) == (True, False)
     assert store.objects.keys() == {KEYS.original(NAME), KEYS.preview(NAME)}
-    photo = put_on_disk(tmp_path, NAME, PHOTO)
-    (result,) = send_photos(aim(store, makes_views=True), [photo], lambda _: None)
-    assert (result.preview_sent, result.views_sent) == (False, True)
