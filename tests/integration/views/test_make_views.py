@@ -432,7 +432,7 @@ def test_the_resync_starts_what_no_sync_has_started(
     assert event.id not in {found for found, _ in list_unviewed.fn()}
     # Of one whose original could not be read then, the next sync takes care.
     event.query(
-        f"UPDATE photo SET views_source = '{VIEWS_RECIPE} ' || etag WHERE event_id = :event"  # noqa: S608
+        f"UPDATE photo SET views_source = '{VIEWS_RECIPE} ' || etag WHERE event_id = :event"
         " RETURNING id"
     )
     assert event.id not in {found for found, _ in list_unviewed.fn()}
