@@ -17,7 +17,7 @@ const more = byId("more");
 const photos = [];
 const ahead = new Map();
 const listeners = new Set();
-let cursor = more?.dataset.after ?? null; // null: all are here
+let cursor = more?.dataset.after || null; // null: all are here
 let loading = null;
 
 export const allPhotos = {
@@ -30,19 +30,26 @@ export const allPhotos = {
     draw(index + DRAWN); // its row whole, and what is below it
     return grid.children[index] ?? null;
   },
-  // New photos of an event that is being photographed, in their places; what is looked at stays.
-  merge(newPhotos, total) {
-    const known = new Set(photos.map((photo) => photo.id));
-    const last = photos.at(-1);
-    const added = newPhotos.filter(
-      (photo) => !known.has(photo.id) && (cursor === null || comparePhotos(photo, last) < 0),
-    );
+  get isWhole() {
+    return cursor === null;
+  },
+  indexOf: (id) => photos.findIndex((photo) => photo.id === id),
+  // The list's beginning as the server has it now: new photos come in, erased ones go, and what is
+  // looked at stays. isWhole: it goes to the event's end.
+  merge(listed, total, isWhole) {
+    const known = new Map(photos.map((photo) => [photo.id, photo]));
+    const cells = new Map([...grid.children].map((cell, index) => [photos[index].id, cell]));
+    const current = listed.map((photo) => update(known.get(photo.id), photo, cells));
+    if (isWhole) cursor = null;
     keepPlace(() => {
-      for (const photo of added.sort(comparePhotos)) insert(photo);
+      photos.splice(0, photos.length, ...current);
+      place(cells);
       setTotal(total);
-      if (cursor === null) draw(Math.min(photos.length, Math.max(grid.children.length, DRAWN)));
+      number();
+      if (cursor === null) draw(Math.min(photos.length, DRAWN));
     });
     watchEnd();
+    document.dispatchEvent(new Event("facepass:list"));
   },
   onChange(listener) {
     listeners.add(listener);
@@ -83,21 +90,25 @@ function setTotal(total) {
   for (const listener of listeners) listener();
 }
 
-// As the server orders them: by the moment of taking, photos without one last, then as people count.
-const names = new Intl.Collator("en", { numeric: true });
-
-export function comparePhotos(one, other) {
-  const [first, second] = [one, other].map((photo) => photo.taken_at ?? "none");
-  if (first !== second) return first < second ? -1 : 1;
-  return names.compare(one.name, other.name) || one.id - other.id;
+// A photo that is known keeps its object, for the viewer; one whose pictures are new gets a new cell.
+function update(old, photo, cells) {
+  if (!old) return photo;
+  if (old.version !== photo.version) {
+    cells.get(photo.id)?.remove();
+    cells.delete(photo.id);
+  }
+  return Object.assign(old, photo);
 }
 
-function insert(photo) {
-  const place = photos.findIndex((other) => comparePhotos(photo, other) < 0);
-  const index = place < 0 ? photos.length : place;
-  const drawn = grid.children.length;
-  photos.splice(index, 0, photo);
-  if (index < drawn) grid.insertBefore(watch(makeCell(photo)), grid.children[index]);
+// Cells in the photos' order, as far down as there are some; nothing that stays is moved.
+function place(cells) {
+  const ids = new Set(photos.map(({ id }) => id));
+  for (const [id, cell] of cells) if (!ids.has(id)) cell.remove();
+  const end = photos.findLastIndex(({ id }) => cells.has(id)) + 1;
+  photos.slice(0, end).forEach((photo, index) => {
+    const cell = cells.get(photo.id) ?? watch(makeCell(photo));
+    if (grid.children[index] !== cell) grid.insertBefore(cell, grid.children[index] ?? null);
+  });
 }
 
 // --- cells ---
@@ -234,13 +245,21 @@ function keepPlace(change) {
 }
 
 addEventListener("pagehide", () => {
+  if (!grid) return;
   const seen = scrollY > 0 && !byId("photos").hidden ? findTop() : null;
   const place = seen && { id: seen.cell.querySelector("a").dataset.id, top: seen.top };
-  sessionStorage.setItem(PLACE, JSON.stringify(place && { ...place, scroll: scrollY }));
+  store(PLACE, JSON.stringify(place && { ...place, scroll: scrollY }));
 });
 
+// Where a browser forbids to keep anything, the place is lost and all else works.
+function store(name, value) {
+  try {
+    sessionStorage.setItem(name, value);
+  } catch {}
+}
+
 byId("photos")?.ownerDocument.querySelector(".language").addEventListener("click", () => {
-  sessionStorage.setItem(`${PLACE}:kept`, "1");
+  store(`${PLACE}:kept`, "1");
 });
 
 async function returnTo({ id, top, scroll }) {
@@ -256,11 +275,15 @@ async function returnTo({ id, top, scroll }) {
 }
 
 function readPlace() {
-  const [{ type }] = performance.getEntriesByType("navigation");
-  const isKept = sessionStorage.getItem(`${PLACE}:kept`) !== null;
-  sessionStorage.removeItem(`${PLACE}:kept`);
-  if (!isKept && type === "navigate") return null;
-  return JSON.parse(sessionStorage.getItem(PLACE));
+  try {
+    const [{ type }] = performance.getEntriesByType("navigation");
+    const isKept = sessionStorage.getItem(`${PLACE}:kept`) !== null;
+    sessionStorage.removeItem(`${PLACE}:kept`);
+    if (!isKept && type === "navigate") return null;
+    return JSON.parse(sessionStorage.getItem(PLACE));
+  } catch {
+    return null;
+  }
 }
 
 // --- the beginning ---

@@ -15,11 +15,12 @@ let isAsking = false;
 let stamp = null; // what the last answer was about
 let lastSearch = 0;
 let mustGrow = false;
-let mustSearch = false;
+let mustSearch = hasResult(); // of before a reload: photos may have come meanwhile
 
+// Not all pages of a party at the same moment.
 function wait(ms) {
   clearTimeout(timer);
-  timer = setTimeout(poll, ms);
+  timer = setTimeout(poll, ms * (0.8 + 0.4 * Math.random()));
 }
 
 async function poll() {
@@ -75,10 +76,9 @@ function showCount({ photos, photos_text: words, syncing }) {
   page.photos = photos;
 }
 
-// As far as the list is loaded, and the whole of it where it is loaded to its end.
+// As far as the list is loaded: up to its last photo, or to the end where that is gone or the last.
 async function growGallery(total) {
-  const known = new Map([...allPhotos.photos].filter(Boolean).map((photo) => [photo.id, photo]));
-  const wanted = Math.max(known.size + Math.max(total - allPhotos.total, 0), 1);
+  const last = allPhotos.isWhole ? undefined : allPhotos.photos.at(-1)?.id;
   const photos = [];
   let after = "";
   do {
@@ -88,8 +88,10 @@ async function growGallery(total) {
     const body = await answer.json();
     photos.push(...body.photos);
     after = body.next_cursor;
-  } while (after && photos.length < wanted);
-  allPhotos.merge(photos, total);
+    const place = photos.findIndex(({ id }) => id === last);
+    if (place >= 0) return allPhotos.merge(photos.slice(0, place + 1), total, false);
+  } while (after);
+  allPhotos.merge(photos, total, true);
 }
 
 document.addEventListener("visibilitychange", () => !document.hidden && poll());

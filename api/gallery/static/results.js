@@ -4,7 +4,7 @@
 
 import { makeCell } from "./grid.js";
 import { announce, byId, explain, keep, linkPhoto, make, page, recall, Refusal, tell } from "./page.js";
-import { offer } from "./take.js";
+import { offer, unchoose } from "./take.js";
 import { openViewer } from "./viewer.js";
 
 const PAGE_MATCHES = 500;
@@ -115,6 +115,7 @@ function judge(matches) {
 }
 
 function replacePhotos({ matches, token }) {
+  announce("found", ""); // what it offered is older than this answer
   const before = new Set(result.photos.map(({ id }) => id));
   result.photos = judge(matches);
   result.token = token ?? result.token; // with its own two hours
@@ -127,7 +128,10 @@ function replacePhotos({ matches, token }) {
 export function showFound({ matches, token }, selfies) {
   const before = new Set(result?.photos.map(({ id }) => id));
   searches++;
-  result = { photos: matches.map(readMatch), token, me: [], notMe: [] };
+  // With one more selfie the guest's verdicts stand.
+  const old = selfies > 1 && result ? result : { photos: [], me: [], notMe: [], hidden: [] };
+  result = { ...old, token };
+  result.photos = judge(matches);
   announce("found", "");
   render();
   describeGain(selfies, result.photos.filter(({ id }) => !before.has(id)).length);
@@ -154,7 +158,9 @@ function render() {
     name: tell("found_list"),
     total: shown.length,
     get: (index) => shown[index] ?? null,
-    element: (index) => cells.get(shown[index]) ?? null,
+    // As they are now: an open viewer keeps the list, and each verdict makes the cells anew.
+    element: (index) =>
+      byId("results").querySelector(`a[data-id="${shown[index]?.id}"]`)?.closest("li") ?? null,
     indexOf: (id) => shown.findIndex((photo) => photo.id === id),
   };
   BANDS.forEach((band, index) => {
@@ -231,8 +237,9 @@ function makeVerdicts(photo) {
 
 // Large, one knows oneself better than in a cell.
 document.addEventListener("facepass:viewer", ({ detail: { photo } }) => {
-  if (photo.band !== "maybe" || !result?.photos.includes(photo)) return;
-  const row = makeVerdicts(photo);
+  const now = result?.photos.find(({ id }) => id === photo.id);
+  if (now?.band !== "maybe") return;
+  const row = makeVerdicts(now);
   row.addEventListener("click", () => {
     row.remove();
     byId("close").focus();
@@ -248,7 +255,7 @@ async function confirmPhoto(photo) {
   sayVerdict(tell("looking_further"));
   try {
     const answer = await searchAgain();
-    if (!answer) return;
+    if (!answer) return sayVerdict("");
     const gained = replacePhotos(answer).length;
     render();
     sayVerdict(gained ? tell("further_photos", { n: gained }) : tell("no_further_photos"));
@@ -259,6 +266,7 @@ async function confirmPhoto(photo) {
 
 function denyPhoto(photo) {
   result.notMe.push(photo.id);
+  unchoose(photo.id);
   result.photos = result.photos.filter((one) => one !== photo);
   result.hidden = [...(result.hidden ?? []), photo];
   renderAround(photo);
@@ -266,6 +274,8 @@ function denyPhoto(photo) {
 }
 
 byId("unhide").addEventListener("click", () => {
+  searches++; // one under way leaves them out
+  announce("found", "");
   result.photos.push(...(result.hidden ?? []));
   Object.assign(result, { notMe: [], hidden: [] });
   render();
@@ -304,7 +314,11 @@ export async function lookForNew() {
 
 // What has expired is not asked again: a new selfie brings a new token.
 function forgetToken(error) {
-  if (["selfie_needed", "consent_needed"].includes(error.code)) result.token = null;
+  if (["selfie_needed", "consent_needed"].includes(error.code)) {
+    result.token = null;
+    keep({ result });
+    announce("found", explain(error));
+  }
   throw error;
 }
 
@@ -364,6 +378,7 @@ document.querySelector(".language")?.addEventListener("click", (event) => {
 // After a reload, in the other language, and for who comes back by the link in the same tab.
 function restore() {
   if (!result) return;
+  byId("finder").classList.add("open"); // the way back to the result lies in it
   render();
   const { state } = history;
   const [{ type }] = performance.getEntriesByType("navigation");

@@ -40,10 +40,15 @@ let isChoosing = false;
 export function offer(name, row, photos) {
   offered.set(name, photos);
   for (const id of chosen.keys()) if (!findPhoto(id)) chosen.delete(id);
+  // Of photos that only may show the guest none is taken that was not ticked.
   const take = makeButton("primary", tell("take_photos", { n: photos.length }), () => openTake(photos));
   const all = makeButton("secondary choose-all", tell("choose_all"), () => choose(photos));
-  row.replaceChildren(take, makeChooseButton(), all);
+  row.replaceChildren(...(name === "maybe" ? [] : [take]), makeChooseButton(), all);
   updateTicks();
+}
+
+export function unchoose(id) {
+  if (chosen.delete(id)) updateTicks();
 }
 
 function makeButton(className, textContent, act) {
@@ -180,11 +185,14 @@ function sayTake(words) {
 function makeZipForm(photos, index, parts) {
   const form = make("form", { method: "post", action: `${gallery}/zip?lang=${language}` });
   const add = (name, value) => form.append(make("input", { type: "hidden", name, value }));
-  for (const photo of photos) {
-    add("photo_ids", photo.id);
-    if (photo.pass) add("pass", photo.pass);
-  }
+  // One field each: a form has at most a thousand.
+  add("photo_ids", photos.map(({ id }) => id).join(","));
+  if (photos[0]?.pass) add("pass", photos.map(({ pass }) => pass).join(","));
   add("size", readSize());
+  if (parts > 1) {
+    add("part", index + 1);
+    add("parts", parts);
+  }
   const words = describePhotos(photos, readSize());
   const text = parts > 1 ? tell("zip_piece", { part: index + 1, parts, words }) : tell("zip", { words });
   form.append(make("button", { className: canShare ? "secondary" : "primary", textContent: text }));
@@ -240,7 +248,8 @@ async function loadFiles(photos, size, say) {
     say(tell("loading_files", { n: files.length + 1, total: photos.length }));
     let answer;
     try {
-      answer = await fetch(linkPhoto(photo, SIZES[size][0]));
+      const kind = photo.has_original ? SIZES[size][0] : "view.jpg";
+      answer = await fetch(linkPhoto(photo, kind));
     } catch {
       throw new Refusal(navigator.onLine ? "not_loaded" : "offline");
     }
@@ -266,6 +275,7 @@ byId("photos-title")?.after(row);
 
 async function takeEverything({ currentTarget: button }) {
   button.disabled = true;
+  button.textContent = tell("download_all");
   try {
     openTake(await listAll());
   } catch (error) {

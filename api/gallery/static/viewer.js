@@ -46,8 +46,9 @@ async function show(number) {
   const asked = list;
   const next = await Promise.resolve(list.get(number)).catch(() => null);
   if (asked !== list || index !== number || !viewer.open) return;
-  if (!next) return fail();
+  if (!next) return lose();
   photo = next;
+  byId("viewer-actions").hidden = false;
   remember();
   draw();
   document.dispatchEvent(new CustomEvent("facepass:viewer", { detail: { photo } }));
@@ -96,11 +97,22 @@ function say(words, state = "") {
   byId("retry").hidden = state !== "failed";
 }
 
+// The list could not be read on: nothing of the photo before stands under this one's number.
+function lose() {
+  photo = null;
+  picture.removeAttribute("src");
+  sheet.style.backgroundImage = "";
+  byId("download").hidden = byId("show-face").hidden = byId("face").hidden = true;
+  byId("viewer-actions").hidden = true;
+  fail();
+}
+
 function fail() {
   say(tell("photo_failed"), "failed");
 }
 
 picture.addEventListener("load", () => {
+  if (!photo) return;
   say("");
   picture.classList.add("there");
   if (!photo.width) placeSheet(picture.naturalWidth / picture.naturalHeight);
@@ -129,6 +141,16 @@ async function loadNeighbours() {
     neighbours = [image, ...neighbours].slice(0, 2);
   }
 }
+
+// Photos that come or go while one is looked at: its number, and what is before and behind it.
+document.addEventListener("facepass:list", () => {
+  const now = viewer.open && photo && list.indexOf ? list.indexOf(photo.id) : -1;
+  if (now < 0) return;
+  index = now;
+  byId("position").textContent = tell("position", { n: now + 1, total: list.total });
+  byId("previous").disabled = now === 0;
+  byId("next").disabled = now >= list.total - 1;
+});
 
 // --- history: the photo's address while it is looked at, and Back to close it ---
 
@@ -173,6 +195,7 @@ function step(by) {
 }
 
 function showFace() {
+  if (!photo) return;
   const wanted = byId("show-face").getAttribute("aria-pressed") === "true";
   byId("face").hidden = !wanted || !photo.box;
   if (!photo.box) return;
@@ -224,7 +247,9 @@ let wasIdle = false;
 viewer.addEventListener(
   "pointerdown",
   (event) => {
-    wasIdle = event.pointerType === "touch" && viewer.classList.contains("idle");
+    const bar = event.target.closest("button, a, input")?.closest(".bar, .turn");
+    const isFaded = Boolean(bar) && Number(getComputedStyle(bar).opacity) < 0.5;
+    wasIdle = event.pointerType === "touch" && isFaded;
     if (event.target.closest("button, a, input")) wake();
   },
   true,

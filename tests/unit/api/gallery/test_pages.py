@@ -218,7 +218,7 @@ def test_pages_lead_on_from_the_last_photo(open_page: Callable[..., TestClient])
     (cursor,) = re.findall(r"after=([\w-]+)", first)
     assert PageCursor.decode(cursor).photo_id == pages.PAGE_PHOTOS
     last = client.get(f"/gallery/{TOKEN}?after={cursor}").text
-    assert last.count('class="cell ') == 1 and "after=" not in last
+    assert last.count('class="cell ') == 1 and "&amp;after=" not in last
 
 
 @pytest.mark.parametrize("after", ["-1", "x", "9" * 40, "１", ""])
