@@ -212,7 +212,8 @@ def test_new_photos_come_in_their_places_and_nothing_moves(
           const shown = { ...allPhotos.photos[0], width: 2048, height: 1365 };
           const listed = [...allPhotos.photos];
           window.erased = listed.splice(1, 1)[0].id;
-          for (const [id, place] of [[900000, 3], [900001, 8]]) listed.splice(place, 0, { ...shown, id });
+          listed.splice(3, 0, { ...shown, id: 900000 });
+          listed.splice(8, 0, { ...shown, id: 900001 });
           allPhotos.merge(listed, allPhotos.total + 1, false);
         }"""
     )
