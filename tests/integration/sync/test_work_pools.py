@@ -53,6 +53,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     names.SYNC_DEPLOYMENT: {"event_id": 1, "s3_prefix": "events/1/previews/"},
     names.ERASE_DEPLOYMENT: {"event_id": 1},
     names.PREVIEWS_DEPLOYMENT: {"event_id": 1},
+    names.VIEWS_DEPLOYMENT: {"event_id": 1},
     names.REEMBED_DEPLOYMENT: {"event_id": 1},
 }
 each_deployment = pytest.mark.parametrize("deployment", DEPLOYMENTS)
