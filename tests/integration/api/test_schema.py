@@ -19,12 +19,11 @@ from tests.support.public_api import KEY, PublicApi
 REFUSING = {
     "/api/v1/events",
     "/api/v1/faces/search",
-    "/api/v1/events/{event_uuid,
+    "/api/v1/events/{event_uuid}/reembed",
+    "/api/v1/events/{event_uuid}/photos",
     # Dates far off, a change of nothing, a photo of another event; bytes that are no picture.
     "/api/v1/events/{event_uuid}",
     "/api/v1/events/{event_uuid}/logo",
-}/reembed",
-    "/api/v1/events/{event_uuid}/photos",
 }
 UNSAYABLE = [positive_data_acceptance, negative_data_rejection]
 # Parameters and headers that no call knows are ignored on purpose; here they count as wrong data.
