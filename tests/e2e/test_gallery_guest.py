@@ -385,7 +385,7 @@ def test_the_headline_tells_what_is_sure_from_what_may_be(
     if surely:
         page.locator("#surely .take-bar .primary").click()
         taken = page.locator("#take-zips [name=photo_ids]").evaluate_all(
-            "all => all.map(e => +e.value)"
+            "all => all.flatMap(e => e.value.split(',').map(Number))"
         )
         assert taken == read_ids(page, "surely")
 
