@@ -22,6 +22,7 @@ from models.vocabulary import Visibility
 from tests.support.event_box import EventBox
 from tests.support.guests import give_consent, search, take_selfie
 from tests.support.photos import encode_jpeg, read_sample, vary
+from tests.support.public_api import serve_api
 
 EVENTS = "/api/v1/events"
 NAMES = ("ёжик-70", "ёжик-71", "ёжик-72", "ёжик-73")  # one in which the guest is, and the rest
@@ -60,9 +61,15 @@ def make_private(api: httpx.Client) -> Private:
 
 
 @pytest.fixture(scope="module")
-def api(joined_stack: dict[str, str]) -> Iterator[httpx.Client]:
-    url = joined_stack["FACEPASS_API_URL"]
-    with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+def api(
+    joined_stack: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[httpx.Client]:
+    """An API of its own: so many calls that find nothing would have others refused."""
+    settings = joined_stack | {"FACEPASS_GUEST_RATE_LIMIT": "100000/minute"}
+    with (
+        serve_api(tmp_path_factory.mktemp("api"), ["api"], settings) as served,
+        httpx.Client(base_url=served.url, timeout=60, trust_env=False) as client,
+    ):
         yield client
 
 
