@@ -235,17 +235,7 @@ class Orchestrator:
             for queue in (RESYNC_QUEUE, VIEWS_QUEUE):
                 with suppress(ObjectAlreadyExists):
                     await self._client.create_work_queue(queue, work_pool_name=WORK_POOL)
-            run: FlowRun = await arun_deployment(
-                VIEWS_DEPLOYMENT,
-                client=self._client,
-                timeout=0,
-                work_queue_name=VIEWS_QUEUE,
-                parameters={"event_id": event_id},
-                tags=_tag_event(event_id),
-                flow_run_name=run_name,
-                as_subflow=False,
-            )
-        return run.id
+            return await self._start_behind(VIEWS_QUEUE, VIEWS_DEPLOYMENT, event_id, run_name)
 
     async def start_update(
         self, *, event_id: int, run_name: str, but: UUID | None = None
@@ -265,17 +255,7 @@ class Orchestrator:
                 flow_filter=reembeds, flow_run_filter=unfinished, limit=1
             ):
                 return None
-            run: FlowRun = await arun_deployment(
-                REEMBED_DEPLOYMENT,
-                client=self._client,
-                timeout=0,
-                work_queue_name=RESYNC_QUEUE,
-                parameters={"event_id": event_id},
-                tags=_tag_event(event_id),
-                flow_run_name=run_name,
-                as_subflow=False,
-            )
-        return run.id
+            return await self._start_behind(RESYNC_QUEUE, REEMBED_DEPLOYMENT, event_id, run_name)
 
     async def read_run(self, flow_run_id: UUID) -> RunReport | None:
         """Where a flow run is; None when Prefect does not know it."""
@@ -393,6 +373,22 @@ class Orchestrator:
             found = await self._client.read_deployment_by_name(deployment)
             self._deployment_ids[deployment] = found.id
             return await create(found.id)
+
+    async def _start_behind(
+        self, queue: str, deployment: str, event_id: int, run_name: str
+    ) -> UUID:
+        """Create a run in a queue behind the default one, with no other parameter."""
+        run: FlowRun = await arun_deployment(
+            deployment,
+            client=self._client,
+            timeout=0,  # seconds: started, not waited for
+            work_queue_name=queue,
+            parameters={"event_id": event_id},
+            tags=_tag_event(event_id),
+            flow_run_name=run_name,
+            as_subflow=False,
+        )
+        return run.id
 
     async def _list_runs(
         self, flow: str, event_id: int, state: FlowRunFilterState

@@ -59,7 +59,9 @@ def stack_environment(models_root: Path) -> Iterator[dict[str, str]]:
                 start_new_session=True,
             )
         try:
-            yield _wait_for_environment(process, home, log)
+            environment = _wait_for_environment(process, home, log)
+            _pause_hourly_resync(environment)
+            yield environment
         finally:
             if process.poll() is not None:
                 sys.stderr.write(f"The stack ended by itself:\n{log.read_text()[-3000:]}")
@@ -89,3 +91,15 @@ def _wait_for_environment(
 
     lines = shlex.split((home / "stack.env").read_text())
     return dict(line.split("=", 1) for line in lines)
+
+
+def _pause_hourly_resync(environment: dict[str, str]) -> None:
+    """Keep the hour out of the tests: a resync would take up an event that a test is about."""
+    from deployments.names import RESYNC_DEPLOYMENT
+    from deployments.stack.prefect import open_prefect_client
+
+    with open_prefect_client(environment) as client:
+        deployment = client.get(f"deployments/name/{RESYNC_DEPLOYMENT}").raise_for_status().json()
+        for schedule in deployment["schedules"]:
+            path = f"deployments/{deployment['id']}/schedules/{schedule['id']}"
+            client.patch(path, json={"active": False}).raise_for_status()

@@ -36,7 +36,7 @@ from models.session import open_session
 from models.vocabulary import PhotoReason
 from tasks.images.preview import PreviewRecipe
 from tasks.previews.find import Census, OriginalRef, cut, list_candidates
-from tasks.previews.make import Outcome, Verdict, bring_preview, is_marked, mark_recipe
+from tasks.previews.make import Verdict, bring_preview, is_marked, mark_recipe
 from tasks.s3.bucket import get_bucket
 from tasks.s3.errors import quote_s3
 from tasks.sync.artifacts import (
@@ -74,37 +74,41 @@ class PreviewBatch:
 
 
 @dataclass
-class PreviewTally:
-    """What came of originals: counts by verdict, and the first of those without a preview."""
+class Tally:
+    """What came of photos: counts by verdict, and the first of those that got nothing, with why."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    failures: list[tuple[str, PhotoReason]] = field(default_factory=list)
+    failures: list[tuple[str, str]] = field(default_factory=list)
     unreachable: int = 0
     trouble: str = ""  # the sentence about S3 for the last of these
 
-    def note(self, original: OriginalRef, outcome: Outcome) -> None:
+    def note(self, s3_key: str, verdict: str, why: str | None) -> None:
         """Count one."""
-        self.counts[outcome.verdict] += 1
-        if outcome.reason is not None and len(self.failures) < FAILURES_KEPT:
-            self.failures.append((original.s3_key, outcome.reason))
+        self.counts[verdict] += 1
+        if why is not None and len(self.failures) < FAILURES_KEPT:
+            self.failures.append((s3_key, why))
 
-    def add(self, other: "PreviewTally") -> None:
+    def add(self, other: "Tally") -> None:
         """Count another's too."""
         self.counts.update(other.counts)
         self.failures = (self.failures + other.failures)[:FAILURES_KEPT]
         self.unreachable += other.unreachable
         self.trouble = other.trouble or self.trouble
 
+    @property
+    def done(self) -> int:
+        """Photos that have an outcome."""
+        return self.counts.total()
+
+
+class PreviewTally(Tally):
+    """What came of originals; why one has no preview is a PhotoReason."""
+
     def keep_written(self) -> "PreviewTally":
         """What stays true in the next attempt: what was put is there."""
         written = {str(name): self.counts[name] for name in (Verdict.MADE, Verdict.STOOD_IN)}
         unreadable = [item for item in self.failures if item[1] not in NOTHING_PUT]
         return PreviewTally(Counter(written), unreadable)
-
-    @property
-    def done(self) -> int:
-        """Originals that have an outcome."""
-        return self.counts.total()
 
 
 @dataclass
@@ -187,7 +191,8 @@ def make_preview_batch(batch: PreviewBatch, recipe: PreviewRecipe) -> PreviewTal
     tally, bucket = PreviewTally(), get_bucket()
     for original in batch.originals:
         try:
-            tally.note(original, bring_preview(bucket, original, recipe))
+            outcome = bring_preview(bucket, original, recipe)
+            tally.note(original.s3_key, outcome.verdict, outcome.reason)
         except S3DownloadError as error:
             tally.unreachable = len(batch.originals) - tally.done
             tally.trouble = str(error)
@@ -296,7 +301,7 @@ def publish_previews_result(job: PreviewJob, result: dict[str, Any]) -> None:
                 {
                     "original": key,
                     "reason": str(reason),
-                    "what to do": WHAT_TO_DO_WITH_ORIGINALS[reason],
+                    "what to do": WHAT_TO_DO_WITH_ORIGINALS[PhotoReason(reason)],
                 }
                 for key, reason in failures
             ],

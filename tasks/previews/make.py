@@ -64,12 +64,9 @@ def read_preview(bucket: Bucket, key: str) -> StoredPreview | None:
     Raises PhotoUnavailableError where it may not be looked at, S3DownloadError or S3AccessError
     about S3 itself.
     """
-    try:
-        head = bucket.read_head(key)
-    except PhotoUnavailableError as error:
-        if error.reason == PhotoReason.VANISHED:
-            return None
-        raise
+    head = bucket.find_head(key)
+    if head is None:
+        return None
     notes = head.get("Metadata", {})
     return StoredPreview(head["ETag"].strip('"'), notes.get(ORIGINAL), notes.get(RECIPE))
 

@@ -118,6 +118,15 @@ class Bucket:
                 self.check()
             raise
 
+    def find_head(self, s3_key: str) -> "HeadObjectOutputTypeDef | None":
+        """As `read_head`; None where there is no such object."""
+        try:
+            return self.read_head(s3_key)
+        except PhotoUnavailableError as error:
+            if error.reason == PhotoReason.VANISHED:
+                return None
+            raise
+
     def list_pages(self, s3_prefix: str) -> Generator[list[ListedPreview], None, None]:
         """Every key under the prefix, page by page, so that memory does not grow with them."""
         paginator = self.client.get_paginator("list_objects_v2")

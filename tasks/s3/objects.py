@@ -22,7 +22,7 @@ from urllib.parse import quote, unquote
 from botocore.exceptions import ClientError
 
 from models.errors import PhotoChangedError, PhotoUnavailableError, S3AccessError
-from models.vocabulary import PhotoReason, Taking
+from models.vocabulary import Taking
 from tasks.s3.bucket import Bucket, Feature
 from tasks.s3.errors import (
     explain_write_error,
@@ -138,12 +138,8 @@ def put_unless_changed(
 
 
 def _read_etag(bucket: Bucket, key: str) -> str | None:
-    try:
-        return bucket.read_head(key)["ETag"].strip('"')
-    except PhotoUnavailableError as error:
-        if error.reason == PhotoReason.VANISHED:
-            return None
-        raise
+    head = bucket.find_head(key)
+    return None if head is None else head["ETag"].strip('"')
 
 
 def read_metadata(bucket: Bucket, key: str) -> Mapping[str, str] | None:
@@ -152,14 +148,13 @@ def read_metadata(bucket: Bucket, key: str) -> Mapping[str, str] | None:
     Raises S3AccessError or S3DownloadError.
     """
     try:
-        return bucket.read_head(key)["Metadata"]
+        head = bucket.find_head(key)
     except PhotoUnavailableError as error:
-        if error.reason == PhotoReason.VANISHED:
-            return None
         raise S3AccessError(
             f"S3 does not say what lies in the bucket {bucket.name}: its credentials need "
             "s3:GetObject besides s3:ListBucket, s3:PutObject and s3:DeleteObject."
         ) from error
+    return None if head is None else head["Metadata"]
 
 
 def delete_object(bucket: Bucket, key: str) -> None:

@@ -10,9 +10,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from models.errors import PhotoUnavailableError
 from models.keys import find_viewed
-from models.vocabulary import PhotoReason, ViewKind
+from models.vocabulary import ViewKind
 from tasks.s3.bucket import Bucket
 from tasks.s3.objects import (
     LOOK,
@@ -149,10 +148,7 @@ def delete_views(bucket: Bucket, keys: Iterable[str]) -> int:
 
 
 def _read_view(bucket: Bucket, key: str) -> StoredView | None:
-    try:
-        head = bucket.read_head(key)
-    except PhotoUnavailableError as error:
-        if error.reason == PhotoReason.VANISHED:
-            return None
-        raise
+    head = bucket.find_head(key)
+    if head is None:
+        return None
     return StoredView(head["ETag"].strip('"'), head["ContentLength"], parse_notes(head["Metadata"]))

@@ -7,7 +7,6 @@ S3 keeps only the first of two that are put under the same key.
 import os
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -36,7 +35,7 @@ from models.session import open_session
 from models.settings import get_settings
 from tasks.images.views import VIEWS_RECIPE
 from tasks.previews.find import cut
-from tasks.previews.job import FAILURES_KEPT, WINDOW
+from tasks.previews.job import WINDOW, Tally
 from tasks.s3.bucket import Bucket, get_bucket
 from tasks.s3.errors import quote_s3
 from tasks.s3.views import delete_views
@@ -53,7 +52,7 @@ from tasks.sync.artifacts import (
 from tasks.sync.hold import outlive_worker
 from tasks.sync.states import SYNC_RETRIES, find_end
 from tasks.views.find import count_work, delete_orphans, list_work, survey_views
-from tasks.views.make import Outcome, Verdict, bring_views
+from tasks.views.make import Verdict, bring_views
 
 BATCH_SIZE = 20  # photos a task run: a quarter of a minute's work
 LOWER_PRIORITY = 10  # of the threads that encode: syncs and searches go first
@@ -70,34 +69,6 @@ class ViewBatch:
 
 
 @dataclass
-class ViewTally:
-    """What came of photos: counts by verdict, and the first of those without views."""
-
-    counts: Counter[str] = field(default_factory=Counter)
-    failures: list[tuple[str, str]] = field(default_factory=list)
-    unreachable: int = 0
-    trouble: str = ""  # the sentence about S3 for the last of these
-
-    def note(self, photo: ViewWork, outcome: Outcome) -> None:
-        """Count one."""
-        self.counts[outcome.verdict] += 1
-        if outcome.why is not None and len(self.failures) < FAILURES_KEPT:
-            self.failures.append((photo.s3_key, outcome.why))
-
-    def add(self, other: "ViewTally") -> None:
-        """Count another's too."""
-        self.counts.update(other.counts)
-        self.failures = (self.failures + other.failures)[:FAILURES_KEPT]
-        self.unreachable += other.unreachable
-        self.trouble = other.trouble or self.trouble
-
-    @property
-    def done(self) -> int:
-        """Photos that have an outcome."""
-        return self.counts.total()
-
-
-@dataclass
 class ViewJob:
     """One attempt at the views of an event's photos, and what came of it so far."""
 
@@ -105,7 +76,7 @@ class ViewJob:
     event_name: str
     folder: str  # the event's in S3
     progress_id: UUID | None = None
-    tally: ViewTally = field(default_factory=ViewTally)
+    tally: Tally = field(default_factory=Tally)
     total: int = 0  # photos to look at
     deleted: int = 0  # objects of views
     throttle: Throttle = field(default_factory=Throttle)  # of the progress bar
@@ -161,7 +132,7 @@ def find_photos(job: ViewJob) -> Iterator[Sequence[ViewBatch]]:
 
 
 @task(name="make_view_batch", task_run_name="batch {batch.number}", persist_result=False)
-def make_view_batch(batch: ViewBatch) -> ViewTally:
+def make_view_batch(batch: ViewBatch) -> Tally:
     """Bring the views of a batch and record them; may run any number of times.
 
     One broken photo is counted, and the others are made. When S3 is away the rest of the batch is
@@ -174,7 +145,7 @@ def make_view_batch(batch: ViewBatch) -> ViewTally:
     return tally
 
 
-def bring_batch(bucket: Bucket, batch: ViewBatch) -> ViewTally:
+def bring_batch(bucket: Bucket, batch: ViewBatch) -> Tally:
     """What `make_view_batch` does."""
     try:
         tally, records = _bring_each(bucket, batch)
@@ -185,12 +156,12 @@ def bring_batch(bucket: Bucket, batch: ViewBatch) -> ViewTally:
     return tally
 
 
-def _bring_each(bucket: Bucket, batch: ViewBatch) -> tuple[ViewTally, list[ViewRecord]]:
-    tally, records = ViewTally(), []
+def _bring_each(bucket: Bucket, batch: ViewBatch) -> tuple[Tally, list[ViewRecord]]:
+    tally, records = Tally(), []
     try:
         for photo in batch.photos:
             outcome = bring_views(bucket, photo, batch.folder)
-            tally.note(photo, outcome)
+            tally.note(photo.s3_key, outcome.verdict, outcome.why)
             if outcome.record is not None:
                 records.append(outcome.record)
     except S3DownloadError as error:
@@ -224,7 +195,7 @@ def wait_for_views(job: ViewJob, futures: Sequence[PrefectFuture[Any]]) -> None:
     Raises S3DownloadError where S3 gave none of the window: the next ones would not fare better.
     """
     wait(list(futures))
-    tallies: list[ViewTally] = [future.result() for future in futures]
+    tallies: list[Tally] = [future.result() for future in futures]
     for tally in tallies:
         job.tally.add(tally)
     if not any(tally.done for tally in tallies):

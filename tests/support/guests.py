@@ -78,6 +78,20 @@ def search(
     return api.post("/api/v1/faces/search", data=fields, files=files)
 
 
+def find(
+    api: httpx.Client, event: EventBox, *selfies: "bytes | Image.Image", **fields: Any
+) -> dict[str, Any]:
+    """The answer of a search that is answered."""
+    answer = search(api, event, *selfies, **fields)
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+def read_token(event: EventBox) -> str:
+    """What an event's guests have in their link."""
+    return str(event.query("SELECT gallery_token FROM event WHERE id = :event")[0][0])
+
+
 def give_consent(api: httpx.Client, gallery_token: str) -> str:
     """A guest's consent, as the gallery's page asks for it; empty where the gallery refuses it."""
     form = {"version": hash_consent(), "language": "ru"}

@@ -20,7 +20,7 @@ from models.queries.photos import EventClock, PageCursor
 from models.session import open_session
 from models.vocabulary import Visibility
 from tests.support.event_box import EventBox
-from tests.support.guests import give_consent, search, take_selfie
+from tests.support.guests import give_consent, read_token, search, take_selfie
 from tests.support.photos import encode_jpeg, read_sample, vary
 from tests.support.public_api import serve_api
 
@@ -41,10 +41,6 @@ class Private:
     def others(self) -> list[int]:
         """The photos in which the guest is not."""
         return [number for name, number in self.photos.items() if name != NAMES[0]]
-
-
-def read_token(box: EventBox) -> str:
-    return str(box.query("SELECT gallery_token FROM event WHERE id = :event")[0][0])
 
 
 def make_private(api: httpx.Client) -> Private:

@@ -22,7 +22,7 @@ from deployments.stack.home import PUSH_ENV_FILE, read_stack
 from models.keys import derive_original_key
 from tasks.s3.links import get_link_signer
 from tests.support.event_box import EventBox
-from tests.support.guests import give_consent
+from tests.support.guests import give_consent, read_token
 from tests.support.photos import encode_jpeg, encode_with_exif, read_sample, vary, write_exif
 from tests.support.public_api import KEY, PublicApi
 
@@ -86,11 +86,6 @@ def guest(public_api: PublicApi) -> Iterator[httpx.Client]:
 def photographer(public_api: PublicApi) -> Iterator[httpx.Client]:
     with public_api.open() as client:
         yield client
-
-
-def read_token(event: EventBox) -> str:
-    ((token,),) = event.query("SELECT gallery_token FROM event WHERE id = :event")
-    return str(token)
 
 
 def name_photo(event: EventBox, name: str = "0.jpg") -> str:

@@ -9,29 +9,18 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from tests.support.event_box import EventBox
-from tests.support.guests import ASTRONAUT, give_consent, make_album, search, take_selfie
+from tests.support.guests import (
+    ASTRONAUT,
+    find,
+    give_consent,
+    make_album,
+    read_token,
+    search,
+    take_selfie,
+)
 
 SEARCH = "/api/v1/faces/search"
 EVENTS = "/api/v1/events"
-
-
-@pytest.fixture(scope="module")
-def wedding(joined_stack: dict[str, str]) -> EventBox:
-    event = EventBox()
-    for name, content in make_album():
-        event.put(name, content)
-    event.sync()
-    return event
-
-
-def read_token(event: EventBox) -> str:
-    return str(event.query("SELECT gallery_token FROM event WHERE id = :event")[0][0])
-
-
-def find(api: httpx.Client, event: EventBox, *selfies: Any, **fields: Any) -> dict[str, Any]:
-    answer = search(api, event, *selfies, **fields)
-    assert answer.status_code == 200, answer.text
-    return dict(answer.json())
 
 
 def list_found(answer: dict[str, Any]) -> list[tuple[int, float, str]]:

@@ -21,27 +21,17 @@ from starlette.formparsers import MultiPartParser
 from api.app import create_app
 from models.session import get_database_engine
 from tests.support.event_box import EventBox
-from tests.support.guests import EVERYBODY, make_album, name_photos_of, search, take_selfie
+from tests.support.guests import (
+    EVERYBODY,
+    find,
+    name_photos_of,
+    read_token,
+    search,
+    take_selfie,
+)
 from tests.support.photos import encode_jpeg, read_group, read_sample
 
 SEARCH = "/api/v1/faces/search"
-
-
-@pytest.fixture(scope="module")
-def wedding(joined_stack: dict[str, str]) -> EventBox:
-    """An event of seven people, synced; who is in which photo is in the photos' names."""
-    event = EventBox()
-    for name, content in make_album():
-        event.put(name, content)
-    result = event.sync().result
-    assert result["new_photos"] == result["total_found"]
-    return event
-
-
-def find(api: httpx.Client, event: EventBox, *selfies: Any, **fields: Any) -> dict[str, Any]:
-    answer = search(api, event, *selfies, **fields)
-    assert answer.status_code == 200, answer.text
-    return dict(answer.json())
 
 
 def refuse(api: httpx.Client, event: EventBox, *selfies: Any, **fields: Any) -> dict[str, Any]:
@@ -53,11 +43,6 @@ def refuse(api: httpx.Client, event: EventBox, *selfies: Any, **fields: Any) -> 
 
 def list_names(event: EventBox, answer: dict[str, Any]) -> list[str]:
     return [match["s3_key"].removeprefix(event.prefix) for match in answer["matches"]]
-
-
-def read_token(event: EventBox) -> str:
-    (row,) = event.query("SELECT gallery_token FROM event WHERE id = :event")
-    return str(row.gallery_token)
 
 
 # --- who is found ---

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from tests.support.event_box import EventBox
-from tests.support.guests import EVERYBODY, make_album, name_photos_of, search, take_selfie
+from tests.support.guests import EVERYBODY, name_photos_of, search, take_selfie
 from tests.support.photos import encode_jpeg, read_group
 
 TURNS = {  # clockwise, to stand upright -> how the picture is stored
@@ -42,15 +42,6 @@ def test_previews_that_lie_are_told_and_their_people_found(
             x, y = {90: (1 - y, x), 180: (1 - x, 1 - y), 270: (y, 1 - x)}[turn]
             width, height = read_group().size
             assert person.holds(x * width, y * height)
-
-
-@pytest.fixture(scope="module")
-def wedding(joined_stack: dict[str, str]) -> EventBox:
-    event = EventBox()
-    for name, content in make_album():
-        event.put(name, content)
-    event.sync()
-    return event
 
 
 @pytest.mark.parametrize("turn", [-60, -30, 20, 45, 90, 180])

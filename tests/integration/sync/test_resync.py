@@ -34,7 +34,7 @@ def frequent_schedule(prefect: httpx.Client) -> Iterator[str]:
 def test_the_schedule_of_prefect_yaml_is_deployed(prefect: httpx.Client) -> None:
     deployment = prefect.get("/deployments/name/resync_events/default").json()
     (schedule,) = deployment["schedules"]
-    assert schedule["active"]
+    assert schedule["schedule"]["cron"] == "15 * * * *"  # paused here, for the other tests' sake
     assert schedule["schedule"]["timezone"] == "Europe/Moscow"
 
 

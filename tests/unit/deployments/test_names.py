@@ -81,3 +81,8 @@ def test_no_absolute_path_is_written_down() -> None:
     words = [word for item in list_texts(DEPLOYMENTS) for word in re.split(r"[\s=:,]+", item)]
     assert [word for word in words if word.startswith(("/", "~", "file:"))] == []
     assert str(PREFECT_YAML.parent) not in PREFECT_YAML.read_text("utf-8")
+
+
+def test_what_is_scheduled_is_active() -> None:
+    schedules = [one for deployment in DEPLOYMENTS for one in deployment.get("schedules", [])]
+    assert [one["slug"] for one in schedules if one["active"]] == ["hourly", "nightly", "nightly"]

@@ -126,7 +126,7 @@ def test_small_events_keep_all_threads_at_work_and_large_ones_few_tasks(original
 
 def test_of_very_many_failures_the_first_are_named_and_all_are_counted() -> None:
     total, part = PreviewTally(), PreviewTally()
-    part.note(OriginalRef("o", "e", 1, "p"), BROKEN)
+    part.note("o", BROKEN.verdict, BROKEN.reason)
     for _ in range(FAILURES_KEPT + 5):
         total.add(part)
     assert (len(total.failures), total.done) == (FAILURES_KEPT, FAILURES_KEPT + 5)
@@ -135,7 +135,7 @@ def test_of_very_many_failures_the_first_are_named_and_all_are_counted() -> None
 def test_the_counts_are_those_of_all_originals() -> None:
     job = PreviewJob(1, "Свадьба", RECIPE, FOLDER, census=Census(originals=10, candidates=4))
     for outcome in (MADE, BROKEN, KEPT, FORBIDDEN):
-        job.tally.note(OriginalRef("o", "e", 1, "p"), outcome)
+        job.tally.note("o", outcome.verdict, outcome.reason)
     result = build_previews_result(job, [], 1.0)
     counts = {name: result[name] for name in ("made", "kept", "stood_in", "left_out")}
     assert counts == {"made": 1, "kept": 7, "stood_in": 1, "left_out": 1}
@@ -146,9 +146,9 @@ def test_the_counts_are_those_of_all_originals() -> None:
 def test_what_an_earlier_attempt_wrote_is_counted_once() -> None:
     first, second = PreviewTally(), PreviewTally()
     for outcome in (MADE, BROKEN, FORBIDDEN):
-        first.note(OriginalRef("o", "e", 1, "p"), outcome)
+        first.note("o", outcome.verdict, outcome.reason)
     for outcome in (KEPT, KEPT, FORBIDDEN, MADE):
-        second.note(OriginalRef("o", "e", 1, "p"), outcome)
+        second.note("o", outcome.verdict, outcome.reason)
     earlier = first.keep_written()
     assert earlier.failures == [("o", PhotoReason.TRUNCATED)]
     job = PreviewJob(
