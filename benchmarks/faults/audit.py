@@ -148,7 +148,7 @@ def audit_replies(
             told = f"broke off ({reply.error})" if reply.status_sent else f"none ({reply.error})"
         else:
             is_refusal = reply.status in REFUSALS and bool(reply.sentence)
-            is_answer = reply.status == HTTPStatus.OK or is_refusal
+            is_answer = reply.status in {HTTPStatus.OK, HTTPStatus.CREATED} or is_refusal
             told = f"{reply.status} {reply.sentence}".strip()
         if not is_answer or reply.seconds > limit_s:
             sentence = f"{reply.call}: {told} after {reply.seconds:.1f} s"

@@ -136,6 +136,7 @@ def judge_reply(reply: Reply, *, may_break: bool = False) -> list[str]:
 def test_whoever_gets_neither_an_answer_nor_a_sentence_is_found() -> None:
     told = b'{"detail": "S3 cannot be reached: try again."}'
     assert judge_reply(Reply("page", 1.0, 200, b"<html>")) == []
+    assert judge_reply(Reply("consent", 1.0, 201, b"{}")) == []
     for status in (422, 429, 503):
         assert judge_reply(Reply("search", 1.0, status, told)) == []
         assert judge_reply(Reply("page", 1.0, status, b"<h1>Try again</h1>")) == []
