@@ -28,6 +28,7 @@ from tests.e2e.test_gallery import (
 )
 from tests.support.guests import ASTRONAUT, take_selfie
 from tests.support.photos import encode_jpeg, read_group
+from tests.support.waiting import wait_until
 
 SEARCH = "**/api/v1/faces/search"
 # Chromium tells a form with files to nobody else.
@@ -148,7 +149,7 @@ def test_consent_is_told_once_and_goes_with_each_search(visit: Callable[..., Pag
     hand_over(page, take_selfie(ASTRONAUT))
     expect(page.locator("#results-title")).to_be_focused()
     add_selfie(page, take_selfie(ASTRONAUT))
-    page.wait_for_function("forms.length === 2")
+    wait_until(lambda: page.evaluate("forms.length") == 2)
 
     assert re.fullmatch("[0-9a-f]{12}", version or "")
     assert told == [{"version": version, "language": "ru"}]
@@ -663,7 +664,7 @@ def test_one_photo_is_shared_from_the_viewer(visit: Callable[..., Page]) -> None
     if not viewer.is_visible():
         page.locator("#grid a[data-id]").first.click()
     viewer.get_by_role("button", name="Share").click()
-    page.wait_for_function("shared.length === 1")
+    wait_until(lambda: page.evaluate("shared.length") == 1)
     check_access(page)
 
     # What cannot be loaded is told.

@@ -62,7 +62,7 @@ def test_a_preview_that_is_a_page_is_shown_as_a_picture_and_runs_nothing(
         assert "it ran" not in page.title()
         assert page.locator("img").count() == 1  # the browser's own page around a picture
         assert answer.header_value("content-type") == "image/jpeg"
-        assert answer.header_value("content-disposition") == "inline"
+        assert answer.header_value("x-content-type-options") == "nosniff"
 
 
 def test_an_original_that_is_a_page_is_saved_as_a_picture(hostile: HostileEvent) -> None:
