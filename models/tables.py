@@ -31,6 +31,7 @@ from models.vocabulary import (
     PhotoReason,
     PhotoStatus,
     ProfileName,
+    SubscriptionChannel,
     SyncState,
     Visibility,
 )
@@ -107,6 +108,10 @@ class Event(SQLModel, table=True):
         default_factory=uuid4,
         sa_column_kwargs={"server_default": text("gen_random_uuid()")},
     )
+    # Its own instead of FACEPASS_RETENTION_DAYS.
+    retention_days: int | None = Field(default=None, sa_type=SmallInteger)
+    # Guests may ask to be told of new photos of them.
+    notices: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     created_at: datetime = Field(default_factory=utc_now, sa_column=_timestamp(nullable=False))
 
     @property
@@ -295,6 +300,58 @@ class GuestRequest(SQLModel, table=True):
     kind: GuestRequestKind = Field(sa_column=Column(Text, nullable=False))
     created_at: datetime = Field(default_factory=utc_now, sa_column=_timestamp(nullable=False))
     settled_at: datetime | None = Field(default=None, sa_column=_timestamp())
+
+
+class Subscription(SQLModel, table=True):
+    """A guest's wish to be told of new photos: where to, and the face they are found by.
+
+    The one place where a guest's vector is kept; withdrawal and every erasure delete the row.
+    """
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    event_id: int = Field(foreign_key="event.id", index=True, ondelete="CASCADE")
+    # The address of an e-mail, or the receiver's own name of the guest.
+    channel: SubscriptionChannel = Field(sa_column=Column(Text, nullable=False))
+    address: str = Field(sa_column=Column(Text, nullable=False))
+    pack_id: int = Field(foreign_key="pack.id", sa_type=SmallInteger)
+    embedding: Any = Field(sa_column=Column(HALFVEC, nullable=False))
+    text_version: str = Field(sa_column=Column(Text, nullable=False))
+    language: str = Field(sa_column=Column(Text, nullable=False))
+    created_at: datetime = Field(default_factory=utc_now, sa_column=_timestamp(nullable=False))
+    # Null until the address has answered; nothing is told before.
+    confirmed_at: datetime | None = Field(default=None, sa_column=_timestamp())
+
+
+class ToldPhoto(SQLModel, table=True):
+    """A photo of which a subscription was told, or which its guest had already found."""
+
+    __tablename__ = "told_photo"
+
+    subscription_id: UUID = Field(
+        primary_key=True, foreign_key="subscription.id", ondelete="CASCADE"
+    )
+    photo_id: int = Field(
+        primary_key=True, foreign_key="photo.id", ondelete="CASCADE", sa_type=BigInteger
+    )
+    told_at: datetime = Field(default_factory=utc_now, sa_column=_timestamp(nullable=False))
+
+
+class PhotoOpening(SQLModel, table=True):
+    """Times that guests opened a photo on a day (UTC). Nothing of who they were."""
+
+    __tablename__ = "photo_opening"
+
+    photo_id: int = Field(
+        primary_key=True, foreign_key="photo.id", ondelete="CASCADE", sa_type=BigInteger
+    )
+    day: date = Field(primary_key=True)
+    opened: int = 0
+
+
+class Installation(SQLModel, table=True):
+    """This database's own name, one row: runs of a shared Prefect server carry it."""
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
 
 
 class WebhookDelivery(SQLModel, table=True):

@@ -80,6 +80,13 @@ class GuestRequestKind(StrEnum):
     REMOVE_PHOTO = "remove_photo"
 
 
+class SubscriptionChannel(StrEnum):
+    """The way a guest is told of new photos."""
+
+    EMAIL = "email"  # by SMTP
+    WEBHOOK = "webhook"  # by the signed webhook; the receiver knows whom the address means
+
+
 class ViewKind(StrEnum):
     """The pictures of a photo that are made for people to look at."""
 
