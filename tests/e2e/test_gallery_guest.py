@@ -465,14 +465,21 @@ def test_this_is_me_and_not_me_change_this_guests_result_alone(
     viewer = page.locator("#viewer")
     viewer.get_by_role("button", name="Not me").click()
     expect(viewer.get_by_role("button", name="Not me")).to_have_count(0)
+    expect(page.locator("#position")).to_contain_text("no longer among yours")
     page.locator("#close").click()
     assert read_ids(page, "maybe") == [fourth]
+
+    # What was confirmed by mistake goes, and is no seed of the next search.
+    page.locator("#surely .verdicts").get_by_role("button", name="Not me").click()
+    expect(page.locator("#hidden")).to_contain_text("3 photos hidden")
+    assert second not in read_ids(page, "surely")
+    wait_until(lambda: "me" not in dict(page.evaluate("forms.at(-1)")))
 
     # What was said is known after a reload, and can be taken back.
     page.reload()
     assert read_ids(page, "maybe") == [fourth]
     page.get_by_role("button", name="Show them again").click()
-    assert set(read_ids(page, "maybe")) == {first, third, fourth}
+    assert set(read_ids(page, "maybe")) == {first, second, third, fourth}
     expect(page.locator("#hidden")).to_be_hidden()
 
 

@@ -208,6 +208,7 @@ function makeFoundCell(photo, list) {
     openViewer(list, list.indexOf(photo.id));
   });
   if (photo.band === "maybe") cell.append(makeVerdicts(photo));
+  else if (result.me.includes(photo.id)) cell.append(makeVerdicts(photo, [[tell("is_not_me"), denyPhoto]]));
   return cell;
 }
 
@@ -224,9 +225,9 @@ function showFaceIn(image, [x1, y1, x2, y2]) {
 
 // --- the guest's own verdicts ---
 
-function makeVerdicts(photo) {
+function makeVerdicts(photo, verdicts = [[tell("is_me"), confirmPhoto], [tell("is_not_me"), denyPhoto]]) {
   const row = make("div", { className: "verdicts" });
-  for (const [words, decide] of [[tell("is_me"), confirmPhoto], [tell("is_not_me"), denyPhoto]]) {
+  for (const [words, decide] of verdicts) {
     const button = make("button", { type: "button", className: "small", textContent: words });
     button.setAttribute("aria-label", `${words}: ${photo.name}`);
     button.addEventListener("click", () => decide(photo));
@@ -264,13 +265,25 @@ async function confirmPhoto(photo) {
   }
 }
 
-function denyPhoto(photo) {
+// Also of a photo that was confirmed by mistake: what it led to goes with it.
+async function denyPhoto(photo) {
+  const wasConfirmed = result.me.includes(photo.id);
+  result.me = result.me.filter((id) => id !== photo.id);
   result.notMe.push(photo.id);
   unchoose(photo.id);
   result.photos = result.photos.filter((one) => one !== photo);
   result.hidden = [...(result.hidden ?? []), photo];
   renderAround(photo);
   sayVerdict(tell("photo_hidden"));
+  if (!wasConfirmed || !result.token) return;
+  try {
+    const answer = await searchAgain();
+    if (!answer) return;
+    replacePhotos(answer);
+    render();
+  } catch (error) {
+    sayVerdict(`${tell("not_further")} ${explain(error)}`);
+  }
 }
 
 byId("unhide").addEventListener("click", () => {
@@ -292,8 +305,10 @@ function renderAround(photo) {
   (left[Math.min(Math.max(place, 0), left.length - 1)] ?? byId("results-title")).focus();
 }
 
+// In the open viewer too, until the next photo: what lies behind it is silent.
 function sayVerdict(words) {
   byId("verdict-message").textContent = words;
+  if (words && byId("viewer").open) byId("position").textContent = words;
 }
 
 // --- new photos, while the page is open ---
