@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up demo-event test test-unit test-stack test-distributed test-benchmarks bench bench-scale bench-dask bench-latency bench-search bench-guests bench-pictures bench-capacity bench-gpu trace gate preview-study accuracy lint format lock faults hostile
+.PHONY: help setup demo up demo-event test test-unit test-stack test-distributed test-benchmarks bench bench-scale bench-dask bench-latency bench-live bench-search bench-guests bench-pictures bench-capacity bench-gpu trace gate preview-study accuracy lint format lock faults hostile
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ gate: $(READY) ## what each faster backend changes on real photos; refuses what 
 
 bench-latency: $(READY) ## how soon a sync answers and shows a face; about 2 minutes
 	@python -m benchmarks.latency
+
+bench-live: $(READY) ## seconds from an upload to an open guest's page, one photo a second; 3 minutes
+	@python -m benchmarks.latency.live $(ARGS)
 
 bench-search: $(READY) ## how long a guest's search takes, and what it rests on; about ten minutes
 	@python -m benchmarks.search
