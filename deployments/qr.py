@@ -46,7 +46,7 @@ def is_local(url: str) -> bool:
 
 def find_lan_address() -> str | None:
     """The IPv4 address under which devices of the same network reach this machine; None: none."""
-    import psutil
+    import psutil  # type: ignore[import-untyped]  # as in stack/process.py
 
     states = psutil.net_if_stats()
     found = [
