@@ -23,7 +23,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, models_root: Path) -> Iterat
     home = tmp_path_factory.mktemp("stack") / "lan"
     overrides = {"FACEPASS_MODEL_ROOT": str(models_root)}
     running = launch(home, "--lan", **overrides)
-    wait_for((home / "stack.env").exists, running)
+    wait_for((home / "stack.env").exists, running, 300)
     yield running
     if running.process.poll() is None:
         running.end()
