@@ -32,8 +32,8 @@ $(READY): requirements.lock pyproject.toml
 demo: $(READY) ## the main job once, on sample photos; leaves nothing running
 	@facepass demo
 
-up: $(READY) ## the whole stack in the foreground; data stays in .facepass/
-	@exec facepass up
+up: $(READY) ## the whole stack in the foreground; data stays in .facepass/; LAN=1: for phones of this network too
+	@exec facepass up $(if $(filter-out 0,$(LAN)),--lan)
 
 demo-event: $(READY) ## an event with sample photos for the stack that runs; prints its gallery
 	@facepass demo-event

@@ -24,7 +24,8 @@ def check_exposure(settings: Settings) -> None:
         return
     raise ConfigurationError(
         f"FACEPASS_API_HOST={settings.api_host} would open the API to others without a key: "
-        "set FACEPASS_API_KEYS, or listen on 127.0.0.1."
+        "set FACEPASS_API_KEYS, or listen on 127.0.0.1. `make up LAN=1` makes a key by itself, "
+        "for phones of the same network."
     )
 
 

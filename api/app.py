@@ -27,7 +27,7 @@ from api.middleware import (
     silence_servers,
 )
 from api.reconcile import reconcile_runs
-from api.routes import erasure, events, guests, health, runs, search
+from api.routes import erasure, events, guests, health, posters, runs, search
 from api.routes.health import ReadinessProbe
 from api.security import LocalOnly, limit_rate, read_api_keys, require_api_key
 from api.webhooks import DeliveryMetrics, deliver_webhooks, read_receiver
@@ -78,7 +78,7 @@ def create_app() -> FastAPI:
     # First: most calls are for pictures, and routes are tried in this order.
     app.include_router(gallery.pictures_router)
     photographers = [Depends(require_api_key), Depends(limit_rate("photographer"))]
-    for router in (runs.router, events.router, erasure.router, guests.router):
+    for router in (runs.router, events.router, erasure.router, guests.router, posters.router):
         app.include_router(
             router,
             dependencies=photographers,

@@ -1,6 +1,7 @@
 """FastAPI dependencies for routes: the connection to Prefect, and the event UUID from the path.
 
-They are coroutines because FastAPI runs plain functions in threads, and these need none.
+They are coroutines because FastAPI runs plain functions in threads, and these need none. Beside
+them stands how a route names the guests' link.
 """
 
 from typing import Annotated
@@ -9,6 +10,7 @@ from uuid import UUID
 from fastapi import Depends, HTTPException, Path, Request
 
 from deployments.orchestrator import Orchestrator
+from models.settings import get_settings
 
 
 async def get_orchestrator(request: Request) -> Orchestrator:
@@ -30,6 +32,12 @@ async def parse_event_uuid(
 ) -> UUID:
     """The path's event UUID."""
     return parse_uuid(event_uuid)
+
+
+def build_gallery_url(gallery_token: str, request: Request) -> str:
+    """The guests' link to an event."""
+    base = get_settings().public_url or str(request.base_url).rstrip("/")
+    return f"{base}/gallery/{gallery_token}"
 
 
 OrchestratorDep = Annotated[Orchestrator, Depends(get_orchestrator)]

@@ -21,8 +21,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from deployments.push.client import RestApi
 from deployments.push.event import wait_for_sync
+from deployments.qr import draw_qr, is_local
 from deployments.sample_photos import SamplePhoto, make_sample_photos
 from deployments.stack.home import read_stack
+from deployments.stack.lan import API_KEY
 from deployments.stack.prefect import AUTH_VARIABLE
 from deployments.stack.process import interrupt_on_signals
 from deployments.stack.stack import EmbeddedStack
@@ -67,6 +69,12 @@ def show_demo_event() -> int:
     except FacePassError as error:
         console.print(str(error), style="red", markup=False)
         return 1
+    console.print(draw_qr(gallery_url), markup=False)
+    if is_local(gallery_url):
+        console.print(
+            "This link works on this computer only; `make up LAN=1` makes one for phones.",
+            markup=False,
+        )
     console.print("Open the gallery; a crop of any face in it will do as a selfie:")
     sys.stdout.write(f"{gallery_url}\n")
     return 0
@@ -104,7 +112,7 @@ def add_demo_event(stack: dict[str, str]) -> str:
     `stack`: the variables of stack.env.
     """
     # Where photographers have keys the stack's API wants one.
-    key = os.environ.get("FACEPASS_API_KEY") or None
+    key = os.environ.get(API_KEY) or stack.get(API_KEY)
     with open_api(stack["FACEPASS_API_URL"], key) as api:
         try:
             event = make_event(api)

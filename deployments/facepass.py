@@ -73,14 +73,18 @@ def accept_global_options(
 
 
 @app.command()
-def up() -> None:
+def up(
+    lan: Annotated[
+        bool, typer.Option("--lan", help="Open it to phones of this network; print the link's QR.")
+    ] = False,
+) -> None:
     """Run the whole stack in the foreground until Ctrl-C.
 
     Its data stays in FACEPASS_HOME.
     """
     from deployments.stack.__main__ import main as run_stack
 
-    raise typer.Exit(run_stack())
+    raise typer.Exit(run_stack(lan=lan))
 
 
 @app.command(epilog="Exit codes: 0 all is well, 1 a line says what is wrong.")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request
 
 from api.bulkheads.threads import Kind, in_threads
-from api.deps import EventUuid
+from api.deps import EventUuid, build_gallery_url
 from api.errors import describe_errors
 from api.gallery.access import hash_pin
 from api.schemas import (
@@ -50,7 +50,6 @@ from models.queries.photos import (
 from models.queries.reembeds import is_reembedding
 from models.queries.runs import find_last_run
 from models.session import open_session
-from models.settings import get_settings
 from models.vocabulary import PhotoReason, PhotoStatus, ProfileName
 
 logger = logging.getLogger(__name__)
@@ -74,7 +73,7 @@ def add_event(body: EventCreate, request: Request) -> EventAnswer:
             s3_prefix=body.s3_prefix,
         )
         change_looks(session, event, _list_columns(body))
-        return EventAnswer.from_row(event, _build_gallery_url(event.gallery_token, request))
+        return EventAnswer.from_row(event, build_gallery_url(event.gallery_token, request))
 
 
 @router.get("", responses=describe_errors(503))
@@ -83,7 +82,7 @@ def read_events(request: Request) -> list[EventAnswer]:
     """All events, the newest first."""
     with open_session() as session:
         return [
-            EventAnswer.from_row(event, _build_gallery_url(event.gallery_token, request))
+            EventAnswer.from_row(event, build_gallery_url(event.gallery_token, request))
             for event in list_events(session)
         ]
 
@@ -98,7 +97,7 @@ def read_event_details(event_uuid: EventUuid, request: Request) -> EventDetails:
         run, rate = find_last_run(session, event_id), read_false_rate(session, event_id)
         return EventDetails.from_row(
             event,
-            _build_gallery_url(event.gallery_token, request),
+            build_gallery_url(event.gallery_token, request),
             photos=count_photos(session, event_id),
             faces=count_faces(session, event_id),
             last_sync=run and LastSync.from_row(run),
@@ -212,7 +211,7 @@ def change_gallery_link(event_uuid: EventUuid, request: Request) -> GalleryLink:
         event = find_event(session, event_uuid)
         rotate_gallery_token(session, event)
     logger.info("Event %d: new gallery link", event.id)
-    return GalleryLink(gallery_url=_build_gallery_url(event.gallery_token, request))
+    return GalleryLink(gallery_url=build_gallery_url(event.gallery_token, request))
 
 
 def _list_columns(body: EventCreate | EventChange) -> dict[str, Any]:
@@ -222,9 +221,3 @@ def _list_columns(body: EventCreate | EventChange) -> dict[str, Any]:
         pin = changes.pop("pin")
         changes["pin_hash"] = None if pin is None else hash_pin(pin)
     return changes
-
-
-def _build_gallery_url(gallery_token: str, request: Request) -> str:
-    """The guests' link to an event."""
-    base = get_settings().public_url or str(request.base_url).rstrip("/")
-    return f"{base}/gallery/{gallery_token}"

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from deployments.push.client import RestApi
 from deployments.push.event import PushedEvent, resolve_event, sync_event
@@ -73,7 +74,8 @@ def join_environment(environment: Mapping[str, str], home: Path) -> dict[str, st
     kept = dict(environment)
     if "AWS_ACCESS_KEY_ID" in stack:  # a profile or session token beside these keys breaks them
         kept = {name: value for name, value in kept.items() if not name.startswith("AWS_")}
-    return {**kept, **stack, **spare_loopback(environment)}
+    host = urlsplit(stack["FACEPASS_API_URL"]).hostname or ""
+    return {**kept, **stack, **spare_loopback(environment, host)}
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ Where do I go to…?
     change which servers the stack starts itself         plan.py
     change the environment of children and other tools   plan.py
     choose or check a port                               ports.py
+    change what phones of the network reach              lan.py
     change how a child is started, watched, killed       process.py
     add a file to the home folder                        home.py
     change what happens when the disk is full            home.py

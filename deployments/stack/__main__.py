@@ -10,6 +10,7 @@ from functools import partial
 from rich.console import Console
 
 from deployments.stack.home import NO_SPACE, read_stack
+from deployments.stack.lan import API_KEY, describe_lan
 from deployments.stack.plan import StackPlan
 from deployments.stack.prefect import AUTH_VARIABLE
 from deployments.stack.process import interrupt_on_signals
@@ -18,7 +19,7 @@ from models.errors import FacePassError, StackError
 from models.settings import get_settings
 
 
-def main() -> int:
+def main(*, lan: bool = False) -> int:
     """Run until a signal (0) or until a part fails (1)."""
     console = Console(highlight=False, soft_wrap=True)
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -37,9 +38,14 @@ def main() -> int:
         try:
             settings = get_settings()
             console.print("Starting FacePass Sync ...")
-            with EmbeddedStack(settings, report) as stack:
+            with EmbeddedStack(settings, report, lan=lan) as stack:
                 for line in describe_stack(stack):
                     report(line)
+                if lan:
+                    plan = stack.plan
+                    key = stack.environment[API_KEY]
+                    for line in describe_lan(plan.public_url, plan.api_url, key):
+                        report(line)
                 stack.watch()
                 console.print("Stopping ...")
         except KeyboardInterrupt:
@@ -55,7 +61,7 @@ def describe_stack(stack: EmbeddedStack) -> list[str]:
     """What runs where, a line each."""
     plan = stack.plan
     rows = {
-        "API": f"{plan.api_url}  (try {plan.api_url}/docs)",
+        "API": describe_api(plan),
         "Gallery": "each event has its own link, gallery_url; "
         "`make demo-event` adds one with photos",
         "Prefect": describe_prefect(plan),
@@ -70,6 +76,13 @@ def describe_stack(stack: EmbeddedStack) -> list[str]:
         f"Up in {stack.seconds['all']:.1f} s. Ctrl-C stops everything.",
         *(f"{name:<{width}}  {value}" for name, value in rows.items()),
     ]
+
+
+def describe_api(plan: StackPlan) -> str:
+    """The API's address; its interactive pages are there where it wants no key."""
+    if plan.settings.api_keys:
+        return f"{plan.api_url}  (with a photographer's key)"
+    return f"{plan.api_url}  (try {plan.api_url}/docs)"
 
 
 def describe_prefect(plan: StackPlan) -> str:

@@ -270,12 +270,14 @@ class StackHome:
         self.process_file.unlink(missing_ok=True)
 
 
-def spare_loopback(environment: Mapping[str, str]) -> dict[str, str]:
-    """Both spellings of the variable that keeps the proxy away from this machine's servers."""
+def spare_loopback(environment: Mapping[str, str], *others: str) -> dict[str, str]:
+    """Both spellings of the variable that keeps the proxy away from this machine's servers.
+
+    others: what else they are called, as in the local network.
+    """
     around = environment.get("NO_PROXY") or environment.get("no_proxy")
-    return dict.fromkeys(
-        ("NO_PROXY", "no_proxy"), ",".join(filter(None, [around, LOOPBACK, "localhost"]))
-    )
+    spared = dict.fromkeys(filter(None, [around, LOOPBACK, "localhost", *others]))  # each once
+    return dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join(spared))
 
 
 def read_stack(home: Path, file: str = ENV_FILE) -> dict[str, str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deployments.stack.home import LOOPBACK, StackHome, spare_loopback
+from deployments.stack.lan import API_KEY, build_lan_url, open_to_lan
 from deployments.stack.ports import PublicPort, settle_ports
 from deployments.stack.postgres import PostgresCluster, locate_cluster
 from deployments.stack.prefect import AUTH_VARIABLE, CLIENT_SETTINGS, load_password
@@ -105,6 +106,7 @@ class StackPlan:
     root: Path
     worker_name: str
     api_url: str
+    public_url: str  # where guests' links lead
     prefect_api_url: str
     prefect_port: int | None  # None: the server is somebody else's
     s3: S3Server | None  # None: the store is somebody else's
@@ -127,8 +129,14 @@ class StackPlan:
         }
 
 
-def plan_stack(settings: Settings, home: StackHome) -> StackPlan:
-    """Settle ports, keys and addresses. Raises StackError for a port that is taken."""
+def plan_stack(settings: Settings, home: StackHome, *, lan: bool = False) -> StackPlan:
+    """Settle ports, keys and addresses; `lan`: phones of the same network reach the API.
+
+    Raises StackError for a port that is taken.
+    """
+    key: dict[str, str] = {}
+    if lan:
+        settings, key[API_KEY] = open_to_lan(settings, home.path)
     external_prefect = os.environ.get("PREFECT_API_URL")
     embeds_s3 = not settings.s3_bucket
     wanted = [PublicPort("API", "FACEPASS_API_PORT", settings.api_host, settings.api_port)]
@@ -151,6 +159,9 @@ def plan_stack(settings: Settings, home: StackHome) -> StackPlan:
             load_keys(home.path / "s3-upload-keys.json"),
         )
     api_url = f"http://{_name_local_host(settings.api_host)}:{ports['FACEPASS_API_PORT']}"
+    if lan:
+        public_url = build_lan_url(settings, ports["FACEPASS_API_PORT"])
+        settings = settings.model_copy(update={"public_url": public_url})
     prefect_api_url = external_prefect or f"http://{LOOPBACK}:{prefect_port}/api"
     environment = {
         "FACEPASS_HOME": str(home.path),
@@ -177,13 +188,15 @@ def plan_stack(settings: Settings, home: StackHome) -> StackPlan:
         root=find_root(),
         worker_name=f"facepass-{hashlib.sha256(os.fsencode(home.path)).hexdigest()[:8]}",
         api_url=api_url,
+        public_url=settings.public_url or api_url,
         prefect_api_url=prefect_api_url,
         prefect_port=prefect_port,
         s3=s3,
         cluster=cluster,
-        environment=environment,
+        environment={**environment, **key},
         push_environment={
             "FACEPASS_API_URL": api_url,
+            **key,
             **describe_s3(settings, s3, s3.upload_keys if s3 else None),
         },
         child_environment={

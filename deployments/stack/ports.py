@@ -67,6 +67,10 @@ def settle_ports(wanted: Sequence[PublicPort]) -> dict[str, int]:
         try:
             is_free = is_port_free(one.port, one.host)
         except (OSError, OverflowError) as error:
+            if isinstance(error, OSError) and error.errno == errno.EADDRNOTAVAIL:
+                raise StackError(
+                    f"This machine has no address {one.host}: correct FACEPASS_API_HOST."
+                ) from error
             raise StackError(
                 f"{title} cannot be used on {one.host} ({error}): set {one.setting}."
             ) from error

@@ -1,7 +1,7 @@
 """Child processes of the stack: how they are started, watched, stopped and, if needed, killed.
 
 It also handles stop signals, reads the end of a log, and waits until a server is ready without
-delaying the exit. No other module of the product uses psutil.
+delaying the exit. Nobody else asks psutil about processes.
 """
 
 import asyncio

@@ -64,12 +64,20 @@ class EmbeddedStack:
 
     Use it from the main thread, as a context manager or through start and stop. `report` gets a
     line for a person at each step. `environment` is what a process needs to join the stack.
+    `lan`: phones of the same network reach the API.
     """
 
-    def __init__(self, settings: Settings, report: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        report: Callable[[str], None] | None = None,
+        *,
+        lan: bool = False,
+    ) -> None:
         self.home = StackHome(settings.home)
         self.seconds: dict[str, float] = {}
         self._settings = settings
+        self._lan = lan
         self._report = report or (lambda _line: None)
         self._plan: StackPlan | None = None
         self._parts: dict[str, Part] = {}
@@ -158,7 +166,7 @@ class EmbeddedStack:
         for name in self.home.sweep():
             self._report(f"Left over from a stack that was killed, now ended: {name}.")
         require_start(self.home.path)
-        self._plan = plan_stack(self._settings, self.home)
+        self._plan = plan_stack(self._settings, self.home, lan=self._lan)
         if (cluster := self._plan.cluster) is not None:
             require_database(self.home.path, cluster.sockets, is_new=not cluster.data.exists())
             for said in postgres.prepare_cluster(cluster):

@@ -144,6 +144,8 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "cv2": ("tasks.faces", "tasks.images", "tasks.packs", "tasks.previews"),
     "PIL": ("tasks.accuracy", "tasks.images", "deployments"),
     "pgserver": ("deployments.stack",),
+    "segno": ("api.posters", "deployments.qr"),
+    "fpdf": ("api.posters",),
 }
 # A library's module -> where it is never imported at module level: it is slow, or absent.
 NEVER_AT_ONCE: dict[str, tuple[str, ...]] = {

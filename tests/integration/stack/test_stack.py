@@ -65,7 +65,11 @@ def _begin_in_front() -> None:
 
 
 def launch(
-    home: Path, *, python: str = sys.executable, uid: int | None = None, **overrides: str
+    home: Path,
+    *options: str,
+    python: str = sys.executable,
+    uid: int | None = None,
+    **overrides: str,
 ) -> RunningStack:
     """`make up` on this home, on free ports, as this user or another."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("FACEPASS_", "PREFECT_"))}
@@ -74,7 +78,7 @@ def launch(
     home.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=home.parent, suffix=".out", delete=False) as file:
         process = subprocess.Popen(
-            [python, "-m", "deployments.stack"],
+            [python, "-m", "deployments.stack", *options],
             env={**kept, **ours, **overrides},
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
