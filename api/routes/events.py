@@ -2,9 +2,10 @@
 
 import logging
 from dataclasses import asdict
+from datetime import date
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from api.bulkheads.threads import Kind, in_threads
 from api.deps import EventUuid
@@ -21,11 +22,15 @@ from api.schemas import (
     EventDetails,
     GalleryLink,
     LastSync,
+    ListedEvent,
     PhotoPage,
     RequeueAnswer,
 )
 from models.errors import EventBusyError
 from models.queries.events import (
+    MAX_EVENT_ID,
+    EventFilter,
+    count_events,
     create_event,
     extend_activity,
     find_event,
@@ -79,12 +84,40 @@ def add_event(body: EventCreate, request: Request) -> EventAnswer:
 
 @router.get("", responses=describe_errors(503))
 @in_threads(Kind.EVENTS)
-def read_events(request: Request) -> list[EventAnswer]:
-    """All events, the newest first."""
+def read_events(
+    request: Request,
+    response: Response,
+    name: Annotated[str | None, Query(description="a part of the name, in any case")] = None,
+    held_from: Annotated[date | None, Query(description="the first day of `held_on`")] = None,
+    held_to: Annotated[date | None, Query(description="the last day of `held_on`")] = None,
+    active: Annotated[
+        bool | None, Query(description="whether the hourly resync looks at it")
+    ] = None,
+    limit: Annotated[int | None, Query(ge=1, le=PAGE_LIMIT, description="left out: all")] = None,
+    after: Annotated[
+        int | None, Query(ge=1, le=MAX_EVENT_ID, description="the last event_id of the page before")
+    ] = None,
+) -> list[ListedEvent]:
+    """Events, the newest first, with their days and counts; all, or a page of those asked for.
+
+    A header `Link: <…>; rel="next"` leads to the next page where there is one.
+    """
+    wanted = EventFilter(name, held_from, held_to, active, after)
     with open_session() as session:
+        events = list_events(session, wanted, None if limit is None else limit + 1)
+        if limit is not None and len(events) > limit:
+            events = events[:limit]
+            url = request.url.include_query_params(after=events[-1].id)
+            response.headers["Link"] = f'<{url}>; rel="next"'
+        ids = [event.id or 0 for event in events]
+        counts = count_events(session, ids) if len(ids) <= PAGE_LIMIT else {}
         return [
-            EventAnswer.from_row(event, _build_gallery_url(event.gallery_token, request))
-            for event in list_events(session)
+            ListedEvent.from_counts(
+                event,
+                _build_gallery_url(event.gallery_token, request),
+                counts.get(event.id or 0),
+            )
+            for event in events
         ]
 
 
