@@ -5,7 +5,7 @@ examples that OpenAPI shows are in examples.json.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -314,6 +314,13 @@ class GalleryLink(Shape):
     gallery_url: str = Field(examples=["http://127.0.0.1:8000/gallery/3q2-7wAAAAAAAAAAAAAAAAAA"])
 
 
+class ReportLinkAnswer(Shape):
+    """A link to an event's report, for its photographer alone: it opens the page's buttons too."""
+
+    report_url: str
+    expires_at: datetime
+
+
 class PhotoAnswer(Shape):
     """What became of one preview."""
 
@@ -329,6 +336,7 @@ class PhotoAnswer(Shape):
     turned: int = Field(description="degrees clockwise by which the stored preview lies")
     taken_at: TakenAt
     camera: str | None = Field(description="as GET …/cameras names it; null where not known")
+    opened: int = Field(description="how often guests looked at it large or saved its original")
 
 
 class PhotoPage(Shape):
@@ -339,7 +347,11 @@ class PhotoPage(Shape):
 
     @classmethod
     def from_rows(
-        cls, rows: Sequence[tuple[Photo, int, datetime | None]], after: PageCursor, limit: int
+        cls,
+        rows: Sequence[tuple[Photo, int, datetime | None]],
+        openings: Mapping[int, int],
+        after: PageCursor,
+        limit: int,
     ) -> Self:
         """The page behind `after`, as `list_photos` gives it; `limit` is what was asked for."""
         photos = [
@@ -349,6 +361,7 @@ class PhotoPage(Shape):
                     "photo_id": row.id,
                     "faces": faces,
                     "taken_at": taken_at,
+                    "opened": openings.get(row.id or 0, 0),
                 }
             )
             for row, faces, taken_at in rows

@@ -11,6 +11,7 @@ from api.bulkheads.threads import Kind, in_threads
 from api.deps import EventUuid
 from api.errors import describe_errors
 from api.gallery.access import hash_pin
+from api.report.links import sign_report
 from api.schemas import (
     PAGE_LIMIT,
     CameraAnswer,
@@ -24,6 +25,7 @@ from api.schemas import (
     LastSync,
     ListedEvent,
     PhotoPage,
+    ReportLinkAnswer,
     RequeueAnswer,
 )
 from models.errors import EventBusyError
@@ -39,6 +41,7 @@ from models.queries.events import (
     rotate_gallery_token,
 )
 from models.queries.guests.looks import change_looks, has_logo
+from models.queries.guests.openings import count_openings
 from models.queries.guests.wishes import count_consents, count_open_requests
 from models.queries.packs import read_false_rate
 from models.queries.photos import (
@@ -180,6 +183,7 @@ def read_photos(
     event_uuid: EventUuid,
     status: PhotoStatus | None = None,
     original_missing: bool | None = None,
+    opened: Annotated[bool | None, Query(description="whether a guest has opened it")] = None,
     cursor: Annotated[str, Query(description="an answer's next_cursor; 0: the first page")] = "0",
     limit: Annotated[int, Query(ge=1, le=PAGE_LIMIT)] = 100,
 ) -> PhotoPage:
@@ -196,10 +200,12 @@ def read_photos(
             event.id or 0,
             status=status,
             original_missing=original_missing,
+            opened=opened,
             after=after,
             limit=limit,
         )
-    return PhotoPage.from_rows(rows, after, limit)
+        openings = count_openings(session, [row[0].id or 0 for row in rows])
+    return PhotoPage.from_rows(rows, openings, after, limit)
 
 
 @router.get("/{event_uuid}/cameras", responses=describe_errors(400, 404, 503))
@@ -248,6 +254,19 @@ def change_gallery_link(event_uuid: EventUuid, request: Request) -> GalleryLink:
     return GalleryLink(gallery_url=_build_gallery_url(event.gallery_token, request))
 
 
+@router.post("/{event_uuid}/report-link", responses=describe_errors(400, 404, 503))
+@in_threads(Kind.EVENTS)
+def make_report_link(event_uuid: EventUuid, request: Request) -> ReportLinkAnswer:
+    """Make a link to the event's report, for a browser; it ends after an hour.
+
+    Whoever has it may do what the page's buttons do: it is no link for guests.
+    """
+    with open_session() as session:
+        link = sign_report(find_event(session, event_uuid))
+    url = f"{_read_base_url(request)}/report/{link.token}"
+    return ReportLinkAnswer(report_url=url, expires_at=link.expires_at)
+
+
 def _list_columns(body: EventCreate | EventChange) -> dict[str, Any]:
     """What was given of an event's looks, by its column; of a PIN what is stored of it."""
     changes = body.list_changes()
@@ -259,5 +278,8 @@ def _list_columns(body: EventCreate | EventChange) -> dict[str, Any]:
 
 def _build_gallery_url(gallery_token: str, request: Request) -> str:
     """The guests' link to an event."""
-    base = get_settings().public_url or str(request.base_url).rstrip("/")
-    return f"{base}/gallery/{gallery_token}"
+    return f"{_read_base_url(request)}/gallery/{gallery_token}"
+
+
+def _read_base_url(request: Request) -> str:
+    return get_settings().public_url or str(request.base_url).rstrip("/")

@@ -27,6 +27,7 @@ ROUTES = {
     ("get", "/api/v1/events/{event_uuid}/cameras"): {200, 400, 404, 503},
     ("put", "/api/v1/events/{event_uuid}/cameras/{camera}"): {200, 400, 404, 503},
     ("post", "/api/v1/events/{event_uuid}/gallery-token"): {200, 400, 404, 503},
+    ("post", "/api/v1/events/{event_uuid}/report-link"): {200, 400, 404, 503},
     ("put", "/api/v1/events/{event_uuid}/logo"): {204, 400, 404, 503},
     ("delete", "/api/v1/events/{event_uuid}/logo"): {204, 400, 404, 503},
     ("get", "/api/v1/events/{event_uuid}/requests"): {200, 400, 404, 503},
