@@ -27,6 +27,8 @@ from api.middleware import (
     silence_servers,
 )
 from api.reconcile import reconcile_runs
+from api.report import pages as report
+from api.report.openings import write_openings
 from api.routes import erasure, events, guests, health, posters, runs, search
 from api.routes.health import ReadinessProbe
 from api.security import LocalOnly, limit_rate, read_api_keys, require_api_key
@@ -51,6 +53,7 @@ async def _manage_lifespan(app: FastAPI) -> AsyncIterator[None]:
         if receiver is not None:
             tasks.start_soon(deliver_webhooks, receiver, app.state.delivery_metrics)
         tasks.start_soon(search.warm_engine, app.state)
+        tasks.start_soon(write_openings)
         yield
         tasks.cancel_scope.cancel()
 
@@ -88,6 +91,7 @@ def create_app() -> FastAPI:
         search.router,
         responses=describe_errors(401, 403, 408, 413, 429, 503),
     )
+    app.include_router(report.router)
     app.include_router(gallery.router, dependencies=[Depends(limit_rate("guest"))])
     for router in (health.router, metrics.router):
         app.include_router(router)

@@ -5,7 +5,7 @@ examples that OpenAPI shows are in examples.json.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -26,7 +26,7 @@ from pydantic import (
 
 from api.reconcile import SyncView
 from models.errors import InvalidUploadError
-from models.queries.events import MAX_EVENT_ID
+from models.queries.events import MAX_EVENT_ID, EventCounts
 from models.queries.photos import MOST_SHIFT_S, PageCursor
 from models.tables import Event, GuestRequest, Photo, SyncRun
 from models.vocabulary import (
@@ -35,6 +35,7 @@ from models.vocabulary import (
     PhotoStatus,
     ProfileName,
     SelfieCode,
+    StoredObjects,
     SyncState,
     Visibility,
 )
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from tasks.search import SearchResult
 
 PAGE_LIMIT = 500
+MOST_RETENTION_DAYS = 2**15 - 1  # what the column holds
 FIRST_YEAR, LAST_YEAR = 2000, 2200  # of what an event's photographer tells
 MOST_SELFIES = 3
 MOST_ANSWERED = 500  # photos that a guest says of whether they show them
@@ -124,6 +126,14 @@ class EventLooks(Shape):
     place: EventName | None = None
     studio: EventName | None = Field(None, description="the photographer's name, as guests see it")
     accent: Accent | None = Field(None, description="the colour of buttons, as #rrggbb")
+    retention_days: int | None = Field(
+        None,
+        ge=0,
+        le=MOST_RETENTION_DAYS,
+        description="days its faces are kept after it ceased to be active, instead of "
+        "FACEPASS_RETENTION_DAYS",
+    )
+    notices: bool = Field(False, description="guests may ask to be told of new photos of them")
 
     def list_changes(self) -> dict[str, Any]:
         """What was given, by its column; the PIN as `pin`."""
@@ -183,6 +193,34 @@ class LastSync(Shape):
         return cls(task_id=run.flow_run_id, state=run.state, finished_at=run.finished_at)
 
 
+class ListedEvent(EventAnswer):
+    """An event in the list, with its days and counts.
+
+    The counts are null in a list of more than 500 events: ask for it in parts, with `limit`.
+    """
+
+    created_at: datetime
+    held_on: date | None
+    closes_at: datetime | None
+    active_until: datetime
+    erased_at: datetime | None = None
+    photos: dict[PhotoStatus, int] | None
+    faces: int | None
+    last_sync: LastSync | None
+
+    @classmethod
+    def from_counts(cls, event: Event, gallery_url: str, counts: EventCounts | None) -> Self:
+        """The answer about an event; None where nothing was counted."""
+        run = counts and counts.last_run
+        return cls.from_row(
+            event,
+            gallery_url,
+            photos=counts and counts.photos,
+            faces=counts and counts.faces,
+            last_sync=run and LastSync.from_row(run),
+        )
+
+
 class FalseRateAnswer(Shape):
     """Of these pairs of different people, one in 1,000 at most is more similar than that."""
 
@@ -202,6 +240,8 @@ class EventDetails(EventAnswer):
     studio: str | None
     accent: str | None
     cover_photo_id: int | None
+    retention_days: int | None
+    notices: bool
     has_logo: bool
     consents: int = Field(description="how often a guest has agreed to be searched for")
     open_requests: int = Field(description="guests' requests that wait: GET …/requests lists them")
@@ -274,6 +314,13 @@ class GalleryLink(Shape):
     gallery_url: str = Field(examples=["http://127.0.0.1:8000/gallery/3q2-7wAAAAAAAAAAAAAAAAAA"])
 
 
+class ReportLinkAnswer(Shape):
+    """A link to an event's report, for its photographer alone: it opens the page's buttons too."""
+
+    report_url: str
+    expires_at: datetime
+
+
 class PhotoAnswer(Shape):
     """What became of one preview."""
 
@@ -289,6 +336,7 @@ class PhotoAnswer(Shape):
     turned: int = Field(description="degrees clockwise by which the stored preview lies")
     taken_at: TakenAt
     camera: str | None = Field(description="as GET …/cameras names it; null where not known")
+    opened: int = Field(description="how often guests looked at it large or saved its original")
 
 
 class PhotoPage(Shape):
@@ -299,7 +347,11 @@ class PhotoPage(Shape):
 
     @classmethod
     def from_rows(
-        cls, rows: Sequence[tuple[Photo, int, datetime | None]], after: PageCursor, limit: int
+        cls,
+        rows: Sequence[tuple[Photo, int, datetime | None]],
+        openings: Mapping[int, int],
+        after: PageCursor,
+        limit: int,
     ) -> Self:
         """The page behind `after`, as `list_photos` gives it; `limit` is what was asked for."""
         photos = [
@@ -309,6 +361,7 @@ class PhotoPage(Shape):
                     "photo_id": row.id,
                     "faces": faces,
                     "taken_at": taken_at,
+                    "opened": openings.get(row.id or 0, 0),
                 }
             )
             for row, faces, taken_at in rows
@@ -426,6 +479,19 @@ class ErasureAnswer(Shape):
     syncs_stopped: int
     result_storages: list[str]
     erased_at: datetime
+
+
+class DeletionAnswer(ErasureAnswer):
+    """The receipt of an event's deletion, with that of the erasure it began with.
+
+    Each call counts what it did itself: after one that broke off, the next counts the rest.
+    """
+
+    objects: StoredObjects
+    folder: str = Field(description="the event's in S3; nothing outside it was touched")
+    objects_deleted: int = Field(description="in S3; views are counted in `views_erased`")
+    bytes_deleted: int
+    photos_deleted: int
 
 
 class ReturnAnswer(Shape):

@@ -14,5 +14,6 @@ Where do I go to…?
     change what `make up` starts        stack/
     change what `make demo` shows       demo.py, sample_photos.py
     change how photos are pushed        push/
+    change what events, status … tell   photographer/
     draw a QR code in the terminal      qr.py
 """

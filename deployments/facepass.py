@@ -167,6 +167,82 @@ def push(
     raise typer.Exit(push_folder(options, as_json=as_json))
 
 
+EventName = Annotated[
+    str, typer.Argument(metavar="NAME|UUID", help="A part of the name does where one has it.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of lines.")]
+
+
+@app.command()
+def events(
+    name: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Only those with this in their name.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the events: day, name, photos, failures, faces, UUID."""
+    from deployments.photographer import commands
+
+    raise typer.Exit(
+        commands.run_command(lambda api: commands.list_events(api, name, as_json=as_json))
+    )
+
+
+@app.command()
+def status(event: EventName, as_json: AsJson = False) -> None:
+    """Show an event's photos, its newest sync and its link."""
+    from deployments.photographer import commands
+
+    raise typer.Exit(
+        commands.run_command(lambda api: commands.show_status(api, event, as_json=as_json))
+    )
+
+
+@app.command()
+def link(event: EventName) -> None:
+    """Print the guests' link to an event, alone."""
+    from deployments.photographer import commands
+
+    raise typer.Exit(commands.run_command(lambda api: commands.show_link(api, event)))
+
+
+@app.command()
+def qr(event: EventName) -> None:
+    """Print the guests' link to an event as a QR code."""
+    from deployments.photographer import commands
+
+    raise typer.Exit(commands.run_command(lambda api: commands.show_qr(api, event)))
+
+
+@app.command()
+def report(
+    event: EventName,
+    as_json: AsJson = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="A line for each photo.")] = False,
+) -> None:
+    """Tell what became of an event's photos, with the link of a page that does so.
+
+    Failures with their full keys and reasons, what was left out, what no guest has opened.
+    """
+    if as_json and as_csv:
+        raise typer.BadParameter("--json and --csv exclude each other: give one of them.")
+    from deployments.photographer import commands
+
+    raise typer.Exit(
+        commands.run_command(
+            lambda api: commands.show_report(api, event, as_json=as_json, as_csv=as_csv)
+        )
+    )
+
+
+@app.command(epilog="Exit codes: 0 completed, or none is under way; 1 it ended otherwise.")
+def watch(event: EventName) -> None:
+    """Follow an event's running sync to its end."""
+    from deployments.photographer import commands
+
+    raise typer.Exit(commands.run_command(lambda api: commands.watch_sync(api, event)))
+
+
 @app.command(epilog="Exit codes: 0 measured, 2 refused, with a sentence that says why.")
 def accuracy(
     folder: Annotated[

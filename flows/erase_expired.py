@@ -1,4 +1,4 @@
-"""The nightly flow that erases events whose retention time (FACEPASS_RETENTION_DAYS) is over."""
+"""The nightly flow that erases events whose retention time is over: their own or the setting's."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ from tasks.results.erasure import list_expired, run_erasure
 
 @flow(name="erase_expired", flow_run_name="erase expired events", persist_result=False)
 def erase_expired() -> State[Any]:
-    """Erase the events that FACEPASS_RETENTION_DAYS does not keep; one failure stops no other."""
-    events, inactive_since = list_expired()
-    states = [run_erasure(event_id, inactive_since, return_state=True) for event_id in events]
+    """Erase the events whose time is over; one failure stops no other."""
+    events = list_expired()
+    states = [run_erasure(event_id, since, return_state=True) for event_id, since in events]
     failed = sum(not state.is_completed() for state in states)
     counts = f"{len(events) - failed} events erased"
     if failed:

@@ -162,6 +162,9 @@ class SyncSupersededError(SyncSkippedError):
     """Another attempt took this event over; what this one still holds must not be stored."""
 
 
+EVENT_DELETED = "The event was deleted: this run has nothing to do any more."
+
+
 class EventErasedError(SyncSupersededError):
     """The event's faces were erased, and it takes no syncs until somebody resumes it."""
 

@@ -331,7 +331,7 @@ class ToldPhoto(SQLModel, table=True):
         primary_key=True, foreign_key="subscription.id", ondelete="CASCADE"
     )
     photo_id: int = Field(
-        primary_key=True, foreign_key="photo.id", ondelete="CASCADE", sa_type=BigInteger
+        primary_key=True, foreign_key="photo.id", ondelete="CASCADE", index=True, sa_type=BigInteger
     )
     told_at: datetime = Field(default_factory=utc_now, sa_column=_timestamp(nullable=False))
 

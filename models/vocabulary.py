@@ -87,6 +87,13 @@ class SubscriptionChannel(StrEnum):
     WEBHOOK = "webhook"  # by the signed webhook; the receiver knows whom the address means
 
 
+class StoredObjects(StrEnum):
+    """What becomes of a deleted event's photos in S3."""
+
+    KEEP = "keep"
+    DELETE = "delete"
+
+
 class ViewKind(StrEnum):
     """The pictures of a photo that are made for people to look at."""
 

@@ -21,6 +21,7 @@ from api.bulkheads.threads import Kind, get_bulkhead
 from api.gallery.access import admit_guest, require_pass
 from api.gallery.conditional import is_known, read_range
 from api.gallery.rendering import GalleryRoute
+from api.report.openings import get_openings
 from api.security import count_misses, limit_rate, name_address
 from models.errors import EventNotFoundError, PhotoNotFoundError, PhotoUnavailableError
 from models.keys import derive_view_key
@@ -97,6 +98,7 @@ def get_kept_pictures() -> KeptPictures:
 async def send_original(gallery_token: str, photo_id: int, request: Request) -> Response:
     """An original, or a range of one, to be saved under its own name."""
     photo, _ = await _find_photo(gallery_token, photo_id, request)
+    get_openings().note(photo.id)
     key = photo.original_key
     if get_settings().photo_delivery == "s3":
         return await _redirect(lambda: get_link_signer().sign_download(key))
@@ -108,6 +110,15 @@ async def send_original(gallery_token: str, photo_id: int, request: Request) -> 
     }
     send = _send_part if {"range", "if-none-match"} & set(request.headers) else _send_whole
     return await send(request, key, headers)
+
+
+@router.post("/{gallery_token}/photos/{photo_id}/opened")
+async def note_opening(gallery_token: str, photo_id: int, request: Request) -> Response:
+    """Count that a guest looks at a photo; a view may be fetched ahead, and tells nothing."""
+    with count_misses(request):
+        photo, _ = await _find_photo(gallery_token, photo_id, request)
+    get_openings().note(photo.id)
+    return Response(None, 204)
 
 
 @router.get("/{gallery_token}/photos/{photo_id}/{kind}")

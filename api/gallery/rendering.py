@@ -35,7 +35,7 @@ MODULES = (
 )  # fmt: skip
 STATIC_FILES = {
     **dict.fromkeys(("gallery.css", "find.css"), "text/css"),
-    **dict.fromkeys(("gallery.js", *MODULES), "text/javascript"),
+    **dict.fromkeys(("gallery.js", "board.js", *MODULES), "text/javascript"),
     "icon.svg": "image/svg+xml",
     **dict.fromkeys(("icon.png", "card.png"), "image/png"),
 }

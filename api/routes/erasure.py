@@ -1,17 +1,19 @@
-"""REST routes that erase an event's or a photo's faces, and routes that allow them again."""
+"""REST routes that erase an event's or a photo's faces, delete an event, or allow syncs again."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 
 from api.bulkheads.threads import Kind, in_threads
 from api.deps import EventUuid
 from api.errors import describe_errors
-from api.schemas import ErasureAnswer, ReturnAnswer
+from api.schemas import DeletionAnswer, ErasureAnswer, ReturnAnswer
 from models.errors import EventNotFoundError
 from models.queries.erasures import restore_photo, resume_event
 from models.queries.events import find_event
 from models.session import open_session
+from models.vocabulary import StoredObjects
+from tasks.results.deletion import delete_event
 from tasks.results.erasure import erase_event_faces, erase_photo_faces
 
 router = APIRouter(prefix="/api/v1/events/{event_uuid}", tags=["erasure"])
@@ -31,6 +33,23 @@ def delete_event_faces(event_uuid: EventUuid) -> ErasureAnswer:
     if receipt is None:
         raise EventNotFoundError("Event not found")
     return ErasureAnswer.model_validate(receipt, from_attributes=True)
+
+
+@router.delete("", name="delete_event", responses=describe_errors(400, 404, 409, 503))
+@in_threads(Kind.BULK)
+def delete_whole_event(
+    event_uuid: EventUuid,
+    objects: Annotated[
+        StoredObjects, Query(description="what becomes of its photos in S3; keep: they stay there")
+    ] = StoredObjects.KEEP,
+) -> DeletionAnswer:
+    """Delete an event and all that is known of it: faces, cached results, photos, guests' wishes.
+
+    A sync under way is stopped. The event's row goes last: after an error, or an answer that was
+    lost, send the call again; 404 says that it is deleted.
+    """
+    receipt = delete_event(_find_event_id(event_uuid), objects)
+    return DeletionAnswer.model_validate(receipt, from_attributes=True)
 
 
 @router.post("/resume", responses=describe_errors(400, 404, 503))

@@ -2,14 +2,16 @@
 
 import logging
 from dataclasses import asdict
+from datetime import date
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from api.bulkheads.threads import Kind, in_threads
 from api.deps import EventUuid, build_gallery_url
 from api.errors import describe_errors
 from api.gallery.access import hash_pin
+from api.report.links import sign_report
 from api.schemas import (
     PAGE_LIMIT,
     CameraAnswer,
@@ -21,11 +23,16 @@ from api.schemas import (
     EventDetails,
     GalleryLink,
     LastSync,
+    ListedEvent,
     PhotoPage,
+    ReportLinkAnswer,
     RequeueAnswer,
 )
 from models.errors import EventBusyError
 from models.queries.events import (
+    MAX_EVENT_ID,
+    EventFilter,
+    count_events,
     create_event,
     extend_activity,
     find_event,
@@ -34,6 +41,7 @@ from models.queries.events import (
     rotate_gallery_token,
 )
 from models.queries.guests.looks import change_looks, has_logo
+from models.queries.guests.openings import count_openings
 from models.queries.guests.wishes import count_consents, count_open_requests
 from models.queries.packs import read_false_rate
 from models.queries.photos import (
@@ -78,12 +86,40 @@ def add_event(body: EventCreate, request: Request) -> EventAnswer:
 
 @router.get("", responses=describe_errors(503))
 @in_threads(Kind.EVENTS)
-def read_events(request: Request) -> list[EventAnswer]:
-    """All events, the newest first."""
+def read_events(
+    request: Request,
+    response: Response,
+    name: Annotated[str | None, Query(description="a part of the name, in any case")] = None,
+    held_from: Annotated[date | None, Query(description="the first day of `held_on`")] = None,
+    held_to: Annotated[date | None, Query(description="the last day of `held_on`")] = None,
+    active: Annotated[
+        bool | None, Query(description="whether the hourly resync looks at it")
+    ] = None,
+    limit: Annotated[int | None, Query(ge=1, le=PAGE_LIMIT, description="left out: all")] = None,
+    after: Annotated[
+        int | None, Query(ge=1, le=MAX_EVENT_ID, description="the last event_id of the page before")
+    ] = None,
+) -> list[ListedEvent]:
+    """Events, the newest first, with their days and counts; all, or a page of those asked for.
+
+    A header `Link: <…>; rel="next"` leads to the next page where there is one.
+    """
+    wanted = EventFilter(name, held_from, held_to, active, after)
     with open_session() as session:
+        events = list_events(session, wanted, None if limit is None else limit + 1)
+        if limit is not None and len(events) > limit:
+            events = events[:limit]
+            url = request.url.include_query_params(after=events[-1].id)
+            response.headers["Link"] = f'<{url}>; rel="next"'
+        ids = [event.id or 0 for event in events]
+        counts = count_events(session, ids) if len(ids) <= PAGE_LIMIT else {}
         return [
-            EventAnswer.from_row(event, build_gallery_url(event.gallery_token, request))
-            for event in list_events(session)
+            ListedEvent.from_counts(
+                event,
+                build_gallery_url(event.gallery_token, request),
+                counts.get(event.id or 0),
+            )
+            for event in events
         ]
 
 
@@ -146,6 +182,7 @@ def read_photos(
     event_uuid: EventUuid,
     status: PhotoStatus | None = None,
     original_missing: bool | None = None,
+    opened: Annotated[bool | None, Query(description="whether a guest has opened it")] = None,
     cursor: Annotated[str, Query(description="an answer's next_cursor; 0: the first page")] = "0",
     limit: Annotated[int, Query(ge=1, le=PAGE_LIMIT)] = 100,
 ) -> PhotoPage:
@@ -162,10 +199,12 @@ def read_photos(
             event.id or 0,
             status=status,
             original_missing=original_missing,
+            opened=opened,
             after=after,
             limit=limit,
         )
-    return PhotoPage.from_rows(rows, after, limit)
+        openings = count_openings(session, [row[0].id or 0 for row in rows])
+    return PhotoPage.from_rows(rows, openings, after, limit)
 
 
 @router.get("/{event_uuid}/cameras", responses=describe_errors(400, 404, 503))
@@ -214,6 +253,19 @@ def change_gallery_link(event_uuid: EventUuid, request: Request) -> GalleryLink:
     return GalleryLink(gallery_url=build_gallery_url(event.gallery_token, request))
 
 
+@router.post("/{event_uuid}/report-link", responses=describe_errors(400, 404, 503))
+@in_threads(Kind.EVENTS)
+def make_report_link(event_uuid: EventUuid, request: Request) -> ReportLinkAnswer:
+    """Make a link to the event's report, for a browser; it ends after an hour.
+
+    Whoever has it may do what the page's buttons do: it is no link for guests.
+    """
+    with open_session() as session:
+        link = sign_report(find_event(session, event_uuid))
+    url = f"{_read_base_url(request)}/report/{link.token}"
+    return ReportLinkAnswer(report_url=url, expires_at=link.expires_at)
+
+
 def _list_columns(body: EventCreate | EventChange) -> dict[str, Any]:
     """What was given of an event's looks, by its column; of a PIN what is stored of it."""
     changes = body.list_changes()
@@ -221,3 +273,12 @@ def _list_columns(body: EventCreate | EventChange) -> dict[str, Any]:
         pin = changes.pop("pin")
         changes["pin_hash"] = None if pin is None else hash_pin(pin)
     return changes
+
+
+def build_gallery_url(gallery_token: str, request: Request) -> str:
+    """The guests' link to an event."""
+    return f"{_read_base_url(request)}/gallery/{gallery_token}"
+
+
+def _read_base_url(request: Request) -> str:
+    return get_settings().public_url or str(request.base_url).rstrip("/")

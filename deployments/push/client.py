@@ -42,9 +42,9 @@ class RestApi:
         """Close its connections."""
         self._client.close()
 
-    def get(self, path: str) -> Any:  # noqa: ANN401 (any JSON)
+    def get(self, path: str, **query: Any) -> Any:  # noqa: ANN401 (any JSON)
         """GET."""
-        return self._read_answer(self._send("GET", path))
+        return self._read_answer(self._send("GET", path, params=query))
 
     def post(self, path: str, body: dict[str, Any]) -> Any:  # noqa: ANN401 (any JSON)
         """POST."""

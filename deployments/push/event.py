@@ -6,7 +6,7 @@ end.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -73,18 +73,37 @@ def resolve_event(api: RestApi, wanted: str, profile: ProfileName | None) -> Pus
 
 def _find_or_add(api: RestApi, name: str, profile: ProfileName) -> tuple[UUID, bool]:
     spelled = compose(name.strip())
-    known: list[dict[str, Any]] = api.get("events")
-    found = [UUID(event["event_uuid"]) for event in known if compose(event["name"]) == spelled]
+    known: list[dict[str, Any]] = api.get("events", name=spelled)
+    found = [event for event in known if compose(event["name"]) == spelled]
     if len(found) > 1:
         raise PushRefusedError(
             f"There are {len(found)} events called {spelled}: give one's UUID as --event: "
-            f"{', '.join(str(event_uuid) for event_uuid in sorted(found))}."
+            f"{tell_apart(found)}."
         )
     if found:
-        return found[0], False
+        return UUID(found[0]["event_uuid"]), False
     event_uuid = uuid5(NAMES, spelled)
     body = {"name": spelled, "profile": profile, "event_uuid": str(event_uuid)}
     return event_uuid, api.post_new("events", body)
+
+
+def tell_apart(events: Sequence[dict[str, Any]]) -> str:
+    """Events of one name, each by its UUID, its day and its photos, in the order of the list."""
+    return ", ".join(_tell_event(event) for event in events)
+
+
+def _tell_event(event: dict[str, Any]) -> str:
+    counts = event.get("photos") or {}
+    photos = sum(count for status, count in counts.items() if status != "gone")
+    facts = [describe_day(event), f"{photos} photo{'' if photos == 1 else 's'}"]
+    return f"{event['event_uuid']} ({', '.join(filter(None, facts))})"
+
+
+def describe_day(event: dict[str, Any]) -> str:
+    """The day of an event, or the day on which it was added; empty where an old API tells none."""
+    if event.get("held_on"):
+        return str(event["held_on"])
+    return f"added {event['created_at'][:10]}" if event.get("created_at") else ""
 
 
 def sync_event(

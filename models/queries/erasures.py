@@ -1,4 +1,4 @@
-"""Queries that erase the faces of an event or of one photo, and that allow syncs again later.
+"""Queries that erase the faces of an event or of one photo, allow syncs again, delete an event.
 
 Photos keep their rows, so that erased photos can be shown and counted. Erasing and storing faces
 both lock the event's row, so the later transaction sees what the earlier one did.
@@ -6,18 +6,18 @@ both lock the event's row, so the later transaction sees what the earlier one di
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Result, delete, func, text, update
+from sqlalchemy import Interval, Result, delete, func, literal, text, update
 from sqlmodel import Session, col, select
 
-from models.errors import EventErasedError, PhotoNotFoundError
+from models.errors import EventBusyError, EventErasedError, PhotoNotFoundError
 from models.queries.events import extend_activity, find_event, lock_event
 from models.queries.packs import forget_similarities, keep_similarities
 from models.queries.webhooks import add_deliveries
-from models.tables import Event, Face, Photo, SyncRun, utc_now
+from models.tables import Event, Face, Photo, Subscription, SyncRun, utc_now
 from models.vocabulary import PhotoStatus, SyncState
 
 
@@ -168,18 +168,49 @@ def resume_event(session: Session, event_id: int) -> Event:
     return event
 
 
-def list_expired_events(session: Session, retention: timedelta) -> list[int]:
-    """Events whose active time ended longer ago than faces are kept."""
-    query = select(Event.id).where(
-        col(Event.erased_at).is_(None), col(Event.active_until) < utc_now() - retention
+def delete_event_row(session: Session, event_id: int) -> int:
+    """Delete an erased event and all that is known of it; returns how many photos it had.
+
+    Raises EventNotFoundError, and EventBusyError for one that was resumed since its erasure.
+    """
+    event = lock_event(session, event_id)
+    if event.erased_at is None:
+        raise EventBusyError(
+            f"Event {event.name} was resumed while it was deleted: send the same call again."
+        )
+    photos = session.exec(
+        select(func.count()).select_from(Photo).where(Photo.event_id == event_id)
+    ).one()
+    # Before its photos: what a subscription was told of them goes with it, by its own index.
+    session.execute(delete(Subscription).where(col(Subscription.event_id) == event_id))
+    session.execute(delete(Event).where(col(Event.id) == event_id))
+    return photos
+
+
+def list_expired_events(session: Session, days: int | None) -> list[tuple[int, datetime]]:
+    """Events whose active time ended longer ago than their faces are kept.
+
+    Each with the moment before which it had to end. days: for events without a time of their own;
+    None: these are kept.
+    """
+    kept_days = func.coalesce(col(Event.retention_days), days)
+    limit = literal(utc_now()) - func.make_interval(0, 0, 0, kept_days, type_=Interval)
+    query = select(Event.id, limit).where(
+        col(Event.erased_at).is_(None), col(Event.active_until) < limit
     )
-    return [event_id for event_id in session.exec(query.order_by(col(Event.id))) if event_id]
+    rows = session.execute(query.order_by(col(Event.id)))
+    return [(event_id, since) for event_id, since in rows]
 
 
 def list_erasures(session: Session, since: datetime) -> Sequence[tuple[int, datetime]]:
     """Events of which something was erased since then, each with the newest moment."""
     query = select(Event.id, Event.last_erasure_at).where(col(Event.last_erasure_at) >= since)
     return [(event_id, at) for event_id, at in session.exec(query) if event_id and at]
+
+
+def read_result_key(session: Session, event_id: int) -> UUID | None:
+    """What an event's cached results are signed by now; None for an event that is deleted."""
+    return session.exec(select(Event.result_key).where(Event.id == event_id)).one_or_none()
 
 
 def _forget_results(event: Event, now: datetime) -> datetime:

@@ -2,18 +2,19 @@
 
 import secrets
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import exists, text
+from sqlalchemy import and_, exists, text
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from models.errors import EventNotFoundError, EventTakenError
-from models.keys import default_folder, read_own_folder, require_unnumbered
+from models.keys import default_folder, fold_key, read_own_folder, require_unnumbered
 from models.settings import get_settings
-from models.tables import Event, EventLogo, Face, utc_now
-from models.vocabulary import ProfileName
+from models.tables import Event, EventLogo, Face, SyncRun, utc_now
+from models.vocabulary import PhotoStatus, ProfileName
 
 MAX_EVENT_ID = 2**31 - 1  # what the column holds
 EVENT_ID_LOCK = 0x46_50_45  # "FPE": one process at a time picks an event's id and its folder
@@ -21,6 +22,16 @@ EVENT_ID_LOCK = 0x46_50_45  # "FPE": one process at a time picks an event's id a
 _FIND_OVERLAP = text("""
 SELECT id FROM event WHERE starts_with(:folder, s3_folder) OR starts_with(s3_folder, :folder)
 ORDER BY id LIMIT 1
+""")
+_COUNT_PHOTOS = text("""
+SELECT event_id, status, count(*) FROM photo WHERE event_id = ANY(:event_ids) GROUP BY 1, 2
+""")
+# As models/queries/photos.py counts one event's.
+_COUNT_FACES = text("""
+SELECT face.event_id, count(*) FROM face JOIN photo ON photo.id = face.photo_id
+WHERE face.event_id = ANY(:event_ids) AND photo.status = 'indexed'
+  AND face.pack_id = coalesce(photo.pack_id, face.pack_id)
+GROUP BY 1
 """)
 
 
@@ -172,6 +183,70 @@ def read_logo_etag(session: Session, event_id: int) -> str | None:
     return session.exec(query).one_or_none()
 
 
-def list_events(session: Session) -> Sequence[Event]:
-    """All events, the newest first."""
-    return session.exec(select(Event).order_by(col(Event.id).desc())).all()
+@dataclass(frozen=True)
+class EventFilter:
+    """The events that are asked for; None asks nothing.
+
+    name: a part of it, in any case and Unicode form. held_from, held_to: days, both included.
+    active: whether the scheduled resync looks at it. after: the id of the last one before.
+    """
+
+    name: str | None = None
+    held_from: date | None = None
+    held_to: date | None = None
+    active: bool | None = None
+    after: int | None = None
+
+
+def list_events(
+    session: Session, wanted: EventFilter = EventFilter(), limit: int | None = None
+) -> Sequence[Event]:
+    """The events that a filter lets through, the newest first."""
+    query, wanted = select(Event), wanted or EventFilter()
+    if wanted.name is not None:
+        query = query.where(col(Event.id).in_(_find_named(session, wanted.name)))
+    if wanted.held_from is not None:
+        query = query.where(col(Event.held_on) >= wanted.held_from)
+    if wanted.held_to is not None:
+        query = query.where(col(Event.held_on) <= wanted.held_to)
+    if wanted.active is not None:
+        is_active = and_(col(Event.active_until) > utc_now(), col(Event.erased_at).is_(None))
+        query = query.where(is_active == wanted.active)
+    if wanted.after is not None:
+        query = query.where(col(Event.id) < wanted.after)
+    return session.exec(query.order_by(col(Event.id).desc()).limit(limit)).all()
+
+
+def _find_named(session: Session, part: str) -> list[int]:
+    """Not left to PostgreSQL, which folds the case of ASCII alone where its locale is C."""
+    folded = fold_key(part.strip())
+    rows = session.execute(select(Event.id, Event.name))
+    return [event_id for event_id, name in rows if folded in fold_key(name)]
+
+
+@dataclass
+class EventCounts:
+    """An event's photos by status, the faces of its indexed ones, and its newest run."""
+
+    photos: dict[PhotoStatus, int]
+    faces: int = 0
+    last_run: SyncRun | None = None
+
+
+def count_events(session: Session, event_ids: Sequence[int]) -> dict[int, EventCounts]:
+    """The counts of several events, by their ids: three statements, however many they are."""
+    counts = {event_id: EventCounts(dict.fromkeys(PhotoStatus, 0)) for event_id in event_ids}
+    of_these = {"event_ids": list(event_ids)}
+    for event_id, status, photos in session.execute(_COUNT_PHOTOS, of_these):
+        counts[event_id].photos[PhotoStatus(status)] = photos
+    for event_id, faces in session.execute(_COUNT_FACES, of_these):
+        counts[event_id].faces = faces
+    newest = (
+        select(SyncRun)
+        .where(col(SyncRun.event_id).in_(event_ids))
+        .distinct(col(SyncRun.event_id))
+        .order_by(col(SyncRun.event_id), col(SyncRun.created_at).desc())
+    )
+    for run in session.exec(newest):
+        counts[run.event_id].last_run = run
+    return counts

@@ -15,7 +15,7 @@ from sqlalchemy import func, text, update
 from sqlmodel import Session, col, select
 
 from models.copying import copy_into, encode_rows, encode_values, encode_vector
-from models.errors import EventErasedError, SyncSupersededError
+from models.errors import EVENT_DELETED, EventErasedError, SyncSupersededError
 from models.tables import Photo
 from models.vocabulary import PhotoReason, PhotoStatus, Taking
 
@@ -66,10 +66,12 @@ def check_epoch(session: Session, event_id: int, epoch: int) -> None:
     """Hold the event's epoch still until the transaction ends.
 
     Raises SyncSupersededError when a newer attempt has raised it, EventErasedError when an
-    erasure has.
+    erasure has or the event is deleted.
     """
     found = session.execute(_HOLD_EPOCH, {"event_id": event_id}).one_or_none()
-    current, erased_at = found or (None, None)
+    if found is None:
+        raise EventErasedError(EVENT_DELETED)
+    current, erased_at = found
     if erased_at is not None:
         raise EventErasedError
     if current != epoch:

@@ -23,6 +23,7 @@ from sqlalchemy import (
     bindparam,
     case,
     cast,
+    exists,
     false,
     func,
     literal,
@@ -39,7 +40,7 @@ from sqlmodel import Session, col, select
 from models.errors import CameraNotFoundError, InvalidCursorError
 from models.keys import derive_original_key
 from models.queries.events import extend_activity, find_galleries, lock_event, read_event
-from models.tables import Event, Face, Photo
+from models.tables import Event, Face, Photo, PhotoOpening
 from models.vocabulary import PhotoReason, PhotoStatus
 
 # Faces that a change of the model makes ready are no photo's yet. A photo that waits to be read
@@ -247,6 +248,7 @@ def list_photos(
     *,
     status: PhotoStatus | None,
     original_missing: bool | None = None,
+    opened: bool | None = None,
     after: PageCursor,
     limit: int,
 ) -> Sequence[tuple[Photo, int, datetime | None]]:
@@ -263,11 +265,15 @@ def list_photos(
         query = query.where(Photo.status == status)
     if original_missing is not None:
         query = query.where(Photo.original_missing == original_missing)
+    if opened is not None:
+        query = query.where(exists().where(col(PhotoOpening.photo_id) == Photo.id) == opened)
     return [(row[0], row[1], row[2]) for row in session.execute(after.cut(query, event_id, limit))]
 
 
-def requeue_photos(session: Session, event_id: int, *, reason: PhotoReason | None) -> int:
-    """Have the next plan take an event's failed photos up again; returns how many.
+def requeue_photos(
+    session: Session, event_id: int, *, reason: PhotoReason | None, photo_id: int | None = None
+) -> int:
+    """Have the next plan take an event's failed photos up again, or one of them; returns how many.
 
     Their ETag is forgotten, so that the next listing finds them changed. Until then they stay
     `failed`, and a run under way counts them as it did. `attempts` stays too: what was cached of
@@ -278,6 +284,8 @@ def requeue_photos(session: Session, event_id: int, *, reason: PhotoReason | Non
     failed = [col(Photo.event_id) == event_id, col(Photo.status) == PhotoStatus.FAILED]
     if reason is not None:
         failed.append(col(Photo.reason) == reason)
+    if photo_id is not None:
+        failed.append(col(Photo.id) == photo_id)
     requeued = session.execute(update(Photo).where(*failed).values(etag=""))
     return int(requeued.rowcount)  # type: ignore[attr-defined]
 
@@ -286,7 +294,7 @@ def requeue_photos(session: Session, event_id: int, *, reason: PhotoReason | Non
 
 
 _HAS_VIEWS = func.coalesce(col(Photo.views_etag) == col(Photo.etag), false())
-_VISIBLE = (PhotoStatus.INDEXED, PhotoStatus.NO_FACE)
+VISIBLE = (PhotoStatus.INDEXED, PhotoStatus.NO_FACE)
 _VIEW_COLUMNS = (
     col(Photo.views_source),
     # These are of the views, and null where those are of a preview of before.
@@ -407,7 +415,7 @@ def _build_photo_query() -> Select[Any]:
     return query.add_columns(*shown).where(
         col(Photo.id) == func.any(ids),
         col(Photo.event_id) == func.any(event_ids),
-        col(Photo.status).in_(_VISIBLE),
+        col(Photo.status).in_(VISIBLE),
     )
 
 
@@ -439,4 +447,4 @@ def place_gallery_photo(
 
 def _list_visible(event_id: int) -> list[ColumnElement[bool]]:
     """The conditions under which guests see a photo of the event."""
-    return [col(Photo.event_id) == event_id, col(Photo.status).in_(_VISIBLE)]
+    return [col(Photo.event_id) == event_id, col(Photo.status).in_(VISIBLE)]

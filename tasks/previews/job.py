@@ -22,6 +22,7 @@ from prefect.states import Completed
 
 from models.errors import (
     EventErasedError,
+    EventNotFoundError,
     FacePassError,
     S3AccessError,
     S3DownloadError,
@@ -31,14 +32,15 @@ from models.findings import advise_left_out, choose_told, join_message, list_kin
 from models.keys import build_run_name
 from models.packs import PROFILES
 from models.queries.erasures import require_syncable
-from models.queries.events import read_event
+from models.queries.events import lock_event, read_event
 from models.session import open_session
 from models.vocabulary import PhotoReason
 from tasks.images.preview import PreviewRecipe
 from tasks.previews.find import Census, OriginalRef, cut, list_candidates
 from tasks.previews.make import Verdict, bring_preview, is_marked, mark_recipe
-from tasks.s3.bucket import get_bucket
+from tasks.s3.bucket import Bucket, get_bucket
 from tasks.s3.errors import quote_s3
+from tasks.s3.objects import delete_object
 from tasks.sync.artifacts import (
     WHAT_TO_DO_WITH_ORIGINALS,
     Throttle,
@@ -70,6 +72,7 @@ class PreviewBatch:
     """Some originals; `number` is what Prefect's UI calls them by."""
 
     number: int
+    event_id: int
     originals: Sequence[OriginalRef]
 
 
@@ -178,7 +181,7 @@ def find_originals(job: PreviewJob) -> Iterator[Sequence[PreviewBatch]]:
     numbers = count()
     with closing(list_originals(census=job.census)) as candidates:
         for window in cut(cut(candidates, choose_batch_size(job.total)), WINDOW):
-            yield [PreviewBatch(next(numbers), originals) for originals in window]
+            yield [PreviewBatch(next(numbers), job.event_id, batch) for batch in window]
 
 
 @task(name="make_preview_batch", task_run_name="batch {batch.number}", persist_result=False)
@@ -188,17 +191,34 @@ def make_preview_batch(batch: PreviewBatch, recipe: PreviewRecipe) -> PreviewTal
     One broken original is counted, and the others are made. When S3 is away the rest of the
     batch is left, and counted as unreachable. Raises S3AccessError.
     """
-    tally, bucket = PreviewTally(), get_bucket()
+    tally, bucket, put = PreviewTally(), get_bucket(), []
     for original in batch.originals:
         try:
             outcome = bring_preview(bucket, original, recipe)
             tally.note(original.s3_key, outcome.verdict, outcome.reason)
+            if outcome.verdict in {Verdict.MADE, Verdict.STOOD_IN}:
+                put.append(original.preview_key)
         except S3DownloadError as error:
             tally.unreachable = len(batch.originals) - tally.done
             tally.trouble = str(error)
             get_run_logger().warning("%s S3's own words: %s", error, quote_s3(error))
             break
+    _require_kept(bucket, batch.event_id, put)
     return tally
+
+
+def _require_kept(bucket: Bucket, event_id: int, put: Sequence[str]) -> None:
+    """Take these previews back where their event was deleted meanwhile: EventNotFoundError.
+
+    A deletion looks for what is in the folder while it holds the event's row.
+    """
+    try:
+        with open_session() as session:
+            lock_event(session, event_id)
+    except EventNotFoundError:
+        for key in put:
+            delete_object(bucket, key)
+        raise
 
 
 def wait_for_previews(futures: Sequence[PrefectFuture[Any]]) -> list[PreviewTally]:

@@ -5,4 +5,5 @@ Where do I go to…?
     see which results are believed          signed.py
     see when old results are deleted        prune.py
     see how an event's faces are erased     erasure.py
+    see how an event is deleted             deletion.py
 """

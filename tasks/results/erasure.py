@@ -20,6 +20,7 @@ from models.queries.erasures import (
     erase_photo_rows,
     list_erasures,
     list_expired_events,
+    read_result_key,
 )
 from models.queries.events import read_event
 from models.queries.webhooks import delete_old_deliveries
@@ -113,7 +114,7 @@ def forget_erased(event_id: int, key_before: UUID) -> None:
     erasure leaves no window, whichever of the two comes first.
     """
     with open_session() as session:
-        key = read_event(session, event_id).result_key
+        key = read_result_key(session, event_id)
     if key != key_before:
         sweep_results(event_id)
         logger.info("Event %d was erased meanwhile: its cached results are deleted", event_id)
@@ -144,17 +145,13 @@ def run_erasure(event_id: int, inactive_since: datetime | None = None) -> Erasur
 
 
 @task(name="list_expired", persist_result=False)
-def list_expired() -> tuple[list[int], datetime | None]:
-    """Events that are not kept any longer, and the moment since which they were not active.
+def list_expired() -> list[tuple[int, datetime]]:
+    """Events that are not kept any longer, each with the moment since which it was not active.
 
-    None are where FACEPASS_RETENTION_DAYS is not set.
+    Those without a time of their own are kept where FACEPASS_RETENTION_DAYS is not set.
     """
-    days = get_settings().retention_days
-    if days is None:
-        return [], None
-    retention = timedelta(days=days)
     with open_session() as session:
-        return list_expired_events(session, retention), utc_now() - retention
+        return list_expired_events(session, get_settings().retention_days)
 
 
 @task(name="prune_erased", persist_result=False)

@@ -34,16 +34,18 @@ from rich.console import Console
 from sqlmodel import Session
 
 from models.errors import (
+    EVENT_DELETED,
     ConfigurationError,
     DatabaseUnavailableError,
     EventErasedError,
+    EventNotFoundError,
     FacePassError,
     SyncIncompleteError,
     SyncSkippedError,
 )
 from models.keys import build_reembed_prefix, check_prefix
 from models.packs import PackChoice, choose_pack
-from models.queries.events import lock_event
+from models.queries.events import lock_event, read_event
 from models.queries.packs import list_pack_ids, register_pack
 from models.queries.runs import (
     HEARTBEAT_INTERVAL_S,
@@ -152,7 +154,23 @@ def _hold(claimant: Claimant) -> Iterator[SyncContext]:
             sync = _begin(claimant, claim_event(lock, claimant))
         except EventErasedError as error:
             raise SyncSkippedError(str(error)) from error
-        yield sync
+        try:
+            yield sync
+        except Exception as error:
+            if _is_deleted(claimant.event_id):  # whatever it stumbled over first
+                raise EventErasedError(EVENT_DELETED) from error
+            raise
+
+
+def _is_deleted(event_id: int) -> bool:
+    try:
+        with open_session() as session:
+            read_event(session, event_id)
+    except EventNotFoundError:
+        return True
+    except NOT_TAKEN:
+        return False
+    return False
 
 
 def _begin(claimant: Claimant, claim: Claim) -> SyncContext:

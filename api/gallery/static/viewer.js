@@ -50,8 +50,15 @@ async function show(number) {
   photo = next;
   byId("viewer-actions").hidden = false;
   remember();
+  noteOpening(photo);
   draw();
   document.dispatchEvent(new CustomEvent("facepass:viewer", { detail: { photo } }));
+}
+
+// For the photographer's report: how often a photo was looked at, and nothing of who did.
+function noteOpening({ id, pass }) {
+  const query = pass ? `?${new URLSearchParams({ pass })}` : "";
+  navigator.sendBeacon?.(`${gallery}/photos/${id}/opened${query}`);
 }
 
 function draw() {

@@ -32,7 +32,7 @@ def upgrade() -> None:
     op.create_table(
         "told_photo",
         sa.Column("subscription_id", sa.Uuid, primary_key=True),
-        sa.Column("photo_id", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("photo_id", sa.BigInteger, primary_key=True, autoincrement=False, index=True),
         sa.Column("told_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["subscription_id"], ["subscription.id"], ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["photo_id"], ["photo.id"], ondelete="CASCADE"),

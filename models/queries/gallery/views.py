@@ -188,9 +188,9 @@ def record_views(session: Session, event_id: int, records: Sequence[ViewRecord])
 
 
 def list_hidden_photos(session: Session, ids: Sequence[int]) -> list[int]:
-    """Of these photos, those that were erased or are gone."""
-    hidden = text("SELECT id FROM photo WHERE id = ANY(:ids) AND status IN ('gone', 'erased')")
-    return list(session.scalars(hidden, {"ids": list(ids)}))
+    """Of these photos, those that were erased or are gone, with their event or alone."""
+    shown = text("SELECT id FROM photo WHERE id = ANY(:ids) AND status NOT IN ('gone', 'erased')")
+    return list(set(ids) - set(session.scalars(shown, {"ids": list(ids)})))
 
 
 def list_unviewed_events(session: Session, recipe: str) -> Sequence[Row[tuple[int, str]]]:

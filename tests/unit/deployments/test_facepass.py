@@ -61,7 +61,10 @@ def test_the_console_command_is_the_one_that_is_installed() -> None:
 
 def test_the_subcommands_are_those_that_people_run() -> None:
     work = ["accuracy", "api", "migrate", "pack", "push", "register", "result-storage"]
-    assert sorted([*work, "demo", "demo-event", "doctor", "ui-password", "up"]) == SUBCOMMANDS
+    told = ["events", "status", "link", "qr", "report", "watch"]
+    assert (
+        sorted([*work, *told, "demo", "demo-event", "doctor", "ui-password", "up"]) == SUBCOMMANDS
+    )
 
 
 @pytest.mark.parametrize("words", [["--help"], *([name, "--help"] for name in SUBCOMMANDS)])

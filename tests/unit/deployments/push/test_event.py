@@ -1,5 +1,7 @@
 """The event by its name or UUID, and what the API's refusals become."""
 
+from typing import Any
+
 import httpx
 import pytest
 
@@ -35,11 +37,21 @@ def test_two_pushes_that_add_an_event_at_once_have_one_event() -> None:
     assert len(fake.events) == 1
 
 
-def test_two_events_of_one_name_are_told_by_their_uuids() -> None:
+def test_two_events_of_one_name_are_told_by_their_uuids_days_and_photos() -> None:
     uuids = [OTHER_UUID, OTHER_UUID.replace("5", "6")]
-    fake = FakeApi([describe_event("Свадьба", event_uuid) for event_uuid in uuids])
-    with pytest.raises(PushRefusedError, match=f"2 events called Свадьба.*{', '.join(uuids)}"):
+    facts: list[dict[str, Any]] = [
+        {"held_on": "2026-06-20", "photos": {"indexed": 1, "gone": 7}},
+        {"held_on": None, "created_at": "2026-06-01T10:00:00Z", "photos": {"indexed": 5}},
+    ]
+    twins = [
+        describe_event("Свадьба", event_uuid, **more)
+        for event_uuid, more in zip(uuids, facts, strict=True)
+    ]
+    fake = FakeApi(twins)
+    with pytest.raises(PushRefusedError, match="2 events called Свадьба") as caught:
         resolve_event(fake.open(), "Свадьба", None)
+    assert f"{uuids[0]} (2026-06-20, 1 photo)" in str(caught.value)
+    assert f"{uuids[1]} (added 2026-06-01, 5 photos)" in str(caught.value)
     assert resolve_event(fake.open(), uuids[1].upper(), None).event_uuid == uuids[1]
 
 

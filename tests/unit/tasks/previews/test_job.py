@@ -56,9 +56,10 @@ def run_batch(monkeypatch: pytest.MonkeyPatch) -> Callable[..., PreviewTally]:
 
         monkeypatch.setattr(preview_job, "bring_preview", bring)
         monkeypatch.setattr(preview_job, "get_bucket", lambda: None)
+        monkeypatch.setattr(preview_job, "_require_kept", lambda *_: None)
         originals = [OriginalRef(f"o{i}", "e", 1, f"p{i}") for i in range(len(outcomes))]
         with disable_run_logger():
-            return make_preview_batch.fn(PreviewBatch(0, originals), RECIPE)
+            return make_preview_batch.fn(PreviewBatch(0, 1, originals), RECIPE)
 
     return run
 
