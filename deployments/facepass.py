@@ -156,6 +156,8 @@ def push(
     """
     if delete and keep:
         raise typer.BadParameter("--delete and --keep exclude each other: give one of them.")
+    if not as_json:  # before the imports, which take seconds on a busy machine
+        typer.echo(f"Looking at {folder} ...", err=True)
     from deployments.push.command import push_folder
     from deployments.push.push import Options
 

@@ -59,16 +59,28 @@ def _close(report: Report, screen: Screen, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(report.as_json(), ensure_ascii=False) + "\n")
         return
+    if report.error is None or report.results:
+        for line in report.tell():
+            screen.say(line)
     if report.error is not None:
         screen.complain(report.error)
-        return
-    for line in report.tell():
-        screen.say(line)
-    if report.sync and report.sync["state"] != "completed":
+    elif report.sync and report.sync["state"] != "completed":
         screen.complain(f"The sync ended as {report.sync['state']}: {report.sync['detail']}")
-    if report.event:
+    if report.event and (report.error is None or report.results):
+        show_link(report.event.gallery_url, screen)
+
+
+def show_link(url: str, screen: Screen) -> None:
+    """The link for the guests, alone on standard output, and its QR code."""
+    from deployments.qr import draw_qr, is_local
+
+    if is_local(url):
+        screen.say("Gallery   this link works on this computer only:")
+    else:
+        screen.say(draw_qr(url))
         screen.say("Gallery   the link for the guests:")
-        sys.stdout.write(f"{report.event.gallery_url}\n")
+    sys.stdout.write(f"{url}\n")
+    sys.stdout.flush()
 
 
 def judge_report(report: Report) -> ExitCode:
