@@ -13,6 +13,7 @@ from rich.console import Console
 
 from deployments.push.push import Options, Push, find_target
 from deployments.push.report import Report, Screen
+from deployments.push.watch import Watch
 from deployments.stack.process import interrupt_on_signals
 from models.errors import (
     ApiUnavailableError,
@@ -44,7 +45,11 @@ def push_folder(options: Options, *, as_json: bool, console: Console | None = No
     screen, report, began = Screen(console), Report(), time.monotonic()
     with interrupt_on_signals():
         try:
-            Push(options, find_target(), screen, report).run()
+            push = Push(options, find_target(), screen, report)
+            if options.watch:
+                Watch(push).run()
+            else:
+                push.run()
             report.exit_code = judge_report(report)
         except KeyboardInterrupt:
             report.exit_code, report.error = ExitCode.INTERRUPTED, INTERRUPTED
@@ -67,20 +72,7 @@ def _close(report: Report, screen: Screen, *, as_json: bool) -> None:
     elif report.sync and report.sync["state"] != "completed":
         screen.complain(f"The sync ended as {report.sync['state']}: {report.sync['detail']}")
     if report.event and (report.error is None or report.results):
-        show_link(report.event.gallery_url, screen)
-
-
-def show_link(url: str, screen: Screen) -> None:
-    """The link for the guests, alone on standard output, and its QR code."""
-    from deployments.qr import draw_qr, is_local
-
-    if is_local(url):
-        screen.say("Gallery   this link works on this computer only:")
-    else:
-        screen.say(draw_qr(url))
-        screen.say("Gallery   the link for the guests:")
-    sys.stdout.write(f"{url}\n")
-    sys.stdout.flush()
+        screen.show_link(report.event.gallery_url)
 
 
 def judge_report(report: Report) -> ExitCode:

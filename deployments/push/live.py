@@ -23,7 +23,7 @@ PAUSE_S = 5.0  # between two requests
 ORIGINALS_PAUSE_S = 60.0
 LOOK_S = 0.25
 FOLLOW_S = 1.0
-LONGEST_WAIT_S = 60.0  # for an API that is away
+RETRY_S, LONGEST_WAIT_S = 5.0, 60.0  # between tries of an API that is away
 FAILED_PAUSE_S = 60.0  # until what a failed sync left is asked for again
 SUMS = ("new_photos", "updated", "no_face", "faces_found", "gone")
 
@@ -42,13 +42,14 @@ class LiveSync:
         originals_pause_s: float = ORIGINALS_PAUSE_S,
     ) -> None:
         self.task_ids: dict[str, None] = {}  # of the runs that were asked for, in their order
+        self.trouble = ""  # what keeps it from asking now, in a sentence
         self._api, self._event, self._show = api, event, show
         self._originals_pause_s = originals_pause_s
         self._lock, self._stop = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="live sync", daemon=True)
         self._previews = self._originals = 0  # sent since the last request
         self._first_at = self._asked_at = self._try_at = self._seen_at = self._counted_at = 0.0
-        self._wait_s, self._faces, self._followed = PAUSE_S, 0, ""
+        self._wait_s, self._faces, self._followed = RETRY_S, 0, ""
         self._refusal: PushRefusedError | None = None
 
     def __enter__(self) -> Self:
@@ -99,12 +100,13 @@ class LiveSync:
                     self._ask()
                 elif self._followed and now - self._seen_at >= FOLLOW_S:
                     self._follow(now)
-                self._wait_s = PAUSE_S
+                self._wait_s, self.trouble = RETRY_S, ""
             except PushRefusedError as error:
                 self._refusal = error
                 return
-            except (ApiUnavailableError, ConfigurationError):
+            except (ApiUnavailableError, ConfigurationError) as error:
                 # What answers for an API that is being restarted is any proxy's page.
+                self.trouble = str(error)
                 self._try_at = time.monotonic() + self._wait_s
                 self._wait_s = min(2 * self._wait_s, LONGEST_WAIT_S)
 
@@ -123,17 +125,19 @@ class LiveSync:
             self._followed = str(self._api.post("faces/sync-s3", body)["task_id"])
         except BaseException:
             with self._lock:
-                self._previews, self._originals = (
-                    self._previews + previews,
-                    self._originals + originals,
-                )
+                self._previews += previews
+                self._originals += originals
             raise
         self.task_ids[self._followed] = None
         self._asked_at = time.monotonic()
 
     def _follow(self, now: float) -> None:
-        status: dict[str, Any] = self._api.get(f"faces/sync-s3/{self._followed}")
         self._seen_at = now
+        try:
+            status: dict[str, Any] = self._api.get(f"faces/sync-s3/{self._followed}")
+        except PushRefusedError:  # its record is gone
+            self._followed = ""
+            return
         if now - self._counted_at >= FACES_EVERY_S:
             self._faces = self._api.get(f"events/{self._event.event_uuid}")["faces"]
             self._counted_at = now

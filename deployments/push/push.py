@@ -138,9 +138,10 @@ class Push:
         bucket.check()
         event = resolve_event(api, self.options.event, self.options.profile)
         source = find_source(folder, self.options.source)
+        if self.report.source != source.name:
+            self.screen.say(f"Event     {event.name}{' (new)' if event.is_new else ''}")
+            self.screen.say(f"Folder    {source.name}, as it is called in S3")
         self.report.event, self.report.source = event, source.name
-        self.screen.say(f"Event     {event.name}{' (new)' if event.is_new else ''}")
-        self.screen.say(f"Folder    {source.name}, as it is called in S3")
         keys = SourceKeys.of(event.s3_prefix, source.name)
         sender = PhotoSender(
             bucket,

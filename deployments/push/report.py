@@ -1,5 +1,6 @@
 """The report of a push, as text or as JSON, and the progress bars on the terminal."""
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -51,7 +52,7 @@ class Report:
     @property
     def not_sent(self) -> list[UploadResult]:
         """Photos that are not in S3 as they are on disk."""
-        return [result for result in self.results.values() if result.not_sent]
+        return [result for result in self._sort() if result.not_sent]
 
     def count(self) -> dict[str, int]:
         """Every photo once: sent, finished (only what an earlier push left), and so on."""
@@ -63,7 +64,10 @@ class Report:
     @property
     def unreadable(self) -> list[UploadResult]:
         """Files that are no photos, whatever their names say."""
-        return [r for r in self.results.values() if r.reason and r.is_done and not r.not_sent]
+        return [r for r in self._sort() if r.reason and r.is_done and not r.not_sent]
+
+    def _sort(self) -> list[UploadResult]:
+        return [self.results[name] for name in sorted(self.results)]
 
     def as_json(self) -> dict[str, Any]:
         """One object; its fields are in docs/push.md."""
@@ -169,6 +173,20 @@ class Screen:
     def complain(self, sentence: str) -> None:
         """What went wrong."""
         self._console.print(sentence, style="red", markup=False)
+
+    def show_link(self, url: str) -> None:
+        """The link for the guests, alone on standard output; its QR code where phones reach it."""
+        if self._console.quiet:
+            return
+        from deployments.qr import draw_qr, is_local
+
+        if is_local(url):
+            self.say("Gallery   this link works on this computer only:")
+        else:
+            self.say(draw_qr(url))
+            self.say("Gallery   the link for the guests:")
+        sys.stdout.write(f"{url}\n")
+        sys.stdout.flush()
 
     @contextmanager
     def show_transfer(self, photos: Sequence[NamedPhoto]) -> Iterator["Transfer"]:

@@ -53,7 +53,6 @@ ROUNDS = 3
 PAUSE_S = 2.0  # for a file that is being copied
 HEAD_BYTES = 262_144  # of a file, to read when it was taken
 CHANGING = "it changed while it was sent"
-ARRIVING = "it may still be arriving"
 # Of a RAW file there is no type that a browser knows: it is kept on the guest's disk as it is.
 _TYPES = {
     FileKind.PHOTO: "image/jpeg",
@@ -344,7 +343,7 @@ def sort_by_taking(photos: Iterable[NamedPhoto], known: Container[str]) -> list[
     by_path = sorted(photos, key=lambda photo: photo.file.relative)
     new = [photo for photo in by_path if photo.name not in known]
     # The threads give them in another order; the sort is stable.
-    taken = dict(_run(lambda photo: (photo.name, _read_moment(photo.file.path)), new))
+    taken = dict(run_in_threads(lambda photo: (photo.name, _read_moment(photo.file.path)), new))
     new.sort(key=lambda photo: taken[photo.name])
     return [*new, *(photo for photo in by_path if photo.name in known)]
 
@@ -360,25 +359,20 @@ def _read_moment(path: Path) -> str:
 
 
 def send_photos(
-    sender: PhotoSender,
-    photos: Sequence[NamedPhoto],
-    listener: Listener,
-    waits: Callable[[UploadResult], bool] = lambda _: False,
+    sender: PhotoSender, photos: Sequence[NamedPhoto], listener: Listener
 ) -> list[UploadResult]:
     """Send every photo, all previews before the first original; one result each, by name.
 
-    The listener hears of each photo once. What `waits` says is not sent yet, with ARRIVING as the
-    reason. Raises S3AccessError or S3DownloadError: the photos sent so far stay, and are known
-    next time.
+    The listener hears of each photo once. Raises S3AccessError or S3DownloadError: the photos sent
+    so far stay, and are known next time.
     """
     results: dict[str, UploadResult] = {}
     todo = list(photos)
     for round_number in range(ROUNDS):
         if round_number:
             time.sleep(PAUSE_S)
-        _send_round(sender, todo, listener, waits, results)
-        moving = [r for r in results.values() if r.not_sent != ARRIVING and not r.is_current()]
-        todo = [result.photo for result in moving]
+        _send_round(sender, todo, listener, results)
+        todo = [result.photo for result in results.values() if not result.is_current()]
         if not todo:
             break
     for photo in todo:
@@ -390,24 +384,21 @@ def _send_round(
     sender: PhotoSender,
     todo: Sequence[NamedPhoto],
     listener: Listener,
-    waits: Callable[[UploadResult], bool],
     results: dict[str, UploadResult],
 ) -> None:
     earlier = {photo.name: results[photo.name] for photo in todo if photo.name in results}
-    for result in _run(sender.send_preview, todo):
+    for result in run_in_threads(sender.send_preview, todo):
         if before := earlier.get(result.photo.name):
             result.original_sent |= before.original_sent
             result.preview_sent |= before.preview_sent
             result.views_sent |= before.views_sent
             result.bytes_sent += before.bytes_sent
-        if not result.not_sent and waits(result):
-            result.not_sent = ARRIVING
         results[result.photo.name] = result
         if before is None:
             listener.note_preview(result)
     # In the order of the previews, which is not the one in which these were ready.
     previewed = [results[photo.name] for photo in todo if not results[photo.name].not_sent]
-    for result in _run(sender.send_rest, previewed):
+    for result in run_in_threads(sender.send_rest, previewed):
         if result.photo.name not in earlier:
             listener.note_original(result)
     for photo in todo:
@@ -426,10 +417,10 @@ def delete_names(bucket: Bucket, keys: SourceKeys, names: Iterable[str]) -> int:
         delete_views(bucket, keys.views(name).values())
         delete_object(bucket, keys.original(name))
 
-    return sum(1 for _ in _run(delete, names))
+    return sum(1 for _ in run_in_threads(delete, names))
 
 
-def _run(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def run_in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """`work` for each item in threads, results as they come. An error ends it at once.
 
     Ended early, by an error or by Ctrl-C, it does not wait for what is under way: an upload is

@@ -3,6 +3,7 @@
 import json
 import warnings
 from collections import Counter
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from deployments.facepass import app
 from deployments.push import command
 from deployments.push.command import ExitCode, judge_report, name_exit_code, push_folder
 from deployments.push.folder import LocalFile
-from deployments.push.push import Options
+from deployments.push.push import Options, Push
 from deployments.push.report import NAMED_AT_MOST, Report, Screen
 from deployments.push.upload import NamedPhoto, UploadResult
 from docs.tools.push_picture import draw
@@ -171,3 +172,34 @@ def test_the_bars_come_to_their_ends() -> None:
     assert "7 faces" in text
     assert "@font-face" not in picture
     assert "4/4" in picture
+
+
+@pytest.mark.parametrize(
+    ("url", "is_local"), [("http://127.0.0.1:8000/g", True), ("https://faces.example.com/g", False)]
+)
+def test_a_link_is_alone_on_standard_output_and_has_a_qr_code_where_phones_reach_it(
+    capsys: pytest.CaptureFixture[str], url: str, is_local: bool
+) -> None:
+    console = Console(record=True, width=100, file=StringIO())
+    Screen(console).show_link(url)
+    assert capsys.readouterr().out == f"{url}\n"
+    text = console.export_text()
+    assert ("works on this computer only" in text) == is_local
+    assert ("\u2588" in text) != is_local
+
+
+def test_a_push_that_is_stopped_tells_what_it_did(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begin(push: Push) -> None:
+        push.report.photos = 3
+        push.report.take([make_result("1.jpg")])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "find_target", lambda: None)
+    monkeypatch.setattr(Push, "run", begin)
+    assert push_folder(Options(Path("x"), "Свадьба"), as_json=True) == ExitCode.INTERRUPTED
+    told = json.loads(capsys.readouterr().out)
+    assert (told["photos"], told["unchanged"], told["left"]) == (3, 1, 2)
+    push_folder(Options(Path("x"), "Свадьба"), as_json=False)
+    assert "Photos    3: 0 sent, 1 unchanged, 2 still to send" in capsys.readouterr().err
