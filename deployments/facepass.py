@@ -149,6 +149,9 @@ def push(
     ] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Delete nothing from the event.")] = False,
     no_sync: Annotated[bool, typer.Option("--no-sync", help="Send only.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on sending what comes into it, until Ctrl-C.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object instead of lines and bars.")
     ] = False,
@@ -156,14 +159,18 @@ def push(
     """Send a folder's photos to an event and sync it.
 
     What is new is added, what changed is replaced, what is no longer in the folder is deleted
-    from the event.
+    from the event; with --watch that stays, unless --delete is given too.
     """
     if delete and keep:
         raise typer.BadParameter("--delete and --keep exclude each other: give one of them.")
+    if not as_json:  # before the imports, which take seconds on a busy machine
+        typer.echo(f"Looking at {folder} ...", err=True)
     from deployments.push.command import push_folder
     from deployments.push.push import Options
 
-    options = Options(folder, event, profile, source, delete=delete, keep=keep, sync=not no_sync)
+    options = Options(
+        folder, event, profile, source, delete=delete, keep=keep, sync=not no_sync, watch=watch
+    )
     raise typer.Exit(push_folder(options, as_json=as_json))
 
 

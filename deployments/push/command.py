@@ -13,6 +13,7 @@ from rich.console import Console
 
 from deployments.push.push import Options, Push, find_target
 from deployments.push.report import Report, Screen
+from deployments.push.watch import Watch
 from deployments.stack.process import interrupt_on_signals
 from models.errors import (
     ApiUnavailableError,
@@ -44,7 +45,11 @@ def push_folder(options: Options, *, as_json: bool, console: Console | None = No
     screen, report, began = Screen(console), Report(), time.monotonic()
     with interrupt_on_signals():
         try:
-            Push(options, find_target(), screen, report).run()
+            push = Push(options, find_target(), screen, report)
+            if options.watch:
+                Watch(push).run()
+            else:
+                push.run()
             report.exit_code = judge_report(report)
         except KeyboardInterrupt:
             report.exit_code, report.error = ExitCode.INTERRUPTED, INTERRUPTED
@@ -59,16 +64,15 @@ def _close(report: Report, screen: Screen, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(report.as_json(), ensure_ascii=False) + "\n")
         return
+    if report.error is None or report.results:
+        for line in report.tell():
+            screen.say(line)
     if report.error is not None:
         screen.complain(report.error)
-        return
-    for line in report.tell():
-        screen.say(line)
-    if report.sync and report.sync["state"] != "completed":
+    elif report.sync and report.sync["state"] != "completed":
         screen.complain(f"The sync ended as {report.sync['state']}: {report.sync['detail']}")
-    if report.event:
-        screen.say("Gallery   the link for the guests:")
-        sys.stdout.write(f"{report.event.gallery_url}\n")
+    if report.event and (report.error is None or report.results):
+        screen.show_link(report.event.gallery_url)
 
 
 def judge_report(report: Report) -> ExitCode:

@@ -11,7 +11,7 @@ import os
 import re
 import secrets
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import count
@@ -37,6 +37,13 @@ class LocalFile:
     path: Path
     relative: str
     size: int
+    modified: int = 0  # nanoseconds
+    device: int = 0  # the file system that holds it
+
+    @property
+    def stamp(self) -> tuple[int, int]:
+        """What changes with the file."""
+        return self.size, self.modified
 
 
 @dataclass
@@ -49,6 +56,7 @@ class Scan:
 
     photos: list[LocalFile] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
+    pairs: Collection[str] = frozenset()  # paths of `raw_pair`
 
 
 def check_folder(folder: Path) -> Path:
@@ -79,14 +87,15 @@ def scan_folder(folder: Path) -> Scan:
             elif not is_storable(relative):
                 scan.skipped["unnameable"] += 1
             else:
-                size = entry.stat(follow_symlinks=False).st_size
-                scan.photos.append(LocalFile(Path(entry.path), relative, size))
+                stat = entry.stat(follow_symlinks=False)
+                stamp = stat.st_size, stat.st_mtime_ns, stat.st_dev
+                scan.photos.append(LocalFile(Path(entry.path), relative, *stamp))
     except OSError as error:
         raise PushRefusedError(
             f"{error.filename} cannot be read ({error.strerror}): make it readable or move it "
             "elsewhere; nothing was sent."
         ) from error
-    pairs = find_pairs(photo.relative for photo in scan.photos)
+    pairs = scan.pairs = find_pairs(photo.relative for photo in scan.photos)
     if pairs:
         scan.skipped["raw_pair"] = len(pairs)
         scan.photos = [photo for photo in scan.photos if photo.relative not in pairs]
@@ -188,6 +197,12 @@ def find_source(folder: Path, name: str | None) -> Source:
     marker = _read_marker(folder)
     renamed = marker["label"] != label_folder(folder)
     return Source(f"{marker['label']}-{marker['id']}", marker["label"] if renamed else None)
+
+
+def rewrite_marker(folder: Path, source: str) -> None:
+    """Write a source's marker again, which was deleted. Raises PushRefusedError."""
+    label, _, number = source.rpartition("-")
+    _write_marker(folder, {"id": number, "label": label})
 
 
 def label_folder(folder: Path) -> str:

@@ -3,7 +3,7 @@
 If too many photos would go, the deletion is refused until the user allows it.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from models.errors import DeletionRefusedError, PushRefusedError
@@ -25,8 +25,8 @@ SMALL_DELETION = 10  # so many photos go without a question
 class Stored:
     """A source's objects: an original's name below the source -> how S3 lists it or its preview."""
 
-    originals: Mapping[str, ListedPreview]
-    previews: Mapping[str, ListedPreview]
+    originals: dict[str, ListedPreview]
+    previews: dict[str, ListedPreview]
     views: Collection[str] = frozenset()  # keys of objects that lie where views belong
 
     @property

@@ -5,8 +5,8 @@ this folder.
 """
 
 import os
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,16 +22,24 @@ from deployments.push.folder import (
     find_source,
     scan_folder,
 )
+from deployments.push.live import LiveSync, sum_results
 from deployments.push.mirror import SourceKeys, choose_deletions, list_stored, require_kept
-from deployments.push.report import Report, Screen
-from deployments.push.upload import NamedPhoto, PhotoSender, delete_names, send_photos
+from deployments.push.report import Report, Screen, Transfer
+from deployments.push.upload import (
+    NamedPhoto,
+    PhotoSender,
+    UploadResult,
+    delete_names,
+    send_photos,
+    sort_by_taking,
+)
 from deployments.stack.home import PUSH_ENV_FILE, read_stack, spare_loopback
 from models.errors import ConfigurationError, DeletionRefusedError, PushRefusedError, StackError
 from models.findings import advise_left_out, join_message
 from models.keys import MAX_KEY_BYTES, PREVIEW_SUFFIX
 from models.settings import Settings, get_settings
 from models.vocabulary import ProfileName
-from tasks.s3.bucket import Bucket, open_bucket
+from tasks.s3.bucket import open_bucket
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,16 @@ class Options:
     delete: bool = False
     keep: bool = False
     sync: bool = True
+    watch: bool = False
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a folder's photos go: the event, the folder's source in it, and what sends there."""
+
+    event: PushedEvent
+    source: Source
+    sender: PhotoSender
 
 
 @dataclass(frozen=True)
@@ -108,18 +126,35 @@ class Push:
         """
         folder = check_folder(self.options.folder)
         scan = self._scan(folder)
-        bucket = open_bucket(self.target.settings)
-        bucket.check()
         with closing(RestApi(self.target.api_url, self.target.api_key)) as api:
-            event = resolve_event(api, self.options.event, self.options.profile)
-            source = find_source(folder, self.options.source)
-            self.report.event, self.report.source = event, source.name
-            self.screen.say(f"Event     {event.name}{' (new)' if event.is_new else ''}")
-            self.screen.say(f"Source    {source.name}")
-            self._mirror(folder, scan, event, source, bucket)
+            place = self.find_place(api, folder)
+            asked = self._mirror(api, folder, scan, place)
             if self.options.sync:
                 with self.screen.show_sync() as show:
-                    self.report.sync = sync_event(api, event, show)
+                    last = sync_event(api, place.event, show)
+                self.report.sync = sum_results(api, last, asked)
+
+    def find_place(self, api: RestApi, folder: Path) -> Place:
+        """The event, found or added, and what S3 has of the folder. Raises what `run` raises."""
+        bucket = open_bucket(self.target.settings)
+        bucket.check()
+        event = resolve_event(api, self.options.event, self.options.profile)
+        source = find_source(folder, self.options.source)
+        if self.report.source != source.name:
+            self.screen.say(f"Event     {event.name}{' (new)' if event.is_new else ''}")
+            self.screen.say(f"Folder    {source.name}, as it is called in S3")
+        self.report.event, self.report.source = event, source.name
+        keys = SourceKeys.of(event.s3_prefix, source.name)
+        sender = PhotoSender(
+            bucket,
+            keys,
+            list_stored(bucket, keys),
+            event.recipe,
+            max_photo_bytes=self.target.settings.max_photo_bytes,
+            max_original_bytes=self.target.settings.max_original_bytes,
+            makes_views=self.target.settings.make_views,
+        )
+        return Place(event, source, sender)
 
     def _scan(self, folder: Path) -> Scan:
         scan = scan_folder(folder)
@@ -138,40 +173,70 @@ class Push:
             )
         raise PushRefusedError(sentence)
 
-    def _mirror(
-        self, folder: Path, scan: Scan, event: PushedEvent, source: Source, bucket: Bucket
-    ) -> None:
-        """Make the folder's source in S3 what the folder is."""
-        keys = SourceKeys.of(event.s3_prefix, source.name)
-        names = _name_photos(scan, keys)
-        photos = [NamedPhoto(photo, names[photo.relative]) for photo in scan.photos]
-        stored = list_stored(bucket, keys)
+    def _mirror(self, api: RestApi, folder: Path, scan: Scan, place: Place) -> dict[str, None]:
+        """Make the folder's source in S3 what the folder is; the syncs asked for on the way."""
+        sender, keys = place.sender, place.sender.keys
+        names = name_photos(scan, keys)
         doomed = choose_deletions(
-            stored,
-            stored.names if self.options.keep else names.values(),
+            sender.stored,
+            sender.stored.names if self.options.keep else names.values(),
             allowed=self.options.delete,
-            called_before=source.called_before,
+            called_before=place.source.called_before,
         )
-        sender = PhotoSender(
-            bucket,
-            keys,
-            stored,
-            event.recipe,
-            max_photo_bytes=self.target.settings.max_photo_bytes,
-            max_original_bytes=self.target.settings.max_original_bytes,
-            makes_views=self.target.settings.make_views,
-        )
-        with self.screen.show_transfer(photos) as advance:
-            self.report.results = send_photos(sender, photos, advance)
+        photos = [NamedPhoto(photo, names[photo.relative]) for photo in scan.photos]
+        asked: dict[str, None] = {}
+        with self.screen.show_transfer(photos) as shown:
+            todo = sort_by_taking(photos, sender.stored.previews)
+            with self._follow(api, place.event, shown) as listener:
+                asked = listener.task_ids
+                self.report.take(send_photos(sender, todo, listener))
         if doomed:
-            sent = [result.photo.name for result in self.report.results if not result.not_sent]
-            require_kept(list_stored(bucket, keys), sent)
+            sent = [r.photo.name for r in self.report.results.values() if not r.not_sent]
+            require_kept(list_stored(sender.bucket, keys), sent)
             # What came into the folder meanwhile may have been sent by another push of it.
-            back = set(_name_photos(scan_folder(folder), keys).values())
-            self.report.deleted = delete_names(bucket, keys, [n for n in doomed if n not in back])
+            back = set(name_photos(scan_folder(folder), keys).values())
+            gone = [name for name in doomed if name not in back]
+            self.report.deleted = delete_names(sender.bucket, keys, gone)
+        return asked
+
+    @contextmanager
+    def _follow(self, api: RestApi, event: PushedEvent, shown: Transfer) -> Iterator["Listeners"]:
+        """Whoever hears of the photos as they are sent; with syncs, unless these are unwanted."""
+        if not self.options.sync:
+            yield Listeners(self.report, shown)
+            return
+        with LiveSync(api, event, shown.show_sync) as live:
+            yield Listeners(self.report, shown, live)
 
 
-def _name_photos(scan: Scan, keys: SourceKeys) -> dict[str, str]:
+@dataclass(frozen=True)
+class Listeners:
+    """The report, the bars and the syncs, which hear of each photo."""
+
+    report: Report
+    shown: Transfer
+    live: LiveSync | None = None
+
+    @property
+    def task_ids(self) -> dict[str, None]:
+        """The syncs that were asked for; it grows."""
+        return {} if self.live is None else self.live.task_ids
+
+    def note_preview(self, result: UploadResult) -> None:
+        """Tell all of them."""
+        self.report.take([result])
+        self.shown.note_preview(result)
+        if self.live is not None:
+            self.live.note_preview(result)
+
+    def note_original(self, result: UploadResult) -> None:
+        """Tell all of them."""
+        self.shown.note_original(result)
+        if self.live is not None:
+            self.live.note_original(result)
+
+
+def name_photos(scan: Scan, keys: SourceKeys) -> dict[str, str]:
     """Path below the folder -> name below the source."""
     room = MAX_KEY_BYTES - len(f"{keys.originals}{PREVIEW_SUFFIX}".encode())
     return assign_names((photo.relative for photo in scan.photos), room)

@@ -1,9 +1,11 @@
 """The report of a push, as text or as JSON, and the progress bars on the terminal."""
 
+import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from rich.console import Console, Group
@@ -14,6 +16,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
+    TaskID,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
@@ -24,6 +27,7 @@ from deployments.push.upload import NamedPhoto, UploadResult
 from models.findings import advise_left_out, list_kinds, tell_findings
 
 NAMED_AT_MOST = 20  # files in the summary; --json has all
+RARE = {"not_sent": "not sent", "left": "still to send"}
 
 
 @dataclass
@@ -34,45 +38,54 @@ class Report:
     source: str | None = None
     photos: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
-    results: Sequence[UploadResult] = ()
+    results: dict[str, UploadResult] = field(default_factory=dict)  # by name, as they come
     deleted: int = 0
     sync: dict[str, Any] | None = None
     seconds: float = 0.0
     error: str | None = None
     exit_code: int = 0
 
+    def take(self, results: Iterable[UploadResult]) -> None:
+        """Keep how these photos went, in the place of what was said of them before."""
+        self.results.update({result.photo.name: result for result in results})
+
     @property
     def not_sent(self) -> list[UploadResult]:
         """Photos that are not in S3 as they are on disk."""
-        return [result for result in self.results if result.not_sent]
+        return [result for result in self._sort() if result.not_sent]
 
-    @property
-    def unchanged(self) -> int:
-        """How many photos S3 had already."""
-        return sum(
-            not (r.original_sent or r.preview_sent or r.views_sent or r.not_sent)
-            for r in self.results
-        )
+    def count(self) -> dict[str, int]:
+        """Every photo once: sent, finished (only what an earlier push left), and so on."""
+        counts = Counter(map(judge_result, self.results.values()))
+        counts["left"] += self.photos - len(self.results)
+        kinds = ("sent", "finished", "unchanged", "not_sent", "left")
+        return {kind: counts[kind] for kind in kinds}
 
     @property
     def unreadable(self) -> list[UploadResult]:
         """Files that are no photos, whatever their names say."""
-        return [result for result in self.results if result.reason and not result.not_sent]
+        return [r for r in self._sort() if r.reason and r.is_done and not r.not_sent]
+
+    def _sort(self) -> list[UploadResult]:
+        return [self.results[name] for name in sorted(self.results)]
 
     def as_json(self) -> dict[str, Any]:
         """One object; its fields are in docs/push.md."""
-        event = self.event
+        event, results, counts = self.event, self.results.values(), self.count()
         return {
             "exit_code": self.exit_code,
             "error": self.error,
             "event": event and event.model_dump(exclude={"s3_prefix", "gallery_url"}),
             "source": self.source,
             "photos": self.photos,
-            "originals_sent": sum(result.original_sent for result in self.results),
-            "previews_sent": sum(result.preview_sent for result in self.results),
-            "views_sent": sum(result.views_sent for result in self.results),
-            "bytes_sent": sum(result.bytes_sent for result in self.results),
-            "unchanged": self.unchanged,
+            "originals_sent": sum(result.original_sent for result in results),
+            "previews_sent": sum(result.preview_sent for result in results),
+            "views_sent": sum(result.views_sent for result in results),
+            "bytes_sent": sum(result.bytes_sent for result in results),
+            "sent": counts["sent"],
+            "finished": counts["finished"],
+            "unchanged": counts["unchanged"],
+            "left": counts["left"],
             "deleted": self.deleted,
             "skipped": dict(self.skipped),
             "unreadable": [
@@ -88,12 +101,7 @@ class Report:
 
     def tell(self) -> Iterator[str]:
         """The summary, a line each."""
-        sent = sum(result.original_sent for result in self.results)
-        size = sum(result.bytes_sent for result in self.results)
-        yield (
-            f"Photos    {self.photos}: {sent} sent ({size / 1_000_000:,.1f} MB), "
-            f"{self.unchanged} unchanged, {self.deleted} deleted"
-        )
+        yield self._tell_photos()
         if left_out := list_kinds(self.skipped):
             yield " ".join([f"Left out  {left_out}.", *advise_left_out(self.skipped)])
         yield from _name_files(
@@ -111,10 +119,37 @@ class Report:
             }
             others = "".join(f", {count} {what}" for what, count in counts.items() if count)
             yield (
-                f"Sync      {result['new_photos']} new photos{others}; "
-                f"{result['faces_found']} faces found"
+                f"Sync      {count_things(result['new_photos'], 'new photo')}{others}; "
+                f"{count_things(result['faces_found'], 'face')} found"
             )
             yield from (f"Note      {sentence}" for sentence in tell_findings(result))
+
+    def _tell_photos(self) -> str:
+        counts = self.count()
+        size = sum(result.bytes_sent for result in self.results.values()) / 1_000_000
+        words = [f"{counts['sent']} sent", f"{counts['unchanged']} unchanged"]
+        if counts["finished"]:
+            words.insert(1, f"{counts['finished']} finished")
+        words += [f"{counts[kind]} {what}" for kind, what in RARE.items() if counts[kind]]
+        return (
+            f"Photos    {self.photos}: {', '.join(words)} ({size:,.1f} MB); {self.deleted} deleted"
+        )
+
+
+def judge_result(result: UploadResult) -> str:
+    """The one kind of photos that this one is counted among."""
+    if result.not_sent:
+        return "not_sent"
+    if not result.is_done:
+        return "left"
+    if result.original_sent:
+        return "sent"
+    return "finished" if result.is_sent else "unchanged"
+
+
+def count_things(count: int, thing: str) -> str:
+    """So many things, in words."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def _name_files(title: str, files: list[tuple[UploadResult, str | None]]) -> Iterator[str]:
@@ -139,22 +174,31 @@ class Screen:
         """What went wrong."""
         self._console.print(sentence, style="red", markup=False)
 
+    def show_link(self, url: str) -> None:
+        """The link for the guests, alone on standard output; its QR code where phones reach it."""
+        if self._console.quiet:
+            return
+        from deployments.qr import draw_qr, is_local
+
+        if is_local(url):
+            self.say("Gallery   this link works on this computer only:")
+        else:
+            self.say(draw_qr(url))
+            self.say("Gallery   the link for the guests:")
+        sys.stdout.write(f"{url}\n")
+        sys.stdout.flush()
+
     @contextmanager
-    def show_transfer(
-        self, photos: Sequence[NamedPhoto]
-    ) -> Iterator[Callable[[UploadResult], None]]:
-        """Bars of files and bytes; the callable moves them by one photo."""
-        files = self._open_bars(MofNCompleteColumn())
-        sizes = self._open_bars(DownloadColumn(), TransferSpeedColumn())
-        file_bar = files.add_task("Files", total=len(photos))
-        size_bar = sizes.add_task("Bytes", total=sum(photo.file.size for photo in photos))
-
-        def advance(result: UploadResult) -> None:
-            files.advance(file_bar)
-            sizes.advance(size_bar, result.photo.file.size)
-
-        with Live(Group(files, sizes), console=self._console):
-            yield advance
+    def show_transfer(self, photos: Sequence[NamedPhoto]) -> Iterator["Transfer"]:
+        """Bars of previews, of all files' bytes, and of the faces that are found meanwhile."""
+        shown = Transfer(
+            self._open_bars(MofNCompleteColumn()),
+            self._open_bars(DownloadColumn(), TransferSpeedColumn()),
+            self._open_bars(MofNCompleteColumn(), TextColumn("{task.fields[note]}")),
+            photos,
+        )
+        with Live(Group(shown.previews, shown.sizes, shown.faces), console=self._console):
+            yield shown
         if not self._console.is_interactive:
             self._console.print()  # where it draws once, it ends no line
 
@@ -164,18 +208,42 @@ class Screen:
         with self._open_bars(MofNCompleteColumn(), TextColumn("{task.fields[note]}")) as progress:
             bar = progress.add_task("Faces", total=None, note="")
 
-            def show(status: dict[str, Any], faces: int) -> None:
-                done = status["progress"]
-                note = f"{faces} faces"
-                if status["state"] not in {"running", "completed"}:
-                    note = ": ".join(filter(None, [status["state"], status["detail"]]))
-                progress.update(
-                    bar, completed=done["processed"], total=done["total"] or None, note=note
-                )
-
-            yield show
+            yield partial(_move_sync, progress, bar)
 
     def _open_bars(self, *columns: ProgressColumn) -> Progress:
         title = TextColumn("{task.description:<9}")
         time_left = TimeRemainingColumn(compact=True, elapsed_when_finished=True)
         return Progress(title, BarColumn(), *columns, time_left, console=self._console)
+
+
+class Transfer:
+    """The bars of photos on their way; `show_sync` may be called by another thread."""
+
+    def __init__(
+        self, previews: Progress, sizes: Progress, faces: Progress, photos: Sequence[NamedPhoto]
+    ) -> None:
+        self.previews, self.sizes, self.faces = previews, sizes, faces
+        size = sum(photo.file.size for photo in photos)
+        self._previews = previews.add_task("Previews", total=len(photos))
+        self._sizes = sizes.add_task("Originals", total=size)
+        self._faces = faces.add_task("Faces", total=None, note="", visible=False)
+
+    def note_preview(self, _result: UploadResult) -> None:
+        """One preview further."""
+        self.previews.advance(self._previews)
+
+    def note_original(self, result: UploadResult) -> None:
+        """One file further."""
+        self.sizes.advance(self._sizes, result.photo.file.size)
+
+    def show_sync(self, status: dict[str, Any], faces: int) -> None:
+        """How the sync goes that runs meanwhile."""
+        self.faces.update(self._faces, visible=True)
+        _move_sync(self.faces, self._faces, status, faces)
+
+
+def _move_sync(progress: Progress, bar: TaskID, status: dict[str, Any], faces: int) -> None:
+    done, note = status["progress"], count_things(faces, "face")
+    if status["state"] not in {"running", "completed"}:
+        note = ": ".join(filter(None, [status["state"], status["detail"]]))
+    progress.update(bar, completed=done["processed"], total=done["total"] or None, note=note)

@@ -14,13 +14,9 @@ from models.errors import PhotoUnavailableError
 from models.vocabulary import PhotoReason, ViewKind
 from tasks.images.colours import convert_to_srgb
 from tasks.images.decode import decode_picture, refuse_damaged
-from tasks.images.formats import recognise_format
 from tasks.images.preview import (
     DecodedOriginal,
-    PreviewRecipe,
     decode_original,
-    encode_preview,
-    make_preview,
 )
 
 VIEWS_RECIPE = "views1"  # another name makes all of them anew
@@ -37,8 +33,6 @@ _VIEW_METHOD = 2
 _VIEW_QUALITY, _JPEG_QUALITY = 76, 82
 LOGO_SIDE = 400  # pixels of the longer side, at most
 MAX_LOGO_PIXELS = 16_000_000
-# Formats that are decoded at a share of their size: a preview's share takes a few milliseconds.
-_SHARED = frozenset({"JPEG", "RAW"})
 
 
 @dataclass(frozen=True)
@@ -72,26 +66,6 @@ def try_views(original: bytes, reserve: Callable[[int], None] | None = None) -> 
         return make_views(original, reserve)
     except PhotoUnavailableError:
         return None
-
-
-def make_preview_and_views(
-    original: bytes,
-    recipe: PreviewRecipe,
-    reserve: Callable[[int], None],
-    release: Callable[[], None],
-) -> tuple[bytes, Views | None]:
-    """Both, each the same as if it was made alone.
-
-    Pixels are reserved, and released by whoever calls or before the next ones are reserved. No
-    views are given where only a preview's share can be decoded. Raises PhotoUnavailableError.
-    """
-    with refuse_damaged(PhotoReason.UNPROCESSABLE):
-        if recognise_format(original) not in _SHARED:
-            decoded = decode_original(original, VIEW_SIDE, reserve)
-            return encode_preview(decoded, recipe), encode_views(decoded)
-        preview = make_preview(original, recipe, reserve)
-        release()
-        return preview, try_views(original, reserve)
 
 
 def encode_views(decoded: DecodedOriginal) -> Views:

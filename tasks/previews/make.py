@@ -22,7 +22,13 @@ from tasks.images.taking import read_taking
 from tasks.previews.find import OriginalRef
 from tasks.s3.bucket import Bucket
 from tasks.s3.errors import explain_write_error, map_s3_errors
-from tasks.s3.objects import ORIGINAL, RECIPE, describe_taking, put_unless_changed
+from tasks.s3.objects import (
+    MD5,
+    ORIGINAL,
+    RECIPE,
+    describe_taking,
+    put_unless_changed,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import PutObjectRequestTypeDef
@@ -182,6 +188,8 @@ def _bring(bucket: Bucket, original: OriginalRef, recipe: PreviewRecipe) -> Outc
     stored = read_preview(bucket, original.preview_key)
     if stored is not None and (not stored.is_own or stored.fits(original.etag, recipe)):
         return KEPT
+    if stored is not None and _is_pushed(bucket, original, stored, recipe):
+        return KEPT
     if stored is None and has_exported_preview(bucket, original):
         return KEPT
     limit = get_settings().max_original_bytes
@@ -206,6 +214,20 @@ def _bring(bucket: Bucket, original: OriginalRef, recipe: PreviewRecipe) -> Outc
     if not is_put:
         return KEPT
     return Outcome(Verdict.MADE if reason is None else Verdict.STOOD_IN, reason)
+
+
+def _is_pushed(
+    bucket: Bucket, original: OriginalRef, stored: StoredPreview, recipe: PreviewRecipe
+) -> bool:
+    """Whether a preview was sent ahead of this original, by `facepass push`: its note says the MD5.
+
+    That is the ETag too, except with some encryptions.
+    """
+    if stored.recipe != str(recipe):
+        return False
+    head = bucket.find_head(original.s3_key)
+    digest = None if head is None else head.get("Metadata", {}).get(MD5)
+    return digest is not None and stored.fits(digest, recipe)
 
 
 def _shrink(content: bytes, recipe: PreviewRecipe) -> tuple[bytes, PhotoReason | None]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from deployments.push.folder import LocalFile
 from deployments.push.mirror import SourceKeys, list_stored
-from deployments.push.upload import NamedPhoto, PhotoSender
+from deployments.push.upload import NamedPhoto, PhotoSender, UploadResult
 from tasks.images.preview import PreviewRecipe
 from tests.support.fake_s3 import FakeClient, make_bucket
 
@@ -38,3 +38,25 @@ def put_on_disk(folder: Path, relative: str, content: bytes) -> NamedPhoto:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return NamedPhoto(LocalFile(path, relative, len(content)), relative)
+
+
+def send(sender: PhotoSender, photo: NamedPhoto) -> UploadResult:
+    """Both halves of one photo, once."""
+    result = sender.send_preview(photo)
+    return result if result.not_sent else sender.send_rest(result)
+
+
+class Heard:
+    """A listener that writes down what it hears."""
+
+    def __init__(self) -> None:
+        self.previews: list[str] = []
+        self.originals: list[str] = []
+
+    def note_preview(self, result: UploadResult) -> None:
+        """The first half."""
+        self.previews.append(result.photo.name)
+
+    def note_original(self, result: UploadResult) -> None:
+        """The second half."""
+        self.originals.append(result.photo.name)

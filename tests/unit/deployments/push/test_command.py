@@ -3,6 +3,7 @@
 import json
 import warnings
 from collections import Counter
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from deployments.facepass import app
 from deployments.push import command
 from deployments.push.command import ExitCode, judge_report, name_exit_code, push_folder
 from deployments.push.folder import LocalFile
-from deployments.push.push import Options
+from deployments.push.push import Options, Push
 from deployments.push.report import NAMED_AT_MOST, Report, Screen
 from deployments.push.upload import NamedPhoto, UploadResult
 from docs.tools.push_picture import draw
@@ -35,7 +36,11 @@ def make_result(
     name: str, *, reason: str | None = None, not_sent: str | None = None
 ) -> UploadResult:
     photo = NamedPhoto(LocalFile(Path(name), name, 1_500_000), name)
-    return UploadResult(photo, (1, 1), reason=reason, not_sent=not_sent)
+    return UploadResult(photo, (1, 1), reason=reason, not_sent=not_sent, is_done=not not_sent)
+
+
+def name(*results: UploadResult) -> dict[str, UploadResult]:
+    return {result.photo.name: result for result in results}
 
 
 @pytest.mark.parametrize(
@@ -69,10 +74,10 @@ def test_every_option_is_documented() -> None:
 
 def test_what_is_not_in_the_gallery_is_not_called_done() -> None:
     done = {"state": "completed"}
-    assert judge_report(Report(sync=done, results=[make_result("1.jpg", reason="empty")])) == 0
+    assert judge_report(Report(sync=done, results=name(make_result("1.jpg", reason="empty")))) == 0
     assert judge_report(Report(sync=None)) == 0
     assert judge_report(Report(sync={"state": "failed"})) == 1
-    assert judge_report(Report(sync=done, results=[make_result("1.jpg", not_sent="why")])) == 1
+    assert judge_report(Report(sync=done, results=name(make_result("1.jpg", not_sent="why")))) == 1
     assert judge_report(Report(sync=done, skipped=Counter(unnameable=1))) == 1
 
 
@@ -110,11 +115,11 @@ def test_the_summary_names_the_files_that_need_a_look() -> None:
     report = Report(
         photos=23,
         skipped=Counter(raw_pair=3, unnameable=1),
-        results=[*many, make_result("Кофе/\x1b[31m.jpg", not_sent="it changed")],
+        results=name(*many, make_result("Кофе/\x1b[31m.jpg", not_sent="it changed")),
         sync={"result": {**read_examples()["SyncStatus"]["result"], "failed": 22}},
     )
     text = "\n".join(report.tell())
-    assert "Photos    23: 0 sent (0.0 MB), 22 unchanged, 0 deleted" in text
+    assert "Photos    23: 0 sent, 22 unchanged, 1 not sent (0.0 MB); 0 deleted" in text
     assert "Left out  3 RAW files beside their photos and 1 photo whose name is no text." in text
     assert "Rename photos whose names are no text." in text
     assert "120 new photos, 30 known before, 4 without a face, 22 failed; 311 faces found" in text
@@ -151,17 +156,50 @@ def test_the_bars_come_to_their_ends() -> None:
     console = Console(record=True, width=90, force_terminal=False, quiet=False)
     screen = Screen(console)
     results = [make_result(f"{number}.jpg") for number in range(4)]
-    with screen.show_transfer([result.photo for result in results]) as advance:
+    with screen.show_transfer([result.photo for result in results]) as shown:
         for result in results:
-            advance(result)
+            shown.note_preview(result)
+        for result in results:
+            shown.note_original(result)
     with screen.show_sync() as show:
         status = {"state": "retrying", "detail": "S3 unreachable, next try 14:05"}
         show({**status, "progress": {"processed": 0, "total": 0}}, 0)
         show({"state": "running", "progress": {"processed": 4, "total": 4}, "detail": None}, 7)
-    shown = console.export_text(clear=False)
+    text = console.export_text(clear=False)
     picture = draw(console)
-    assert "4/4" in shown
-    assert "6.0/6.0 MB" in shown
-    assert "7 faces" in shown
+    assert "4/4" in text
+    assert "6.0/6.0 MB" in text
+    assert "7 faces" in text
     assert "@font-face" not in picture
     assert "4/4" in picture
+
+
+@pytest.mark.parametrize(
+    ("url", "is_local"), [("http://127.0.0.1:8000/g", True), ("https://faces.example.com/g", False)]
+)
+def test_a_link_is_alone_on_standard_output_and_has_a_qr_code_where_phones_reach_it(
+    capsys: pytest.CaptureFixture[str], url: str, is_local: bool
+) -> None:
+    console = Console(record=True, width=100, file=StringIO())
+    Screen(console).show_link(url)
+    assert capsys.readouterr().out == f"{url}\n"
+    text = console.export_text()
+    assert ("works on this computer only" in text) == is_local
+    assert ("\u2588" in text) != is_local
+
+
+def test_a_push_that_is_stopped_tells_what_it_did(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begin(push: Push) -> None:
+        push.report.photos = 3
+        push.report.take([make_result("1.jpg")])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "find_target", lambda: None)
+    monkeypatch.setattr(Push, "run", begin)
+    assert push_folder(Options(Path("x"), "Свадьба"), as_json=True) == ExitCode.INTERRUPTED
+    told = json.loads(capsys.readouterr().out)
+    assert (told["photos"], told["unchanged"], told["left"]) == (3, 1, 2)
+    push_folder(Options(Path("x"), "Свадьба"), as_json=False)
+    assert "Photos    3: 0 sent, 1 unchanged, 2 still to send" in capsys.readouterr().err

@@ -13,7 +13,7 @@ from models.errors import S3AccessError, S3DownloadError
 from tests.support.camera_files import build_nef
 from tests.support.fake_s3 import FakeClient, make_bucket, make_error
 from tests.support.photos import encode_jpeg, read_sample
-from tests.support.push_sender import KEYS, aim, put_on_disk
+from tests.support.push_sender import KEYS, Heard, aim, put_on_disk, send
 
 
 @pytest.fixture
@@ -22,11 +22,11 @@ def coffee(tmp_path: Path) -> NamedPhoto:
     return put_on_disk(tmp_path, "Кофе/1.jpg", encode_jpeg(read_sample("coffee.png")))
 
 
-def test_the_original_goes_up_as_it_is_and_its_preview_after_it(coffee: NamedPhoto) -> None:
+def test_the_preview_goes_up_first_and_the_original_as_it_is(coffee: NamedPhoto) -> None:
     store = FakeClient()
-    result = aim(store, preview_side=320).send(coffee)
+    result = send(aim(store, preview_side=320), coffee)
     original, preview = f"{KEYS.originals}Кофе/1.jpg", f"{KEYS.previews}Кофе/1.jpg"
-    assert store.get_keys("put_object") == [original, preview]
+    assert store.get_keys("put_object") == [preview, original]
     assert store.objects[original] == coffee.file.path.read_bytes()
     assert store.metadata[original] == {"facepass-md5": store.get_etag(original)}
     with Image.open(BytesIO(store.objects[preview])) as image:
@@ -47,11 +47,11 @@ def test_what_is_there_is_neither_sent_nor_made_again(
     store = FakeClient()
     if not etag_is_md5:  # S3 with keys of its own
         store.make_etag = lambda content: f"{len(content):032x}"
-    aim(store).send(coffee)
+    send(aim(store), coffee)
     store.calls.clear()
     monkeypatch.setattr(upload, "make_preview", None)
 
-    result = aim(store).send(coffee)
+    result = send(aim(store), coffee)
 
     assert store.get_keys("put_object") == []
     assert not (result.original_sent or result.preview_sent or result.bytes_sent)
@@ -60,19 +60,19 @@ def test_what_is_there_is_neither_sent_nor_made_again(
 
 def test_another_profile_makes_the_preview_anew_and_sends_no_original(coffee: NamedPhoto) -> None:
     store = FakeClient()
-    aim(store).send(coffee)
+    send(aim(store), coffee)
     store.calls.clear()
-    aim(store, preview_side=320).send(coffee)
+    send(aim(store, preview_side=320), coffee)
     assert store.get_keys("put_object") == [f"{KEYS.previews}Кофе/1.jpg"]
 
 
 def test_a_file_of_the_same_size_and_other_content_is_sent(coffee: NamedPhoto) -> None:
     store = FakeClient()
-    aim(store).send(coffee)
+    send(aim(store), coffee)
     content = bytearray(coffee.file.path.read_bytes())
     content[-3] ^= 1
     coffee.file.path.write_bytes(content)
-    result = aim(store).send(coffee)
+    result = send(aim(store), coffee)
     assert (result.original_sent, result.preview_sent) == (True, True)
     assert store.objects[f"{KEYS.originals}Кофе/1.jpg"] == content
 
@@ -81,16 +81,16 @@ def test_a_push_that_was_killed_between_original_and_preview_is_finished(
     coffee: NamedPhoto,
 ) -> None:
     store = FakeClient()
-    aim(store).send(coffee)
+    send(aim(store), coffee)
     # The file was replaced, the original sent, the preview not.
     other = encode_jpeg(read_sample("coffee.png"), quality=70)
     coffee.file.path.write_bytes(other)
     preview = f"{KEYS.previews}Кофе/1.jpg"
     before, metadata = store.objects[preview], store.metadata[preview]
-    aim(store).send(coffee)
+    send(aim(store), coffee)
     store.objects[preview], store.metadata[preview] = before, metadata
     store.calls.clear()
-    result = aim(store).send(coffee)
+    result = send(aim(store), coffee)
     assert store.get_keys("put_object") == [f"{KEYS.previews}Кофе/1.jpg"]
     assert not result.original_sent
 
@@ -103,12 +103,12 @@ def test_a_file_that_is_no_photo_stands_in_for_its_preview(
     tmp_path: Path, content: bytes, reason: str
 ) -> None:
     store, photo = FakeClient(), put_on_disk(tmp_path, "1.jpg", content)
-    result = aim(store).send(photo)
+    result = send(aim(store), photo)
     assert (result.reason, result.not_sent) == (reason, None)
     assert [store.objects[key] for key in store.get_keys("put_object")] == [content, content]
     store.calls.clear()
     # The next push sends nothing, and still knows the reason.
-    assert aim(store).send(photo).reason == reason
+    assert send(aim(store), photo).reason == reason
     assert store.get_keys("put_object") == []
 
 
@@ -116,9 +116,9 @@ def test_what_is_too_large_to_stand_in_leaves_no_preview_behind(
     coffee: NamedPhoto,
 ) -> None:
     store = FakeClient()
-    aim(store).send(coffee)
+    send(aim(store), coffee)
     coffee.file.path.write_bytes(b"no photo, and long")
-    result = aim(store, max_photo_bytes=10).send(coffee)
+    result = send(aim(store, max_photo_bytes=10), coffee)
     assert result.reason == "not_an_image"
     assert store.objects.keys() == {f"{KEYS.originals}Кофе/1.jpg"}
 
@@ -128,14 +128,14 @@ def test_a_file_larger_than_any_photo_is_sent_and_never_read_into_memory(
 ) -> None:
     monkeypatch.setattr(Path, "read_bytes", None)
     store = FakeClient()
-    result = aim(store, max_photo_bytes=100, max_original_bytes=100).send(coffee)
+    result = send(aim(store, max_photo_bytes=100, max_original_bytes=100), coffee)
     assert result.reason == "too_many_bytes"
     assert store.get_keys("put_object") == [f"{KEYS.originals}Кофе/1.jpg"]
 
 
 def test_a_file_that_changes_while_it_is_sent_is_not_taken_for_sent(coffee: NamedPhoto) -> None:
     path = coffee.file.path
-    # Before the body is read, and after: S3 refuses the first, the second is an old file.
+    # Before the original is read, and after its preview was: none of both is the file as it is.
     for moment in (KEYS.originals, KEYS.previews):
         store = FakeClient()
 
@@ -144,9 +144,9 @@ def test_a_file_that_changes_while_it_is_sent_is_not_taken_for_sent(coffee: Name
                 path.write_bytes(path.read_bytes() + b"more")
 
         store.before_put = grow
-        result = aim(store).send(coffee)
+        result = send(aim(store), coffee)
         assert not result.is_current()
-    assert store.get_keys("put_object")[0] == f"{KEYS.originals}Кофе/1.jpg"
+    assert store.get_keys("put_object") == [f"{KEYS.previews}Кофе/1.jpg"]
 
 
 def test_a_photo_that_is_still_being_copied_gets_another_turn(
@@ -157,13 +157,13 @@ def test_a_photo_that_is_still_being_copied_gets_another_turn(
     growths = [whole[:2000]]
     store.before_put = lambda _: path.write_bytes(growths.pop()) if growths else None
     monkeypatch.setattr(upload.time, "sleep", lambda _: path.write_bytes(whole))
-    reported: list[object] = []
+    heard = Heard()
 
-    (result,) = send_photos(aim(store), [coffee], reported.append)
+    (result,) = send_photos(aim(store), [coffee], heard)
 
     assert (result.not_sent, result.reason, result.is_current()) == (None, None, True)
     assert store.objects[f"{KEYS.originals}Кофе/1.jpg"] == whole
-    assert len(reported) == 1
+    assert (len(heard.previews), len(heard.originals)) == (1, 1)
 
 
 def test_a_photo_that_never_rests_is_named(
@@ -172,7 +172,7 @@ def test_a_photo_that_never_rests_is_named(
     store, path = FakeClient(), coffee.file.path
     monkeypatch.setattr(upload.time, "sleep", lambda _: None)
     store.before_put = lambda _: path.write_bytes(path.read_bytes() + b"+")
-    (result,) = send_photos(aim(store), [coffee], lambda _: None)
+    (result,) = send_photos(aim(store), [coffee], Heard())
     assert result.not_sent == "it changed while it was sent"
 
 
@@ -183,7 +183,7 @@ def test_a_file_that_is_gone_or_locked_is_named_and_stops_no_other(
     lost = put_on_disk(tmp_path, "2.jpg", b"x")
     lost.file.path.unlink()
     store = FakeClient()
-    results = send_photos(aim(store), [lost, coffee], lambda _: None)
+    results = send_photos(aim(store), [lost, coffee], Heard())
     told = {result.photo.name: result.not_sent for result in results}
     assert told["Кофе/1.jpg"] is None
     assert "No such file" in str(told["2.jpg"])
@@ -203,12 +203,12 @@ def test_what_is_wrong_with_s3_ends_the_push(
 
     store.before_put = refuse
     with pytest.raises(kind):
-        send_photos(aim(store), [coffee], lambda _: None)
+        send_photos(aim(store), [coffee], Heard())
 
 
 def test_a_photo_is_deleted_preview_first(coffee: NamedPhoto) -> None:
     store = FakeClient()
-    aim(store).send(coffee)
+    send(aim(store), coffee)
     assert delete_names(aim(store).bucket, KEYS, ["Кофе/1.jpg"]) == 1
     assert store.get_keys("delete_object") == [
         f"{KEYS.previews}Кофе/1.jpg",
@@ -224,7 +224,7 @@ def test_a_damaged_file_that_upsets_the_decoder_ends_nothing(
         raise ZeroDivisionError
 
     monkeypatch.setattr("tasks.images.preview.decode_picture", fail)
-    assert aim(FakeClient()).send(coffee).reason == "unprocessable"
+    assert send(aim(FakeClient()), coffee).reason == "unprocessable"
 
 
 def test_a_photo_that_does_not_fit_into_memory_is_named(
@@ -234,7 +234,7 @@ def test_a_photo_that_does_not_fit_into_memory_is_named(
         raise MemoryError
 
     monkeypatch.setattr("tasks.images.preview.decode_picture", fail)
-    assert "too little memory" in str(aim(FakeClient()).send(coffee).not_sent)
+    assert "too little memory" in str(send(aim(FakeClient()), coffee).not_sent)
 
 
 @pytest.mark.parametrize(
@@ -252,13 +252,13 @@ def test_a_camera_file_is_sent_as_it_is_and_its_preview_is_a_jpeg(
         Image.open(BytesIO(jpeg)).save(picture, "HEIF" if name == "1.HEIC" else "TIFF")
         content = picture.getvalue()
     store, photo = FakeClient(), put_on_disk(tmp_path, name, content)
-    result = aim(store).send(photo)
+    result = send(aim(store), photo)
     assert (result.original_sent, result.preview_sent, result.reason) == (True, True, None)
     assert store.objects[f"{KEYS.originals}{name}"] == content
     assert name_type(photo.file.path) == kind
     assert store.objects[f"{KEYS.previews}{name}.jpg"].startswith(b"\xff\xd8\xff")
     store.calls.clear()
-    again = aim(store).send(photo)
+    again = send(aim(store), photo)
     assert (again.original_sent, again.preview_sent) == (False, False)
     assert aim(store).stored.names == {name}
     assert delete_names(make_bucket(store), KEYS, [name]) == 1

@@ -12,7 +12,7 @@ from tasks.images.preview import PreviewRecipe, make_preview
 from tasks.images.views import make_views
 from tests.support.fake_s3 import FakeClient, make_bucket
 from tests.support.photos import encode_jpeg, read_group
-from tests.support.push_sender import KEYS, aim, put_on_disk
+from tests.support.push_sender import KEYS, Heard, aim, put_on_disk
 
 PHOTO = encode_jpeg(read_group().resize((1200, 831)))
 OTHER = encode_jpeg(read_group().resize((900, 623)))
@@ -23,17 +23,17 @@ def send(store: FakeClient, folder: Path, content: bytes = PHOTO) -> UploadResul
     """Push a folder with one photo."""
     store.calls.clear()
     photo = put_on_disk(folder, NAME, content)
-    (result,) = send_photos(aim(store, makes_views=True), [photo], lambda _: None)
+    (result,) = send_photos(aim(store, makes_views=True), [photo], Heard())
     return result
 
 
-def test_original_preview_and_views_are_sent_in_this_order_and_once(tmp_path: Path) -> None:
+def test_preview_original_and_views_are_sent_in_this_order_and_once(tmp_path: Path) -> None:
     store = FakeClient()
     result = send(store, tmp_path)
     keys = KEYS.views(NAME)
     assert store.get_keys("put_object") == [
-        KEYS.original(NAME),
         KEYS.preview(NAME),
+        KEYS.original(NAME),
         *(keys[kind] for kind in ViewKind),
     ]
     assert {kind: store.objects[key] for kind, key in keys.items()} == make_views(PHOTO).contents
@@ -44,8 +44,8 @@ def test_original_preview_and_views_are_sent_in_this_order_and_once(tmp_path: Pa
     again = send(store, tmp_path)
     assert not store.get_keys("put_object")
     assert (again.preview_sent, again.views_sent, again.bytes_sent) == (False, False, 0)
-    report = Report(photos=1, results=[again])
-    assert (report.unchanged, report.as_json()["views_sent"]) == (1, 0)
+    report = Report(photos=1, results={NAME: again})
+    assert (report.count()["unchanged"], report.as_json()["views_sent"]) == (1, 0)
 
 
 def test_views_are_sent_with_their_preview_alone_since_the_photo_may_be_erased(
@@ -55,12 +55,12 @@ def test_views_are_sent_with_their_preview_alone_since_the_photo_may_be_erased(
     send(store, tmp_path)
     for key in KEYS.views(NAME).values():
         del store.objects[key]
-    monkeypatch.setattr(upload, "make_preview_and_views", None)
+    monkeypatch.setattr(upload, "try_views", None)
     monkeypatch.setattr(upload, "make_preview", None)
     result = send(store, tmp_path)
     assert not store.get_keys("put_object")
     assert (result.preview_sent, result.views_sent) == (False, False)
-    assert Report(photos=1, results=[result]).unchanged == 1
+    assert Report(photos=1, results={NAME: result}).count()["unchanged"] == 1
 
 
 def test_a_changed_photo_has_them_made_anew_and_a_deleted_one_loses_them(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_somebody_else_s_file_under_such_a_key_is_left_alone(tmp_path: Path) -> 
     store = FakeClient({foreign: b"theirs"})
     result = send(store, tmp_path)
     assert (result.preview_sent, result.views_sent) == (True, False)
-    assert store.get_keys("put_object") == [KEYS.original(NAME), KEYS.preview(NAME)]
+    assert store.get_keys("put_object") == [KEYS.preview(NAME), KEYS.original(NAME)]
     delete_names(make_bucket(store), KEYS, [NAME])
     assert store.objects == {foreign: b"theirs"}
 
@@ -107,6 +107,6 @@ def test_what_is_no_photo_has_none_and_where_they_are_off_none_are_made(tmp_path
     result = send(store, tmp_path, PHOTO[:5000])
     assert (result.reason, result.preview_sent, result.views_sent) == ("truncated", True, False)
     photo = put_on_disk(tmp_path, NAME, PHOTO)
-    (result,) = send_photos(aim(store), [photo], lambda _: None)
+    (result,) = send_photos(aim(store), [photo], Heard())
     assert (result.preview_sent, result.views_sent) == (True, False)
     assert store.objects.keys() == {KEYS.original(NAME), KEYS.preview(NAME)}

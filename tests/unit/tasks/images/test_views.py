@@ -1,6 +1,5 @@
 """Views: how large they are, how they stand, in which colours, and what no view is made of."""
 
-import threading
 from io import BytesIO
 
 import numpy as np
@@ -9,13 +8,10 @@ from PIL import ExifTags, Image
 
 from models.errors import PhotoUnavailableError
 from models.vocabulary import ViewKind
-from tasks.faces.limits import PixelBudget
-from tasks.images.preview import PreviewRecipe, make_preview
 from tasks.images.views import (
     AIMED_BYTES,
     MOST_THUMB_BYTES,
     encode_thumb,
-    make_preview_and_views,
     make_views,
     try_views,
 )
@@ -163,22 +159,6 @@ def test_damaged_bytes_anywhere_never_raise_anything_else() -> None:
             for place in draw.integers(0, len(damaged), 5):
                 damaged[place] = int(draw.integers(0, 256))
             try_views(bytes(damaged))
-
-
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
-def test_made_together_both_are_what_they_are_alone(kind: str) -> None:
-    original = encode(read_group().resize((2400, 1600)), kind)
-    recipe, budget = PreviewRecipe(640), PixelBudget(3_000_000)  # one of them at a time
-    made: list[object] = []
-    thread = threading.Thread(
-        target=lambda: made.extend(
-            make_preview_and_views(original, recipe, budget.reserve, budget.release)
-        ),
-        daemon=True,
-    )
-    thread.start()
-    thread.join(60)
-    assert made == [make_preview(original, recipe), make_views(original)]
 
 
 def test_a_raw_file_s_views_are_its_picture_s() -> None:

@@ -27,7 +27,7 @@ from tasks.previews.make import (
 from tasks.s3.objects import ORIGINAL as ORIGINAL_OF
 from tasks.s3.objects import RECIPE as RECIPE_OF
 from tests.support.camera_files import build_nef
-from tests.support.fake_s3 import FakeClient, make_bucket, make_error
+from tests.support.fake_s3 import FakeClient, hash_md5, make_bucket, make_error
 from tests.support.photos import encode_jpeg, read_sample
 
 ORIGINAL, PREVIEW = "events/1/originals/ё.jpg", "events/1/previews/ё.jpg"
@@ -254,3 +254,17 @@ def test_a_jpeg_that_is_called_as_a_raw_file_gets_no_second_preview(store: FakeC
 
 def make_photo_of(side: int) -> bytes:
     return encode_jpeg(Image.new("RGB", (side, side // 2), "teal"))
+
+
+def test_a_preview_that_was_pushed_ahead_of_its_original_is_kept_whatever_an_etag_is(
+    store: FakeClient,
+) -> None:
+    store.make_etag = lambda content: f"{len(content):032x}"
+    original = put(store, ORIGINAL, make_photo())
+    store.metadata[ORIGINAL] = {"facepass-md5": hash_md5(store.objects[ORIGINAL])}
+    put(store, PREVIEW, b"pushed")
+    notes = {ORIGINAL_OF: hash_md5(store.objects[ORIGINAL]), RECIPE_OF: str(RECIPE)}
+    store.metadata[PREVIEW] = notes
+    assert bring(store, original) == KEPT
+    store.metadata[PREVIEW] = {**notes, ORIGINAL_OF: hash_md5(b"an earlier file")}
+    assert bring(store, original) == MADE
