@@ -7,6 +7,7 @@ Where do I go to…?
     start the API                         __main__.py (python -m api)
     add or change a route                 routes/
     change the guests' page               gallery/
+    read what stores tell               hooks/
     change an answer's shape              schemas.py
     see which status an error gets        errors.py
     see who may call, and how often       security.py

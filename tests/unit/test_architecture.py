@@ -131,7 +131,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
         "tasks.sync.report",
     ),
     "psycopg2": ("models", "deployments.stack.postgres"),
-    "cryptography": ("api.gallery.face_tokens",),
+    "cryptography": ("api.gallery.face_tokens", "api.hooks.sns"),
     "fastapi": ("api",),
     "uvicorn": ("api",),
     "jinja2": ("api",),
