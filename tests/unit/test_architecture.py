@@ -77,6 +77,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "api": ("deployments", "models", "tasks.results.erasure", "tasks.s3.bucket", "tasks.s3.links"),
     "deployments": (),
     "deployments.stack": ("models", "tasks"),
+    "deployments.automations": (),
     "deployments.push": ("models", "tasks"),
     "deployments.demo": ("models", "tasks"),
     "deployments.doctor": ("models", "tasks"),
