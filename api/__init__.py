@@ -8,6 +8,7 @@ Where do I go to…?
     add or change a route                 routes/
     change the guests' page               gallery/
     change the photographer's report      report/
+    read what stores tell               hooks/
     change an answer's shape              schemas.py
     see which status an error gets        errors.py
     see who may call, and how often       security.py

@@ -1,6 +1,7 @@
 """The FastAPI application: its routers, its middleware and its background tasks.
 
-The background tasks load the face engine, close dead runs and deliver webhooks. One connection to
+The background tasks load the face engine, close dead runs, deliver webhooks and ask for the syncs
+that uploads need. One connection to
 Prefect stays open as long as the application runs.
 """
 
@@ -15,6 +16,8 @@ from starlette.middleware.cors import CORSMiddleware
 
 from api import gallery, metrics
 from api.errors import describe_errors, install_error_handlers
+from api.hooks.sns import SnsReceiver
+from api.hooks.uploads import HookMetrics, UploadRequests
 from api.metrics import HttpMetrics, TablesCollector
 from api.middleware import (
     AccessLog,
@@ -29,7 +32,7 @@ from api.middleware import (
 from api.reconcile import reconcile_runs
 from api.report import pages as report
 from api.report.openings import write_openings
-from api.routes import erasure, events, guests, health, posters, runs, search
+from api.routes import erasure, events, guests, health, hooks, posters, runs, search
 from api.routes.health import ReadinessProbe
 from api.security import LocalOnly, limit_rate, read_api_keys, require_api_key
 from api.webhooks import DeliveryMetrics, deliver_webhooks, read_receiver
@@ -49,6 +52,7 @@ async def _manage_lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.orchestrator = orchestrator
         app.state.readiness = ReadinessProbe(orchestrator)
         tasks.start_soon(reconcile_runs, orchestrator)
+        tasks.start_soon(app.state.uploads.run, orchestrator)
         receiver = read_receiver(get_settings())
         if receiver is not None:
             tasks.start_soon(deliver_webhooks, receiver, app.state.delivery_metrics)
@@ -77,6 +81,8 @@ def create_app() -> FastAPI:
     )
     app.state.registry = registry
     app.state.delivery_metrics = DeliveryMetrics(registry)
+    app.state.uploads = UploadRequests(HookMetrics(registry))
+    app.state.sns = SnsReceiver()
     install_error_handlers(app)
     # First: most calls are for pictures, and routes are tried in this order.
     app.include_router(gallery.pictures_router)
@@ -93,7 +99,7 @@ def create_app() -> FastAPI:
     )
     app.include_router(report.router)
     app.include_router(gallery.router, dependencies=[Depends(limit_rate("guest"))])
-    for router in (health.router, metrics.router):
+    for router in (hooks.router, health.router, metrics.router):
         app.include_router(router)
     return app
 

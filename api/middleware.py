@@ -40,6 +40,8 @@ GZIP_LEVEL = 6
 _GZIP = re.compile(r"\bgzip\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))")
 MAX_BODY_BYTES = 64 * 1024
 UPLOAD_PATHS = frozenset({"/api/v1/faces/search"})  # may send FACEPASS_MAX_UPLOAD_BYTES
+HOOK_PATH = "/api/v1/hooks/s3"
+MAX_HOOK_BYTES = 1024 * 1024  # SNS sends a quarter of it at most, EventBridge Pipes batches
 MAX_LOGO_BYTES = 1024 * 1024
 LOGO_PATH = re.compile(r"/api/v1/events/[^/]+/logo")
 # How the API's own paths begin; held by a test.
@@ -234,6 +236,8 @@ class BodyLimits(HttpMiddleware):
             limit += get_settings().max_upload_bytes
         elif LOGO_PATH.fullmatch(path):
             limit = MAX_LOGO_BYTES
+        elif path == HOOK_PATH:
+            limit = MAX_HOOK_BYTES
         announced = Headers(scope=scope).get("content-length", "0")
         if not announced.isdecimal():
             answer = JSONResponse({"detail": "Invalid Content-Length header"}, 400)

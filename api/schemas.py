@@ -459,6 +459,14 @@ class ReembedAnswer(Shape):
     message: str
 
 
+class HookAnswer(BaseModel):
+    """What was taken of a store's notification."""
+
+    taken: int = Field(description="changed previews and originals; syncs of their events follow")
+    ignored: int = Field(description="objects of other buckets, or that are no photos")
+    repeated: bool = Field(description="true: this message was taken before, and does nothing")
+
+
 class PreviewsAnswer(Shape):
     """The flow run that makes the previews; Prefect's UI shows how it goes."""
 

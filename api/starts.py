@@ -14,8 +14,15 @@ from sqlmodel import Session
 
 from api.reconcile import reconcile_run
 from deployments.orchestrator import Orchestrator
+from models.keys import build_run_name
 from models.queries.events import extend_activity, read_event
-from models.queries.runs import ensure_run, find_active_run, find_last_run, lock_requests
+from models.queries.runs import (
+    ensure_run,
+    find_active_run,
+    find_last_run,
+    lock_requests,
+    remember_prefix,
+)
 from models.session import open_session
 from models.tables import Event, SyncRun
 
@@ -61,6 +68,26 @@ def begin_run(
             with open_session() as session:
                 ensure_run(session, flow_run_id=task_id, event_id=event_id, s3_prefix=s3_prefix)
         return BegunRun(task_id)
+
+
+def begin_sync(event: Event, s3_prefix: str, orchestrator: Orchestrator) -> BegunRun:
+    """Start a sync of a prefix, or leave the request with the event's live run.
+
+    Raises OrchestratorUnavailableError and TooBusyError.
+    """
+    event_id = event.id or 0
+    return begin_run(
+        event,
+        lambda key: orchestrator.start_sync(
+            event_id=event_id,
+            s3_prefix=s3_prefix,
+            run_name=build_run_name(event.name, s3_prefix),
+            request_key=key,
+        ),
+        orchestrator=orchestrator,
+        s3_prefix=s3_prefix,
+        join=lambda session, task_id: remember_prefix(session, task_id, event_id, s3_prefix),
+    )
 
 
 def _join_run(

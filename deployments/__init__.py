@@ -7,7 +7,7 @@ Where do I go to…?
     name a deployment or a work pool    names.py and ../prefect.yaml
     start, read or end a flow run       orchestrator.py
     change what the doctor looks at     doctor.py
-    be notified of failed runs          automations/sync_failures.yaml
+    hear from Prefect of what is wrong  automations/
     share results between machines      result_storage.py
     register a release with Prefect     register.py
     change what runs in containers      Dockerfile, compose.yaml, probe.py

@@ -4,12 +4,20 @@ It translates Prefect's states into the product's words. If Prefect refuses or d
 raises OrchestratorUnavailableError, whose sentence says what to do.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+import logging
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import anyio
@@ -29,6 +37,8 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType, WorkerStatus
 from prefect.deployments import arun_deployment
+from prefect.events.schemas.events import Event as PrefectTold
+from prefect.events.schemas.events import Resource
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Completed, Crashed
@@ -49,6 +59,9 @@ from deployments.names import (
 )
 from models.errors import OrchestratorUnavailableError
 
+logger = logging.getLogger(__name__)
+
+ANNOUNCE_LIMIT_S = 5.0  # for an event: nobody waits for it
 STARTS_AT_ONCE = 2  # Prefect's server has one event loop: with more at a time all take longer
 _KEY_REFUSED = (
     "Prefect's server refuses this API: check PREFECT_API_KEY or PREFECT_API_AUTH_STRING."
@@ -291,6 +304,17 @@ class Orchestrator:
             for run in runs
             if (state := run.state) is not None and now - state.timestamp > still_for
         ]
+
+    async def announce(self, event: str, resource: dict[str, str], payload: dict[str, Any]) -> None:
+        """Tell Prefect's automations of an event; one that cannot be told is only logged."""
+        told = PrefectTold(event=event, resource=Resource(resource), payload=payload)
+        try:
+            with self._asking(), anyio.fail_after(ANNOUNCE_LIMIT_S):
+                # The client has no method for it; the path is of Prefect's documented API.
+                post = cast("Callable[..., Coroutine[Any, Any, object]]", self._client.request)
+                await post("POST", "/events", json=[told.model_dump(mode="json")])
+        except OrchestratorUnavailableError as error:
+            logger.info("Prefect was not told of %s: %s", event, error)
 
     async def explain_wait(self) -> str:
         """Why a run has not started yet, in words."""

@@ -1,7 +1,8 @@
 """The command `facepass register`, which deploys a release to the Prefect server.
 
-It creates the Prefect work pool if it is missing, then deploys everything in prefect.yaml. It is
-safe to repeat: a pool limit or a paused schedule that a person set in Prefect is not overwritten.
+It creates the Prefect work pool if it is missing, deploys all of prefect.yaml, then installs the
+automations. It is safe to repeat: a pool limit, a paused schedule or an automation that a person
+set in Prefect is not overwritten.
 """
 
 import os
@@ -11,8 +12,10 @@ from pathlib import Path
 
 import httpx
 
+from deployments.automations.install import install_automations, read_switch, restore_switch
 from deployments.stack.prefect import open_prefect_client, require_outside_server, settle_pool
 from models.errors import FacePassError, OrchestratorUnavailableError
+from models.settings import get_settings
 
 ROOT = Path(__file__).resolve().parents[1]  # where prefect.yaml is
 
@@ -37,15 +40,30 @@ def settle_server() -> None:
         ) from error
 
 
+def settle_automations(switch: bool | None) -> None:
+    """Install the automations; prefect.yaml's trigger is switched as it was before the deploy.
+
+    Raises OrchestratorUnavailableError.
+    """
+    with open_prefect_client(os.environ) as client:
+        restore_switch(client, switch)
+        install_automations(client, get_settings())
+
+
 def main() -> int:
-    """The pool, then `prefect deploy --all`; the exit code is the latter's."""
+    """The pool, then `prefect deploy --all`, then automations; the exit code is the deploy's."""
     try:
         settle_server()
+        with open_prefect_client(os.environ) as client:
+            switch = read_switch(client)
+        command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+        code = subprocess.run(command, cwd=ROOT, check=False).returncode
+        if code == 0:
+            settle_automations(switch)
     except FacePassError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode
+    return code
 
 
 if __name__ == "__main__":

@@ -208,6 +208,18 @@ class InvalidUploadError(FacePassError):
     """A form is damaged, incomplete, or holds a value that cannot be."""
 
 
+class InvalidNotificationError(FacePassError):
+    """A store's notification is damaged or of no known form."""
+
+
+class NotificationRefusedError(FacePassError):
+    """A store's notification is not proven to come from a store of this installation."""
+
+
+class SnsUnavailableError(FacePassError):
+    """Amazon SNS cannot be asked for a certificate or a confirmation; its next try may do."""
+
+
 class OrchestratorUnavailableError(FacePassError):
     """Prefect's server cannot be reached, or the deployment is not there."""
 

@@ -356,3 +356,11 @@ def build_views_name(event_name: str) -> str:
 def build_previews_name(event_name: str) -> str:
     """The name of a making of previews in Prefect's UI."""
     return f"{event_name} · previews of its originals"
+
+
+def describe_resource(event_uuid: UUID, event_name: str) -> dict[str, str]:
+    """An event as Prefect's events know it."""
+    return {
+        "prefect.resource.id": f"facepass.event.{event_uuid}",
+        "prefect.resource.name": event_name,
+    }

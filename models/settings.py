@@ -15,6 +15,7 @@ from models.errors import ConfigurationError
 
 _RATE = r"^[1-9][0-9]{0,8}/(second|minute|hour|day)$"
 _ORIGIN = r"https?://[A-Za-z0-9.\-\[\]:]+"
+_TOPIC = r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_.-]+"
 _PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[\w.~%-]+)*/?")
 
 
@@ -104,6 +105,25 @@ class Settings(BaseSettings):
         repr=False,
         description="what the API signs notices with: whsec_ and 24 to 64 random bytes in base64",
     )
+    hook_secret: str | None = Field(
+        None,
+        repr=False,
+        min_length=16,
+        description="what stores show when they tell of uploads; 16 characters or more",
+    )
+    hook_topics: str | None = Field(
+        None,
+        pattern=rf"^{_TOPIC}(?:,{_TOPIC})*$",
+        description="ARNs of the SNS topics whose notifications are taken, comma-separated",
+    )
+    automations: bool = Field(
+        True, description="0: no automations are installed in Prefect, and those there are removed"
+    )
+    alarm_block: str | None = Field(
+        None,
+        pattern=r"^[a-z0-9-]+/[a-z0-9-]+$",
+        description="Prefect notification block that automations write to, as slack-webhook/alarms",
+    )
     prefect_port: int = Field(4200, description="port of the embedded Prefect server")
     s3_port: int = Field(8333, description="port of the embedded S3 server")
     home: Path = Field(Path(".facepass"), description="folder of the embedded stack's data")
@@ -190,6 +210,10 @@ class Settings(BaseSettings):
     def read_public_path(self) -> str:
         """The path below which a proxy serves the API, as /facepass; empty for none."""
         return unquote(urlsplit(self.public_url or "").path)
+
+    def list_hook_topics(self) -> list[str]:
+        """The SNS topics whose notifications need no secret."""
+        return self.hook_topics.split(",") if self.hook_topics else []
 
     def list_cors_origins(self) -> list[str]:
         """The sites whose pages may call the API."""

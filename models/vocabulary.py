@@ -150,3 +150,11 @@ class Taking:
         # Any zone's clock, and a little more.
         latest = datetime.now(UTC).replace(tzinfo=None) + timedelta(days=1)
         return FIRST_TAKEN <= self.taken_at <= latest
+
+
+class PrefectEvent(StrEnum):
+    """Names of the events that Prefect is told of; automations listen to them."""
+
+    UPLOADED = "facepass.photos.uploaded"  # photos of an event are there, and a sync is asked for
+    SYNCED = "facepass.event.synced"
+    FAILED = "facepass.photos.failed"  # a sync ended, and some photos could not be read

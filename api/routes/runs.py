@@ -4,7 +4,8 @@ import logging
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, HTTPException, Path
+import anyio.from_thread
+from fastapi import APIRouter, HTTPException, Path, Request
 
 from api.bulkheads.threads import Kind, in_threads
 from api.deps import EventUuid, OrchestratorDep, parse_uuid
@@ -18,11 +19,11 @@ from api.schemas import (
     SyncRequest,
     SyncStatus,
 )
-from api.starts import begin_run
+from api.starts import begin_run, begin_sync
 from models.errors import EventBusyError, UnknownPackError
-from models.keys import build_previews_name, build_reembed_prefix, build_run_name, check_prefix
+from models.keys import build_previews_name, build_reembed_prefix, check_prefix
 from models.queries.erasures import find_syncable_event
-from models.queries.runs import count_progress, find_run, is_reembed, remember_prefix
+from models.queries.runs import count_progress, find_run, is_reembed
 from models.session import open_session
 from models.settings import get_settings
 
@@ -33,28 +34,18 @@ router = APIRouter(prefix="/api/v1")
 
 @router.post("/faces/sync-s3", tags=["sync"], responses=describe_errors(400, 404, 409, 503))
 @in_threads(Kind.PREFECT)
-def start_sync(request: SyncRequest, orchestrator: OrchestratorDep) -> SyncAnswer:
+def start_sync(body: SyncRequest, request: Request, orchestrator: OrchestratorDep) -> SyncAnswer:
     """Sync an event's previews from S3; answers at once, the work goes on in the background.
 
     While a sync of the event is running its id is given back, and it looks at this prefix once
     more before it ends.
     """
     with open_session() as session:
-        event = find_syncable_event(session, parse_uuid(request.event_uuid))
+        event = find_syncable_event(session, parse_uuid(body.event_uuid))
     event_id, name = event.id or 0, event.name
-    s3_prefix = check_prefix(request.s3_prefix, event.folder)
-    run = begin_run(
-        event,
-        lambda key: orchestrator.start_sync(
-            event_id=event_id,
-            s3_prefix=s3_prefix,
-            run_name=build_run_name(name, s3_prefix),
-            request_key=key,
-        ),
-        orchestrator=orchestrator,
-        s3_prefix=s3_prefix,
-        join=lambda session, task_id: remember_prefix(session, task_id, event_id, s3_prefix),
-    )
+    s3_prefix = check_prefix(body.s3_prefix, event.folder)
+    run = begin_sync(event, s3_prefix, orchestrator)
+    anyio.from_thread.run_sync(request.app.state.uploads.announce, event, s3_prefix)
     if run.joined is None:
         logger.info("Event %d: sync %s started", event_id, run.task_id)
         message = f"Sync task started for event {name}"

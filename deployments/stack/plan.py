@@ -30,7 +30,12 @@ from models.settings import Settings
 # How the embedded Prefect works, not which server it is or who may use it.
 HARMLESS = ("PREFECT_LOGGING_", "PREFECT_SERVER_SERVICES_", "PREFECT_SERVER_EVENTS_")
 # The API's own: a flow run needs neither.
-API_ONLY = ("FACEPASS_API_KEYS", "FACEPASS_WEBHOOK_SECRET")
+API_ONLY = (
+    "FACEPASS_API_KEYS",
+    "FACEPASS_WEBHOOK_SECRET",
+    "FACEPASS_HOOK_SECRET",
+    "FACEPASS_HOOK_TOPICS",
+)
 OFFLINE_PACK = "opencv_zoo"  # comes with the installed packages: nothing to download at a start
 
 

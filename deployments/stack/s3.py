@@ -11,7 +11,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,8 +112,30 @@ class S3Server:
         return f"http://{LOOPBACK}:{self.port}"
 
 
-def build_s3(server: S3Server, *, data: Path, log: Path, mark: str) -> Part:
-    """The server; no `ps` shows its keys: they come by environment and by a private file."""
+@dataclass(frozen=True)
+class UploadHook:
+    """Where the server tells of changed objects, and what it shows there."""
+
+    url: str
+    secret: str = field(repr=False)
+
+    def describe(self) -> str:
+        """SeaweedFS's configuration of it; JSON's strings are TOML's, too."""
+        values = {
+            "endpoint": self.url,
+            "bearer_token": self.secret,
+            "path_prefixes": [f"/buckets/{BUCKET}/"],
+        }
+        lines = [
+            f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in values.items()
+        ]
+        return "\n".join(["[notification.webhook]", "enabled = true", *lines, ""])
+
+
+def build_s3(
+    server: S3Server, *, data: Path, log: Path, mark: str, hook: UploadHook | None = None
+) -> Part:
+    """The server; no `ps` shows its keys: they come by environment and by private files."""
     program = shutil.which("weed", path=str(Path(sys.executable).parent)) or shutil.which("weed")
     if program is None:
         raise StackError(
@@ -124,6 +146,10 @@ def build_s3(server: S3Server, *, data: Path, log: Path, mark: str) -> Part:
     (data / "mini.options").unlink(missing_ok=True)
     identities = data / "identities.json"
     write_private(identities, json.dumps(describe_uploader(server.upload_keys, BUCKET)) + "\n")
+    told = data / "notification.toml"  # it looks for this name in its folder
+    told.unlink(missing_ok=True)
+    if hook is not None:
+        write_private(told, hook.describe())
     options = {
         "dir": str(data),
         "ip": LOOPBACK,

@@ -13,6 +13,7 @@ from typing import Self
 
 import httpx
 
+from deployments.automations.install import install_automations, read_switch, restore_switch
 from deployments.stack import postgres, prefect, s3
 from deployments.stack.home import (
     StackHome,
@@ -31,7 +32,7 @@ from deployments.stack.process import (
     run_in_thread,
     wait_until,
 )
-from models.errors import StackError
+from models.errors import OrchestratorUnavailableError, StackError
 from models.settings import Settings
 
 API = "API"
@@ -216,7 +217,9 @@ class EmbeddedStack:
         if (server := self.plan.s3) is None:
             return
         data, log = self.home.path / "s3", self._log("s3")
-        part = s3.build_s3(server, data=data, log=log, mark=self.home.mark)
+        secret = self.plan.settings.hook_secret
+        hook = s3.UploadHook(f"{self.plan.api_url}/api/v1/hooks/s3", secret) if secret else None
+        part = s3.build_s3(server, data=data, log=log, mark=self.home.mark, hook=hook)
         await self._run(part, lambda: s3.create_bucket(server))
 
     async def _start_prefect(self, database: asyncio.Task[None]) -> None:
@@ -239,16 +242,28 @@ class EmbeddedStack:
             advice = await run_in_thread(lambda: prefect.settle_pool(client, embedded=embedded))
             if advice is not None:
                 self._report(advice)
-            await asyncio.gather(self._deploy(), self._start_worker(client))
+            await asyncio.gather(self._deploy(client), self._start_worker(client))
 
-    async def _deploy(self) -> None:
+    async def _deploy(self, client: httpx.Client) -> None:
         began = time.monotonic()
+        switch = await run_in_thread(lambda: read_switch(client))
         plan = self.plan
         log = self._log("deploy")
         await self._run_to_end(
             prefect.build_deploy(root=plan.root, env=plan.worker_environment, log=log)
         )
+        for line in await run_in_thread(lambda: self._settle_automations(client, switch)):
+            self._report(line)
         self._note_ready("deployments", began)
+
+    def _settle_automations(self, client: httpx.Client, switch: bool | None) -> list[str]:
+        """What a person should know; syncs go on without automations."""
+        try:
+            restore_switch(client, switch)
+            install_automations(client, self.plan.settings)
+        except OrchestratorUnavailableError as error:
+            return [str(error)]
+        return []
 
     async def _start_worker(self, client: httpx.Client) -> None:
         plan, name = self.plan, self.plan.worker_name

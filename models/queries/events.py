@@ -33,6 +33,12 @@ WHERE face.event_id = ANY(:event_ids) AND photo.status = 'indexed'
   AND face.pack_id = coalesce(photo.pack_id, face.pack_id)
 GROUP BY 1
 """)
+# Keys and the events in whose folders they lie; no folder lies in another.
+_FIND_HOLDERS = text("""
+SELECT place.s3_key, event.id FROM unnest(CAST(:s3_keys AS text[])) AS place(s3_key)
+JOIN event ON starts_with(place.s3_key, coalesce(event.s3_folder, 'events/' || event.id || '/'))
+WHERE event.erased_at IS NULL
+""")
 
 
 def create_event(
@@ -157,6 +163,14 @@ def find_galleries(session: Session, gallery_tokens: Collection[str]) -> dict[st
         return {}
     events = session.exec(select(Event).where(col(Event.gallery_token).in_(known)))
     return {event.gallery_token: event for event in events}
+
+
+def find_events_of_keys(session: Session, s3_keys: Collection[str]) -> dict[str, Event]:
+    """The event in whose folder each key lies; keys of none, or of an erased one, left out."""
+    rows = session.execute(_FIND_HOLDERS, {"s3_keys": list(s3_keys)}).all()
+    query = select(Event).where(col(Event.id).in_({event_id for _, event_id in rows}))
+    events = {event.id: event for event in session.exec(query)}
+    return {s3_key: events[event_id] for s3_key, event_id in rows}
 
 
 def read_event(session: Session, event_id: int) -> Event:

@@ -242,6 +242,14 @@ def count_lying_previews(session: Session, event_id: int, prefixes: Sequence[str
     return session.exec(query).one()
 
 
+def lacks_originals(session: Session, event_id: int) -> bool:
+    """Whether any photo of an event has no original, as far as its last sync saw."""
+    query = select(Photo.id).where(
+        Photo.event_id == event_id, Photo.original_missing, Photo.status != PhotoStatus.GONE
+    )
+    return session.exec(query.limit(1)).first() is not None
+
+
 def list_photos(
     session: Session,
     event_id: int,

@@ -6,19 +6,28 @@ from typing import Any
 
 from prefect import get_run_logger
 from prefect.client.schemas.objects import State
+from prefect.events import emit_event
+from prefect.settings import PREFECT_API_URL
 from prefect.states import Completed
 from sqlmodel import Session
 
 from models.errors import SyncIncompleteError
 from models.findings import FalseRate, choose_told, describe_findings, join_message
+from models.keys import describe_resource
+from models.queries.events import read_event
 from models.queries.packs import read_false_rate
 from models.queries.photos import PageCursor, count_lying_previews, list_photos
 from models.queries.runs import complete_run, count_run
 from models.session import open_session
 from models.tables import SyncRun, utc_now
-from models.vocabulary import PhotoStatus
+from models.vocabulary import PhotoStatus, PrefectEvent
 from tasks.sync.artifacts import FAILED_PHOTOS_SHOWN, finish_progress, publish_summary
 from tasks.sync.context import SyncContext
+
+# Shares of an event's photos from which on somebody should look, and how many they must be.
+MANY_FAILED = 0.1
+MANY_FACELESS = 0.5
+LEAST_TOLD = 5
 
 
 def build_result(
@@ -86,6 +95,7 @@ def report_statistics(sync: SyncContext) -> State[Any]:
     """Tell what the sync amounts to: in the log, on the run's page, and as the run's last state."""
     with open_session() as session:
         result: dict[str, Any] = session.get_one(SyncRun, sync.flow_run_id).result or {}
+        resource = describe_resource(read_event(session, sync.event_id).uuid, sync.event_name)
         failed = list_photos(
             session,
             sync.event_id,
@@ -98,7 +108,32 @@ def report_statistics(sync: SyncContext) -> State[Any]:
     )
     finish_progress(sync.progress_id)
     publish_summary(sync.event_name, result, [photo for photo, *_ in failed])
+    announce_end(resource, result)
     return Completed(name=name_completion(result), message=result["message"], data=result)
+
+
+def announce_end(resource: dict[str, str], result: dict[str, Any]) -> None:
+    """Tell Prefect's automations of the sync's end, in the background.
+
+    The shares are labels in words, since a trigger compares no numbers.
+    """
+    if not PREFECT_API_URL.value():
+        return  # else Prefect would start a server of its own
+    labels = {
+        "facepass.failed": judge_share(result["failed"], result["total_found"], MANY_FAILED),
+        "facepass.no-face": judge_share(result["no_face"], result["total_found"], MANY_FACELESS),
+    }
+    payload = {"event_name": resource["prefect.resource.name"], **result}
+    emit_event(PrefectEvent.SYNCED, resource | labels, payload=payload)
+    if result["failed"]:
+        emit_event(PrefectEvent.FAILED, resource | labels, payload=payload)
+
+
+def judge_share(number: int, total: int, many: float) -> str:
+    """A share in a word; few photos say nothing of an event."""
+    if not number:
+        return "none"
+    return "many" if number >= LEAST_TOLD and number >= many * total else "few"
 
 
 def name_completion(result: dict[str, Any]) -> str:

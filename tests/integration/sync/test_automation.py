@@ -1,9 +1,10 @@
-"""The automation for failed runs, as an operator makes it, on the real Prefect server."""
+"""Automations on the real Prefect server: an operator's own, and those that are installed."""
 
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,8 +13,14 @@ import httpx
 import pytest
 import yaml
 
+from deployments.automations import install
 from deployments.names import SYNC_DEPLOYMENT
+from models.settings import Settings
+from models.vocabulary import PrefectEvent
 from tests.support.documents import read_block
+from tests.support.event_box import EventBox
+from tests.support.photos import encode_jpeg, read_sample, vary
+from tests.support.rest_api import RestApi
 from tests.support.waiting import wait_until
 from tests.support.webhook_receiver import WebhookReceiver, receive_webhooks
 
@@ -104,3 +111,149 @@ def test_an_operator_hears_of_our_runs_that_ended_badly_and_of_no_others(
     text = told[f"Failed: {NAME} {mark} 2"]
     assert text.startswith("sync_event_photos: The bucket is not there.\n")
     assert f"/runs/flow-run/{final}" in text
+
+
+# --- those that are installed ---
+
+INSTALLED = [
+    "FacePass Sync · a run is late",
+    "FacePass Sync · many photos failed",
+    "FacePass Sync · many photos without a face",
+    "FacePass Sync · the resync is silent",
+]
+
+
+def list_automations(prefect: httpx.Client) -> dict[str, dict[str, Any]]:
+    found = prefect.post("/automations/filter").raise_for_status().json()
+    return {automation["name"]: automation for automation in found}
+
+
+def list_events(prefect: httpx.Client, name: str, resource: str) -> list[dict[str, Any]]:
+    """What Prefect's event feed shows."""
+    body = {"filter": {"event": {"name": [name]}, "resource": {"id": [resource]}}, "limit": 50}
+    return list(prefect.post("/events/filter", json=body).raise_for_status().json()["events"])
+
+
+def has_fired(prefect: httpx.Client, automation_id: str) -> bool:
+    resource = f"prefect.automation.{automation_id}"
+    return bool(list_events(prefect, "prefect.automation.triggered", resource))
+
+
+@pytest.fixture
+def hurry(prefect: httpx.Client) -> Iterator[Callable[[str], str]]:
+    """Copies of installed automations that wait for ten seconds instead of hours; their ids."""
+    made: list[str] = []
+
+    def copy(name: str) -> str:
+        text = (install.FOLDER / f"{name}.yaml").read_text("utf-8")
+        definition = yaml.safe_load(text.replace(install.BLOCK, str(uuid4())))
+        definition |= {"name": f"hurried {name}", "actions": [{"type": "do-nothing"}]}
+        definition["trigger"]["within"] = 10
+        answer = prefect.post("/automations/", json=definition).raise_for_status()
+        made.append(answer.json()["id"])
+        return made[-1]
+
+    yield copy
+    for automation_id in made:
+        prefect.delete(f"/automations/{automation_id}").raise_for_status()
+
+
+def test_the_stack_has_installed_them_and_what_a_person_did_stays(prefect: httpx.Client) -> None:
+    before = list_automations(prefect)
+    assert {*INSTALLED, install.TRIGGERED} <= before.keys()
+    off = before[INSTALLED[1]]
+    prefect.patch(f"/automations/{off['id']}", json={"enabled": False}).raise_for_status()
+    try:
+        install.install_automations(prefect, Settings())
+        after = list_automations(prefect)
+        assert {name: item["id"] for name, item in after.items()} == {
+            name: item["id"] for name, item in before.items()
+        }
+        assert after[INSTALLED[1]]["enabled"] is False
+    finally:
+        prefect.patch(f"/automations/{off['id']}", json={"enabled": True}).raise_for_status()
+
+
+def test_a_new_definition_reaches_the_server_once(
+    prefect: httpx.Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before = list_automations(prefect)
+    for file in install.FOLDER.glob("*.yaml"):
+        text = file.read_text("utf-8").replace("description: ", "description: New. ")
+        (tmp_path / file.name).write_text(text, "utf-8")
+    with monkeypatch.context() as patch:
+        patch.setattr(install, "FOLDER", tmp_path)
+        for _ in range(2):
+            install.install_automations(prefect, Settings())
+            after = list_automations(prefect)
+            assert {after[name]["id"] for name in INSTALLED} == {
+                before[name]["id"] for name in INSTALLED
+            }
+            assert all(after[name]["description"].startswith("New. ") for name in INSTALLED)
+    install.install_automations(prefect, Settings())
+    again = list_automations(prefect)
+    assert not any(again[name]["description"].startswith("New. ") for name in INSTALLED)
+
+
+def test_a_sync_tells_of_itself_and_of_its_many_failed_photos(
+    event: EventBox, prefect: httpx.Client
+) -> None:
+    photo = read_sample("astronaut.png")
+    event.put("good.jpg", vary(photo, 1))
+    for index in range(5):
+        event.put(f"bad{index}.jpg", vary(photo, index)[:3000])
+    event.sync()
+    resource = f"facepass.event.{event.uuid}"
+    wait_until(lambda: list_events(prefect, PrefectEvent.FAILED, resource))
+    (synced,) = list_events(prefect, PrefectEvent.SYNCED, resource)
+    (failed,) = list_events(prefect, PrefectEvent.FAILED, resource)
+    for told in (synced, failed):
+        assert told["payload"]["event_name"] == event.name
+        assert (told["payload"]["failed"], told["payload"]["new_photos"]) == (5, 1)
+        assert told["resource"]["facepass.failed"] == "many"
+        assert told["resource"]["facepass.no-face"] == "none"
+    automation = list_automations(prefect)[INSTALLED[1]]
+    wait_until(lambda: has_fired(prefect, automation["id"]))
+
+
+def test_what_emits_an_event_gets_a_sync_and_the_apis_own_none(
+    event: EventBox, rest: RestApi, prefect: httpx.Client
+) -> None:
+    event.put("1.jpg", encode_jpeg(read_sample("astronaut.png")))
+    resource = {"prefect.resource.id": f"facepass.event.{event.uuid}"}
+    told = {
+        "event": "facepass.photos.uploaded",
+        "occurred": datetime.now(UTC).isoformat(),
+        "id": str(uuid4()),
+        "resource": {**resource, "facepass.sync": "wanted"},
+        "payload": {"event_id": event.id, "s3_prefix": event.prefix},
+    }
+    prefect.post("/events", json=[told]).raise_for_status()
+    wait_until(lambda: event.face_counts() == {"1.jpg": 1}, limit_s=180)
+
+    task_id = rest.start_sync(event)
+    wait_until(lambda: rest.read_sync(task_id)["state"] == "completed", limit_s=180)
+    uploaded = list_events(prefect, PrefectEvent.UPLOADED, resource["prefect.resource.id"])
+    assert {item["resource"]["facepass.sync"] for item in uploaded} == {"wanted", "asked"}
+    (runs,) = event.query("SELECT count(*) FROM sync_run WHERE event_id = :event")
+    assert runs[0] == 2
+
+
+def test_a_silent_resync_and_a_run_that_waits_are_told(
+    prefect: httpx.Client, hurry: Callable[[str], str]
+) -> None:
+    silent, late = hurry("resync_silent"), hurry("run_late")
+    wait_until(lambda: has_fired(prefect, silent), limit_s=180)
+    assert not has_fired(prefect, late)
+    begun, waiting = (add_run(prefect, f"late {number}", ["facepass"]) for number in (1, 2))
+    try:
+        for run_id in (begun, waiting):
+            set_state(prefect, run_id, "SCHEDULED", "Late", "")
+        set_state(prefect, begun, "RUNNING", "Running", "")
+        wait_until(lambda: has_fired(prefect, late), limit_s=180)
+        resource = f"prefect.automation.{late}"
+        fired = list_events(prefect, "prefect.automation.triggered", resource)
+        assert len(fired) == 1
+    finally:
+        for run_id in (begun, waiting):
+            prefect.delete(f"/flow_runs/{run_id}").raise_for_status()

@@ -1,4 +1,4 @@
-"""The template of an automation: Prefect takes it once it names a block, and it means our runs."""
+"""Automations: Prefect takes their definitions, and what a person did with one stays so."""
 
 from pathlib import Path
 from typing import Any
@@ -7,11 +7,17 @@ from uuid import uuid4
 import pytest
 import yaml
 from prefect.events.schemas.automations import AutomationCore, EventTrigger
+from prefect.server.events.schemas.automations import AutomationCreate
+from prefect.server.events.schemas.events import Resource, ResourceSpecification
 from prefect.states import Crashed
 from pydantic import ValidationError
 
-from models.vocabulary import SyncState
+from deployments.automations import install
+from models.errors import OrchestratorUnavailableError
+from models.settings import Settings
+from models.vocabulary import PrefectEvent, SyncState
 from tasks.sync.states import build_final_state
+from tests.support.prefect_automations import BLOCK_ID, PrefectAutomations
 
 ROOT = Path(__file__).parents[3]
 TEMPLATE = (ROOT / "deployments/automations/sync_failures.yaml").read_text("utf-8")
@@ -44,3 +50,136 @@ def test_it_hears_of_every_deployment() -> None:
     wanted = {"prefect.resource.id": ["prefect.tag.facepass"], "prefect.resource.role": ["tag"]}
     assert {name: tag.get(name) for name in wanted} == wanted
     assert all("facepass" in item["tags"] for item in deployments)
+
+
+# --- those that are installed ---
+
+ALL = [
+    "FacePass Sync · a run is late",
+    "FacePass Sync · many photos failed",
+    "FacePass Sync · many photos without a face",
+    "FacePass Sync · the resync is silent",
+]
+FAILED = ALL[1]
+
+
+@pytest.fixture
+def server() -> PrefectAutomations:
+    return PrefectAutomations()
+
+
+def install_on(server: PrefectAutomations, **settings: Any) -> None:
+    with server.open() as client:
+        install.install_automations(client, Settings(**settings))
+
+
+@pytest.mark.parametrize("name", [*install.INSTALLED, *install.WITH_BLOCK])
+def test_prefect_takes_every_definition(name: str) -> None:
+    text = (install.FOLDER / f"{name}.yaml").read_text("utf-8")
+    definition = yaml.safe_load(text.replace(install.BLOCK, str(uuid4())))
+    for actions in (definition["actions"], [{"type": "do-nothing"}]):
+        AutomationCore.model_validate({**definition, "actions": actions})
+        AutomationCreate.model_validate({**definition, "actions": actions})
+
+
+def test_they_are_installed_once(server: PrefectAutomations) -> None:
+    for _ in range(3):
+        install_on(server)
+    assert server.names == ALL
+    assert server.changes.count("POST automations") == len(ALL)
+    assert "PUT automations" not in server.changes
+    for automation in server.automations.values():
+        assert automation["actions"] == [{"type": "do-nothing"}]
+
+
+def test_with_a_block_they_write_and_so_does_the_one_for_failed_runs(
+    server: PrefectAutomations,
+) -> None:
+    install_on(server)
+    install_on(server, alarm_block="slack-webhook/alarms")
+    assert server.names == sorted([*ALL, "FacePass Sync failures"])
+    actions = [item["actions"][0] for item in server.automations.values()]
+    assert {action["block_document_id"] for action in actions} == {BLOCK_ID}
+    install_on(server)  # without it again: quiet
+    assert server.find(FAILED)["actions"] == [{"type": "do-nothing"}]
+
+
+def test_what_a_person_did_stays(server: PrefectAutomations) -> None:
+    install_on(server)
+    server.find(ALL[0])["enabled"] = False
+    server.find(ALL[1])["trigger"]["threshold"] = 5
+    del server.automations[server.find(ALL[2])["id"]]
+    install_on(server, alarm_block="slack-webhook/alarms")
+    install_on(server)
+    assert server.find(ALL[0])["enabled"] is False
+    assert server.find(ALL[1])["trigger"]["threshold"] == 5
+    assert server.find(ALL[1])["actions"] == [{"type": "do-nothing"}]
+    assert ALL[2] not in server.names
+
+
+def test_one_of_a_persons_own_of_the_same_name_stays(server: PrefectAutomations) -> None:
+    with server.open() as client:
+        own = {"name": FAILED, "trigger": {"type": "event"}, "actions": []}
+        client.post("automations/", json=own).raise_for_status()
+    install_on(server)
+    install_on(server, automations=False)
+    assert server.names == [FAILED]
+    assert server.find(FAILED)["actions"] == []
+
+
+def test_all_can_be_switched_off_and_on_again(server: PrefectAutomations) -> None:
+    install_on(server)
+    server.find(ALL[1])["trigger"]["threshold"] = 5
+    install_on(server, automations=False)
+    assert server.names == [ALL[1]]  # a person's, by now
+    install_on(server)
+    assert server.names == ALL
+    assert server.find(ALL[1])["trigger"]["threshold"] == 5
+
+
+def test_a_new_release_renews_what_nobody_changed(
+    server: PrefectAutomations, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    install_on(server)
+    server.find(FAILED)["enabled"] = False
+    for file in install.FOLDER.glob("*.yaml"):
+        text = file.read_text("utf-8").replace("threshold: 1", "threshold: 2")
+        (tmp_path / file.name).write_text(text, "utf-8")
+    monkeypatch.setattr(install, "FOLDER", tmp_path)
+    install_on(server)
+    assert {item["trigger"]["threshold"] for item in server.automations.values()} == {2}
+    assert server.find(FAILED)["enabled"] is False
+
+
+def test_an_unknown_block_and_a_broken_server_are_told(server: PrefectAutomations) -> None:
+    with pytest.raises(OrchestratorUnavailableError, match="has no such block"):
+        install_on(server, alarm_block="slack-webhook/other")
+    server.broken = True
+    with pytest.raises(OrchestratorUnavailableError, match="could not be installed"):
+        install_on(server)
+
+
+def test_the_switch_of_the_deployments_trigger_is_kept(server: PrefectAutomations) -> None:
+    with server.open() as client:
+        assert install.read_switch(client) is None
+        install.restore_switch(client, None)
+        trigger = {"name": install.TRIGGERED, "trigger": {"type": "event"}, "actions": []}
+        client.post("automations/", json={**trigger, "enabled": False}).raise_for_status()
+        before = install.read_switch(client)
+        server.find(install.TRIGGERED)["enabled"] = True  # `prefect deploy`
+        install.restore_switch(client, before)
+    assert server.find(install.TRIGGERED)["enabled"] is False
+
+
+def test_the_sync_has_a_trigger_that_the_apis_own_events_do_not_pull() -> None:
+    deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text("utf-8"))["deployments"]
+    [trigger] = deployments[0]["triggers"]
+    assert (trigger["name"], trigger["expect"]) == (install.TRIGGERED, [PrefectEvent.UPLOADED])
+    specification = ResourceSpecification.model_validate(trigger["match"])
+    ours = {"prefect.resource.id": f"facepass.event.{uuid4()}"}
+    answers = {
+        word: specification.matches(Resource.model_validate(ours | {"facepass.sync": word}))
+        for word in ("wanted", "asked", "")
+    }
+    assert answers == {"wanted": True, "asked": False, "": False}
+    assert not specification.matches(Resource.model_validate(ours))

@@ -63,6 +63,32 @@ def test_the_pool_is_made_then_all_is_deployed_from_the_projects_folder(
     assert (folder / "prefect.yaml").is_file()
 
 
+@pytest.mark.parametrize("code", [0, 3])
+def test_automations_follow_a_deploy_that_went_well(
+    pools: Pools, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    steps: list[str] = []
+
+    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[bytes]:
+        steps.append("deploy")
+        return subprocess.CompletedProcess(command, code)
+
+    def read(_client: object) -> bool:
+        steps.append("read the switch")
+        return False
+
+    def restore(_client: object, switch: bool | None) -> None:
+        steps.append(f"switch {switch}")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(register, "read_switch", read)
+    monkeypatch.setattr(register, "restore_switch", restore)
+    monkeypatch.setattr(register, "install_automations", lambda *_: steps.append("install"))
+    assert register.main() == code
+    begin = ["read the switch", "deploy"]
+    assert steps == (begin if code else [*begin, "switch False", "install"])
+
+
 def test_a_pool_that_is_there_stays_as_it_is(
     pools: Pools, runs: list[tuple[list[str], Any]]
 ) -> None:
