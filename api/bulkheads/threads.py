@@ -34,6 +34,7 @@ class Kind(StrEnum):
     LOOKUPS = "lookups"  # a search's event
     DOWNLOADS = "downloads"  # one piece of an original or a zip
     ZIPS = "zips"  # a zip's size: S3 is asked about each of its photos
+    NOTICES = "notices"  # mail servers are waited for
     SCRAPES = "scrapes"
 
 
@@ -64,6 +65,7 @@ LIMITS = {
     Kind.LOOKUPS: Limits(threads=3, waiting=200, wait_s=5, statement_s=5),
     Kind.DOWNLOADS: Limits(threads=12, waiting=100, wait_s=20, statement_s=5),
     Kind.ZIPS: Limits(threads=2, waiting=100, wait_s=30, statement_s=5),
+    Kind.NOTICES: Limits(threads=3, waiting=60, wait_s=10, statement_s=30),
     Kind.SCRAPES: Limits(threads=1, waiting=5, wait_s=5, statement_s=5),
 }
 _FULL = "Too many calls of this kind wait already: try again in a moment."

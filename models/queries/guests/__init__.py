@@ -3,4 +3,5 @@
 Where do I go to…?
     change consents, or guests' requests     wishes.py
     change an event's looks and access       looks.py
+    change who is told of new photos         subscriptions.py
 """
