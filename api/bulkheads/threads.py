@@ -34,7 +34,7 @@ class Kind(StrEnum):
     LOOKUPS = "lookups"  # a search's event
     DOWNLOADS = "downloads"  # one piece of an original or a zip
     ZIPS = "zips"  # a zip's size: S3 is asked about each of its photos
-    NOTICES = "notices"  # mail servers are waited for
+    NOTICES = "notices"  # a mail server is waited for, and nothing else
     SCRAPES = "scrapes"
 
 

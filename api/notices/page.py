@@ -106,7 +106,7 @@ def confirm(token: str, request: Request) -> Response:
 
 
 @router.post("/{token}/withdraw")
-@in_threads(Kind.NOTICES)
+@in_threads(Kind.PAGES)
 def withdraw(token: str, request: Request) -> Response:
     """Delete all that is kept of a guest; the receipt counts it. Doing it twice is harmless."""
     kept = _find(token)

@@ -20,7 +20,7 @@ from api.gallery.rendering import PRIVATE
 from api.gallery.texts import Language, hash_consent
 from api.routes.search import get_queue
 from api.security import count_try, name_address, read_wait
-from models.errors import AddressRefusedError, MailUnavailableError
+from models.errors import FacePassError, MailUnavailableError
 from models.queries.guests.subscriptions import (
     Wish,
     add_subscription,
@@ -90,7 +90,14 @@ async def take_wish(gallery_token: str, request: Request, body: NoticeForm) -> J
     )
     subscription_id = await get_bulkhead(Kind.PAGES).run(partial(_keep, asked, wish, photos))
     if subscription_id is not None and asked.channel is SubscriptionChannel.EMAIL:
-        await get_bulkhead(Kind.NOTICES).run(partial(_ask_by_mail, asked, wish, subscription_id))
+        try:
+            await get_bulkhead(Kind.NOTICES).run(
+                partial(_ask_by_mail, asked, wish, subscription_id)
+            )
+        except FacePassError as error:
+            logger.warning("A guest's address could not be asked: %s", error)
+            await get_bulkhead(Kind.PAGES).run(partial(_forget, subscription_id))
+            raise HTTPException(503, _NOT_SENT) from error
     logger.info("Event %d: a guest asks for notices", asked.event.id)
     return JSONResponse({"channel": asked.channel}, 202, headers=PRIVATE)
 
@@ -140,17 +147,20 @@ def _keep(asked: Asked, wish: Wish, photos: list[int]) -> UUID | None:
 
 
 def _ask_by_mail(asked: Asked, wish: Wish, subscription_id: UUID) -> None:
-    """Ask an address whether it is its owner's wish; what is not asked is not kept."""
+    """Ask an address whether it is its owner's wish.
+
+    Raises AddressRefusedError and MailUnavailableError.
+    """
     server = read_mail_server(get_settings())
     if server is None:
-        raise HTTPException(404, "This gallery sends no notices.")
+        raise MailUnavailableError("No mail server is configured: set FACEPASS_SMTP_URL.")
     link = build_notice_url(asked.event, subscription_id)
     letter = Letter("ask", wish.address, wish.language, asked.event.name, link)
-    try:
-        with open_mail_server(server) as connection:
-            send_mail(connection, write_letter(letter, server.sender))
-    except (AddressRefusedError, MailUnavailableError) as error:
-        logger.warning("A guest's address could not be asked: %s", error)
-        with open_session() as session:
-            withdraw_subscription(session, subscription_id)
-        raise HTTPException(503, _NOT_SENT) from error
+    with open_mail_server(server) as connection:
+        send_mail(connection, write_letter(letter, server.sender))
+
+
+def _forget(subscription_id: UUID) -> None:
+    """Delete what could not be asked about."""
+    with open_session() as session:
+        withdraw_subscription(session, subscription_id)
