@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from api import gallery, metrics
+from api import gallery, metrics, notices
 from api.errors import describe_errors, install_error_handlers
 from api.hooks.sns import SnsReceiver
 from api.hooks.uploads import HookMetrics, UploadRequests
@@ -38,6 +38,7 @@ from api.security import LocalOnly, limit_rate, read_api_keys, require_api_key
 from api.webhooks import DeliveryMetrics, deliver_webhooks, read_receiver
 from deployments.orchestrator import open_orchestrator
 from models.settings import Settings, get_settings
+from tasks.notices.mail import read_mail_server
 
 PREFECT_PATIENCE_S = 15.0  # for each answer of Prefect's: people wait for it
 
@@ -67,6 +68,7 @@ def create_app() -> FastAPI:
     settings = get_settings()
     has_keys = bool(read_api_keys(settings))
     read_receiver(settings)
+    read_mail_server(settings)
     # The application's own: two of them in one process do not share counts.
     registry = CollectorRegistry()
     registry.register(TablesCollector())
@@ -98,7 +100,8 @@ def create_app() -> FastAPI:
         responses=describe_errors(401, 403, 408, 413, 429, 503),
     )
     app.include_router(report.router)
-    app.include_router(gallery.router, dependencies=[Depends(limit_rate("guest"))])
+    for router in (notices.router, gallery.router):
+        app.include_router(router, dependencies=[Depends(limit_rate("guest"))])
     for router in (hooks.router, health.router, metrics.router):
         app.include_router(router)
     return app

@@ -484,6 +484,7 @@ class ErasureAnswer(Shape):
     cached_results_erased: int
     cached_bytes: int
     views_erased: int
+    subscriptions_erased: int = Field(description="guests' addresses, each with a vector")
     syncs_stopped: int
     result_storages: list[str]
     erased_at: datetime

@@ -7,6 +7,8 @@ PREVIEWS_FLOW = "make_previews"
 PREVIEWS_DEPLOYMENT = f"{PREVIEWS_FLOW}/default"
 VIEWS_FLOW = "make_views"
 VIEWS_DEPLOYMENT = f"{VIEWS_FLOW}/default"
+NOTICES_FLOW = "notify_guests"
+NOTICES_DEPLOYMENT = f"{NOTICES_FLOW}/default"
 RESYNC_FLOW = "resync_events"
 RESYNC_DEPLOYMENT = f"{RESYNC_FLOW}/default"
 RESYNC_QUEUE = "resync"  # of the pool; below the default one, where all else waits
@@ -23,6 +25,7 @@ DEPLOYMENTS = (
     SYNC_DEPLOYMENT,
     PREVIEWS_DEPLOYMENT,
     VIEWS_DEPLOYMENT,
+    NOTICES_DEPLOYMENT,
     RESYNC_DEPLOYMENT,
     PRUNE_DEPLOYMENT,
     ERASE_DEPLOYMENT,

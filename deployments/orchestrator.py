@@ -45,6 +45,8 @@ from prefect.states import Cancelled, Completed, Crashed
 
 from deployments.names import (
     DEPLOYMENTS,
+    NOTICES_DEPLOYMENT,
+    NOTICES_FLOW,
     PREVIEWS_DEPLOYMENT,
     PREVIEWS_FLOW,
     REEMBED_DEPLOYMENT,
@@ -250,6 +252,21 @@ class Orchestrator:
                     await self._client.create_work_queue(queue, work_pool_name=WORK_POOL)
             return await self._start_behind(VIEWS_QUEUE, VIEWS_DEPLOYMENT, event_id, run_name)
 
+    async def start_notices(self, *, event_id: int, run_name: str, delay_s: float) -> UUID | None:
+        """Create a run that tells an event's guests of new photos, due in a while; None while one
+        waits, which will tell of these as well.
+
+        Raises OrchestratorUnavailableError.
+        """
+        types = FlowRunFilterStateType(any_=[StateType.SCHEDULED, StateType.PENDING])
+        with self._asking(NOTICES_DEPLOYMENT):
+            if await self._list_runs(NOTICES_FLOW, event_id, FlowRunFilterState(type=types)):
+                return None
+            due = datetime.now(UTC) + timedelta(seconds=delay_s)
+            return await self._start_behind(
+                RESYNC_QUEUE, NOTICES_DEPLOYMENT, event_id, run_name, due
+            )
+
     async def start_update(
         self, *, event_id: int, run_name: str, but: UUID | None = None
     ) -> UUID | None:
@@ -399,7 +416,12 @@ class Orchestrator:
             return await create(found.id)
 
     async def _start_behind(
-        self, queue: str, deployment: str, event_id: int, run_name: str
+        self,
+        queue: str,
+        deployment: str,
+        event_id: int,
+        run_name: str,
+        due: datetime | None = None,
     ) -> UUID:
         """Create a run in a queue behind the default one, with no other parameter."""
         run: FlowRun = await arun_deployment(
@@ -410,6 +432,7 @@ class Orchestrator:
             parameters={"event_id": event_id},
             tags=_tag_event(event_id),
             flow_run_name=run_name,
+            scheduled_time=due,
             as_subflow=False,
         )
         return run.id
@@ -463,6 +486,21 @@ def start_views(event_id: int, run_name: str) -> UUID | None:
     async def start() -> UUID | None:
         async with open_orchestrator() as orchestrator:
             return await orchestrator.start_views(event_id=event_id, run_name=run_name)
+
+    return anyio.run(start)
+
+
+def start_notices(event_id: int, run_name: str, delay_s: float) -> UUID | None:
+    """Have guests told, as Orchestrator.start_notices; not inside an event loop.
+
+    Raises OrchestratorUnavailableError.
+    """
+
+    async def start() -> UUID | None:
+        async with open_orchestrator() as orchestrator:
+            return await orchestrator.start_notices(
+                event_id=event_id, run_name=run_name, delay_s=delay_s
+            )
 
     return anyio.run(start)
 

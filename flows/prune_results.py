@@ -1,6 +1,7 @@
 """The daily flow that deletes expired results: Prefect stops using them, but never deletes them.
 
-It also deletes late results of erased faces and old webhook deliveries.
+It also deletes late results of erased faces, old webhook deliveries, and addresses of guests whom
+nobody will tell of anything any more.
 """
 
 from typing import Any
@@ -9,6 +10,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
+from tasks.notices.tell import prune_subscriptions
 from tasks.results.erasure import prune_deliveries, prune_erased
 from tasks.results.prune import prune_expired
 
@@ -18,11 +20,12 @@ def prune_results() -> State[Any]:
     """Delete cached faces that have expired; counts are the data of the final state.
 
     And what a batch that was killed in the very moment of an erasure may have left behind, and
-    old notices of ended syncs.
+    old notices of ended syncs, and guests' subscriptions that are over.
     """
     counts = prune_expired()
     prune_erased()
     prune_deliveries()
+    prune_subscriptions()
     return Completed(
         name=f"Completed: {counts['deleted']} deleted, {counts['kept']} kept", data=counts
     )

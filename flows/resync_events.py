@@ -1,7 +1,7 @@
 """The scheduled flow that starts a sync of every active event that has changed.
 
 It also starts bringing events up to date whose faces were found by a former release's look, and
-the making of views that no sync has started.
+the making of views, and the telling of guests, that no sync has started.
 
 Each sync is a separate run of the usual sync deployment in the Prefect work pool. To see the
 result of an event's sync, look at its own run.
@@ -15,6 +15,8 @@ from prefect.states import Completed
 
 from deployments.orchestrator import open_orchestrator
 from flows.reembed_event import update_event
+from models.settings import get_settings
+from tasks.notices.due import list_due
 from tasks.sync.resync import (
     cut_groups,
     find_changed,
@@ -46,6 +48,10 @@ async def resync_events() -> State[Any]:
                 )
         for event_id, run_name in list_unviewed():
             await orchestrator.start_views(event_id=event_id, run_name=run_name)
+        for event_id, run_name in list_due():
+            await orchestrator.start_notices(
+                event_id=event_id, run_name=run_name, delay_s=get_settings().notice_delay_s
+            )
         await update_event(orchestrator, find_outdated())
     counts = f"{started} started, {changed - started} waiting already"
     return Completed(

@@ -6,10 +6,11 @@ from prefect import Flow, flow
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.logging.loggers import flow_run_logger
 
-from deployments.orchestrator import start_views
+from deployments.orchestrator import start_notices, start_views
 from models.errors import FacePassError
-from models.keys import build_views_name
+from models.keys import build_notices_name, build_views_name
 from models.settings import get_settings
+from tasks.notices.due import has_guests_to_tell
 from tasks.sync.artifacts import name_sync_run, tag_event
 from tasks.sync.batch import embed_and_store
 from tasks.sync.hold import hold_event
@@ -26,12 +27,32 @@ def make_views_next(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) 
     """
     if not get_settings().make_views or state.name == "Skipped":
         return
-    event_id = int(flow_run.parameters["event_id"])
-    name = flow_run.name.removesuffix(f" · {flow_run.parameters['s3_prefix']}")
+    event_id, name = _read_parameters(flow_run)
     try:
         start_views(event_id, build_views_name(name))
     except FacePassError as error:
         flow_run_logger(flow_run).warning("No views are made of new photos yet: %s", error)
+
+
+def tell_guests_next(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
+    """Have guests told of new photos in a while, where some wish it; the sync's end stays as it is.
+
+    Where Prefect cannot be reached the end of the next sync does it, or the hourly resync.
+    """
+    if state.name == "Skipped":
+        return
+    event_id, name = _read_parameters(flow_run)
+    try:
+        if has_guests_to_tell(event_id):
+            start_notices(event_id, build_notices_name(name), get_settings().notice_delay_s)
+    except FacePassError as error:
+        flow_run_logger(flow_run).warning("Guests are not told of new photos yet: %s", error)
+
+
+def _read_parameters(flow_run: FlowRun) -> tuple[int, str]:
+    """The event's id and its name."""
+    name = flow_run.name.removesuffix(f" · {flow_run.parameters['s3_prefix']}")
+    return int(flow_run.parameters["event_id"]), name
 
 
 @flow(
@@ -40,7 +61,7 @@ def make_views_next(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) 
     retries=SYNC_RETRIES,
     retry_delay_seconds=get_settings().retry_delay_s,
     task_runner=BatchTaskRunner(),  # this machine's threads, or a Dask cluster
-    on_completion=[make_views_next],
+    on_completion=[make_views_next, tell_guests_next],
     persist_result=False,  # a completed run with a stored result could not be retried from the UI
 )
 @end_in_state

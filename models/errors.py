@@ -66,6 +66,14 @@ class PinRequiredError(FacePassError):
     """The event's gallery asks its guests for a PIN."""
 
 
+class MailUnavailableError(FacePassError):
+    """The mail server cannot be reached, or takes no mail; trying again may help."""
+
+
+class AddressRefusedError(FacePassError):
+    """An address cannot be one, or the mail server refuses it for good."""
+
+
 class CameraNotFoundError(FacePassError):
     """No photo of the event is by this camera."""
 

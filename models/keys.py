@@ -353,6 +353,11 @@ def build_views_name(event_name: str) -> str:
     return f"{event_name} · views for guests"
 
 
+def build_notices_name(event_name: str) -> str:
+    """The name of a telling of guests in Prefect's UI."""
+    return f"{event_name} · notices for guests"
+
+
 def build_previews_name(event_name: str) -> str:
     """The name of a making of previews in Prefect's UI."""
     return f"{event_name} · previews of its originals"

@@ -124,6 +124,28 @@ class Settings(BaseSettings):
         pattern=r"^[a-z0-9-]+/[a-z0-9-]+$",
         description="Prefect notification block that automations write to, as slack-webhook/alarms",
     )
+    smtp_url: str | None = Field(
+        None,
+        repr=False,  # it holds a password
+        description="mail server of guests' notices, as smtps://user:password@host:465, or smtp:// "
+        "with STARTTLS; workers need it too",
+    )
+    mail_from: str | None = Field(
+        None, description="address that guests' notices come from, as Studio <photos@example.com>"
+    )
+    notice_contact: str | None = Field(
+        None,
+        max_length=40,
+        description="kind of address that guests leave for notices by the webhook, as Telegram; "
+        "unset: none by webhook",
+    )
+    notice_delay_s: int = Field(
+        600,
+        ge=0,
+        le=86_400,
+        description="seconds after a sync until guests are told of its photos: one notice for all "
+        "that come meanwhile",
+    )
     prefect_port: int = Field(4200, description="port of the embedded Prefect server")
     s3_port: int = Field(8333, description="port of the embedded S3 server")
     home: Path = Field(Path(".facepass"), description="folder of the embedded stack's data")

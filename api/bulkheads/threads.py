@@ -35,6 +35,7 @@ class Kind(StrEnum):
     DOWNLOADS = "downloads"  # one piece of an original or a zip
     ZIPS = "zips"  # a zip's size: S3 is asked about each of its photos
     HOOKS = "hooks"  # signatures of notifications; SNS is asked for its certificates
+    NOTICES = "notices"  # a mail server is waited for, and nothing else
     SCRAPES = "scrapes"
 
 
@@ -66,6 +67,7 @@ LIMITS = {
     Kind.DOWNLOADS: Limits(threads=12, waiting=100, wait_s=20, statement_s=5),
     Kind.ZIPS: Limits(threads=2, waiting=100, wait_s=30, statement_s=5),
     Kind.HOOKS: Limits(threads=2, waiting=200, wait_s=10, statement_s=5),
+    Kind.NOTICES: Limits(threads=3, waiting=60, wait_s=10, statement_s=30),
     Kind.SCRAPES: Limits(threads=1, waiting=5, wait_s=5, statement_s=5),
 }
 _FULL = "Too many calls of this kind wait already: try again in a moment."

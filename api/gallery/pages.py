@@ -47,6 +47,7 @@ from models.session import open_session
 from models.settings import get_settings
 from models.tables import Event
 from models.vocabulary import ProfileName
+from tasks.notices.channel import choose_channel
 from tasks.s3.links import get_link_signer
 
 PAGE_PHOTOS = 60
@@ -201,6 +202,8 @@ def _render_gallery(
         opened=opened,
         next_after=next_after,
         contact=find_links(settings.privacy_contact or ""),
+        notices=choose_channel(settings) if event.notices else None,
+        notice_contact=settings.notice_contact,
         script_texts=read_texts(language).script,
         zip_limit=MAX_ZIP_PHOTOS,
         upload_limit=settings.max_upload_bytes,

@@ -31,7 +31,7 @@ from models.errors import (
 PRIVATE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 MODULES = (
     "page.js", "grid.js", "viewer.js", "take.js", "results.js", "selfie.js", "find.js", "live.js",
-    "report.js",
+    "notices.js", "report.js",
 )  # fmt: skip
 STATIC_FILES = {
     **dict.fromkeys(("gallery.css", "find.css"), "text/css"),
@@ -181,6 +181,7 @@ def render_page(template: str, language: Language, base: str, **values: object) 
             bucket=sort_by_shape,
             modules=MODULES,
             consent_version=hash_consent(),
+            notice_version=hash_consent("notice_consent"),
             **values,
         )
     )

@@ -44,10 +44,10 @@ def tell(language: Language, key: str, count: int | None = None, **values: objec
     return text.format(n=count, **values)
 
 
-@lru_cache(maxsize=1)
-def hash_consent() -> str:
+@lru_cache(maxsize=2)
+def hash_consent(key: str = "consent") -> str:
     """The version of what guests agree to, in twelve digits: new with any word of it."""
-    texts = [read_texts(language).page["consent"] for language in ("en", "ru")]
+    texts = [read_texts(language).page[key] for language in ("en", "ru")]
     return sha256("\n".join(map(str, texts)).encode()).hexdigest()[:12]
 
 

@@ -15,6 +15,7 @@ from sqlmodel import Session, col, select
 
 from models.errors import EventBusyError, EventErasedError, PhotoNotFoundError
 from models.queries.events import extend_activity, find_event, lock_event
+from models.queries.guests.subscriptions import delete_subscriptions, forget_told_photo
 from models.queries.packs import forget_similarities, keep_similarities
 from models.queries.webhooks import add_deliveries
 from models.tables import Event, Face, Photo, Subscription, SyncRun, utc_now
@@ -31,6 +32,7 @@ class ErasedRows:
     erased_at: datetime
     folder: str  # the event's in S3
     s3_key: str | None = None  # of the one photo
+    subscriptions: int = 0  # guests' addresses and vectors
 
 
 # Failed photos never had faces and keep their reason; those erased alone keep their flag. A run
@@ -73,7 +75,7 @@ def require_syncable(event: Event) -> None:
 def erase_event_rows(
     session: Session, event_id: int, *, inactive_since: datetime | None = None
 ) -> ErasedRows | None:
-    """Erase an event's faces of all packs, and stop its syncs; it takes none until resumed.
+    """Erase an event's faces of all packs, guests' too, and stop its syncs until it is resumed.
 
     With `inactive_since` only an event that is still untouched and has not been active since
     then: None for another. Erasing twice is harmless. Raises EventNotFoundError.
@@ -90,13 +92,16 @@ def erase_event_rows(
     event.guest_key = uuid4()  # the vectors that guests hold, encrypted, open with it alone
     session.add(event)
     session.flush()
+    subscriptions = delete_subscriptions(session, event_id)
     syncs = _stop_syncs(session, event_id)
     photos = _count_rows(session.execute(_FORGET_PHOTOS, {"event_id": event_id}))
     session.execute(_FORGET_TAKINGS, {"event_id": event_id})
     session.execute(_FORGET_VIEWS, {"event_id": event_id, "photo_id": None})
     faces = _count_rows(session.execute(delete(Face).where(col(Face.event_id) == event_id)))
     forget_similarities(session, event_id)
-    return ErasedRows(faces, photos, syncs, event.erased_at, event.folder)
+    return ErasedRows(
+        faces, photos, syncs, event.erased_at, event.folder, subscriptions=subscriptions
+    )
 
 
 def _stop_syncs(session: Session, event_id: int) -> int:
@@ -141,6 +146,7 @@ def erase_photo_rows(session: Session, event_id: int, photo_id: int) -> ErasedRo
     if faces:
         keep_similarities(session, event)
     session.execute(_FORGET_VIEWS, {"event_id": event_id, "photo_id": photo_id})
+    forget_told_photo(session, photo_id)
     return ErasedRows(faces, 1, 0, erased_at, event.folder, photo.s3_key)
 
 

@@ -12,6 +12,7 @@ from sqlmodel import Session, col, select
 
 from models.errors import EventNotFoundError, EventTakenError
 from models.keys import default_folder, fold_key, read_own_folder, require_unnumbered
+from models.queries.guests.subscriptions import delete_subscriptions
 from models.settings import get_settings
 from models.tables import Event, EventLogo, Face, SyncRun, utc_now
 from models.vocabulary import PhotoStatus, ProfileName
@@ -95,10 +96,13 @@ def _require_free(session: Session, folder: str, event_id: int) -> None:
 def rotate_gallery_token(session: Session, event: Event) -> None:
     """Give an event's guests a new link; the old one is worth nothing from here on.
 
-    Nor is what they hold: passes, the PIN's cookie, consents, face tokens.
+    Nor is what they hold: passes, the PIN's cookie, consents, face tokens. Whoever had the old link
+    may have subscribed by it: all subscriptions are deleted, or notices would bring the new one.
     """
     event.gallery_token, event.guest_key = _draw_gallery_token(), uuid4()
     session.add(event)
+    session.flush()
+    delete_subscriptions(session, event.id or 0)
 
 
 def _draw_gallery_token() -> str:

@@ -1,20 +1,25 @@
-"""Queries for the outbox of webhook deliveries: one row a run that ended or a guest's request.
+"""Queries for the outbox of webhook deliveries: ended runs, guests' requests, guests' notices.
 
 The row is written in the transaction that ends the run, so no notification is lost. After it is
-delivered or given up, the row has no `next_try_at` and stays until it is pruned.
+delivered or given up, the row has no `next_try_at` and stays until it is pruned; one about a
+guest's notices is deleted at once.
 """
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Result, Row, delete, func, insert, update
+from sqlalchemy import ColumnElement, Result, Row, delete, func, insert, update
 from sqlmodel import Session, col, select
 
+from models.copying import copy_text
 from models.keys import build_reembed_prefix
 from models.settings import get_settings
 from models.tables import Event, GuestRequest, SyncRun, WebhookDelivery, utc_now
+
+GUEST = "guest."  # how the types of messages about a guest's notices begin
 
 
 def prepare_delivery(session: Session, flow_run_id: UUID) -> None:
@@ -104,6 +109,40 @@ def add_request_delivery(session: Session, event: Event, request: GuestRequest, 
     session.execute(insert(WebhookDelivery).values(delivery))
 
 
+def add_guest_delivery(session: Session, event: Event, kind: str, data: dict[str, Any]) -> None:
+    """Add a delivery about a guest who wishes to be told of new photos; `kind` after `guest.`.
+
+    By COPY, since it may hold an address. None where FACEPASS_WEBHOOK_URL is not set.
+    """
+    if not get_settings().webhook_url:
+        return
+    now = utc_now()
+    about = {"event_id": event.id, "event_uuid": str(event.uuid), "event_name": event.name}
+    payload = {"type": f"{GUEST}{kind}", "timestamp": now.isoformat(), "data": about | data}
+    columns = "event_id, flow_run_id, payload, attempts, created_at, next_try_at"
+    row = (event.id, uuid4(), json.dumps(payload), 0, now, now)
+    copy_text(session, f"webhook_delivery ({columns})", [row])
+
+
+def delete_guest_deliveries(
+    session: Session, event_id: int, subscription_id: UUID | None = None
+) -> None:
+    """Delete what is still to be told about an event's guests, or about one of them."""
+    statement = delete(WebhookDelivery).where(
+        col(WebhookDelivery.event_id) == event_id, _is_about_guest()
+    )
+    if subscription_id is not None:
+        named: Any = col(WebhookDelivery.payload)["data"]["subscription_id"]
+        statement = statement.where(named.astext == str(subscription_id))
+    session.execute(statement)
+
+
+def _is_about_guest() -> ColumnElement[bool]:
+    kind: Any = col(WebhookDelivery.payload)["type"]
+    condition: ColumnElement[bool] = kind.astext.startswith(GUEST)
+    return condition
+
+
 def claim_deliveries(
     session: Session, *, limit: int, lease: timedelta
 ) -> Sequence[WebhookDelivery]:
@@ -129,7 +168,9 @@ def claim_deliveries(
 
 
 def mark_delivered(session: Session, delivery: WebhookDelivery) -> None:
-    """Record that the receiver has it."""
+    """Record that the receiver has it; what was told about a guest is forgotten."""
+    if _forget_guest(session, delivery):
+        return
     session.execute(
         update(WebhookDelivery)
         .where(col(WebhookDelivery.id) == delivery.id)
@@ -144,6 +185,8 @@ def mark_failed(
 
     Nothing is changed where another attempt has begun meanwhile.
     """
+    if delay is None and _forget_guest(session, delivery):
+        return
     session.execute(
         update(WebhookDelivery)
         .where(
@@ -153,6 +196,14 @@ def mark_failed(
         )
         .values(last_error=error, next_try_at=None if delay is None else func.now() + delay)
     )
+
+
+def _forget_guest(session: Session, delivery: WebhookDelivery) -> bool:
+    """Delete a delivery about a guest's notices; False for any other."""
+    if not str(delivery.payload["type"]).startswith(GUEST):
+        return False
+    session.execute(delete(WebhookDelivery).where(col(WebhookDelivery.id) == delivery.id))
+    return True
 
 
 def count_waiting_deliveries(session: Session) -> int:

@@ -45,6 +45,7 @@ class ErasureReceipt:
     """Counts of an erasure; `result_storages` are the places where cached results were sought.
 
     views_erased: objects in S3, three a photo: thumb, view and the view as JPEG.
+    subscriptions_erased: guests' addresses, each with a vector.
     """
 
     event_id: int
@@ -53,6 +54,7 @@ class ErasureReceipt:
     cached_results_erased: int
     cached_bytes: int
     views_erased: int
+    subscriptions_erased: int
     syncs_stopped: int
     result_storages: list[str]
     erased_at: datetime
@@ -138,7 +140,7 @@ def run_erasure(event_id: int, inactive_since: datetime | None = None) -> Erasur
         get_run_logger().info(
             "Erased event %(event_id)d: %(faces_erased)d faces of %(photos_affected)d photos, "
             "%(cached_results_erased)d cached results, %(views_erased)d views, "
-            "%(syncs_stopped)d syncs stopped",
+            "%(subscriptions_erased)d subscriptions, %(syncs_stopped)d syncs stopped",
             asdict(receipt),
         )
     return receipt
@@ -224,6 +226,7 @@ def _sweep_and_report(event_id: int, rows: ErasedRows) -> ErasureReceipt:
         cached_results_erased=counts["deleted"],
         cached_bytes=counts["bytes"],
         views_erased=views,
+        subscriptions_erased=rows.subscriptions,
         syncs_stopped=rows.syncs,
         result_storages=name_result_storages(),
         erased_at=rows.erased_at,

@@ -24,7 +24,12 @@ from prefect.runtime import flow_run
 
 from models.errors import FacePassError
 from models.findings import list_kinds, tell_findings
-from models.keys import build_previews_name, build_run_name, build_views_name
+from models.keys import (
+    build_notices_name,
+    build_previews_name,
+    build_run_name,
+    build_views_name,
+)
 from models.queries.events import read_event
 from models.queries.runs import count_progress
 from models.session import open_session
@@ -227,6 +232,11 @@ def name_previews_run() -> str:
 def name_views_run() -> str:
     """The same for a run that makes views of an event's photos."""
     return build_views_name(_read_event_name(flow_run.get_parameters()["event_id"]))
+
+
+def name_notices_run() -> str:
+    """The same for a run that tells an event's guests of new photos."""
+    return build_notices_name(_read_event_name(flow_run.get_parameters()["event_id"]))
 
 
 def _read_event_name(event_id: int) -> str:

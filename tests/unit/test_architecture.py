@@ -68,6 +68,8 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "tasks.sync.states",
     ),
     "tasks.search": ("models", "tasks.faces", "tasks.packs", "tasks.s3.links"),
+    "tasks.notices": ("models",),
+    "tasks.notices.find": ("models", "tasks.faces", "tasks.search"),
     "flows": ("tasks",),
     # Starting runs of a deployment is the orchestrator's alone.
     "flows.resync_events": ("tasks", "deployments.orchestrator"),
@@ -77,6 +79,10 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "api": (
         "deployments",
         "models",
+        "tasks.notices.channel",
+        "tasks.notices.letters",
+        "tasks.notices.links",
+        "tasks.notices.mail",
         "tasks.results.deletion",
         "tasks.results.erasure",
         "tasks.s3.bucket",
@@ -100,6 +106,7 @@ LAZY_ARROWS: dict[str, tuple[str, ...]] = {
         "tasks.faces.limits",
         "tasks.faces.selfies",
         "tasks.images.views",
+        "tasks.notices.find",
         "tasks.packs.registry",
         "tasks.search",
     ),
@@ -109,6 +116,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "prefect": (
         "deployments.orchestrator",
         "flows",
+        "tasks.notices",
         "tasks.previews",
         "tasks.results",
         "tasks.sync",
@@ -135,6 +143,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
         "api.report.links",
         "api.reconcile",
         "api.starts",
+        "tasks.notices.tell",
         "tasks.search",
         "tasks.sync.hold",
         "tasks.sync.plan",

@@ -5,4 +5,5 @@ import "./viewer.js";
 import "./take.js";
 import "./find.js";
 import "./live.js";
+import "./notices.js";
 import "./report.js";

@@ -21,6 +21,11 @@ export function hasResult() {
   return Boolean(result?.token);
 }
 
+// The server's encrypted word for the guest's face; null where a new selfie is needed.
+export function readFaceToken() {
+  return result?.token ?? null;
+}
+
 export function isShowingResults() {
   return !byId("results").hidden;
 }

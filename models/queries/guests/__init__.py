@@ -4,4 +4,5 @@ Where do I go to…?
     change consents, or guests' requests     wishes.py
     change an event's looks and access       looks.py
     change how openings are counted          openings.py
+    change who is told of new photos         subscriptions.py
 """

@@ -74,6 +74,7 @@ def test_an_idle_event_is_erased_refuses_syncs_and_comes_back_when_resumed(
         "cached_results_erased": 1,
         "cached_bytes": 0,
         "views_erased": 0,
+        "subscriptions_erased": 0,
         "syncs_stopped": 0,
         "result_storages": ["local folder"],
         "erased_at": "",

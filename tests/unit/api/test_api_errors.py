@@ -26,6 +26,7 @@ ANSWERS: dict[type[FacePassError], int] = {
     errors.NotificationRefusedError: 403,
     errors.GalleryClosedError: 410,
     errors.EventTakenError: 409,
+    errors.AddressRefusedError: 422,
     errors.EventErasedError: 409,
     errors.EventBusyError: 409,
     errors.SelfieError: 422,
@@ -36,6 +37,7 @@ ANSWERS: dict[type[FacePassError], int] = {
     errors.OrchestratorUnavailableError: 503,
     errors.SnsUnavailableError: 503,
     errors.ErasureIncompleteError: 503,
+    errors.MailUnavailableError: 503,
     errors.TooBusyError: 503,
     errors.ModelPackError: 503,
     # The operator's, or the flow's own; a caller of the API cannot change anything about them.

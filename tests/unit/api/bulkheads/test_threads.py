@@ -80,6 +80,6 @@ def test_an_error_gives_the_thread_back() -> None:
 
 def test_all_kinds_together_leave_connections_for_the_background() -> None:
     # Two a thread of those who wait for Prefect: the turn at the event, and what is read meanwhile.
-    without = (Kind.DOWNLOADS, Kind.ZIPS, Kind.FETCHES, Kind.HOOKS)
+    without = (Kind.DOWNLOADS, Kind.ZIPS, Kind.FETCHES, Kind.HOOKS, Kind.NOTICES)
     threads = sum(limits.threads for kind, limits in LIMITS.items() if kind not in without)
     assert threads + LIMITS[Kind.PREFECT].threads < 30

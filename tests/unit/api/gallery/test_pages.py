@@ -122,7 +122,8 @@ def test_a_hostile_event_and_file_name_are_words_on_the_page(
     tags = Tags(page.text).tags
     scripts = [attributes for tag, attributes in tags if tag == "script"]
     assert [script.get("type") for script in scripts] == ["module", *["application/json"] * 2]
-    assert "49" not in page.text.replace("{{ 7 * 7 }}", "")[:2000]
+    text = page.text.replace("{{ 7 * 7 }}", "").replace(rendering.hash_static(), "")
+    assert "49" not in text[:2000]
     assert "&lt;script&gt;" in page.text and "&lt;b&gt;me" in page.text
     assert not [tag for tag, _ in tags if tag == "b"]
     images = [attributes for tag, attributes in tags if tag == "img" and attributes.get("src")]

@@ -1,0 +1,65 @@
+// "Tell me of new photos": an address and a consent of its own, for the face that was found.
+
+import { byId, explain, gallery, language, Refusal, tell } from "./page.js";
+import { readFaceToken } from "./results.js";
+
+const CODES = {
+  403: "pin",
+  404: "notice_off",
+  409: "notice_changed",
+  410: "closed",
+  429: "notice_often",
+  503: "notice_failed",
+};
+
+// Not there where the event offers no notices.
+byId("notify-form")?.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const button = byId("notify-send");
+  button.disabled = true;
+  say(tell("notice_sending"));
+  try {
+    const channel = await ask();
+    event.target.hidden = true;
+    say(channel === "email" ? tell("notice_sent_email") : tell("notice_sent_webhook"));
+  } catch (error) {
+    say(explain(error), true);
+    if (error.code === "notice_consent") byId("notify-consent").focus();
+    if (error.code === "notice_address") byId("notify-address").focus();
+  } finally {
+    button.disabled = false;
+  }
+});
+
+function say(words, isError = false) {
+  const message = byId("notify-message");
+  message.textContent = words;
+  message.classList.toggle("error", isError);
+  byId("notify-address").setAttribute("aria-invalid", isError);
+}
+
+async function ask() {
+  const address = byId("notify-address");
+  if (!byId("notify-consent").checked) throw new Refusal("notice_consent");
+  if (!address.value.trim() || !address.checkValidity()) throw new Refusal("notice_address");
+  if (!readFaceToken()) throw new Refusal("selfie_needed");
+  const wish = {
+    version: byId("notify").dataset.version,
+    language,
+    address: address.value,
+    face_token: readFaceToken(),
+  };
+  let answer;
+  try {
+    answer = await fetch(`${gallery}/notices`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(wish),
+    });
+  } catch {
+    throw new Refusal("offline");
+  }
+  const body = await answer.json().catch(() => ({}));
+  if (answer.ok) return body.channel;
+  throw new Refusal(body.code ?? (answer.status === 422 ? "notice_address" : CODES[answer.status]));
+}
