@@ -15,6 +15,8 @@ from uuid import UUID
 from models.errors import InvalidPrefixError
 from models.vocabulary import ViewKind
 
+_OWNER_TAG = "installation:"
+
 
 class FileKind(StrEnum):
     """What a file is, by its suffix alone; its first bytes say whether that is true."""
@@ -356,3 +358,18 @@ def build_views_name(event_name: str) -> str:
 def build_previews_name(event_name: str) -> str:
     """The name of a making of previews in Prefect's UI."""
     return f"{event_name} · previews of its originals"
+
+
+def tag_owner(installation: UUID) -> str:
+    """The tag of a database's runs and deployments on a Prefect server."""
+    return f"{_OWNER_TAG}{installation}"
+
+
+def list_owners(tags: Iterable[str]) -> set[str]:
+    """The databases that these tags name; none where an earlier release, or a hand, made it."""
+    return {tag.removeprefix(_OWNER_TAG) for tag in tags if tag.startswith(_OWNER_TAG)}
+
+
+def is_foreign(tags: Iterable[str], installation: UUID) -> bool:
+    """Whether these tags name another database than this one."""
+    return bool(list_owners(tags) - {str(installation)})

@@ -76,6 +76,8 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "flows.reembed_event": ("tasks", "deployments.orchestrator"),
     "api": ("deployments", "models", "tasks.results.erasure", "tasks.s3.bucket", "tasks.s3.links"),
     "deployments": (),
+    # The database's id, which every run carries.
+    "deployments.orchestrator": ("models.keys", "models.queries.runs.find_installation"),
     "deployments.stack": ("models", "tasks"),
     "deployments.push": ("models", "tasks"),
     "deployments.demo": ("models", "tasks"),
