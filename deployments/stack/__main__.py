@@ -18,8 +18,8 @@ from models.errors import FacePassError, StackError
 from models.settings import get_settings
 
 
-def main() -> int:
-    """Run until a signal (0) or until a part fails (1)."""
+def main(*, adopts: bool = False) -> int:
+    """Run until a signal (0) or until a part fails (1); `adopts` as in EmbeddedStack."""
     console = Console(highlight=False, soft_wrap=True)
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     # Rich would end the process where nobody reads its lines any longer.
@@ -37,7 +37,7 @@ def main() -> int:
         try:
             settings = get_settings()
             console.print("Starting FacePass Sync ...")
-            with EmbeddedStack(settings, report) as stack:
+            with EmbeddedStack(settings, report, adopts=adopts) as stack:
                 for line in describe_stack(stack):
                     report(line)
                 stack.watch()

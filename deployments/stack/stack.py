@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
+from uuid import UUID
 
 import httpx
 
-from deployments.stack import postgres, prefect, s3
+from deployments.stack import postgres, prefect, registration, s3
 from deployments.stack.home import (
     StackHome,
     explain_failures,
@@ -66,10 +67,18 @@ class EmbeddedStack:
     line for a person at each step. `environment` is what a process needs to join the stack.
     """
 
-    def __init__(self, settings: Settings, report: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        report: Callable[[str], None] | None = None,
+        *,
+        adopts: bool = False,
+    ) -> None:
+        """adopts: deployments of another database on an outside Prefect server are taken over."""
         self.home = StackHome(settings.home)
         self.seconds: dict[str, float] = {}
         self._settings = settings
+        self._adopts = adopts
         self._report = report or (lambda _line: None)
         self._plan: StackPlan | None = None
         self._parts: dict[str, Part] = {}
@@ -187,8 +196,9 @@ class EmbeddedStack:
             await model  # it may be refused, for its licence for one: before a server is started
         database = asyncio.create_task(self._start_postgres())
         storage = asyncio.create_task(self._start_s3())
+        tables = asyncio.create_task(self._migrate(database))
         await asyncio.gather(
-            self._start_prefect(database), self._start_api(database, storage, model)
+            self._start_prefect(database, tables), self._start_api(tables, storage, model)
         )
         for line in await run_in_thread(self._list_unready):
             self._report(line)
@@ -211,7 +221,9 @@ class EmbeddedStack:
         part = s3.build_s3(server, data=data, log=log, mark=self.home.mark)
         await self._run(part, lambda: s3.create_bucket(server))
 
-    async def _start_prefect(self, database: asyncio.Task[None]) -> None:
+    async def _start_prefect(
+        self, database: asyncio.Task[None], tables: asyncio.Task[UUID]
+    ) -> None:
         plan = self.plan
         with prefect.open_prefect_client(plan.child_environment) as client:
             embedded = plan.prefect_port is not None
@@ -228,38 +240,48 @@ class EmbeddedStack:
                     log=self._log("prefect"),
                 )
                 await self._run(server, lambda: prefect.require_health(client))
-            advice = await run_in_thread(lambda: prefect.settle_pool(client, embedded=embedded))
+            name, owner = plan.settings.installation, await tables
+            # A server of this home's own serves nobody else, whatever database was set before.
+            if not (embedded or self._adopts):
+                await run_in_thread(
+                    lambda: registration.require_own_deployments(client, name, owner)
+                )
+            advice = await run_in_thread(
+                lambda: prefect.settle_pool(client, plan.pool, embedded=embedded)
+            )
             if advice is not None:
                 self._report(advice)
-            await asyncio.gather(self._deploy(), self._start_worker(client))
+            await asyncio.gather(self._deploy(owner), self._start_worker(client))
 
-    async def _deploy(self) -> None:
+    async def _deploy(self, owner: UUID) -> None:
         began = time.monotonic()
-        plan = self.plan
-        log = self._log("deploy")
+        plan, log = self.plan, self._log("deploy")
+        file = registration.write_deployed(
+            plan.root, self.home.path, plan.settings.installation, owner
+        )
         await self._run_to_end(
-            prefect.build_deploy(root=plan.root, env=plan.worker_environment, log=log)
+            prefect.build_deploy(file=file, root=plan.root, env=plan.worker_environment, log=log)
         )
         self._note_ready("deployments", began)
 
     async def _start_worker(self, client: httpx.Client) -> None:
-        plan, name = self.plan, self.plan.worker_name
+        plan, name, pool = self.plan, self.plan.worker_name, self.plan.pool
         # The last start's heartbeat may still count as online.
-        before = await run_in_thread(lambda: prefect.read_heartbeat(client, name))
+        before = await run_in_thread(lambda: prefect.read_heartbeat(client, pool, name))
         scratch = self.home.path / "tmp"
         scratch.mkdir(exist_ok=True)
         # The worker keeps `runner_storage` in the temporary folder, under one name for all users:
         # whoever comes second may not write there.
         env = {**plan.worker_environment, "TMPDIR": str(scratch)}
-        part = prefect.build_worker(name=name, root=plan.root, env=env, log=self._log("worker"))
-        await self._run(part, lambda: prefect.require_heartbeat(client, name, before))
+        log = self._log("worker")
+        part = prefect.build_worker(name=name, pool=pool, root=plan.root, env=env, log=log)
+        await self._run(part, lambda: prefect.require_heartbeat(client, pool, name, before))
 
     async def _start_api(
-        self, database: asyncio.Task[None], storage: asyncio.Task[None], model: asyncio.Task[None]
+        self, tables: asyncio.Task[UUID], storage: asyncio.Task[None], model: asyncio.Task[None]
     ) -> None:
         plan = self.plan
-        await database
-        await asyncio.gather(run_in_thread(self._migrate), storage, model)
+        await asyncio.gather(tables, storage, model)
         part = build_api(root=plan.root, env=plan.child_environment, log=self._log("api"))
         await self._run(part, lambda: require_api(plan.api_url))
 
@@ -270,10 +292,12 @@ class EmbeddedStack:
 
         self._report(describe_pack(resolve_pack(self.plan.settings)))
 
-    def _migrate(self) -> None:
+    async def _migrate(self, database: asyncio.Task[None]) -> UUID:
         from models.migrate import upgrade_database
 
-        upgrade_database(self.plan.environment["FACEPASS_DATABASE_URL"])
+        await database
+        url = self.plan.environment["FACEPASS_DATABASE_URL"]
+        return await run_in_thread(lambda: upgrade_database(url))
 
     def _list_unready(self) -> list[str]:
         """What keeps the API from being ready: links for guests that S3 refuses, for example.

@@ -77,11 +77,12 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "api": ("deployments", "models", "tasks.results.erasure", "tasks.s3.bucket", "tasks.s3.links"),
     "deployments": (),
     # The database's id, which every run carries.
-    "deployments.orchestrator": ("models.keys", "models.queries.runs.find_installation"),
+    "deployments.orchestrator": ("models.keys", "models.queries.runs"),
     "deployments.stack": ("models", "tasks"),
     "deployments.push": ("models", "tasks"),
     "deployments.demo": ("models", "tasks"),
     "deployments.doctor": ("models", "tasks"),
+    "deployments.register": ("models.queries.runs",),
     "deployments.sample_photos": ("models", "tasks"),
     # The one place that knows every part a person may start.
     "deployments.facepass": ("api", "models", "tasks"),
