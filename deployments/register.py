@@ -32,7 +32,8 @@ ROOT = Path(__file__).resolve().parents[1]  # where prefect.yaml is
 def settle_server(installation: str, owner: UUID, *, adopts: bool) -> None:
     """Make sure that the server answers, is not another database's, and has the work pool.
 
-    adopts: deployments of another database are taken over, not refused. Raises OrchestratorUnavailableError, or StackError, with what to do.
+    adopts: deployments of another database are taken over, not refused. Raises
+    OrchestratorUnavailableError, or StackError, with what to do.
     """
     try:
         with open_prefect_client(os.environ) as client:

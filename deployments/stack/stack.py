@@ -8,6 +8,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 from uuid import UUID
@@ -32,12 +33,14 @@ from deployments.stack.process import (
     run_in_thread,
     wait_until,
 )
+from deployments.stack.runs import list_under_way, stop_runs
 from models.errors import StackError
 from models.settings import Settings
 
 API = "API"
 NOT_READY = "Not ready: "  # how the API's log begins what api/routes/health.py says
 READY_TRIES = 3
+STOP_PATIENCE_S = 5.0  # with a Prefect server that does not answer
 START_TIMEOUT_S = 180.0  # for each part; the slowest takes a tenth of it on two cores
 # Whoever uses something stops before it; parts of one row stop side by side.
 STOP_ORDER = (
@@ -147,12 +150,15 @@ class EmbeddedStack:
         if not self.home.is_held:
             return  # nothing of it is ours
         with note_signals():
+            under_way = self._list_under_way()
             for row in STOP_ORDER:
                 parts = [self._parts[name] for name in row if name in self._parts]
                 for part in parts:
                     part.ask_to_stop()
                 for part in parts:
                     part.finish()
+                if prefect.WORKER in row and under_way:
+                    self._keep_runs(under_way)
             self._parts.clear()
             if self._plan is not None and self._plan.cluster is not None:
                 postgres.remove_socket_folder(self._plan.cluster)
@@ -316,6 +322,25 @@ class EmbeddedStack:
             told = log.read_bytes()[seen:].decode(errors="replace").splitlines()
             reasons = [line[line.index(NOT_READY) :] for line in told if NOT_READY in line]
         return reasons or ["The API is not ready: its log says why."]
+
+    def _list_under_way(self) -> set[str]:
+        """Flow runs that this stop cuts short; none where Prefect does not say."""
+        worker, plan = self._parts.get(prefect.WORKER), self._plan
+        if worker is None or plan is None:
+            return set()
+        embedded = plan.prefect_port is not None
+        with suppress(httpx.HTTPError), self._open_prefect() as client:
+            return list_under_way(client, worker, plan.pool, embedded=embedded)
+        return set()
+
+    def _keep_runs(self, under_way: set[str]) -> None:
+        """Have them wait for the next start. Without Prefect they will be found dead there."""
+        with suppress(httpx.HTTPError), self._open_prefect() as client:
+            if stopped := stop_runs(client, under_way):
+                self._report(f"Flow runs that the next start takes up: {stopped}.")
+
+    def _open_prefect(self) -> httpx.Client:
+        return prefect.open_prefect_client(self.plan.child_environment, STOP_PATIENCE_S)
 
     def _log(self, name: str) -> Path:
         return self.home.logs / f"{name}.log"
