@@ -368,8 +368,3 @@ def tag_owner(installation: UUID) -> str:
 def list_owners(tags: Iterable[str]) -> set[str]:
     """The databases that these tags name; none where an earlier release, or a hand, made it."""
     return {tag.removeprefix(_OWNER_TAG) for tag in tags if tag.startswith(_OWNER_TAG)}
-
-
-def is_foreign(tags: Iterable[str], installation: UUID) -> bool:
-    """Whether these tags name another database than this one."""
-    return bool(list_owners(tags) - {str(installation)})

@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import httpx
 
+from deployments.names import WORK_POOL
 from deployments.stack.home import LOOPBACK, write_private
 from deployments.stack.process import NotReadyError, Part
 from models.errors import StackError
@@ -219,7 +220,7 @@ def read_pool_template() -> dict[str, Any]:
     return template
 
 
-def settle_pool(client: httpx.Client, name: str, *, embedded: bool) -> str | None:
+def settle_pool(client: httpx.Client, name: str = WORK_POOL, *, embedded: bool) -> str | None:
     """The work pool of this name, unless it is there; its limit is the number of syncs at a time.
 
     The embedded server's pool gets the limit if it has none, and the template: homes of earlier

@@ -24,14 +24,15 @@ from prefect.runtime import flow_run
 
 from models.errors import FacePassError
 from models.findings import list_kinds, tell_findings
-from models.keys import build_previews_name, build_run_name, build_views_name, is_foreign
+from models.keys import build_previews_name, build_run_name, build_views_name
 from models.queries.events import read_event
-from models.queries.runs import count_progress, find_installation
+from models.queries.runs import count_progress
 from models.session import open_session
 from models.settings import get_settings
 from models.tables import Photo, SyncRun
 from models.vocabulary import PhotoReason
 from tasks.sync.context import SyncContext
+from tasks.sync.states import is_foreign_run
 
 logger = logging.getLogger(__name__)
 
@@ -238,8 +239,8 @@ def name_views_run() -> str:
 
 def _read_event_name(event_id: int) -> str:
     try:
-        if is_foreign(flow_run.get_tags(), find_installation()):
-            return f"event {event_id}"  # of another installation: not this database's
+        if is_foreign_run():
+            return f"event {event_id}"  # it is not this database's
         with open_session() as session:
             return read_event(session, event_id).name
     except FacePassError:

@@ -23,7 +23,7 @@ from models.errors import (
     S3AccessError,
     SyncSkippedError,
 )
-from models.keys import is_foreign
+from models.keys import list_owners
 from models.queries.runs import find_installation
 from models.vocabulary import SyncState
 from tasks.s3.errors import quote_s3
@@ -65,12 +65,18 @@ def build_final_state(end: SyncState, message: str) -> State[Any]:
     return State(type=StateType.CRASHED, name="Failed", message=message)
 
 
+def is_foreign_run() -> bool:
+    """Whether the flow run under way carries another installation's id, or two."""
+    owners = list_owners(flow_run.get_tags())
+    return bool(owners) and owners != {str(find_installation())}
+
+
 def require_own_run() -> None:
     """Raise ForeignRunError in a run of another installation, whose event ids mean nothing here.
 
     Runs that carry no installation, an earlier release's, are taken for this one's.
     """
-    if is_foreign(flow_run.get_tags(), find_installation()):
+    if is_foreign_run():
         raise ForeignRunError(
             "This run belongs to another installation on this Prefect server, and nothing was "
             "touched: give each installation a work pool of its own by FACEPASS_INSTALLATION "
