@@ -8,22 +8,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID, uuid4
 
 import anyio
 import anyio.to_thread
 import httpx
 import pytest
-from sqlalchemy import text
+from sqlalchemy import func, text
+from sqlmodel import col, select
 
-from api.reconcile import free_pool_slots
+from api import reconcile
 from deployments import names
 from deployments.orchestrator import Orchestrator, open_orchestrator
 from models.keys import tag_owner
 from models.queries.runs import find_installation
 from models.session import open_session
-from models.tables import Event
+from models.tables import Event, Photo, SyncRun
 from tests.support.administrator import make_database, render
 from tests.support.event_box import EventBox
 from tests.support.photos import encode_jpeg, read_sample
@@ -31,13 +32,12 @@ from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
 NAME = "studio-b"
+Completed: TypeAlias = "subprocess.CompletedProcess[str]"
 ENDS = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
-def register(
-    database_url: str, *options: str, **settings: str
-) -> "subprocess.CompletedProcess[str]":
-    """`facepass register` in the name of a database."""
+def register(database_url: str, *options: str, **settings: str) -> Completed:
+    """The command `facepass register` in the name of a database."""
     return subprocess.run(
         [sys.executable, "-m", "deployments.register", *options],
         cwd=ROOT,
@@ -70,12 +70,12 @@ def read_event(event_id: int) -> tuple[bool, int, int, int]:
     """An event of the database that is configured: erased, its epoch, photos and runs."""
     with open_session() as session:
         event = session.get_one(Event, event_id)
-        counts = (
+        counts = [
             session.scalar(
-                text(f"SELECT count(*) FROM {table} WHERE event_id = :id"), {"id": event_id}
+                select(func.count()).select_from(table).where(col(table.event_id) == event_id)
             )
-            for table in ("photo", "sync_run")
-        )
+            for table in (Photo, SyncRun)
+        ]
         photos, runs = (int(count or 0) for count in counts)
         return event.erased_at is not None, event.sync_epoch, photos, runs
 
@@ -129,6 +129,7 @@ def test_each_works_on_its_own_events_only(
     make_event: Callable[..., EventBox],
     prefect: httpx.Client,
     configure: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
     ours = make_event("Первая")
@@ -156,6 +157,7 @@ def test_each_works_on_its_own_events_only(
                 follow_second(prefect, theirs)
             # What the first one has running is nothing to the second one's watch.
             configure(database_url=first_url, installation="default")
+            monkeypatch.setattr(reconcile, "LONGEST_RUN", timedelta())
             watch_the_others_runs(prefect, first_url, second_url, configure)
         finally:
             configure(database_url=first_url, installation="default")
@@ -193,15 +195,14 @@ def watch_the_others_runs(
     second_url: str,
     configure: Callable[..., None],
 ) -> None:
-    """Runs that say they run, without a record, for years: each ends its own alone."""
+    """Runs that say they run, without a record, for too long: each ends its own alone."""
     runs = {}
     for url, installation in ((first_url, "default"), (second_url, NAME)):
         configure(database_url=url, installation=installation)
         deployment = names.name_deployment(names.PRUNE_DEPLOYMENT, installation)
         far = {"type": "SCHEDULED", "state_details": {"scheduled_time": "2100-01-01T00:00:00Z"}}
         runs[installation] = start_run(prefect, deployment, state=far)
-        long_ago = {"type": "RUNNING", "timestamp": "2020-01-01T00:00:00Z"}
-        body = {"state": long_ago, "force": True}
+        body = {"state": {"type": "RUNNING"}, "force": True}
         prefect.post(f"/flow_runs/{runs[installation]}/set_state", json=body).raise_for_status()
 
     seen = ask(lambda orchestrator: orchestrator.list_running(timedelta()))
@@ -209,10 +210,11 @@ def watch_the_others_runs(
     assert UUID(runs["default"]) not in {run.flow_run_id for run in seen}
 
     async def sweep(orchestrator: Orchestrator) -> None:
-        await anyio.to_thread.run_sync(free_pool_slots, orchestrator, timedelta())
+        await anyio.to_thread.run_sync(reconcile.free_pool_slots, orchestrator, timedelta())
 
     ask(sweep)
     assert read_state(prefect, runs["default"])["type"] == "RUNNING"
+    assert read_state(prefect, runs[NAME])["type"] == "CRASHED"
     for run in runs.values():
         prefect.delete(f"/flow_runs/{run}").raise_for_status()
 
