@@ -36,8 +36,12 @@ async def parse_event_uuid(
 
 def build_gallery_url(gallery_token: str, request: Request) -> str:
     """The guests' link to an event."""
-    base = get_settings().public_url or str(request.base_url).rstrip("/")
-    return f"{base}/gallery/{gallery_token}"
+    return f"{read_base_url(request)}/gallery/{gallery_token}"
+
+
+def read_base_url(request: Request) -> str:
+    """The API's own address in links, without a slash at its end."""
+    return get_settings().public_url or str(request.base_url).rstrip("/")
 
 
 OrchestratorDep = Annotated[Orchestrator, Depends(get_orchestrator)]

@@ -94,7 +94,7 @@ def close_dead_run(session: Session, run: SyncRun, orchestrator: Orchestrator) -
         return None
     if report.phase in _ENDED:
         state, detail = _ENDED[report.phase]
-        _close_record(session, run, state, run.detail or detail)
+        _close_record(session, run, state, report.said or run.detail or detail)
         return None
     if _is_lost(run, report, measure_silence(session, run.flow_run_id)):
         anyio.from_thread.run(orchestrator.crash_run, run.flow_run_id, _LOST)
@@ -148,7 +148,9 @@ def free_pool_slots(orchestrator: Orchestrator, still_for: timedelta = HEARTBEAT
         ended_as = ends.get(run.flow_run_id)
         if ended_as is SyncState.COMPLETED:
             anyio.from_thread.run(orchestrator.complete_run, run.flow_run_id, _DONE)
-        elif ended_as is not None or (run.flow_run_id not in ends and run.since < oldest):
+        elif ended_as is not None or (
+            run.is_tagged and run.flow_run_id not in ends and run.since < oldest
+        ):
             end = orchestrator.cancel_run if run.is_cancelling else orchestrator.crash_run
             anyio.from_thread.run(end, run.flow_run_id, _DEAD)
 
@@ -192,7 +194,8 @@ def _close_record(session: Session, run: SyncRun, state: SyncState, detail: str)
 def _describe_live_run(run: SyncRun, report: RunReport, orchestrator: Orchestrator) -> SyncView:
     match report.phase:
         case RunPhase.PENDING if report.is_queued:
-            return SyncView(SyncState.PENDING, anyio.from_thread.run(orchestrator.explain_wait))
+            waits = anyio.from_thread.run(orchestrator.explain_wait)
+            return SyncView(SyncState.PENDING, " ".join(filter(None, [report.said, waits])))
         case RunPhase.PENDING:
             return SyncView(SyncState.PENDING, _STARTING)
         case RunPhase.RETRYING:

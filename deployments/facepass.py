@@ -72,11 +72,18 @@ def accept_global_options(
     """An event's photos from S3 to findable faces."""
 
 
+Adopts = Annotated[
+    bool,
+    typer.Option("--adopt", help="Take over what another database has deployed to this server."),
+]
+
+
 @app.command()
 def up(
     lan: Annotated[
         bool, typer.Option("--lan", help="Open it to phones of this network; print the link's QR.")
     ] = False,
+    adopt: Adopts = False,
 ) -> None:
     """Run the whole stack in the foreground until Ctrl-C.
 
@@ -84,7 +91,7 @@ def up(
     """
     from deployments.stack.__main__ import main as run_stack
 
-    raise typer.Exit(run_stack(lan=lan))
+    raise typer.Exit(run_stack(lan=lan, adopts=adopt))
 
 
 @app.command(epilog="Exit codes: 0 all is well, 1 a line says what is wrong.")
@@ -304,14 +311,15 @@ def migrate() -> None:
 
 
 @app.command()
-def register() -> None:
+def register(adopt: Adopts = False) -> None:
     """Tell the Prefect server of a release.
 
-    The work pool is made if there is none, then everything in prefect.yaml is deployed.
+    The work pool is made if there is none, then everything in prefect.yaml is deployed. Needs the
+    database, whose id is written on it.
     """
     from deployments.register import main as register_release
 
-    raise typer.Exit(register_release())
+    raise typer.Exit(register_release(adopts=adopt))
 
 
 @app.command(epilog="Exit codes: 0 written, 1 refused. Which pack may be used: docs/running.md.")

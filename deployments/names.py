@@ -1,5 +1,9 @@
-"""The names of the Prefect work pool, flows and deployments, the same as in prefect.yaml."""
+"""The names of the Prefect work pool, flows and deployments, the same as in prefect.yaml.
 
+FACEPASS_INSTALLATION replaces `default` in a deployment's name and is put behind the pool's.
+"""
+
+DEFAULT = "default"  # the installation that needs no name: it has its Prefect server to itself
 WORK_POOL = "facepass"
 SYNC_FLOW = "sync_event_photos"
 SYNC_DEPLOYMENT = f"{SYNC_FLOW}/default"
@@ -12,6 +16,7 @@ NOTICES_DEPLOYMENT = f"{NOTICES_FLOW}/default"
 RESYNC_FLOW = "resync_events"
 RESYNC_DEPLOYMENT = f"{RESYNC_FLOW}/default"
 RESYNC_QUEUE = "resync"  # of the pool; below the default one, where all else waits
+STOPPED = "Stopped"  # the state of a run whose stack was stopped; its next start takes it up
 VIEWS_QUEUE = "views"  # of the pool; below both
 PRUNE_FLOW = "prune_results"
 PRUNE_DEPLOYMENT = f"{PRUNE_FLOW}/default"
@@ -32,3 +37,14 @@ DEPLOYMENTS = (
     REEMBED_DEPLOYMENT,
     RETENTION_DEPLOYMENT,
 )
+
+
+def name_pool(installation: str) -> str:
+    """The work pool of an installation."""
+    return WORK_POOL if installation == DEFAULT else f"{WORK_POOL}-{installation}"
+
+
+def name_deployment(deployment: str, installation: str) -> str:
+    """An installation's own deployment, by the name that it has where there is one alone."""
+    flow, _, name = deployment.partition("/")
+    return f"{flow}/{name if installation == DEFAULT else installation}"

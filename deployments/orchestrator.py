@@ -21,6 +21,7 @@ from typing import Any, cast
 from uuid import UUID
 
 import anyio
+import anyio.to_thread
 import httpx
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import (
@@ -52,14 +53,19 @@ from deployments.names import (
     REEMBED_DEPLOYMENT,
     REEMBED_FLOW,
     RESYNC_QUEUE,
+    STOPPED,
     SYNC_DEPLOYMENT,
     SYNC_FLOW,
     VIEWS_DEPLOYMENT,
     VIEWS_FLOW,
     VIEWS_QUEUE,
-    WORK_POOL,
+    name_deployment,
+    name_pool,
 )
 from models.errors import OrchestratorUnavailableError
+from models.keys import list_owners, tag_owner
+from models.queries.runs import find_installation
+from models.settings import get_settings
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +77,7 @@ _KEY_REFUSED = (
 _REFUSALS = {
     401: _KEY_REFUSED,
     403: _KEY_REFUSED,
-    422: f"The work pool {WORK_POOL} lacks a value that its profile requires: give its variables "
+    422: "The work pool {pool} lacks a value that its profile requires: give its variables "
     "in Prefect (Work Pools, Edit) what docs/scaling.md asks for.",
 }
 _UNREACHABLE = "Prefect's server cannot be reached: check PREFECT_API_URL and that it is running."
@@ -88,13 +94,14 @@ def map_prefect_errors(deployment: str = SYNC_DEPLOYMENT) -> Iterator[None]:
         yield
     except ObjectNotFound as error:
         raise OrchestratorUnavailableError(
-            f"The deployment {deployment} is not there: "
+            f"The deployment {_name_own(deployment)} is not there: "
             "run `prefect --no-prompt deploy --all` in the project's folder."
         ) from error
     except PrefectHTTPStatusError as error:
         status = error.response.status_code
         unknown = f"Prefect's server answered {status}: its log says why."
-        raise OrchestratorUnavailableError(_REFUSALS.get(status, unknown)) from error
+        refusal = _REFUSALS.get(status, unknown).format(pool=_name_pool())
+        raise OrchestratorUnavailableError(refusal) from error
     except httpx.TransportError as error:
         raise OrchestratorUnavailableError(_UNREACHABLE) from error
     except TimeoutError as error:
@@ -128,6 +135,7 @@ class RunningRun:
     flow_run_id: UUID
     since: datetime
     is_cancelling: bool
+    is_tagged: bool  # as this installation's; runs of earlier releases are not
 
 
 @dataclass(frozen=True)
@@ -138,6 +146,7 @@ class RunReport:
     due: datetime  # since when it is in this phase, or should have left it
     is_queued: bool  # waits for a worker, so that no process can be expected
     is_waiting: bool = False  # its own process waits for the next attempt; a retry by hand has none
+    said: str | None = None  # the product's own words about this state; none by Prefect
 
 
 _PHASES = {
@@ -152,6 +161,8 @@ _PHASES = {
     StateType.CANCELLED: RunPhase.CANCELLED,
 }
 _RETRY_STATE = "AwaitingRetry"
+# Whose messages are the product's: tasks/sync/states.py ends a run so, the stack stops one so.
+_OWN_STATES = {(StateType.CRASHED, "Failed"), (StateType.SCHEDULED, STOPPED)}
 
 
 def describe_run(run: FlowRun) -> RunReport:
@@ -160,11 +171,14 @@ def describe_run(run: FlowRun) -> RunReport:
     if state is None:
         return RunReport(RunPhase.PENDING, datetime.now(UTC), is_queued=True)
     is_retry = state.name == _RETRY_STATE
+    is_own = (state.type, state.name) in _OWN_STATES
+    phase = RunPhase.FAILED if is_own and state.name == "Failed" else _PHASES[state.type]
     return RunReport(
-        RunPhase.RETRYING if is_retry else _PHASES[state.type],
+        RunPhase.RETRYING if is_retry else phase,
         due=state.state_details.scheduled_time or state.timestamp,
         is_queued=state.type is StateType.SCHEDULED and not is_retry,
         is_waiting=is_retry and run.empirical_policy.retry_type == "in_process",
+        said=state.message if is_own else None,
     )
 
 
@@ -177,6 +191,7 @@ class Orchestrator:
         self._patience_s = patience_s
         self._deployment_ids: dict[str, UUID] = {}
         self._starting = anyio.CapacityLimiter(STARTS_AT_ONCE)
+        self._owner_tag: str | None = None
 
     async def start_sync(
         self, *, event_id: int, s3_prefix: str, run_name: str, request_key: str | None = None
@@ -227,12 +242,12 @@ class Orchestrator:
             if await self._list_runs(SYNC_FLOW, event_id, FlowRunFilterState(type=types)):
                 return None
             run: FlowRun = await arun_deployment(
-                SYNC_DEPLOYMENT,
+                _name_own(SYNC_DEPLOYMENT),
                 client=self._client,
                 timeout=0,  # seconds: started, not waited for
                 work_queue_name=RESYNC_QUEUE,
                 parameters={"event_id": event_id, "s3_prefix": s3_prefix},
-                tags=_tag_event(event_id),
+                tags=await self._tag_event(event_id),
                 flow_run_name=run_name,
             )
         return run.id
@@ -249,7 +264,7 @@ class Orchestrator:
             # A queue goes behind those that are there when it is made.
             for queue in (RESYNC_QUEUE, VIEWS_QUEUE):
                 with suppress(ObjectAlreadyExists):
-                    await self._client.create_work_queue(queue, work_pool_name=WORK_POOL)
+                    await self._client.create_work_queue(queue, work_pool_name=_name_pool())
             return await self._start_behind(VIEWS_QUEUE, VIEWS_DEPLOYMENT, event_id, run_name)
 
     async def start_notices(self, *, event_id: int, run_name: str, delay_s: float) -> UUID | None:
@@ -278,9 +293,13 @@ class Orchestrator:
         ended = [StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED]
         types = FlowRunFilterStateType(not_any_=ended)
         others = FlowRunFilterId(not_any_=[but]) if but else None
-        unfinished = FlowRunFilter(state=FlowRunFilterState(type=types), id=others)
         reembeds = FlowFilter(name=FlowFilterName(any_=[REEMBED_FLOW]))
         with self._asking(REEMBED_DEPLOYMENT):
+            unfinished = FlowRunFilter(
+                state=FlowRunFilterState(type=types),
+                id=others,
+                tags=FlowRunFilterTags(all_=[await self._read_owner_tag()]),
+            )
             if await self._client.read_flow_runs(
                 flow_filter=reembeds, flow_run_filter=unfinished, limit=1
             ):
@@ -309,17 +328,28 @@ class Orchestrator:
         await self._end_run(flow_run_id, Cancelled(message=message))
 
     async def list_running(self, still_for: timedelta) -> list[RunningRun]:
-        """Runs of our pool that have been running, or about to be cancelled, for so long."""
+        """Runs of our pool that have been running, or about to be cancelled, for so long.
+
+        None of another installation; those of earlier releases do not say whose they are.
+        """
         now = datetime.now(UTC)
         types = [StateType.RUNNING, StateType.CANCELLING]
         running = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=types)))
-        pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[WORK_POOL]))
+        pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[_name_pool()]))
         with self._asking():
+            own = await self._read_owner_tag()
             runs = await self._client.read_flow_runs(flow_run_filter=running, work_pool_filter=pool)
         return [
-            RunningRun(run.id, state.timestamp, state.type is StateType.CANCELLING)
+            RunningRun(
+                run.id,
+                state.timestamp,
+                is_cancelling=state.type is StateType.CANCELLING,
+                is_tagged=own in run.tags,
+            )
             for run in runs
-            if (state := run.state) is not None and now - state.timestamp > still_for
+            if (state := run.state) is not None
+            and now - state.timestamp > still_for
+            and (own in run.tags or not list_owners(run.tags))
         ]
 
     async def announce(self, event: str, resource: dict[str, str], payload: dict[str, Any]) -> None:
@@ -341,14 +371,14 @@ class Orchestrator:
         """Why no run can start, in words; None where a worker is online."""
         with self._asking():
             try:
-                workers = await self._client.read_workers_for_work_pool(WORK_POOL)
+                workers = await self._client.read_workers_for_work_pool(_name_pool())
             except PrefectHTTPStatusError as error:
                 if error.response.status_code != httpx.codes.NOT_FOUND:
                     raise
-                return f"the work pool {WORK_POOL} is not there: run `facepass register`"
+                return f"the work pool {_name_pool()} is not there: run `facepass register`"
         if any(worker.status == WorkerStatus.ONLINE for worker in workers):
             return None
-        return f"no worker is online: run `prefect worker start --pool {WORK_POOL}`"
+        return f"no worker is online: run `prefect worker start --pool {_name_pool()}`"
 
     async def read_version(self) -> str:
         """The version of Prefect's server."""
@@ -358,7 +388,7 @@ class Orchestrator:
     async def list_missing_deployments(self) -> list[str]:
         """Those of prefect.yaml that the server does not have."""
         missing = []
-        for name in DEPLOYMENTS:
+        for name in map(_name_own, DEPLOYMENTS):
             with self._asking():
                 try:
                     await self._client.read_deployment_by_name(name)
@@ -369,7 +399,7 @@ class Orchestrator:
     async def check_deployment(self) -> None:
         """Raise OrchestratorUnavailableError unless a sync could be started now."""
         with self._asking():
-            await self._client.read_deployment_by_name(SYNC_DEPLOYMENT)
+            await self._client.read_deployment_by_name(_name_own(SYNC_DEPLOYMENT))
 
     @contextmanager
     def _asking(self, deployment: str = SYNC_DEPLOYMENT) -> Iterator[None]:
@@ -392,7 +422,7 @@ class Orchestrator:
                     run = await self._client.create_flow_run_from_deployment(
                         deployment_id,
                         parameters=parameters,
-                        tags=_tag_event(event_id),
+                        tags=tags,
                         name=run_name,
                         idempotency_key=key,
                     )
@@ -401,6 +431,7 @@ class Orchestrator:
                 key = f"{request_key} {run.id}"  # that one was cancelled before it began
 
         with self._asking(deployment):
+            tags = await self._tag_event(event_id)
             if (known := self._deployment_ids.pop(deployment, None)) is not None:
                 try:
                     run_id = await create(known)
@@ -411,7 +442,7 @@ class Orchestrator:
                 else:
                     self._deployment_ids[deployment] = known
                     return run_id
-            found = await self._client.read_deployment_by_name(deployment)
+            found = await self._client.read_deployment_by_name(_name_own(deployment))
             self._deployment_ids[deployment] = found.id
             return await create(found.id)
 
@@ -425,12 +456,12 @@ class Orchestrator:
     ) -> UUID:
         """Create a run in a queue behind the default one, with no other parameter."""
         run: FlowRun = await arun_deployment(
-            deployment,
+            _name_own(deployment),
             client=self._client,
             timeout=0,  # seconds: started, not waited for
             work_queue_name=queue,
             parameters={"event_id": event_id},
-            tags=_tag_event(event_id),
+            tags=await self._tag_event(event_id),
             flow_run_name=run_name,
             scheduled_time=due,
             as_subflow=False,
@@ -440,12 +471,22 @@ class Orchestrator:
     async def _list_runs(
         self, flow: str, event_id: int, state: FlowRunFilterState
     ) -> Sequence[FlowRun]:
-        tags = FlowRunFilterTags(all_=_tag_event(event_id))
+        tags = FlowRunFilterTags(all_=await self._tag_event(event_id))
         return await self._client.read_flow_runs(
             flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])),
             flow_run_filter=FlowRunFilter(tags=tags, state=state),
             limit=1,
         )
+
+    async def _tag_event(self, event_id: int) -> list[str]:
+        """A run's tags; an event's runs are found by them, since ids are a database's own."""
+        return [f"event:{event_id}", await self._read_owner_tag()]
+
+    async def _read_owner_tag(self) -> str:
+        """Asked of the database once: it may be away when the API starts."""
+        if self._owner_tag is None:
+            self._owner_tag = tag_owner(await anyio.to_thread.run_sync(find_installation))
+        return self._owner_tag
 
     async def _end_run(self, flow_run_id: UUID, state: State[None]) -> None:
         with self._asking():
@@ -505,6 +546,9 @@ def start_notices(event_id: int, run_name: str, delay_s: float) -> UUID | None:
     return anyio.run(start)
 
 
-def _tag_event(event_id: int) -> list[str]:
-    """A run's tags; runs of an event are found by them."""
-    return [f"event:{event_id}"]
+def _name_pool() -> str:
+    return name_pool(get_settings().installation)
+
+
+def _name_own(deployment: str) -> str:
+    return name_deployment(deployment, get_settings().installation)

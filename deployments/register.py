@@ -2,37 +2,46 @@
 
 It creates the Prefect work pool if it is missing, deploys all of prefect.yaml, then installs the
 automations. It is safe to repeat: a pool limit, a paused schedule or an automation that a person
-set in Prefect is not overwritten.
+set in Prefect is not overwritten. Deployments of another database are not taken over.
 """
 
 import os
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from uuid import UUID
 
 import httpx
 
 from deployments.automations.install import install_automations, read_switch, restore_switch
-from deployments.stack.prefect import open_prefect_client, require_outside_server, settle_pool
+from deployments.names import name_pool
+from deployments.stack.prefect import (
+    list_deploy_arguments,
+    open_prefect_client,
+    require_outside_server,
+    settle_pool,
+)
+from deployments.stack.registration import require_own_deployments, write_deployed
 from models.errors import FacePassError, OrchestratorUnavailableError
+from models.queries.runs import find_installation
 from models.settings import get_settings
 
 ROOT = Path(__file__).resolve().parents[1]  # where prefect.yaml is
 
 
-def settle_server() -> None:
-    """Make sure that the server answers and has the work pool.
+def settle_server(installation: str, owner: UUID, *, adopts: bool) -> None:
+    """Make sure that the server answers, is not another database's, and has the work pool.
 
-    Raises OrchestratorUnavailableError, or StackError, with what to do.
+    adopts: deployments of another database are taken over, not refused. Raises
+    OrchestratorUnavailableError, or StackError, with what to do.
     """
-    if not os.environ.get("PREFECT_API_URL"):
-        raise OrchestratorUnavailableError(
-            "No Prefect server is configured: set PREFECT_API_URL, as http://server:4200/api."
-        )
     try:
         with open_prefect_client(os.environ) as client:
             require_outside_server(client)
-            if advice := settle_pool(client, embedded=False):
+            if not adopts:
+                require_own_deployments(client, installation, owner)
+            if advice := settle_pool(client, name_pool(installation), embedded=False):
                 sys.stderr.write(f"{advice}\n")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise OrchestratorUnavailableError(
@@ -50,14 +59,20 @@ def settle_automations(switch: bool | None) -> None:
         install_automations(client, get_settings())
 
 
-def main() -> int:
+def main(*, adopts: bool = False) -> int:
     """The pool, then `prefect deploy --all`, then automations; the exit code is the deploy's."""
     try:
-        settle_server()
+        if not os.environ.get("PREFECT_API_URL"):
+            raise OrchestratorUnavailableError(
+                "No Prefect server is configured: set PREFECT_API_URL, as http://server:4200/api."
+            )
+        installation, owner = get_settings().installation, find_installation()
+        settle_server(installation, owner, adopts=adopts)
         with open_prefect_client(os.environ) as client:
             switch = read_switch(client)
-        command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
-        code = subprocess.run(command, cwd=ROOT, check=False).returncode
+        with TemporaryDirectory(prefix="facepass-") as folder:
+            command = list_deploy_arguments(write_deployed(ROOT, Path(folder), installation, owner))
+            code = subprocess.run(command, cwd=ROOT, check=False).returncode
         if code == 0:
             settle_automations(switch)
     except FacePassError as error:

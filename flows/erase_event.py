@@ -13,6 +13,7 @@ from prefect.states import Completed
 
 from tasks.results.erasure import run_erasure
 from tasks.sync.artifacts import tag_event
+from tasks.sync.states import refuse_foreign_run
 
 
 @flow(name="erase_event", flow_run_name="erase event {event_id}", persist_result=False)
@@ -21,6 +22,8 @@ def erase_event(event_id: int) -> State[Any]:
 
     The counted receipt is the data of the final state.
     """
+    if foreign := refuse_foreign_run():
+        return foreign
     with tag_event(event_id):
         receipt = run_erasure(event_id)
     counts = {} if receipt is None else asdict(receipt)

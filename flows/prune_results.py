@@ -13,6 +13,7 @@ from prefect.states import Completed
 from tasks.notices.tell import prune_subscriptions
 from tasks.results.erasure import prune_deliveries, prune_erased
 from tasks.results.prune import prune_expired
+from tasks.sync.states import refuse_foreign_run
 
 
 @flow(name="prune_results", flow_run_name="prune expired results", persist_result=False)
@@ -22,6 +23,8 @@ def prune_results() -> State[Any]:
     And what a batch that was killed in the very moment of an erasure may have left behind, and
     old notices of ended syncs, and guests' subscriptions that are over.
     """
+    if foreign := refuse_foreign_run():
+        return foreign
     counts = prune_expired()
     prune_erased()
     prune_deliveries()

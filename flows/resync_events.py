@@ -24,6 +24,7 @@ from tasks.sync.resync import (
     list_resync_targets,
     list_unviewed,
 )
+from tasks.sync.states import refuse_foreign_run
 
 
 @flow(name="resync_events", flow_run_name="resync of active events", persist_result=False)
@@ -33,6 +34,8 @@ async def resync_events() -> State[Any]:
     No second one is started where one is waiting already. One outdated event is re-embedded, and
     each such run starts the next.
     """
+    if foreign := refuse_foreign_run():
+        return foreign
     targets = list_resync_targets()
     changed = started = 0
     async with open_orchestrator() as orchestrator:

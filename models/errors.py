@@ -184,6 +184,10 @@ class EventErasedError(SyncSupersededError):
         super().__init__(message)
 
 
+class ForeignRunError(FacePassError):
+    """A run of another installation, or of two; its event ids are not this database's."""
+
+
 class ErasureIncompleteError(FacePassError):
     """The faces are out of the database, but a cached copy may be left; asking again is safe."""
 

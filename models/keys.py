@@ -15,6 +15,8 @@ from uuid import UUID
 from models.errors import InvalidPrefixError
 from models.vocabulary import ViewKind
 
+_OWNER_TAG = "installation:"
+
 
 class FileKind(StrEnum):
     """What a file is, by its suffix alone; its first bytes say whether that is true."""
@@ -369,3 +371,13 @@ def describe_resource(event_uuid: UUID, event_name: str) -> dict[str, str]:
         "prefect.resource.id": f"facepass.event.{event_uuid}",
         "prefect.resource.name": event_name,
     }
+
+
+def tag_owner(installation: UUID) -> str:
+    """The tag of a database's runs and deployments on a Prefect server."""
+    return f"{_OWNER_TAG}{installation}"
+
+
+def list_owners(tags: Iterable[str]) -> set[str]:
+    """The databases that these tags name; none where an earlier release, or a hand, made it."""
+    return {tag.removeprefix(_OWNER_TAG) for tag in tags if tag.startswith(_OWNER_TAG)}

@@ -7,18 +7,19 @@ import logging
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
+from uuid import UUID
 
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, NullPool, text
 from sqlalchemy.exc import DBAPIError
-from sqlmodel import SQLModel
+from sqlmodel import SQLModel, select
 
-import models.tables  # noqa: F401  (fills the metadata)
 from models.errors import ConfigurationError, DatabaseRefusedError, FacePassError
 from models.session import build_engine, map_database_errors, open_session
 from models.settings import get_settings
+from models.tables import Installation  # its module fills the metadata, too
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +53,8 @@ def read_heads() -> list[str]:
     return list(ScriptDirectory.from_config(build_alembic_config()).get_heads())
 
 
-def upgrade_database(url: str) -> None:
-    """Create or upgrade the tables behind `url` (any postgresql:// form).
+def upgrade_database(url: str) -> UUID:
+    """Create or upgrade the tables behind `url` (any postgresql:// form); the database's own id.
 
     Raises ConfigurationError where it lacks pgvector, and the errors of map_database_errors.
     """
@@ -65,6 +66,8 @@ def upgrade_database(url: str) -> None:
         config = build_alembic_config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        owner: UUID = connection.execute(select(Installation.id)).scalar_one()
+        return owner
 
 
 def read_versions() -> tuple[str, str | None, str | None]:

@@ -59,6 +59,11 @@ class Settings(BaseSettings):
     s3_timeout_s: int = Field(
         30, ge=1, le=600, description="seconds without a byte before S3 is asked again"
     )
+    installation: str = Field(
+        "default",
+        pattern=r"^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$",
+        description="name of this installation, where its Prefect server serves others too",
+    )
     result_storage: str | None = Field(
         None,
         pattern=r"^[^/]+/[^/]+$",

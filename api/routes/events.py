@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from api.bulkheads.threads import Kind, in_threads
-from api.deps import EventUuid, build_gallery_url
+from api.deps import EventUuid, build_gallery_url, read_base_url
 from api.errors import describe_errors
 from api.gallery.access import hash_pin
 from api.report.links import sign_report
@@ -262,7 +262,7 @@ def make_report_link(event_uuid: EventUuid, request: Request) -> ReportLinkAnswe
     """
     with open_session() as session:
         link = sign_report(find_event(session, event_uuid))
-    url = f"{_read_base_url(request)}/report/{link.token}"
+    url = f"{read_base_url(request)}/report/{link.token}"
     return ReportLinkAnswer(report_url=url, expires_at=link.expires_at)
 
 
@@ -273,12 +273,3 @@ def _list_columns(body: EventCreate | EventChange) -> dict[str, Any]:
         pin = changes.pop("pin")
         changes["pin_hash"] = None if pin is None else hash_pin(pin)
     return changes
-
-
-def build_gallery_url(gallery_token: str, request: Request) -> str:
-    """The guests' link to an event."""
-    return f"{_read_base_url(request)}/gallery/{gallery_token}"
-
-
-def _read_base_url(request: Request) -> str:
-    return get_settings().public_url or str(request.base_url).rstrip("/")

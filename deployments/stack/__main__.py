@@ -19,8 +19,8 @@ from models.errors import FacePassError, StackError
 from models.settings import get_settings
 
 
-def main(*, lan: bool = False) -> int:
-    """Run until a signal (0) or until a part fails (1)."""
+def main(*, lan: bool = False, adopts: bool = False) -> int:
+    """Run until a signal (0) or until a part fails (1); `lan`, `adopts` as in EmbeddedStack."""
     console = Console(highlight=False, soft_wrap=True)
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     # Rich would end the process where nobody reads its lines any longer.
@@ -38,7 +38,7 @@ def main(*, lan: bool = False) -> int:
         try:
             settings = get_settings()
             console.print("Starting FacePass Sync ...")
-            with EmbeddedStack(settings, report, lan=lan) as stack:
+            with EmbeddedStack(settings, report, lan=lan, adopts=adopts) as stack:
                 for line in describe_stack(stack):
                     report(line)
                 if lan:

@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from deployments.names import name_pool
 from deployments.stack.home import LOOPBACK, StackHome, spare_loopback
 from deployments.stack.lan import API_KEY, build_lan_url, open_to_lan
 from deployments.stack.ports import PublicPort, settle_ports
@@ -121,6 +122,11 @@ class StackPlan:
     child_environment: dict[str, str]
 
     @property
+    def pool(self) -> str:
+        """The Prefect work pool of this installation."""
+        return name_pool(self.settings.installation)
+
+    @property
     def worker_environment(self) -> dict[str, str]:
         """What flow runs get: not the API's secrets."""
         return {k: v for k, v in self.child_environment.items() if k not in API_ONLY}
@@ -174,6 +180,7 @@ def plan_stack(settings: Settings, home: StackHome, *, lan: bool = False) -> Sta
         "FACEPASS_DATABASE_URL": settings.database_url or (cluster.database_url if cluster else ""),
         **describe_s3(settings, s3, s3.keys if s3 else None),
         "PREFECT_API_URL": prefect_api_url,
+        "FACEPASS_INSTALLATION": settings.installation,
         **(
             {}
             if external_prefect

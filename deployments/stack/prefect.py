@@ -29,8 +29,8 @@ AUTH_VARIABLE = "PREFECT_API_AUTH_STRING"  # the variable by which Prefect's own
 POOL_TEMPLATE = Path(__file__).resolve().parents[1] / "pools" / "process.json"
 CHANGES = {"POST", "PUT", "PATCH", "DELETE"}  # Prefect's server wants a token for these
 OPEN_TEMPLATE = (
-    f"The work pool {WORK_POOL} keeps its own template, by which a run can name another command. "
-    f"So that none can: prefect work-pool update {WORK_POOL} "
+    "The work pool {pool} keeps its own template, by which a run can name another command. "
+    "So that none can: prefect work-pool update {pool} "
     "--base-job-template deployments/pools/process.json"
 )
 
@@ -113,17 +113,22 @@ def build_server(
     )
 
 
-def build_deploy(*, root: Path, env: Mapping[str, str], log: Path) -> Part:
-    """Bring the server up to date with prefect.yaml; ends by itself."""
-    argv = [*PREFECT, "--no-prompt", "deploy", "--all"]
+def list_deploy_arguments(file: Path) -> list[str]:
+    """The command that brings the server up to date with what `write_deployed` wrote."""
+    return [*PREFECT, "--no-prompt", "deploy", "--all", "--prefect-file", str(file)]
+
+
+def build_deploy(*, file: Path, root: Path, env: Mapping[str, str], log: Path) -> Part:
+    """Bring the server up to date with `file`; ends by itself."""
+    argv = list_deploy_arguments(file)
     return Part("prefect deploy", argv, env, log, cwd=root, ends=True)
 
 
-def build_worker(*, name: str, root: Path, env: Mapping[str, str], log: Path) -> Part:
+def build_worker(*, name: str, pool: str, root: Path, env: Mapping[str, str], log: Path) -> Part:
     """The process worker; each flow run is a process below it, in its environment."""
     return Part(
         name=WORKER,
-        argv=[*PREFECT, "worker", "start", "--name", name, "--pool", WORK_POOL, "--type=process"],
+        argv=[*PREFECT, "worker", "start", "--name", name, "--pool", pool, "--type=process"],
         env={**env, **WORKER_SETTINGS},
         log=log,
         cwd=root,
@@ -215,8 +220,8 @@ def read_pool_template() -> dict[str, Any]:
     return template
 
 
-def settle_pool(client: httpx.Client, *, embedded: bool) -> str | None:
-    """The work pool, unless it is there; its limit is the number of syncs at a time.
+def settle_pool(client: httpx.Client, name: str = WORK_POOL, *, embedded: bool) -> str | None:
+    """The work pool of this name, unless it is there; its limit is the number of syncs at a time.
 
     The embedded server's pool gets the limit if it has none, and the template: homes of earlier
     releases. A pool of somebody else's server stays as it is, and so does a limit that a person
@@ -226,13 +231,13 @@ def settle_pool(client: httpx.Client, *, embedded: bool) -> str | None:
     while its last process is still ending ("this borrower is already holding one of this
     CapacityLimiter's tokens", PrefectHQ/prefect#10632 and #16806). Raises StackError.
     """
-    pool = f"work_pools/{WORK_POOL}"
+    pool = f"work_pools/{name}"
     wanted = {"concurrency_limit": RUN_LIMIT, "base_job_template": read_pool_template()}
     advice = None
     try:
         response = client.get(pool)
         if response.status_code == httpx.codes.NOT_FOUND:
-            body = {"name": WORK_POOL, "type": "process", **wanted}
+            body = {"name": name, "type": "process", **wanted}
             response = client.post("work_pools/", json=body)
         elif response.is_success:
             found = response.json()
@@ -243,7 +248,7 @@ def settle_pool(client: httpx.Client, *, embedded: bool) -> str | None:
             if embedded and wanted:
                 response = client.patch(pool, json=wanted)
             elif "base_job_template" in wanted and found.get("type") == "process":
-                advice = OPEN_TEMPLATE
+                advice = OPEN_TEMPLATE.format(pool=name)
     except httpx.TransportError as error:
         raise StackError(
             f"The Prefect server at {client.base_url} stopped answering ({error}): start again."
@@ -251,17 +256,17 @@ def settle_pool(client: httpx.Client, *, embedded: bool) -> str | None:
     # A conflict: another stack on the same server was faster.
     if response.is_error and response.status_code != httpx.codes.CONFLICT:
         raise StackError(
-            f"The work pool {WORK_POOL} cannot be set up at {client.base_url}: "
+            f"The work pool {name} cannot be set up at {client.base_url}: "
             f"{response.status_code} {response.text[:200]}"
         )
     return advice
 
 
-def read_heartbeat(client: httpx.Client, worker: str) -> str | None:
+def read_heartbeat(client: httpx.Client, pool: str, worker: str) -> str | None:
     """When the server last heard of this worker, if it counts as online."""
     body = {"workers": {"status": {"any_": ["ONLINE"]}}}
     try:
-        response = client.post(f"work_pools/{WORK_POOL}/workers/filter", json=body)
+        response = client.post(f"work_pools/{pool}/workers/filter", json=body)
         response.raise_for_status()
     except httpx.HTTPError as error:
         raise NotReadyError(str(error)) from error
@@ -269,8 +274,8 @@ def read_heartbeat(client: httpx.Client, worker: str) -> str | None:
     return beats.get(worker)
 
 
-def require_heartbeat(client: httpx.Client, worker: str, before: str | None) -> None:
+def require_heartbeat(client: httpx.Client, pool: str, worker: str, before: str | None) -> None:
     """Raises NotReadyError until the worker is online with a heartbeat newer than `before`."""
-    beat = read_heartbeat(client, worker)
+    beat = read_heartbeat(client, pool, worker)
     if beat is None or beat == before:
         raise NotReadyError("the worker has not reported to the server")

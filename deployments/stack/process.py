@@ -163,6 +163,10 @@ class Part:
             self.process.wait()
         kill_processes(self._tree)
 
+    def list_descendants(self) -> list[Process]:
+        """The processes below it, now."""
+        return [] if self.process is None else collect_descendants(self.process.pid)
+
     def _note_tree(self, pid: int) -> None:
         self._tree += [one for one in collect_descendants(pid) if one not in self._tree]
 
@@ -198,6 +202,16 @@ def collect_descendants(pid: int) -> list[Process]:
         return list(Process(pid).children(recursive=True))
     except psutil.NoSuchProcess:
         return []
+
+
+def read_variable(processes: Sequence[Process], name: str) -> set[str]:
+    """The values of a variable in the environments of these processes, where they have it."""
+    found = set()
+    for process in processes:
+        with suppress(psutil.Error, OSError):
+            if value := process.environ().get(name):
+                found.add(value)
+    return found
 
 
 def find_processes(matches: Callable[[Process], bool]) -> list[Process]:

@@ -8,13 +8,15 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
+from uuid import UUID
 
 import httpx
 
 from deployments.automations.install import install_automations, read_switch, restore_switch
-from deployments.stack import postgres, prefect, s3
+from deployments.stack import postgres, prefect, registration, s3
 from deployments.stack.home import (
     StackHome,
     explain_failures,
@@ -32,12 +34,14 @@ from deployments.stack.process import (
     run_in_thread,
     wait_until,
 )
+from deployments.stack.runs import list_under_way, stop_runs
 from models.errors import OrchestratorUnavailableError, StackError
 from models.settings import Settings
 
 API = "API"
 NOT_READY = "Not ready: "  # how the API's log begins what api/routes/health.py says
 READY_TRIES = 3
+STOP_PATIENCE_S = 5.0  # with a Prefect server that does not answer
 START_TIMEOUT_S = 180.0  # for each part; the slowest takes a tenth of it on two cores
 # Whoever uses something stops before it; parts of one row stop side by side.
 STOP_ORDER = (
@@ -74,11 +78,14 @@ class EmbeddedStack:
         report: Callable[[str], None] | None = None,
         *,
         lan: bool = False,
+        adopts: bool = False,
     ) -> None:
+        """adopts: deployments of another database on an outside Prefect server are taken over."""
         self.home = StackHome(settings.home)
         self.seconds: dict[str, float] = {}
         self._settings = settings
         self._lan = lan
+        self._adopts = adopts
         self._report = report or (lambda _line: None)
         self._plan: StackPlan | None = None
         self._parts: dict[str, Part] = {}
@@ -147,12 +154,15 @@ class EmbeddedStack:
         if not self.home.is_held:
             return  # nothing of it is ours
         with note_signals():
+            under_way = self._list_under_way()
             for row in STOP_ORDER:
                 parts = [self._parts[name] for name in row if name in self._parts]
                 for part in parts:
                     part.ask_to_stop()
                 for part in parts:
                     part.finish()
+                if prefect.WORKER in row and under_way:
+                    self._keep_runs(under_way)
             self._parts.clear()
             if self._plan is not None and self._plan.cluster is not None:
                 postgres.remove_socket_folder(self._plan.cluster)
@@ -196,8 +206,9 @@ class EmbeddedStack:
             await model  # it may be refused, for its licence for one: before a server is started
         database = asyncio.create_task(self._start_postgres())
         storage = asyncio.create_task(self._start_s3())
+        tables = asyncio.create_task(self._migrate(database))
         await asyncio.gather(
-            self._start_prefect(database), self._start_api(database, storage, model)
+            self._start_prefect(database, tables), self._start_api(tables, storage, model)
         )
         for line in await run_in_thread(self._list_unready):
             self._report(line)
@@ -222,7 +233,9 @@ class EmbeddedStack:
         part = s3.build_s3(server, data=data, log=log, mark=self.home.mark, hook=hook)
         await self._run(part, lambda: s3.create_bucket(server))
 
-    async def _start_prefect(self, database: asyncio.Task[None]) -> None:
+    async def _start_prefect(
+        self, database: asyncio.Task[None], tables: asyncio.Task[UUID]
+    ) -> None:
         plan = self.plan
         with prefect.open_prefect_client(plan.child_environment) as client:
             embedded = plan.prefect_port is not None
@@ -239,18 +252,28 @@ class EmbeddedStack:
                     log=self._log("prefect"),
                 )
                 await self._run(server, lambda: prefect.require_health(client))
-            advice = await run_in_thread(lambda: prefect.settle_pool(client, embedded=embedded))
+            name, owner = plan.settings.installation, await tables
+            # A server of this home's own serves nobody else, whatever database was set before.
+            if not (embedded or self._adopts):
+                await run_in_thread(
+                    lambda: registration.require_own_deployments(client, name, owner)
+                )
+            advice = await run_in_thread(
+                lambda: prefect.settle_pool(client, plan.pool, embedded=embedded)
+            )
             if advice is not None:
                 self._report(advice)
-            await asyncio.gather(self._deploy(client), self._start_worker(client))
+            await asyncio.gather(self._deploy(client, owner), self._start_worker(client))
 
-    async def _deploy(self, client: httpx.Client) -> None:
+    async def _deploy(self, client: httpx.Client, owner: UUID) -> None:
         began = time.monotonic()
         switch = await run_in_thread(lambda: read_switch(client))
-        plan = self.plan
-        log = self._log("deploy")
+        plan, log = self.plan, self._log("deploy")
+        file = registration.write_deployed(
+            plan.root, self.home.path, plan.settings.installation, owner
+        )
         await self._run_to_end(
-            prefect.build_deploy(root=plan.root, env=plan.worker_environment, log=log)
+            prefect.build_deploy(file=file, root=plan.root, env=plan.worker_environment, log=log)
         )
         for line in await run_in_thread(lambda: self._settle_automations(client, switch)):
             self._report(line)
@@ -266,23 +289,23 @@ class EmbeddedStack:
         return []
 
     async def _start_worker(self, client: httpx.Client) -> None:
-        plan, name = self.plan, self.plan.worker_name
+        plan, name, pool = self.plan, self.plan.worker_name, self.plan.pool
         # The last start's heartbeat may still count as online.
-        before = await run_in_thread(lambda: prefect.read_heartbeat(client, name))
+        before = await run_in_thread(lambda: prefect.read_heartbeat(client, pool, name))
         scratch = self.home.path / "tmp"
         scratch.mkdir(exist_ok=True)
         # The worker keeps `runner_storage` in the temporary folder, under one name for all users:
         # whoever comes second may not write there.
         env = {**plan.worker_environment, "TMPDIR": str(scratch)}
-        part = prefect.build_worker(name=name, root=plan.root, env=env, log=self._log("worker"))
-        await self._run(part, lambda: prefect.require_heartbeat(client, name, before))
+        log = self._log("worker")
+        part = prefect.build_worker(name=name, pool=pool, root=plan.root, env=env, log=log)
+        await self._run(part, lambda: prefect.require_heartbeat(client, pool, name, before))
 
     async def _start_api(
-        self, database: asyncio.Task[None], storage: asyncio.Task[None], model: asyncio.Task[None]
+        self, tables: asyncio.Task[UUID], storage: asyncio.Task[None], model: asyncio.Task[None]
     ) -> None:
         plan = self.plan
-        await database
-        await asyncio.gather(run_in_thread(self._migrate), storage, model)
+        await asyncio.gather(tables, storage, model)
         part = build_api(root=plan.root, env=plan.child_environment, log=self._log("api"))
         await self._run(part, lambda: require_api(plan.api_url))
 
@@ -293,10 +316,12 @@ class EmbeddedStack:
 
         self._report(describe_pack(resolve_pack(self.plan.settings)))
 
-    def _migrate(self) -> None:
+    async def _migrate(self, database: asyncio.Task[None]) -> UUID:
         from models.migrate import upgrade_database
 
-        upgrade_database(self.plan.environment["FACEPASS_DATABASE_URL"])
+        await database
+        url = self.plan.environment["FACEPASS_DATABASE_URL"]
+        return await run_in_thread(lambda: upgrade_database(url))
 
     def _list_unready(self) -> list[str]:
         """What keeps the API from being ready: links for guests that S3 refuses, for example.
@@ -315,6 +340,25 @@ class EmbeddedStack:
             told = log.read_bytes()[seen:].decode(errors="replace").splitlines()
             reasons = [line[line.index(NOT_READY) :] for line in told if NOT_READY in line]
         return reasons or ["The API is not ready: its log says why."]
+
+    def _list_under_way(self) -> set[str]:
+        """Flow runs that this stop cuts short; none where Prefect does not say."""
+        worker, plan = self._parts.get(prefect.WORKER), self._plan
+        if worker is None or plan is None:
+            return set()
+        embedded = plan.prefect_port is not None
+        with suppress(httpx.HTTPError), self._open_prefect() as client:
+            return list_under_way(client, worker, plan.pool, embedded=embedded)
+        return set()
+
+    def _keep_runs(self, under_way: set[str]) -> None:
+        """Have them wait for the next start. Without Prefect they will be found dead there."""
+        with suppress(httpx.HTTPError), self._open_prefect() as client:
+            if stopped := stop_runs(client, under_way):
+                self._report(f"Flow runs that the next start takes up: {stopped}.")
+
+    def _open_prefect(self) -> httpx.Client:
+        return prefect.open_prefect_client(self.plan.child_environment, STOP_PATIENCE_S)
 
     def _log(self, name: str) -> Path:
         return self.home.logs / f"{name}.log"

@@ -6,6 +6,7 @@ heartbeat means that the run's process is alive, whatever state Prefect shows.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +20,9 @@ from models.errors import TooBusyError
 from models.keys import build_reembed_prefix
 from models.queries.events import lock_event
 from models.queries.webhooks import add_deliveries, prepare_delivery
-from models.tables import Event, Photo, SyncRun, utc_now
+from models.session import open_session
+from models.settings import get_settings
+from models.tables import Event, Installation, Photo, SyncRun, utc_now
 from models.vocabulary import ErrorKind, PhotoStatus, SyncState
 
 REQUEST_LOCK_CLASS = 0x46_52  # "FR": first half of the advisory lock's key
@@ -30,6 +33,20 @@ HEARTBEAT_INTERVAL_S = 10
 HEARTBEAT_LIMIT = timedelta(seconds=50)
 # Under which a re-embedding keeps its work in `tallies`: photos, batches done, photos left out.
 REEMBED = "change"
+
+
+def find_installation() -> UUID:
+    """The database's own id, which its runs carry on a Prefect server; read once a process.
+
+    Raises DatabaseUnavailableError and DatabaseOutdatedError.
+    """
+    return _read_installation(get_settings().database_url)
+
+
+@lru_cache(maxsize=4)
+def _read_installation(_database_url: str | None) -> UUID:
+    with open_session() as session:
+        return session.exec(select(Installation.id)).one()
 
 
 def ensure_run(session: Session, *, flow_run_id: UUID, event_id: int, s3_prefix: str) -> SyncRun:

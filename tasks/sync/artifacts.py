@@ -33,9 +33,11 @@ from models.keys import (
 from models.queries.events import read_event
 from models.queries.runs import count_progress
 from models.session import open_session
+from models.settings import get_settings
 from models.tables import Photo, SyncRun
 from models.vocabulary import PhotoReason
 from tasks.sync.context import SyncContext
+from tasks.sync.states import is_foreign_run
 
 logger = logging.getLogger(__name__)
 
@@ -198,13 +200,19 @@ def publish_failure(event_id: int, sentence: str, work: str = "sync") -> None:
 def publish_page(key: str, text: str, description: str | None = None) -> None:
     """Put a page of Markdown on the run's page."""
     with _tolerate_prefect():
-        create_markdown_artifact(text, key=key, description=description)
+        create_markdown_artifact(text, key=_name_key(key), description=description)
 
 
 def publish_table(key: str, rows: list[dict[str, str]], description: str) -> None:
     """Put a table on the run's page."""
     with _tolerate_prefect():
-        create_table_artifact(rows, key=key, description=description)
+        create_table_artifact(rows, key=_name_key(key), description=description)
+
+
+def _name_key(key: str) -> str:
+    """An artifact's key; event ids of installations that share a server are alike."""
+    installation = get_settings().installation
+    return key if installation == "default" else f"{installation}-{key}"
 
 
 @contextmanager
@@ -241,6 +249,8 @@ def name_notices_run() -> str:
 
 def _read_event_name(event_id: int) -> str:
     try:
+        if is_foreign_run():
+            return f"event {event_id}"  # it is not this database's
         with open_session() as session:
             return read_event(session, event_id).name
     except FacePassError:

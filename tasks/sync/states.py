@@ -10,6 +10,7 @@ from typing import Any, ParamSpec
 
 from prefect import get_run_logger
 from prefect.client.schemas.objects import State, StateType
+from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from models.errors import (
@@ -17,16 +18,25 @@ from models.errors import (
     EventErasedError,
     EventNotFoundError,
     FacePassError,
+    ForeignRunError,
     InvalidPrefixError,
     S3AccessError,
     SyncSkippedError,
 )
+from models.keys import list_owners
+from models.queries.runs import find_installation
 from models.vocabulary import SyncState
 from tasks.s3.errors import quote_s3
 
 SYNC_RETRIES = 3
 # What no later attempt heals: retrying would burn fifteen minutes to say the same.
-FINAL_ERRORS = (ConfigurationError, EventNotFoundError, InvalidPrefixError, S3AccessError)
+FINAL_ERRORS = (
+    ConfigurationError,
+    EventNotFoundError,
+    ForeignRunError,
+    InvalidPrefixError,
+    S3AccessError,
+)
 
 Arguments = ParamSpec("Arguments")
 
@@ -55,17 +65,47 @@ def build_final_state(end: SyncState, message: str) -> State[Any]:
     return State(type=StateType.CRASHED, name="Failed", message=message)
 
 
+def is_foreign_run() -> bool:
+    """Whether the flow run under way carries another installation's id, or two."""
+    owners = list_owners(flow_run.get_tags())
+    return bool(owners) and owners != {str(find_installation())}
+
+
+def require_own_run() -> None:
+    """Raise ForeignRunError in a run of another installation, whose event ids mean nothing here.
+
+    Runs that carry no installation, an earlier release's, are taken for this one's.
+    """
+    if is_foreign_run():
+        raise ForeignRunError(
+            "This run belongs to another installation on this Prefect server, and nothing was "
+            "touched: give each installation a work pool of its own by FACEPASS_INSTALLATION "
+            "(docs/running.md), then start it again there."
+        )
+
+
+def refuse_foreign_run() -> State[Any] | None:
+    """The final state of another installation's run; for flows without `end_in_state`."""
+    try:
+        require_own_run()
+    except ForeignRunError as error:
+        return build_final_state(SyncState.FAILED, str(error))
+    return None
+
+
 def end_in_state(
     run_flow: Callable[Arguments, State[Any]],
 ) -> Callable[Arguments, State[Any]]:
     """A flow's function that returns the final state of errors that no retry heals.
 
-    For the line below `@flow`; other errors are raised as they are.
+    For the line below `@flow`; other errors are raised as they are. A run of another installation
+    ends before the function is called.
     """
 
     @wraps(run_flow)
     def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> State[Any]:
         try:
+            require_own_run()
             return run_flow(*args, **kwargs)
         except FacePassError as error:
             if words := quote_s3(error):

@@ -89,12 +89,15 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "tasks.s3.links",
     ),
     "deployments": (),
+    # The database's id, which every run carries.
+    "deployments.orchestrator": ("models.keys", "models.queries.runs"),
     "deployments.stack": ("models", "tasks"),
     "deployments.automations": (),
     "deployments.push": ("models", "tasks"),
     "deployments.photographer": ("models",),
     "deployments.demo": ("models", "tasks"),
     "deployments.doctor": ("models", "tasks"),
+    "deployments.register": ("models.queries.runs",),
     "deployments.sample_photos": ("models", "tasks"),
     # The one place that knows every part a person may start.
     "deployments.facepass": ("api", "models", "tasks"),

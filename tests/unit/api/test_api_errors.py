@@ -55,6 +55,7 @@ ANSWERS: dict[type[FacePassError], int] = {
     errors.PhotosUnreachableError: 500,
     errors.SyncSkippedError: 500,
     errors.SyncSupersededError: 500,
+    errors.ForeignRunError: 500,
     errors.StackError: 500,
     # The command-line tools.
     errors.ApiUnavailableError: 500,

@@ -174,7 +174,7 @@ def test_the_options_of_a_push_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_subcommand_ends_with_the_exit_code_of_what_it_calls(
     name: str, function: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(function, lambda *_, **_options: 3)
+    monkeypatch.setattr(function, lambda *_, **__: 3)
     assert main([name]) == 3
 
 

@@ -41,8 +41,14 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 JOBS = {"migrate", "register"}
 FOREIGN = {"database", "s3"}
 FACEPASS = {f"FACEPASS_{name.upper()}" for name in Settings.model_fields}
-# The embedded stack's own; compose uses the last two for the published ports.
-EMBEDDED_ONLY = {"FACEPASS_HOME", "FACEPASS_PREFECT_PORT", "FACEPASS_S3_PORT"}
+# The embedded stack's own; compose uses two for the published ports, and has a Prefect server of
+# its own, which needs no installation's name.
+EMBEDDED_ONLY = {
+    "FACEPASS_HOME",
+    "FACEPASS_INSTALLATION",
+    "FACEPASS_PREFECT_PORT",
+    "FACEPASS_S3_PORT",
+}
 
 each_service = pytest.mark.parametrize("name", SERVICES)
 

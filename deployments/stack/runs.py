@@ -1,0 +1,66 @@
+"""The flow runs under way when the stack is stopped: they wait for its next start, as Stopped.
+
+Each keeps its id, parameters and cached results. The worker of the next start takes it up first, as
+it takes up whatever is due; so a run is taken up once, whoever asks for it meanwhile.
+"""
+
+from typing import Any
+
+import httpx
+
+from deployments.names import STOPPED
+from deployments.stack.process import Part, read_variable
+
+FLOW_RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"  # in the environment of a flow run's process
+SENTENCE = "Stopped with the stack; its next start takes this up."
+UNFINISHED = {"RUNNING", "PENDING"}
+
+
+def list_under_way(client: httpx.Client, worker: Part, pool: str, *, embedded: bool) -> set[str]:
+    """Ids of the runs that have a process below the worker, or are just getting one.
+
+    embedded: the server ends with this stack, so that every run about to start is the worker's.
+    """
+    found = read_variable(worker.list_descendants(), FLOW_RUN_VARIABLE)
+    if embedded:
+        wanted = {
+            "work_pools": {"name": {"any_": [pool]}},
+            "flow_runs": {"state": {"type": {"any_": ["PENDING"]}}},
+        }
+        answer = client.post("flow_runs/filter", json=wanted).raise_for_status()
+        found |= {run["id"] for run in answer.json()}
+    return found
+
+
+def stop_runs(client: httpx.Client, flow_run_ids: set[str]) -> int:
+    """Have the runs wait that their stop cut short, their processes being gone; how many did.
+
+    What ended by itself, failed for good or was being cancelled stays so.
+    """
+    stopped = 0
+    for flow_run_id in flow_run_ids:
+        path = f"flow_runs/{flow_run_id}"
+        state = client.get(path).raise_for_status().json()["state"]
+        if is_cut_short(state):
+            wanted = {"type": "SCHEDULED", "name": STOPPED, "message": SENTENCE}
+            body = {"state": wanted, "force": True}
+            client.post(f"{path}/set_state", json=body).raise_for_status()
+            stopped += 1
+        elif state["type"] == "CANCELLING":
+            wanted = {"type": "CANCELLED", "message": "Cancelled; the stack was stopped meanwhile."}
+            body = {"state": wanted, "force": True}
+            client.post(f"{path}/set_state", json=body).raise_for_status()
+    return stopped
+
+
+def is_cut_short(state: dict[str, Any]) -> bool:
+    """Whether a run in this state, whose process was stopped, had more to do.
+
+    A process that is asked to stop says Crashed; Failed of that type is the product's own end.
+    """
+    kind, name = state["type"], state["name"]
+    return (
+        kind in UNFINISHED
+        or (kind == "CRASHED" and name != "Failed")
+        or (kind == "SCHEDULED" and name == "AwaitingRetry")
+    )
