@@ -121,7 +121,9 @@ def announce_end(resource: dict[str, str], result: dict[str, Any]) -> None:
         return  # else Prefect would start a server of its own
     labels = {
         "facepass.failed": judge_share(result["failed"], result["total_found"], MANY_FAILED),
-        "facepass.no-face": judge_share(result["no_face"], result["total_found"], MANY_FACELESS),
+        "facepass.no-face": judge_share(
+            result["no_face"], result["new_photos"] + result["updated"], MANY_FACELESS
+        ),
     }
     payload = {"event_name": resource["prefect.resource.name"], **result}
     emit_event(PrefectEvent.SYNCED, resource | labels, payload=payload)

@@ -248,7 +248,11 @@ def test_a_silent_resync_and_a_run_that_waits_are_told(
     begun, waiting = (add_run(prefect, f"late {number}", ["facepass"]) for number in (1, 2))
     try:
         for run_id in (begun, waiting):
-            set_state(prefect, run_id, "SCHEDULED", "Late", "")
+            # Of a day that no worker waits for.
+            details = {"scheduled_time": "2999-01-01T00:00:00Z"}
+            state = {"type": "SCHEDULED", "name": "Late", "state_details": details}
+            body = {"state": state, "force": True}
+            prefect.post(f"/flow_runs/{run_id}/set_state", json=body).raise_for_status()
         set_state(prefect, begun, "RUNNING", "Running", "")
         wait_until(lambda: has_fired(prefect, late), limit_s=180)
         resource = f"prefect.automation.{late}"

@@ -358,7 +358,8 @@ def test_every_variable_is_one_that_somebody_reads() -> None:
 
 def test_every_setting_reaches_a_service() -> None:
     images = {*read_environment("api"), *read_environment("worker")}
-    services = {name for s in (SERVICES["api"], SERVICES["worker"]) for name in s["environment"]}
+    readers = (SERVICES["api"], SERVICES["worker"], SERVICES["register"])
+    services = {name for service in readers for name in service["environment"]}
     assert FACEPASS - images - services == EMBEDDED_ONLY
     shared = {*SERVICES["api"]["environment"]} & {*SERVICES["worker"]["environment"]}
     assert {"FACEPASS_MODEL_PACK", "FACEPASS_INFERENCE", "FACEPASS_RETENTION_DAYS"} <= shared

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from models.tables import SyncRun
 from models.vocabulary import SyncState
-from tasks.sync.report import build_result, name_completion
+from tasks.sync import report
+from tasks.sync.report import announce_end, build_result, judge_share, name_completion
 
 RUN = UUID("a1b2c3d4-e5f6-7890-abcd-ef1234567890")
 PREFIX = "events/1/previews/"
@@ -155,3 +156,31 @@ def test_the_name_of_a_completed_run_tells_what_needs_an_eye(
     told = ("new_photos", "skipped", "updated", "failed", "gone", "lying_previews")
     nothing = {**dict.fromkeys((*told, "missing_originals"), 0), "ignored": {}}
     assert name_completion(nothing | counts) == name
+
+
+# --- what Prefect's automations hear ---
+
+
+@pytest.mark.parametrize(
+    ("number", "total", "word"),
+    [
+        (0, 0, "none"),
+        (0, 900, "none"),
+        (1, 1, "few"),
+        (4, 4, "few"),
+        (5, 50, "many"),
+        (5, 51, "few"),
+        (300, 300, "many"),
+    ],
+)
+def test_a_share_is_a_word_that_a_trigger_can_match(number: int, total: int, word: str) -> None:
+    assert judge_share(number, total, 0.1) == word
+
+
+def test_without_a_server_nothing_is_told_and_none_is_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[object] = []
+    monkeypatch.setattr(report, "emit_event", lambda *args, **_: told.append(args))
+    announce_end({"prefect.resource.name": "x"}, {})
+    assert told == []
