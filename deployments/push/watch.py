@@ -149,7 +149,8 @@ class Watch:
                 if not self._is_stale:
                     rewrite_marker(folder, place.source.name)
         except (PushRefusedError, OSError) as error:
-            why = str(error) if is_there(marker) else f"{folder} is not there."
+            sign = marker if self.push.options.source is None else folder
+            why = str(error) if is_there(sign) else f"{folder} is not there."
             self._tell_trouble(f"{why} It is waited for, and nothing is deleted.")
             self._is_stale, self._deletable = True, set()
             return None
