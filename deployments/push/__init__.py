@@ -12,6 +12,8 @@ Where do I go to…?
     see which files are photos, and their keys     folder.py
     see what is deleted, and when that is refused  mirror.py
     see what is sent, and what is not sent again   upload.py
+    see when a sync is asked for meanwhile         live.py
+    see how a folder is watched                    watch.py
     change what the photographer sees              report.py
     make the README's picture again                ../../docs/tools/push_picture.py
 """

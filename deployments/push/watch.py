@@ -126,7 +126,7 @@ class Watch:
             self._send_previews(self._find_settled(scan, names), place, live)
             self._send_originals(place, live)
             self._delete(folder, scan, names, place, live)
-        except _OUTAGES as error:
+        except (*_OUTAGES, OSError) as error:  # of the folder, it is looked into at the next look
             self._tell_trouble(str(error))
             self._is_stale = True
             self._wait()
@@ -148,8 +148,9 @@ class Watch:
                     raise PushRefusedError(f"{folder} is empty, and was not.")
                 if not self._is_stale:
                     rewrite_marker(folder, place.source.name)
-        except PushRefusedError as error:
-            why = str(error) if folder.is_dir() and marker.exists() else f"{folder} is not there."
+        except (PushRefusedError, OSError) as error:
+            sign = marker if self.push.options.source is None else folder
+            why = str(error) if is_there(sign) else f"{folder} is not there."
             self._tell_trouble(f"{why} It is waited for, and nothing is deleted.")
             self._is_stale, self._deletable = True, set()
             return None
@@ -322,6 +323,14 @@ class Watch:
             f"{time.strftime('%H:%M:%S')}  {count_things(done, 'photo')} in S3{behind}"
         )
         self._told, self._told_at = done, now
+
+
+def is_there(path: Path) -> bool:
+    """Whether it exists; of a card that was pulled out even that may not be asked."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def choose_patience(photo: LocalFile) -> float:

@@ -146,7 +146,7 @@ def test_the_options_of_a_push_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deployments.push.command.push_folder", push_folder)
     options = ["--profile=groups", "--source", "camera-2", "--keep", "--no-sync", "--json"]
     assert main(["push", "Карта A", "--event", "Свадьба", *options]) == 4
-    assert main(["push", "--event", "Свадьба", "Карта A", "--delete"]) == 4
+    assert main(["push", "--event", "Свадьба", "Карта A", "--delete", "--watch"]) == 4
     folder = Path("Карта A")
     assert seen == [
         (
@@ -155,7 +155,7 @@ def test_the_options_of_a_push_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
             ),
             True,
         ),
-        (Options(folder, "Свадьба", delete=True), False),
+        (Options(folder, "Свадьба", delete=True, watch=True), False),
     ]
 
 

@@ -3,6 +3,7 @@
 from io import StringIO
 from pathlib import Path
 
+import httpx
 import pytest
 from rich.console import Console
 
@@ -262,3 +263,40 @@ def test_new_photos_do_not_wait_behind_originals(
     assert len(watched.list_names()) < 10
     watched.look(10)
     assert len(watched.list_names()) == 11
+
+
+def test_a_watch_waits_for_the_api_at_its_start_and_ends_by_ctrl_c(
+    tmp_path: Path, store: FakeClient, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, report = make_folder(tmp_path), Report()
+    (folder / "1.jpg").write_bytes(make_photo())
+    fake_api = FakeApi(answers=[httpx.ConnectError("refused"), httpx.Response(503)])
+    monkeypatch.setattr(steps, "RestApi", lambda url, key: fake_api.open(key, url))
+    monkeypatch.setattr(module, "RestApi", lambda url, key: fake_api.open(key, url))
+
+    def sleep(seconds: float) -> None:
+        clock.now += seconds
+        if clock.now > 1030:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(clock, "sleep", sleep)
+    console = Console(record=True, width=300, file=StringIO())
+    options = Options(folder, "Свадьба", sync=False, watch=True)
+    with pytest.raises(KeyboardInterrupt):
+        Watch(Push(options, Target(URL, None, Settings()), Screen(console), report)).run()
+    assert report.count()["sent"] == report.photos == 1
+    assert console.export_text().count("does not answer") == 1
+
+
+def test_a_card_below_the_folder_that_is_out_deletes_nothing(
+    tmp_path: Path, store: FakeClient, clock: Clock
+) -> None:
+    watched = Watched(make_folder(tmp_path), store, clock, delete=True)
+    for number in range(2):
+        (watched.folder / f"{number}.jpg").write_bytes(make_photo(number))
+    watched.look(5)
+    name = next(name for name in watched.place.sender.stored.names if name == "1.jpg")
+    watched.watch._devices[name] = -1  # it lay on another file system
+    (watched.folder / "1.jpg").unlink()
+    watched.look(20)
+    assert watched.list_names() == ["0.jpg", "1.jpg"]
