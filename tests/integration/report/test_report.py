@@ -78,7 +78,7 @@ def test_the_page_tells_all_and_its_buttons_work(api: httpx.Client, wedding: Eve
     answer = api.post(f"{url}/photos/{one}/requeue?lang=en")
     assert answer.json()["message"].startswith("1 ")
     wedding.put("Карта 1/IMG_0001.JPG", vary(read_sample("astronaut.png"), 5))
-    assert wedding.sync().result["new_photos"] + 0 >= 0
+    wedding.sync()
     assert list_photos(api, wedding)["Карта 1/IMG_0001.JPG"]["status"] == "indexed"
     assert api.post(f"{url}/requeue?lang=en").json()["message"].startswith("1 ")
 
