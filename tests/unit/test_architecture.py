@@ -168,6 +168,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "pgserver": ("deployments.stack",),
     "segno": ("api.posters", "deployments.qr"),
     "fpdf": ("api.posters",),
+    "fontTools": ("api.posters",),
 }
 # A library's module -> where it is never imported at module level: it is slow, or absent.
 NEVER_AT_ONCE: dict[str, tuple[str, ...]] = {

@@ -11,6 +11,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from importlib.metadata import requires
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ COMPOSE_TEXT = (FOLDER / "compose.yaml").read_text("utf-8")
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
 UI: dict[str, Any] = yaml.safe_load((FOLDER / "compose.ui.yaml").read_text("utf-8"))
 CUDA: dict[str, Any] = yaml.safe_load((FOLDER / "compose.cuda.yaml").read_text("utf-8"))
+PUBLIC_TEXT = (FOLDER / "compose.public.yaml").read_text("utf-8")
+PUBLIC: dict[str, Any] = yaml.safe_load(PUBLIC_TEXT)
 CUDA_LOCK = "deployments/requirements-cuda.lock"
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 JOBS = {"migrate", "register"}
@@ -263,7 +266,7 @@ def test_the_cuda_image_is_the_workers_and_refuses_another_lock() -> None:
 def test_the_compose_files_are_valid_by_the_specifications_schema() -> None:
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
     files = [str(file) for file in sorted(FOLDER.glob("compose*.yaml"))]
-    assert len(files) == 3
+    assert len(files) == 4
     result = subprocess.run([*command, *files], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout
 
@@ -297,6 +300,45 @@ def test_only_the_api_and_s3_are_published_and_to_this_machine_alone() -> None:
     }
     assert {*UI["services"]} == {"prefect"}
     assert UI["services"]["prefect"]["ports"] == ["127.0.0.1:4200:4200"]
+
+
+def test_on_a_public_server_the_proxy_alone_is_reached_and_may_little() -> None:
+    services = PUBLIC["services"]
+    assert {*services} == {"proxy", "api"}
+    assert {name for name, service in services.items() if "ports" in service} == {"proxy"}
+    proxy = services["proxy"]
+    assert proxy["ports"] == ["80:80", "443:443", "443:443/udp"]
+    assert (proxy["cap_drop"], proxy["cap_add"]) == (["ALL"], ["NET_BIND_SERVICE"])
+    assert proxy["read_only"] is True
+    assert proxy["security_opt"] == ["no-new-privileges:true"]
+    assert re.fullmatch(r"caddy:[0-9]+\.[0-9]+\.[0-9]+-alpine", proxy["image"])
+    assert {*proxy["networks"]} == {"front"}  # neither PostgreSQL nor Prefect nor S3 is in it
+    mounts = [volume.split(":")[0] for volume in proxy["volumes"]]
+    assert mounts == ["./Caddyfile", *PUBLIC["volumes"]]
+    assert (FOLDER / "Caddyfile").is_file()
+
+
+def test_the_public_api_believes_the_proxy_alone_and_hands_out_its_own_links() -> None:
+    proxy, api = (PUBLIC["services"][name] for name in ("proxy", "api"))
+    address = proxy["networks"]["front"]["ipv4_address"]
+    [network] = PUBLIC["networks"]["front"]["ipam"]["config"]
+    assert ip_address(address) in ip_network(network["subnet"])
+    environment = api["environment"]
+    assert environment["FACEPASS_TRUSTED_PROXIES"] == address
+    assert environment["FACEPASS_PUBLIC_URL"].startswith("https://${PUBLIC_HOST:?")
+    assert environment["FACEPASS_PHOTO_DELIVERY"] == "api"  # S3 is not public
+    assert {*environment} <= {*SERVICES["api"]["environment"]}
+    asked = set(re.findall(r"\$\{([A-Z0-9_]+)(:[-?])", PUBLIC_TEXT))
+    assert asked == {("PUBLIC_HOST", ":?"), ("FACEPASS_PRIVACY_CONTACT", ":?")}
+
+
+def test_the_proxy_logs_no_path_and_leads_to_the_api() -> None:
+    lines = (FOLDER / "Caddyfile").read_text("utf-8").splitlines()
+    told = [line.strip() for line in lines if not line.strip().startswith("#")]
+    assert [line for line in told if line.startswith("log")] == []
+    assert "{$PUBLIC_HOST} {" in told
+    assert "reverse_proxy {$API_ADDRESS:api:8000} {" in told
+    assert "respond /metrics 404" in told
 
 
 @each_service
@@ -337,7 +379,7 @@ def test_no_secret_has_a_default_and_the_example_holds_none() -> None:
     assert optional & required == set()
     assert "FACEPASS_API_KEYS" in required
     commented = re.findall(r"^#([A-Z0-9_]+)=", example, re.MULTILINE)
-    assert {*commented} <= optional
+    assert {*commented} <= optional | {"PUBLIC_HOST"}  # of compose.public.yaml
     for secret in (r"[^}]//[^/\s]*:[^$/\s@]+@", r"PASSWORD: [^$]", r"KEYS?(_ID)?: [^$]"):
         assert re.search(secret, COMPOSE_TEXT) is None
     assert ".env" in (ROOT / ".gitignore").read_text("utf-8").splitlines()
