@@ -5,6 +5,7 @@ it takes up whatever is due; so a run is taken up once, whoever asks for it mean
 """
 
 from typing import Any
+from uuid import UUID
 
 import httpx
 
@@ -32,12 +33,12 @@ def list_under_way(client: httpx.Client, worker: Part, pool: str, *, embedded: b
     return found
 
 
-def stop_runs(client: httpx.Client, flow_run_ids: set[str]) -> int:
-    """Have the runs wait that their stop cut short, their processes being gone; how many did.
+def stop_runs(client: httpx.Client, flow_run_ids: set[str]) -> list[UUID]:
+    """Have the runs wait that their stop cut short, their processes being gone; those that do.
 
     What ended by itself, failed for good or was being cancelled stays so.
     """
-    stopped = 0
+    stopped = []
     for flow_run_id in flow_run_ids:
         path = f"flow_runs/{flow_run_id}"
         state = client.get(path).raise_for_status().json()["state"]
@@ -45,7 +46,7 @@ def stop_runs(client: httpx.Client, flow_run_ids: set[str]) -> int:
             wanted = {"type": "SCHEDULED", "name": STOPPED, "message": SENTENCE}
             body = {"state": wanted, "force": True}
             client.post(f"{path}/set_state", json=body).raise_for_status()
-            stopped += 1
+            stopped.append(UUID(flow_run_id))
         elif state["type"] == "CANCELLING":
             wanted = {"type": "CANCELLED", "message": "Cancelled; the stack was stopped meanwhile."}
             body = {"state": wanted, "force": True}

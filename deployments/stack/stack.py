@@ -34,8 +34,8 @@ from deployments.stack.process import (
     run_in_thread,
     wait_until,
 )
-from deployments.stack.runs import list_under_way, stop_runs
-from models.errors import OrchestratorUnavailableError, StackError
+from deployments.stack.runs import SENTENCE, list_under_way, stop_runs
+from models.errors import FacePassError, OrchestratorUnavailableError, StackError
 from models.settings import Settings
 
 API = "API"
@@ -353,9 +353,12 @@ class EmbeddedStack:
 
     def _keep_runs(self, under_way: set[str]) -> None:
         """Have them wait for the next start. Without Prefect they will be found dead there."""
-        with suppress(httpx.HTTPError), self._open_prefect() as client:
+        from models.queries.runs import shelve_runs
+
+        with suppress(httpx.HTTPError, FacePassError), self._open_prefect() as client:
             if stopped := stop_runs(client, under_way):
-                self._report(f"Flow runs that the next start takes up: {stopped}.")
+                shelve_runs(self.plan.environment["FACEPASS_DATABASE_URL"], stopped, SENTENCE)
+                self._report(f"Flow runs that the next start takes up: {len(stopped)}.")
 
     def _open_prefect(self) -> httpx.Client:
         return prefect.open_prefect_client(self.plan.child_environment, STOP_PATIENCE_S)

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from psycopg2.errors import LockNotAvailable
-from sqlalchemy import case, func, or_, text, update
+from sqlalchemy import NullPool, case, func, or_, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col, select
@@ -20,7 +20,7 @@ from models.errors import TooBusyError
 from models.keys import build_reembed_prefix
 from models.queries.events import lock_event
 from models.queries.webhooks import add_deliveries, prepare_delivery
-from models.session import open_session
+from models.session import build_engine, map_database_errors, open_session
 from models.settings import get_settings
 from models.tables import Event, Installation, Photo, SyncRun, utc_now
 from models.vocabulary import ErrorKind, PhotoStatus, SyncState
@@ -348,6 +348,28 @@ def read_ends(session: Session, flow_run_ids: Sequence[UUID]) -> dict[UUID, Sync
 def is_reembed(run: SyncRun) -> bool:
     """Whether a run re-embeds its event: its prefix is above every sync's."""
     return run.s3_prefix == build_reembed_prefix(run.event_id)
+
+
+def shelve_runs(database_url: str, flow_run_ids: Sequence[UUID], detail: str) -> None:
+    """Record that these runs, if unfinished, wait for another process, as before their first one.
+
+    For a caller outside the configured database. A heartbeat of the former process would make the
+    next one look dead from its start. Raises DatabaseUnavailableError.
+    """
+    settings = get_settings().model_copy(update={"database_url": database_url})
+    engine = build_engine(settings.require_database_url(), poolclass=NullPool)
+    with map_database_errors(), engine.begin() as connection:
+        connection.execute(
+            update(SyncRun)
+            .where(col(SyncRun.flow_run_id).in_(flow_run_ids), col(SyncRun.finished_at).is_(None))
+            .values(
+                state=SyncState.PENDING,
+                detail=detail,
+                error_kind=None,
+                heartbeat_at=None,
+                next_try_at=None,
+            )
+        )
 
 
 def _change_unfinished(session: Session, flow_run_id: UUID, **values: object) -> bool:

@@ -211,7 +211,7 @@ def test_a_prefect_that_is_away_refuses_or_lacks_a_deployment_is_told(
     assert ("wrong", "Not deployed: sync_event_photos/other. Run `facepass register`.") in look(
         "Prefect"
     )
-    monkeypatch.setattr(orchestrator, "WORK_POOL", "nowhere")
+    monkeypatch.setattr(orchestrator, "_name_pool", lambda: "nowhere")
     assert look("Prefect")[-1][1].startswith("The work pool nowhere is not there")
 
 

@@ -1,10 +1,12 @@
 """A real stack that is stopped with runs under way: they are told as stopped, and taken up once."""
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from deployments.stack.prefect import open_prefect_client
 from tests.integration.stack.test_stack import connect_s3, start, wait_for
@@ -23,8 +25,16 @@ def read_run(environment: dict[str, str], flow_run_id: str) -> dict[str, Any]:
     return run | {"states": [state["name"] for state in states]}
 
 
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A home whose path PostgreSQL's own user may pass, and whose sockets stay short."""
+    with tempfile.TemporaryDirectory(prefix="fp-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder) / "home"
+
+
 def test_a_run_that_waited_for_its_retry_is_stopped_and_taken_up_once(
-    joined_stack: dict[str, str], s3_proxy: FaultProxy, tmp_path: Path
+    joined_stack: dict[str, str], s3_proxy: FaultProxy, home: Path, tmp_path: Path
 ) -> None:
     keys = tmp_path / "keys"
     names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
@@ -40,7 +50,6 @@ def test_a_run_that_waited_for_its_retry_is_stopped_and_taken_up_once(
         "FACEPASS_RETRY_DELAY_S": AGAIN_S,
         "FACEPASS_MODEL_ROOT": joined_stack["FACEPASS_MODEL_ROOT"],
     }
-    home = tmp_path / "home"
     stack = start(home, **settings)
     try:
         with httpx.Client(base_url=stack.environment["FACEPASS_API_URL"], timeout=60) as api:

@@ -1,7 +1,7 @@
 """How runs end: which errors end one for good, and the state that Prefect shows then."""
 
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from prefect.client.schemas.objects import State, StateType
@@ -19,7 +19,9 @@ from models.errors import (
     SyncSkippedError,
     SyncSupersededError,
 )
+from models.keys import tag_owner
 from models.vocabulary import SyncState
+from tasks.sync import states
 from tasks.sync.states import end_in_state, find_end
 
 
@@ -89,3 +91,33 @@ def test_what_another_attempt_may_heal_is_left_to_prefect(error: Exception) -> N
     assert find_end(error) is None
     with pytest.raises(type(error)):
         end_with(error)
+
+
+OWN, OTHER = UUID(int=1), UUID(int=2)
+
+
+@pytest.mark.parametrize(
+    ("owners", "runs"),
+    [([], True), ([OWN], True), ([OTHER], False), ([OWN, OTHER], False)],
+)
+def test_a_run_that_names_another_installation_ends_before_its_work_and_is_not_retried(
+    owners: list[UUID], runs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tags = ["event:1", *map(tag_owner, owners)]
+    monkeypatch.setattr("prefect.runtime.flow_run.get_tags", lambda: tags)
+    monkeypatch.setattr(states, "find_installation", lambda: OWN)
+    done = []
+
+    @end_in_state
+    def run() -> State[Any]:
+        done.append(True)
+        return Completed()
+
+    state = run()
+    assert bool(done) is runs
+    refusal = states.refuse_foreign_run()
+    assert (refusal is None) is runs
+    if refusal is not None:
+        assert (state.type, state.name) == (StateType.CRASHED, "Failed")
+        assert "FACEPASS_INSTALLATION" in str(state.message)
+        assert refusal.message == state.message
