@@ -79,6 +79,8 @@ def read_mail_server(settings: Settings) -> MailServer | None:
 def _read_sender(given: str | None) -> str:
     name, address = parseaddr(given or "")
     try:
+        if not (given or "").isprintable():
+            raise AddressRefusedError("This is more than one line.")
         return formataddr((name, read_mailbox(address)))
     except AddressRefusedError as error:
         raise ConfigurationError(
