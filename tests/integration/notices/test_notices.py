@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -430,6 +430,29 @@ def test_a_vector_that_fits_no_face_any_more_is_deleted_and_its_guest_told(
     assert f"{PUBLIC}/gallery/{read_token(party)}" in mail.text
     assert "list-unsubscribe" not in mail.message
     assert count(party) == 0
+
+
+def test_a_syncs_end_asks_for_one_run_in_a_while_where_somebody_waits(
+    api: TestClient, post: MailServer, party: EventBox, prefect: httpx.Client
+) -> None:
+    def list_runs() -> list[dict[str, Any]]:
+        asked = {
+            "flows": {"name": {"any_": ["notify_guests"]}},
+            "flow_runs": {"tags": {"all_": [f"event:{party.id}"]}},
+        }
+        return list(prefect.post("flow_runs/filter", json=asked).raise_for_status().json())
+
+    ask(api, party)
+    add_photo(party, "c.jpg")
+    assert list_runs() == []  # nobody has confirmed
+    subscribe(api, post, party, "there@example.com")
+    add_photo(party, "d.jpg", "6 darker.jpg")
+    add_photo(party, "e.jpg", "6 smaller.jpg")
+    (run,) = list_runs()
+    assert run["state"]["type"] == "SCHEDULED" and run["parameters"] == {"event_id": party.id}
+    due = datetime.fromisoformat(run["expected_start_time"].replace("Z", "+00:00"))
+    assert due > datetime.now(UTC) + timedelta(hours=23)
+    prefect.delete(f"flow_runs/{run['id']}").raise_for_status()
 
 
 # --- withdrawing, erasing ---
