@@ -1,10 +1,13 @@
 """Mails to guests, in their language: plain text, with a link, and no photo and no face."""
 
 from dataclasses import dataclass
-from email.message import EmailMessage
+from email.header import Header
+from email.mime.text import MIMEText
+from email.policy import compat32
 from email.utils import formatdate, make_msgid
 
 LONGEST_NAME = 120  # letters of an event's name in a subject
+_UNFOLDED = compat32.clone(max_line_length=None)  # not every mail program unfolds a link
 
 
 @dataclass(frozen=True)
@@ -102,17 +105,19 @@ If you want new ones, take a selfie in the gallery once more:
 }
 
 
-def write_letter(letter: Letter, sender: str) -> EmailMessage:
-    """The mail; `sender` as FACEPASS_MAIL_FROM names it."""
+def write_letter(letter: Letter, sender: str) -> MIMEText:
+    """The mail; `sender` as read_mail_server gives it."""
     language = "ru" if letter.language == "ru" else "en"
     words = _LETTERS[letter.kind, language]
     # An event's name may hold anything but zero bytes; a header is one line.
     name = "".join(one if one.isprintable() else " " for one in letter.event_name)
     name = " ".join(name.split())[:LONGEST_NAME]
-    mail = EmailMessage()
+    body = words.body.replace("{photos}", str(letter.photos)).replace("{link}", letter.link)
+    mail = MIMEText(body.replace("{name}", name), "plain", "utf-8", policy=_UNFOLDED)
     mail["From"] = sender
     mail["To"] = letter.address
-    mail["Subject"] = words.subject.replace("{name}", name)
+    # Folded by Header: EmailMessage loses spaces between Cyrillic words (Python 3.11).
+    mail["Subject"] = Header(words.subject.replace("{name}", name), "utf-8").encode()
     mail["Date"] = formatdate()
     mail["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2].strip(" >"))
     mail["Content-Language"] = language
@@ -120,6 +125,4 @@ def write_letter(letter: Letter, sender: str) -> EmailMessage:
     if letter.kind != "ended":
         mail["List-Unsubscribe"] = f"<{letter.link}/withdraw>"
         mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"  # RFC 8058
-    body = words.body.replace("{photos}", str(letter.photos)).replace("{link}", letter.link)
-    mail.set_content(body.replace("{name}", name))
     return mail

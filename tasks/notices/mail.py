@@ -8,9 +8,8 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from email.headerregistry import Address
-from email.message import EmailMessage
-from email.utils import parseaddr
+from email.message import Message
+from email.utils import formataddr, parseaddr
 from ipaddress import ip_address
 from urllib.parse import unquote, urlsplit
 
@@ -80,8 +79,10 @@ def read_mail_server(settings: Settings) -> MailServer | None:
 def _read_sender(given: str | None) -> str:
     name, address = parseaddr(given or "")
     try:
-        return str(Address(name, addr_spec=read_mailbox(address)))
-    except (AddressRefusedError, ValueError) as error:
+        if not (given or "").isprintable():
+            raise AddressRefusedError("This is more than one line.")
+        return formataddr((name, read_mailbox(address)))
+    except AddressRefusedError as error:
         raise ConfigurationError(
             "FACEPASS_SMTP_URL needs FACEPASS_MAIL_FROM, the address that notices come from: "
             "write photos@example.com or Studio <photos@example.com>."
@@ -100,7 +101,7 @@ def open_mail_server(server: MailServer) -> Iterator[smtplib.SMTP]:
             connection.quit()
 
 
-def send_mail(connection: smtplib.SMTP, mail: EmailMessage) -> None:
+def send_mail(connection: smtplib.SMTP, mail: Message) -> None:
     """Hand a mail to one person over; when this returns, the server answers for it.
 
     Raises AddressRefusedError where the server refuses this address for good, otherwise

@@ -99,7 +99,7 @@ def find_subscription(session: Session, subscription_id: UUID) -> tuple[Subscrip
 def read_person(session: Session, subscription: Subscription) -> tuple[str, Any]:
     """The identity of the pack that made a subscription's vector, and the vector, float32."""
     identity = session.exec(select(Pack.identity).where(Pack.id == subscription.pack_id)).one()
-    return identity, subscription.embedding.to_numpy().astype(np.float32)
+    return identity, np.asarray(subscription.embedding, np.float32)
 
 
 def confirm_subscription(session: Session, subscription_id: UUID) -> bool:
