@@ -66,7 +66,7 @@ def test_no_text_is_left_over_and_none_is_missing() -> None:
     asked = set(re.findall(r'tell\(\s*["\'](\w+)["\']', pages))
     asked |= set(re.findall(r'tell\([\w()]+, "(\w+)"', code))
     posters = " ".join(file.read_text("utf-8") for file in (FOLDER.parent / "posters").glob("*.py"))
-    asked |= set(re.findall(r'"(poster_\w+)"', posters))
+    asked |= set(re.findall(r"\b(poster_\w+)", posters))
     asked |= {"surely_title", "maybe_title", "lost", "lost_title", "away", "away_title"}
     asked |= {"busy", "busy_title", "closed", "closed_title"}
     assert asked == set(PAGE_TEXTS)
