@@ -41,8 +41,12 @@ def stop_runs(client: httpx.Client, flow_run_ids: set[str]) -> list[UUID]:
     stopped = []
     for flow_run_id in flow_run_ids:
         path = f"flow_runs/{flow_run_id}"
-        state = client.get(path).raise_for_status().json()["state"]
+        run = client.get(path).raise_for_status().json()
+        state = run["state"]
         if is_cut_short(state):
+            # No worker is handed a run that its own process was going to try again.
+            policy = run["empirical_policy"] | {"retry_type": "reschedule"}
+            client.patch(path, json={"empirical_policy": policy}).raise_for_status()
             wanted = {"type": "SCHEDULED", "name": STOPPED, "message": SENTENCE}
             body = {"state": wanted, "force": True}
             client.post(f"{path}/set_state", json=body).raise_for_status()

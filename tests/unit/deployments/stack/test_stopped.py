@@ -40,11 +40,17 @@ def test_each_gets_its_state_and_a_cancelled_one_is_not_brought_back() -> None:
         done: {"type": "COMPLETED", "name": "Completed"},
     }
     written: dict[str, Any] = {}
+    policies: dict[str, Any] = {}
 
     def answer(request: httpx.Request) -> httpx.Response:
         asked = request.url.path.split("/")[3]
         if request.method == "GET":
-            return httpx.Response(200, json={"id": asked, "state": states[asked]})
+            policy = {"retries": 3, "retry_type": "in_process"}
+            found = {"id": asked, "state": states[asked], "empirical_policy": policy}
+            return httpx.Response(200, json=found)
+        if request.method == "PATCH":
+            policies[asked] = json.loads(request.content)["empirical_policy"]
+            return httpx.Response(204)
         written[asked] = json.loads(request.content)
         return httpx.Response(201, json={"status": "ACCEPT"})
 
@@ -52,6 +58,7 @@ def test_each_gets_its_state_and_a_cancelled_one_is_not_brought_back() -> None:
     with httpx.Client(transport=transport, base_url="http://prefect/api/") as client:
         assert stop_runs(client, set(states)) == [UUID(run)]
     assert written.keys() == {run, cancelled}
+    assert policies == {run: {"retries": 3, "retry_type": "reschedule"}}
     assert written[run]["force"]
     assert written[run]["state"] == {"type": "SCHEDULED", "name": "Stopped", "message": SENTENCE}
     assert written[cancelled]["state"]["type"] == "CANCELLED"
