@@ -16,13 +16,13 @@ import httpx
 
 from deployments.automations.install import install_automations, read_switch, restore_switch
 from deployments.names import name_pool
+from deployments.registration import require_own_deployments, write_deployed
 from deployments.stack.prefect import (
     list_deploy_arguments,
     open_prefect_client,
     require_outside_server,
     settle_pool,
 )
-from deployments.stack.registration import require_own_deployments, write_deployed
 from models.errors import FacePassError, OrchestratorUnavailableError
 from models.queries.runs import find_installation
 from models.settings import get_settings

@@ -15,8 +15,9 @@ from uuid import UUID
 
 import httpx
 
+from deployments import registration
 from deployments.automations.install import install_automations, read_switch, restore_switch
-from deployments.stack import postgres, prefect, registration, s3
+from deployments.stack import postgres, prefect, s3
 from deployments.stack.home import (
     StackHome,
     explain_failures,
