@@ -9,7 +9,7 @@ Where do I go to…?
     change what the doctor looks at     doctor.py
     hear from Prefect of what is wrong  automations/
     share results between machines      result_storage.py
-    register a release with Prefect     register.py
+    register a release with Prefect     register.py, registration.py
     change what runs in containers      Dockerfile, compose.yaml, probe.py
     change what `make up` starts        stack/
     change what `make demo` shows       demo.py, sample_photos.py

@@ -44,6 +44,19 @@ def name_pool(installation: str) -> str:
     return WORK_POOL if installation == DEFAULT else f"{WORK_POOL}-{installation}"
 
 
+def name_trigger(name: str, installation: str) -> str:
+    """An installation's own automation, by the name that it has where there is one alone."""
+    return name if installation == DEFAULT else f"{name} ({installation})"
+
+
+def name_wish(word: str, installation: str) -> str:
+    """An installation's own word in the label facepass.sync, by the one where there is one alone.
+
+    Events' ids are a database's own: the triggers of two would start each other's syncs.
+    """
+    return word if installation == DEFAULT else f"{word} {installation}"
+
+
 def name_deployment(deployment: str, installation: str) -> str:
     """An installation's own deployment, by the name that it has where there is one alone."""
     flow, _, name = deployment.partition("/")

@@ -16,13 +16,13 @@ import httpx
 
 from deployments.automations.install import install_automations, read_switch, restore_switch
 from deployments.names import name_pool
+from deployments.registration import require_own_deployments, write_deployed
 from deployments.stack.prefect import (
     list_deploy_arguments,
     open_prefect_client,
     require_outside_server,
     settle_pool,
 )
-from deployments.stack.registration import require_own_deployments, write_deployed
 from models.errors import FacePassError, OrchestratorUnavailableError
 from models.queries.runs import find_installation
 from models.settings import get_settings
@@ -55,8 +55,9 @@ def settle_automations(switch: bool | None) -> None:
     Raises OrchestratorUnavailableError.
     """
     with open_prefect_client(os.environ) as client:
-        restore_switch(client, switch)
-        install_automations(client, get_settings())
+        settings = get_settings()
+        restore_switch(client, settings.installation, switch)
+        install_automations(client, settings)
 
 
 def main(*, adopts: bool = False) -> int:
@@ -69,7 +70,7 @@ def main(*, adopts: bool = False) -> int:
         installation, owner = get_settings().installation, find_installation()
         settle_server(installation, owner, adopts=adopts)
         with open_prefect_client(os.environ) as client:
-            switch = read_switch(client)
+            switch = read_switch(client, installation)
         with TemporaryDirectory(prefix="facepass-") as folder:
             command = list_deploy_arguments(write_deployed(ROOT, Path(folder), installation, owner))
             code = subprocess.run(command, cwd=ROOT, check=False).returncode

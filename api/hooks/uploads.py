@@ -127,20 +127,25 @@ class UploadRequests:
         """Ask for what is due until cancelled; then once more for all that waits."""
         try:
             while True:
-                folders = self._take(self._clock())
-                if folders:
-                    await self._ask(folders, orchestrator)
-                while self._announcements:
-                    await orchestrator.announce(
-                        PrefectEvent.UPLOADED, *self._announcements.popleft()
-                    )
-                if folders:
+                try:
+                    await self._go_round(orchestrator)
+                except Exception:
+                    logger.exception("A round of syncs that uploads ask for failed; others follow.")
                     await anyio.sleep(self._interval_s)
                 await self._wait()
         finally:
             with anyio.move_on_after(FLUSH_LIMIT_S, shield=True):
                 if folders := self._take(inf):
                     await self._ask(folders, orchestrator)
+
+    async def _go_round(self, orchestrator: Orchestrator) -> None:
+        folders = self._take(self._clock())
+        if folders:
+            await self._ask(folders, orchestrator)
+        while self._announcements:
+            await orchestrator.announce(PrefectEvent.UPLOADED, *self._announcements.popleft())
+        if folders:
+            await anyio.sleep(self._interval_s)
 
     def _wait_for(self, folders: Iterable[str], due: float) -> None:
         for folder in folders:
@@ -182,6 +187,10 @@ class UploadRequests:
             run = await get_bulkhead(Kind.PREFECT).run(work)
         except FacePassError as error:
             self._put_back(want.folders, error)
+            return
+        except Exception:  # such as an event that is deleted at that moment; the API stays up
+            logger.exception("A sync that uploads ask for could not be started.")
+            self.metrics.syncs.labels("failed").inc()
             return
         self.announce(want.event, want.s3_prefix)
         self.metrics.syncs.labels("started" if run.joined is None else "joined").inc()

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import yaml
 
+from deployments.names import name_trigger
 from models.errors import OrchestratorUnavailableError
 from models.settings import Settings
 
@@ -47,16 +48,17 @@ def install_automations(client: httpx.Client, settings: Settings) -> None:
             _write_variable(client, kept)
 
 
-def read_switch(client: httpx.Client) -> bool | None:
+def read_switch(client: httpx.Client, installation: str) -> bool | None:
     """Whether prefect.yaml's trigger is on; None where it is not there or cannot be asked for."""
     try:
-        found = [item for item in _list(client) if item["name"] == TRIGGERED]
+        name = name_trigger(TRIGGERED, installation)
+        found = [item for item in _list(client) if item["name"] == name]
     except (httpx.HTTPError, KeyError, ValueError):
         return None
     return any(item["enabled"] for item in found) if found else None
 
 
-def restore_switch(client: httpx.Client, enabled: bool | None) -> None:
+def restore_switch(client: httpx.Client, installation: str, enabled: bool | None) -> None:
     """Switch prefect.yaml's trigger as it was: `prefect deploy` makes it anew each time.
 
     Raises OrchestratorUnavailableError.
@@ -64,8 +66,9 @@ def restore_switch(client: httpx.Client, enabled: bool | None) -> None:
     if enabled is None:
         return
     with _explaining():
+        name = name_trigger(TRIGGERED, installation)
         for item in _list(client):
-            if item["name"] == TRIGGERED and item["enabled"] != enabled:
+            if item["name"] == name and item["enabled"] != enabled:
                 path = f"automations/{item['id']}"
                 client.patch(path, json={"enabled": enabled}).raise_for_status()
 

@@ -19,6 +19,7 @@ from deployments.push.folder import (
     Scan,
     check_folder,
     clean_path,
+    find_source,
     rewrite_marker,
     scan_folder,
 )
@@ -143,11 +144,8 @@ class Watch:
         marker = folder / MARKER
         try:
             scan = scan_folder(folder)
-            if self.push.options.source is None and not marker.exists():
-                if not scan.photos:
-                    raise PushRefusedError(f"{folder} is empty, and was not.")
-                if not self._is_stale:
-                    rewrite_marker(folder, place.source.name)
+            if self.push.options.source is None:
+                self._check_source(folder, scan, place)
         except (PushRefusedError, OSError) as error:
             sign = marker if self.push.options.source is None else folder
             why = str(error) if is_there(sign) else f"{folder} is not there."
@@ -156,6 +154,21 @@ class Watch:
             return None
         self.push.report.photos, self.push.report.skipped = len(scan.photos), scan.skipped
         return scan
+
+    def _check_source(self, folder: Path, scan: Scan, place: Place) -> None:
+        """Notice another card that came between two looks, whose files may be called the same.
+
+        The marker is written again where the folder is still the one that was watched.
+        """
+        if not (folder / MARKER).exists():
+            if not scan.photos:
+                raise PushRefusedError(f"{folder} is empty, and was not.")
+            found = {photo.relative: photo.stamp for photo in scan.photos}
+            is_same = any(seen.stamp == found.get(path) for path, seen in self._seen.items())
+            if is_same and not self._is_stale:
+                rewrite_marker(folder, place.source.name)
+        if find_source(folder, None).name != place.source.name:
+            self._is_stale, self._deletable = True, set()
 
     def _come_back(self, api: RestApi, folder: Path, before: Place) -> Place:
         """Look anew at what S3 has; another card in the same place has a source of its own."""

@@ -15,8 +15,9 @@ from uuid import UUID
 
 import httpx
 
+from deployments import registration
 from deployments.automations.install import install_automations, read_switch, restore_switch
-from deployments.stack import postgres, prefect, registration, s3
+from deployments.stack import postgres, prefect, s3
 from deployments.stack.home import (
     StackHome,
     explain_failures,
@@ -267,7 +268,7 @@ class EmbeddedStack:
 
     async def _deploy(self, client: httpx.Client, owner: UUID) -> None:
         began = time.monotonic()
-        switch = await run_in_thread(lambda: read_switch(client))
+        switch = await run_in_thread(lambda: read_switch(client, self.plan.settings.installation))
         plan, log = self.plan, self._log("deploy")
         file = registration.write_deployed(
             plan.root, self.home.path, plan.settings.installation, owner
@@ -282,7 +283,7 @@ class EmbeddedStack:
     def _settle_automations(self, client: httpx.Client, switch: bool | None) -> list[str]:
         """What a person should know; syncs go on without automations."""
         try:
-            restore_switch(client, switch)
+            restore_switch(client, self.plan.settings.installation, switch)
             install_automations(client, self.plan.settings)
         except OrchestratorUnavailableError as error:
             return [str(error)]

@@ -98,6 +98,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "deployments.demo": ("models", "tasks"),
     "deployments.doctor": ("models", "tasks"),
     "deployments.register": ("models.queries.runs",),
+    "deployments.registration": ("models.keys",),
     "deployments.sample_photos": ("models", "tasks"),
     # The one place that knows every part a person may start.
     "deployments.facepass": ("api", "models", "tasks"),

@@ -161,13 +161,16 @@ def test_an_unknown_block_and_a_broken_server_are_told(server: PrefectAutomation
 
 def test_the_switch_of_the_deployments_trigger_is_kept(server: PrefectAutomations) -> None:
     with server.open() as client:
-        assert install.read_switch(client) is None
-        install.restore_switch(client, None)
+        assert install.read_switch(client, "default") is None
+        install.restore_switch(client, "default", None)
         trigger = {"name": install.TRIGGERED, "trigger": {"type": "event"}, "actions": []}
         client.post("automations/", json={**trigger, "enabled": False}).raise_for_status()
-        before = install.read_switch(client)
+        assert install.read_switch(client, "studio-b") is None
+        before = install.read_switch(client, "default")
         server.find(install.TRIGGERED)["enabled"] = True  # `prefect deploy`
-        install.restore_switch(client, before)
+        install.restore_switch(client, "studio-b", before)
+        assert server.find(install.TRIGGERED)["enabled"] is True
+        install.restore_switch(client, "default", before)
     assert server.find(install.TRIGGERED)["enabled"] is False
 
 

@@ -126,11 +126,11 @@ def test_automations_follow_a_deploy_that_went_well(
         steps.append("deploy")
         return subprocess.CompletedProcess(command, code)
 
-    def read(_client: object) -> bool:
+    def read(_client: object, _installation: str) -> bool:
         steps.append("read the switch")
         return False
 
-    def restore(_client: object, switch: bool | None) -> None:
+    def restore(_client: object, _installation: str, switch: bool | None) -> None:
         steps.append(f"switch {switch}")
 
     monkeypatch.setattr(subprocess, "run", run)
@@ -152,6 +152,10 @@ def test_a_named_installation_has_a_pool_and_deployments_of_its_own(
     found = runs[0].plan["deployments"]
     assert {one["name"] for one in found} == {"studio-b"}
     assert {one["work_pool"]["name"] for one in found} == {"facepass-studio-b"}
+    # Another installation's uploads are told on the same server, of events of the same numbers.
+    [trigger] = found[0]["triggers"]
+    assert trigger["name"] == "FacePass Sync · sync after an upload (studio-b)"
+    assert trigger["match"]["facepass.sync"] == "wanted studio-b"
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,22 @@ def test_what_could_not_be_asked_for_is_asked_again(
     assert starts.asked == [PREFIX]
 
 
+@pytest.mark.parametrize("place", ["lookups", "faults"])
+def test_an_error_that_nobody_foresaw_ends_neither_the_loop_nor_the_api(
+    starts: Starts, play: Callable[..., Prefect], place: str
+) -> None:
+    getattr(starts, place).append(ValueError("unforeseen"))
+
+    async def story(requests: UploadRequests) -> None:
+        requests.add(name_keys(1))
+        await settle()
+        requests.add(name_keys(1))
+        await settle()
+
+    play(story)
+    assert starts.asked == [PREFIX]
+
+
 def test_keys_of_no_event_are_counted(
     starts: Starts, play: Callable[..., Prefect], registry: CollectorRegistry
 ) -> None:

@@ -222,6 +222,24 @@ def test_another_card_in_its_place_is_another_source(watched: Watched, tmp_path:
     assert (watched.folder / MARKER).exists()
 
 
+@pytest.mark.parametrize("is_known", [False, True])
+def test_another_card_between_two_looks_is_another_source(
+    watched: Watched, tmp_path: Path, is_known: bool
+) -> None:
+    (watched.folder / "1.jpg").write_bytes(make_photo(1))
+    watched.look(5)
+    first = (watched.folder / MARKER).read_text()
+    watched.folder.rename(tmp_path / "first")
+    watched.folder.mkdir()
+    (watched.folder / "1.jpg").write_bytes(make_photo(2))
+    if is_known:  # it was pushed before
+        (watched.folder / MARKER).write_text('{"id": "0123abcd", "label": "card"}')
+    watched.look(10)
+    assert watched.list_names() == ["1.jpg", "1.jpg"]
+    assert {make_photo(1), make_photo(2)} <= set(watched.store.objects.values())
+    assert (watched.folder / MARKER).read_text() != first
+
+
 def test_a_marker_that_is_deleted_is_written_again(watched: Watched) -> None:
     (watched.folder / "1.jpg").write_bytes(make_photo(1))
     watched.look(5)

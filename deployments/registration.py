@@ -10,7 +10,7 @@ from uuid import UUID
 import httpx
 import yaml
 
-from deployments.names import name_deployment, name_pool
+from deployments.names import name_deployment, name_pool, name_trigger, name_wish
 from models.errors import StackError
 from models.keys import list_owners, tag_owner
 
@@ -51,6 +51,10 @@ def write_deployed(root: Path, folder: Path, installation: str, owner: UUID) -> 
         deployment["name"] = own.partition("/")[2]
         deployment["work_pool"] = deployment["work_pool"] | {"name": name_pool(installation)}
         deployment["tags"] = [*deployment["tags"], tag_owner(owner)]
+        for trigger in deployment.get("triggers", []):
+            trigger["name"] = name_trigger(trigger["name"], installation)
+            wish = trigger["match"]["facepass.sync"]
+            trigger["match"]["facepass.sync"] = name_wish(wish, installation)
     file = folder / DEPLOYED
     file.write_text(yaml.safe_dump(plan, sort_keys=False, allow_unicode=True), "utf-8")
     return file
