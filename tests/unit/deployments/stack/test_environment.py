@@ -52,6 +52,8 @@ def test_flow_runs_get_no_secret_of_the_api_and_prefect_none_of_the_product(
     monkeypatch.setenv("FACEPASS_API_KEYS", "anna:secret")  # from the shell, and from Python
     settings = Settings(
         webhook_secret="whsec_secret",
+        hook_secret="a-secret-of-a-store",
+        hook_topics="arn:aws:sns:eu-central-1:123456789012:photos",
         home=tmp_path,
         api_port=0,
         prefect_port=0,
@@ -60,7 +62,12 @@ def test_flow_runs_get_no_secret_of_the_api_and_prefect_none_of_the_product(
 
     plan = plan_stack(settings, StackHome(tmp_path))
 
-    assert [plan.child_environment[name] for name in API_ONLY] == ["anna:secret", "whsec_secret"]
+    assert [plan.child_environment[name] for name in API_ONLY] == [
+        "anna:secret",
+        "whsec_secret",
+        "a-secret-of-a-store",
+        "arn:aws:sns:eu-central-1:123456789012:photos",
+    ]
     for environment in (plan.worker_environment, plan.environment, plan.push_environment):
         assert not {*API_ONLY} & environment.keys()
     assert (
