@@ -4,6 +4,7 @@ Each keeps its id, parameters and cached results. The worker of the next start t
 it takes up whatever is due; so a run is taken up once, whoever asks for it meanwhile.
 """
 
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -40,22 +41,28 @@ def stop_runs(client: httpx.Client, flow_run_ids: set[str]) -> list[UUID]:
     """
     stopped = []
     for flow_run_id in flow_run_ids:
-        path = f"flow_runs/{flow_run_id}"
-        run = client.get(path).raise_for_status().json()
-        state = run["state"]
-        if is_cut_short(state):
-            # No worker is handed a run that its own process was going to try again.
-            policy = run["empirical_policy"] | {"retry_type": "reschedule"}
-            client.patch(path, json={"empirical_policy": policy}).raise_for_status()
-            wanted = {"type": "SCHEDULED", "name": STOPPED, "message": SENTENCE}
-            body = {"state": wanted, "force": True}
-            client.post(f"{path}/set_state", json=body).raise_for_status()
-            stopped.append(UUID(flow_run_id))
-        elif state["type"] == "CANCELLING":
-            wanted = {"type": "CANCELLED", "message": "Cancelled; the stack was stopped meanwhile."}
-            body = {"state": wanted, "force": True}
-            client.post(f"{path}/set_state", json=body).raise_for_status()
+        with suppress(httpx.HTTPError):  # one deleted meanwhile must not keep the others from it
+            if _stop_run(client, f"flow_runs/{flow_run_id}"):
+                stopped.append(UUID(flow_run_id))
     return stopped
+
+
+def _stop_run(client: httpx.Client, path: str) -> bool:
+    """Whether the run waits now."""
+    run = client.get(path).raise_for_status().json()
+    state = run["state"]
+    waits = is_cut_short(state)
+    if waits:
+        # No worker is handed a run that its own process was going to try again.
+        policy = run["empirical_policy"] | {"retry_type": "reschedule"}
+        client.patch(path, json={"empirical_policy": policy}).raise_for_status()
+        wanted = {"type": "SCHEDULED", "name": STOPPED, "message": SENTENCE}
+    elif state["type"] == "CANCELLING":
+        wanted = {"type": "CANCELLED", "message": "Cancelled; the stack was stopped meanwhile."}
+    else:
+        return False
+    client.post(f"{path}/set_state", json={"state": wanted, "force": True}).raise_for_status()
+    return waits
 
 
 def is_cut_short(state: dict[str, Any]) -> bool:

@@ -33,7 +33,7 @@ def test_what_had_more_to_do_waits(kind: str, name: str, waits: bool) -> None:
 
 
 def test_each_gets_its_state_and_a_cancelled_one_is_not_brought_back() -> None:
-    run, cancelled, done = (str(UUID(int=number)) for number in (1, 2, 3))
+    run, cancelled, done, deleted = (str(UUID(int=number)) for number in (1, 2, 3, 4))
     states = {
         run: {"type": "RUNNING", "name": "Running"},
         cancelled: {"type": "CANCELLING", "name": "Cancelling"},
@@ -44,6 +44,8 @@ def test_each_gets_its_state_and_a_cancelled_one_is_not_brought_back() -> None:
 
     def answer(request: httpx.Request) -> httpx.Response:
         asked = request.url.path.split("/")[3]
+        if asked == deleted:
+            return httpx.Response(404)
         if request.method == "GET":
             policy = {"retries": 3, "retry_type": "in_process"}
             found = {"id": asked, "state": states[asked], "empirical_policy": policy}
@@ -56,7 +58,7 @@ def test_each_gets_its_state_and_a_cancelled_one_is_not_brought_back() -> None:
 
     transport = httpx.MockTransport(answer)
     with httpx.Client(transport=transport, base_url="http://prefect/api/") as client:
-        assert stop_runs(client, set(states)) == [UUID(run)]
+        assert stop_runs(client, {deleted, *states}) == [UUID(run)]
     assert written.keys() == {run, cancelled}
     assert policies == {run: {"retries": 3, "retry_type": "reschedule"}}
     assert written[run]["force"]
