@@ -18,6 +18,8 @@ def open_api() -> RestApi:
     Raises ConfigurationError.
     """
     joined = join_environment(os.environ, get_settings().home)
+    # The client reads the proxy's exceptions there: the stack is not reached through a proxy.
+    os.environ.update({name: joined[name] for name in ("NO_PROXY", "no_proxy") if name in joined})
     key = joined.get("FACEPASS_API_KEY", "").strip()
     return RestApi(joined["FACEPASS_API_URL"].rstrip("/"), key or None)
 
