@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -79,15 +80,15 @@ def describe_lan(public_url: str, api_url: str, key: str) -> Iterator[str]:
     yield "A phone that does not open it: is it in the same Wi-Fi, does a firewall close the port?"
 
 
-def _find_newest_event(api_url: str, key: str) -> dict[str, str] | None:
-    """The event that was added last, as the API tells it."""
+def _find_newest_event(api_url: str, key: str) -> dict[str, Any] | None:
+    """The event that was added last and has a page, as the API tells it."""
     # Without the environment's proxy: it is for the world, not for this network.
     with closing(RestApi(api_url, key, httpx.HTTPTransport())) as api:
         try:
-            events: list[dict[str, str]] = api.get("events")
+            events: list[dict[str, Any]] = api.get("events")
         except FacePassError:
             return None  # the stack is up all the same
-    return events[0] if events else None
+    return next((event for event in events if not event.get("erased_at")), None)
 
 
 def _is_everywhere(host: str) -> bool:
