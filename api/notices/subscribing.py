@@ -21,6 +21,7 @@ from api.gallery.texts import Language, hash_consent
 from api.routes.search import get_queue
 from api.security import count_try, name_address, read_wait
 from models.errors import FacePassError, MailUnavailableError
+from models.queries.events import read_event
 from models.queries.guests.subscriptions import (
     Wish,
     add_subscription,
@@ -46,6 +47,7 @@ logger = logging.getLogger(__name__)
 TRIES = ("15/minute", "60/hour")
 CONSENT = "notice_consent"  # the text that is agreed to
 _LONGEST = 320  # letters of what is given as an address
+_OFF = "This gallery sends no notices."
 _NOT_SENT = "The message could not be sent: look at the address, or try again later."
 
 router = APIRouter()
@@ -108,7 +110,7 @@ def _read_wish(gallery_token: str, request: Request, body: NoticeForm) -> Asked:
         event = enter_gallery(session, gallery_token, request)
     channel = choose_channel(get_settings())
     if channel is None or not event.notices or event.erased_at is not None:
-        raise HTTPException(404, "This gallery sends no notices.")
+        raise HTTPException(404, _OFF)
     if body.version != hash_consent(CONSENT):
         raise HTTPException(409, "The text has changed meanwhile: load the page again.")
     if (wait_s := read_wait("notice", TRIES, request)) is not None:
@@ -131,6 +133,11 @@ def _look(asked: Asked) -> tuple[list[int], int]:
 def _keep(asked: Asked, wish: Wish, photos: list[int]) -> UUID | None:
     with open_session() as session:
         lock_event_key(session, asked.event.id or 0)
+        # Erased, switched off or given a new link while the photos were looked for: this vector
+        # would outlive the erasure's receipt.
+        event = read_event(session, asked.event.id or 0)
+        if not event.notices or event.guest_key != asked.event.guest_key:
+            raise HTTPException(404, _OFF)
         subscription_id = add_subscription(session, asked.event, wish)
         if subscription_id is None:
             return None

@@ -74,8 +74,9 @@ def read_report(report_token: str, request: Request) -> Response:
         openings = list_openings(session, event)
         unopened = {opening.photo_id for opening in openings if not opening.opened}
         counts, run = count_photos(session, event_id), find_last_run(session, event_id)
-        failed = [row[0] for row in find(status=PhotoStatus.FAILED)]
-        missing = [row[0] for row in find(original_missing=True)]
+        every = sum(counts.values())
+        failed = [row[0] for row in find(status=PhotoStatus.FAILED, limit=every)]
+        missing = [row[0] for row in find(original_missing=True, limit=every)]
         left = [row[0] for row in find(opened=False) if row[0].id in unopened]
         page = render_page(
             "report.html",
@@ -88,8 +89,8 @@ def read_report(report_token: str, request: Request) -> Response:
             faces=count_faces(session, event_id),
             requests=list_requests(session, event_id, settled=False, after=0, limit=MOST_SHOWN),
             parts=[
-                Part("failed", failed, counts[PhotoStatus.FAILED]),
-                Part("missing", missing, len(missing)),
+                Part("failed", failed[:MOST_SHOWN], counts[PhotoStatus.FAILED]),
+                Part("missing", missing[:MOST_SHOWN], len(missing)),
                 Part("unopened", left, len(unopened)),
             ],
             left_out=((run.result if run else None) or {}).get("ignored", {}),
