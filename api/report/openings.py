@@ -10,7 +10,6 @@ from functools import lru_cache
 
 import anyio
 import anyio.to_thread
-from sqlalchemy.exc import IntegrityError
 
 from models.errors import FacePassError
 from models.queries.guests.openings import add_openings
@@ -42,11 +41,8 @@ class Openings:
             return
         try:
             await anyio.to_thread.run_sync(_write, counts)
-        except (FacePassError, IntegrityError) as error:
-            # Photos that are deleted in this moment are left out next time; the text of such an
-            # error holds the statement, its kind is enough.
-            words = error if isinstance(error, FacePassError) else type(error).__name__
-            logger.warning("Openings of photos wait to be written: %s", words)
+        except FacePassError as error:
+            logger.warning("Openings of photos wait to be written: %s", error)
             self._counts.update(counts)
 
 

@@ -12,7 +12,7 @@ from models.queries.photos import VISIBLE, EventClock
 from models.tables import Event, Photo, PhotoOpening
 
 # In the order of the key, so that two processes that write at once wait for each other, and no
-# more; photos that were deleted meanwhile are left out.
+# more; photos that were deleted meanwhile are left out, and none is deleted until this is written.
 _ADD = text("""
 INSERT INTO photo_opening (photo_id, day, opened)
 SELECT photo_id, day, opened
@@ -20,6 +20,7 @@ FROM unnest(CAST(:photo_ids AS bigint[]), CAST(:days AS date[]), CAST(:counts AS
      AS counted (photo_id, day, opened)
 JOIN photo ON photo.id = counted.photo_id
 ORDER BY photo_id, day
+FOR KEY SHARE OF photo
 ON CONFLICT (photo_id, day) DO UPDATE SET opened = photo_opening.opened + excluded.opened
 """)
 
