@@ -225,7 +225,9 @@ class Orchestrator:
 
         Raises OrchestratorUnavailableError.
         """
-        not_yet = FlowRunFilterState(name=FlowRunFilterStateName(any_=["Scheduled", "Late"]))
+        not_yet = FlowRunFilterState(
+            name=FlowRunFilterStateName(any_=["Scheduled", "Late", STOPPED])
+        )
         with self._asking():
             if waiting := await self._list_runs(PREVIEWS_FLOW, event_id, not_yet):
                 return waiting[0].id

@@ -360,7 +360,8 @@ class WebhookDelivery(SQLModel, table=True):
     __tablename__ = "webhook_delivery"
 
     id: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True))
-    event_id: int = Field(foreign_key="event.id", ondelete="CASCADE")
+    # Null where the event was deleted before its receiver heard of all.
+    event_id: int | None = Field(default=None, foreign_key="event.id", ondelete="CASCADE")
     flow_run_id: UUID
     payload: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
     attempts: int = 0

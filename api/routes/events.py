@@ -109,7 +109,8 @@ def read_events(
         events = list_events(session, wanted, None if limit is None else limit + 1)
         if limit is not None and len(events) > limit:
             events = events[:limit]
-            url = request.url.include_query_params(after=events[-1].id)
+            query = request.url.include_query_params(after=events[-1].id).query
+            url = f"{read_base_url(request)}{router.prefix}?{query}"
             response.headers["Link"] = f'<{url}>; rel="next"'
         ids = [event.id or 0 for event in events]
         counts = count_events(session, ids) if len(ids) <= PAGE_LIMIT else {}

@@ -18,7 +18,7 @@ from models.queries.events import extend_activity, find_event, lock_event
 from models.queries.guests.subscriptions import delete_subscriptions, forget_told_photo
 from models.queries.packs import forget_similarities, keep_similarities
 from models.queries.webhooks import add_deliveries
-from models.tables import Event, Face, Photo, Subscription, SyncRun, utc_now
+from models.tables import Event, Face, Photo, Subscription, SyncRun, WebhookDelivery, utc_now
 from models.vocabulary import PhotoStatus, SyncState
 
 
@@ -189,6 +189,12 @@ def delete_event_row(session: Session, event_id: int) -> int:
     ).one()
     # Before its photos: what a subscription was told of them goes with it, by its own index.
     session.execute(delete(Subscription).where(col(Subscription.event_id) == event_id))
+    # The receiver still hears which guests to forget, and how the last sync ended.
+    waiting = (
+        col(WebhookDelivery.event_id) == event_id,
+        col(WebhookDelivery.next_try_at).is_not(None),
+    )
+    session.execute(update(WebhookDelivery).where(*waiting).values(event_id=None))
     session.execute(delete(Event).where(col(Event.id) == event_id))
     return photos
 

@@ -44,6 +44,7 @@ def upgrade() -> None:
         sa.Column("opened", sa.Integer, nullable=False),
         sa.ForeignKeyConstraint(["photo_id"], ["photo.id"], ondelete="CASCADE"),
     )
+    op.alter_column("webhook_delivery", "event_id", nullable=True)
     installation = op.create_table("installation", sa.Column("id", sa.Uuid, primary_key=True))
     op.execute(installation.insert().values(id=sa.text("gen_random_uuid()")))
 
@@ -52,5 +53,7 @@ def downgrade() -> None:
     """Drop them; subscriptions and openings are lost."""
     for table in ("installation", "photo_opening", "told_photo", "subscription"):
         op.drop_table(table)
+    op.execute("DELETE FROM webhook_delivery WHERE event_id IS NULL")
+    op.alter_column("webhook_delivery", "event_id", nullable=False)
     op.drop_column("event", "notices")
     op.drop_column("event", "retention_days")

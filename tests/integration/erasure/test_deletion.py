@@ -94,6 +94,31 @@ def test_an_event_goes_with_its_photos_and_its_neighbours_stay(
     assert api.get(f"/api/v1/events/{neighbour.uuid}").json()["faces"] == 3
 
 
+def test_what_a_receiver_has_not_heard_yet_outlives_the_event(
+    event: EventBox, api: httpx.Client
+) -> None:
+    fill(event, 1)
+    event.sync()
+    told = uuid4()
+    with open_session() as session:
+        for run, due in ((told, utc_now() + timedelta(days=1)), (uuid4(), None)):
+            session.execute(
+                text(
+                    "INSERT INTO webhook_delivery (event_id, flow_run_id, payload, attempts, "
+                    "created_at, next_try_at) VALUES (:event, :run, '{}', 0, now(), :due)"
+                ),
+                {"event": event.id, "run": run, "due": due},
+            )
+
+    delete(api, event)
+
+    assert count_rows(event) == 0
+    kept = event.query("SELECT flow_run_id FROM webhook_delivery WHERE event_id IS NULL")
+    assert kept == [(told,)]
+    with open_session() as session:
+        session.execute(text("DELETE FROM webhook_delivery WHERE event_id IS NULL"))
+
+
 def test_its_photos_stay_in_s3_unless_asked_and_can_be_taken_up_again(
     event: EventBox, api: httpx.Client
 ) -> None:
