@@ -274,6 +274,7 @@ async function confirmPhoto(photo) {
 async function denyPhoto(photo) {
   const wasConfirmed = result.me.includes(photo.id);
   result.me = result.me.filter((id) => id !== photo.id);
+  if (wasConfirmed) photo.band = "maybe";
   result.notMe.push(photo.id);
   unchoose(photo.id);
   result.photos = result.photos.filter((one) => one !== photo);
