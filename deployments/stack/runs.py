@@ -41,7 +41,7 @@ def stop_runs(client: httpx.Client, flow_run_ids: set[str]) -> list[UUID]:
     """
     stopped = []
     for flow_run_id in flow_run_ids:
-        with suppress(httpx.HTTPError):  # one deleted meanwhile must not keep the others from it
+        with suppress(httpx.HTTPStatusError):  # one deleted meanwhile keeps no other from it
             if _stop_run(client, f"flow_runs/{flow_run_id}"):
                 stopped.append(UUID(flow_run_id))
     return stopped

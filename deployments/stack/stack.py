@@ -345,7 +345,10 @@ class EmbeddedStack:
     def _list_under_way(self) -> set[str]:
         """Flow runs that this stop cuts short; none where Prefect does not say."""
         worker, plan = self._parts.get(prefect.WORKER), self._plan
-        if worker is None or plan is None:
+        dead = [part.name for part in self._parts.values() if part.exit_code is not None]
+        # Prefect's server does not answer without its database: each question would take all its
+        # patience.
+        if worker is None or plan is None or {prefect.SERVER, postgres.NAME} & set(dead):
             return set()
         embedded = plan.prefect_port is not None
         with suppress(httpx.HTTPError), self._open_prefect() as client:

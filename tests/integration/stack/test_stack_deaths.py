@@ -79,6 +79,7 @@ def build_parts(home: Path, taken_port: int) -> list[Part]:
         ),
         prefect.build_worker(
             name="dying",
+            pool="facepass",
             root=ROOT,
             env={**env, "PREFECT_WORKER_QUERY_SECONDS": "often"},
             log=home / "worker.log",
