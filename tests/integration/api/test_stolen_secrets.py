@@ -360,9 +360,10 @@ def test_a_photographers_key_reads_no_embedding_and_no_secret(
     for path, calls in photographer.get("/openapi.json").json()["paths"].items():
         if "get" in calls and path not in OPEN:
             url = path.replace("{event_uuid}", str(mine.uuid)).replace("{task_id}", run)
-            answer = photographer.get(url)
+            answer = photographer.get(url.replace("{form}", "svg"))
             assert answer.status_code == 200, url
-            assert find_vectors(answer.json()) == []
+            if answer.headers["content-type"] == "application/json":
+                assert find_vectors(answer.json()) == []
             for secret in ("AWS_SECRET_ACCESS_KEY", "FACEPASS_DATABASE_URL"):
                 assert joined_stack[secret] not in answer.text
             read += 1
