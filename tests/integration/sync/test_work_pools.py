@@ -54,6 +54,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     names.ERASE_DEPLOYMENT: {"event_id": 1},
     names.PREVIEWS_DEPLOYMENT: {"event_id": 1},
     names.VIEWS_DEPLOYMENT: {"event_id": 1},
+    names.NOTICES_DEPLOYMENT: {"event_id": 1},
     names.REEMBED_DEPLOYMENT: {"event_id": 1},
 }
 each_deployment = pytest.mark.parametrize("deployment", DEPLOYMENTS)
