@@ -34,29 +34,32 @@ def list_under_way(client: httpx.Client, worker: Part, pool: str, *, embedded: b
     return found
 
 
-def stop_runs(client: httpx.Client, flow_run_ids: set[str]) -> list[UUID]:
+def stop_runs(client: httpx.Client, flow_run_ids: set[str], completed: set[str]) -> list[UUID]:
     """Have the runs wait that their stop cut short, their processes being gone; those that do.
 
-    What ended by itself, failed for good or was being cancelled stays so.
+    completed: those that had only to tell Prefect of their end. What ended by itself, failed for good or was being cancelled stays so.
     """
     stopped = []
     for flow_run_id in flow_run_ids:
         with suppress(httpx.HTTPStatusError):  # one deleted meanwhile keeps no other from it
-            if _stop_run(client, f"flow_runs/{flow_run_id}"):
+            if _stop_run(client, flow_run_id, is_done=flow_run_id in completed):
                 stopped.append(UUID(flow_run_id))
     return stopped
 
 
-def _stop_run(client: httpx.Client, path: str) -> bool:
+def _stop_run(client: httpx.Client, flow_run_id: str, *, is_done: bool) -> bool:
     """Whether the run waits now."""
+    path = f"flow_runs/{flow_run_id}"
     run = client.get(path).raise_for_status().json()
     state = run["state"]
-    waits = is_cut_short(state)
+    waits = is_cut_short(state) and not is_done
     if waits:
         # No worker is handed a run that its own process was going to try again.
         policy = run["empirical_policy"] | {"retry_type": "reschedule"}
         client.patch(path, json={"empirical_policy": policy}).raise_for_status()
         wanted = {"type": "SCHEDULED", "name": STOPPED, "message": SENTENCE}
+    elif is_done and state["type"] != "COMPLETED":
+        wanted = {"type": "COMPLETED", "message": "Its work was done when the stack was stopped."}
     elif state["type"] == "CANCELLING":
         wanted = {"type": "CANCELLED", "message": "Cancelled; the stack was stopped meanwhile."}
     else:

@@ -357,11 +357,12 @@ class EmbeddedStack:
 
     def _keep_runs(self, under_way: set[str]) -> None:
         """Have them wait for the next start. Without Prefect they will be found dead there."""
-        from models.queries.runs import shelve_runs
+        from models.queries.runs import find_completed, shelve_runs
 
+        url = self.plan.environment["FACEPASS_DATABASE_URL"]
         with suppress(httpx.HTTPError, FacePassError), self._open_prefect() as client:
-            if stopped := stop_runs(client, under_way):
-                shelve_runs(self.plan.environment["FACEPASS_DATABASE_URL"], stopped, SENTENCE)
+            if stopped := stop_runs(client, under_way, find_completed(url, under_way)):
+                shelve_runs(url, stopped, SENTENCE)
                 self._report(f"Flow runs that the next start takes up: {len(stopped)}.")
 
     def _open_prefect(self) -> httpx.Client:

@@ -4,14 +4,15 @@ A sync's counts come from the photo rows, so they are exact after any number of 
 heartbeat means that the run's process is alive, whatever state Prefect shows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from psycopg2.errors import LockNotAvailable
-from sqlalchemy import NullPool, case, func, or_, text, update
+from sqlalchemy import Connection, NullPool, case, func, or_, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col, select
@@ -350,15 +351,26 @@ def is_reembed(run: SyncRun) -> bool:
     return run.s3_prefix == build_reembed_prefix(run.event_id)
 
 
+def find_completed(database_url: str, flow_run_ids: Collection[str]) -> set[str]:
+    """Those of these runs whose work is done, whatever Prefect knows of it.
+
+    For a caller outside the configured database. Raises DatabaseUnavailableError.
+    """
+    done = select(SyncRun.flow_run_id).where(
+        col(SyncRun.flow_run_id).in_(list(map(UUID, flow_run_ids))),
+        SyncRun.state == SyncState.COMPLETED,
+    )
+    with _connect_to(database_url) as connection:
+        return {str(flow_run_id) for flow_run_id in connection.execute(done).scalars()}
+
+
 def shelve_runs(database_url: str, flow_run_ids: Sequence[UUID], detail: str) -> None:
     """Record that these runs, if unfinished, wait for another process, as before their first one.
 
     For a caller outside the configured database. A heartbeat of the former process would make the
     next one look dead from its start. Raises DatabaseUnavailableError.
     """
-    settings = get_settings().model_copy(update={"database_url": database_url})
-    engine = build_engine(settings.require_database_url(), poolclass=NullPool)
-    with map_database_errors(), engine.begin() as connection:
+    with _connect_to(database_url) as connection:
         connection.execute(
             update(SyncRun)
             .where(col(SyncRun.flow_run_id).in_(flow_run_ids), col(SyncRun.finished_at).is_(None))
@@ -370,6 +382,15 @@ def shelve_runs(database_url: str, flow_run_ids: Sequence[UUID], detail: str) ->
                 next_try_at=None,
             )
         )
+
+
+@contextmanager
+def _connect_to(database_url: str) -> Iterator[Connection]:
+    """A transaction in a database that the settings do not name."""
+    settings = get_settings().model_copy(update={"database_url": database_url})
+    engine = build_engine(settings.require_database_url(), poolclass=NullPool)
+    with map_database_errors(), engine.begin() as connection:
+        yield connection
 
 
 def _change_unfinished(session: Session, flow_run_id: UUID, **values: object) -> bool:

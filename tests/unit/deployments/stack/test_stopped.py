@@ -33,11 +33,12 @@ def test_what_had_more_to_do_waits(kind: str, name: str, waits: bool) -> None:
 
 
 def test_each_gets_its_state_and_a_cancelled_one_is_not_brought_back() -> None:
-    run, cancelled, done, deleted = (str(UUID(int=number)) for number in (1, 2, 3, 4))
+    run, cancelled, done, deleted, untold = (str(UUID(int=number)) for number in range(1, 6))
     states = {
         run: {"type": "RUNNING", "name": "Running"},
         cancelled: {"type": "CANCELLING", "name": "Cancelling"},
         done: {"type": "COMPLETED", "name": "Completed"},
+        untold: {"type": "RUNNING", "name": "Running"},  # its sync was done, Prefect not told yet
     }
     written: dict[str, Any] = {}
     policies: dict[str, Any] = {}
@@ -58,8 +59,9 @@ def test_each_gets_its_state_and_a_cancelled_one_is_not_brought_back() -> None:
 
     transport = httpx.MockTransport(answer)
     with httpx.Client(transport=transport, base_url="http://prefect/api/") as client:
-        assert stop_runs(client, {deleted, *states}) == [UUID(run)]
-    assert written.keys() == {run, cancelled}
+        assert stop_runs(client, {deleted, *states}, {done, untold}) == [UUID(run)]
+    assert written.keys() == {run, cancelled, untold}
+    assert written[untold]["state"]["type"] == "COMPLETED"
     assert policies == {run: {"retries": 3, "retry_type": "reschedule"}}
     assert written[run]["force"]
     assert written[run]["state"] == {"type": "SCHEDULED", "name": "Stopped", "message": SENTENCE}
