@@ -37,7 +37,8 @@ def list_under_way(client: httpx.Client, worker: Part, pool: str, *, embedded: b
 def stop_runs(client: httpx.Client, flow_run_ids: set[str], completed: set[str]) -> list[UUID]:
     """Have the runs wait that their stop cut short, their processes being gone; those that do.
 
-    completed: those that had only to tell Prefect of their end. What ended by itself, failed for good or was being cancelled stays so.
+    completed: those that had only to tell Prefect of their end. What ended by itself, failed for
+    good or was being cancelled stays so.
     """
     stopped = []
     for flow_run_id in flow_run_ids:
