@@ -131,7 +131,10 @@ def _key_of_call(_: TaskRunContext, parameters: dict[str, Any]) -> str:
 
 
 def _name_call() -> str:
-    return f"embed {len(task_run.get_parameters()['photos'])} photos"
+    photos = task_run.get_parameters()["photos"]
+    if isinstance(photos, quote):  # Prefect takes it apart only after it has named the task run
+        photos = photos.unquote()
+    return f"embed {len(photos)} photo{'' if len(photos) == 1 else 's'}"
 
 
 @task(
