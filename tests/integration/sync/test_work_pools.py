@@ -24,6 +24,7 @@ from deployments import names
 from deployments.orchestrator import Orchestrator
 from deployments.stack.prefect import open_prefect_client
 from models.errors import OrchestratorUnavailableError
+from models.keys import tag_owner
 from tests.support.waiting import wait_until
 
 PROFILES = Path(__file__).parents[3] / "deployments" / "pools"
@@ -289,6 +290,7 @@ def test_a_profile_without_a_sites_values_refuses_runs_and_says_why(unfilled: Po
     async def start() -> None:
         async with get_client() as client:
             orchestrator = Orchestrator(client)
+            orchestrator._owner_tag = tag_owner(uuid4())  # the configured database is nobody's
             unfilled_id = UUID(unfilled.deployments[names.SYNC_DEPLOYMENT])
             orchestrator._deployment_ids[names.SYNC_DEPLOYMENT] = unfilled_id
             await orchestrator.start_sync(event_id=1, s3_prefix="events/1/previews/", run_name="x")
@@ -308,6 +310,7 @@ def test_a_deployment_that_was_made_anew_is_found_again(pools: dict[str, Pool]) 
     async def start(known: dict[str, UUID]) -> dict[str, UUID]:
         async with get_client() as client:
             orchestrator = Orchestrator(client)
+            orchestrator._owner_tag = tag_owner(uuid4())  # the configured database is nobody's
             orchestrator._deployment_ids |= known
             run = await orchestrator._start(deployment, 1, {"event_id": 1, "s3_prefix": "x"}, "x")
             assert (await client.read_flow_run(run)).deployment_id == now
