@@ -18,7 +18,16 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from sqlmodel import Session
 
-from models.errors import AddressRefusedError, MailUnavailableError, SelfieError, SyncSkippedError
+from models.errors import (
+    AddressDelayedError,
+    AddressRefusedError,
+    ConfigurationError,
+    DatabaseUnavailableError,
+    FacePassError,
+    MailUnavailableError,
+    SelfieError,
+    SyncSkippedError,
+)
 from models.queries.events import read_event
 from models.queries.guests.subscriptions import (
     delete_ended,
@@ -42,7 +51,9 @@ from tasks.notices.letters import Letter, write_letter
 from tasks.notices.links import build_notice_url
 from tasks.notices.mail import open_mail_server, read_mail_server, send_mail
 
-MOST_FAILURES = 3  # in a row, after which the mail server is asked no more in this attempt
+# In a row, of what is no single guest's: after them this attempt ends.
+MOST_FAILURES = 3
+_OF_ALL = (ConfigurationError, DatabaseUnavailableError, MailUnavailableError)
 
 
 class Outcome(StrEnum):
@@ -95,23 +106,27 @@ def _open_post() -> Iterator[Post]:
 def tell_guests(event_id: int) -> dict[str, int]:
     """Tell each guest of an event of new photos; returns how many fared how.
 
-    May run any number of times, and beside another run. Raises SyncSkippedError for an event that
-    tells nothing, and MailUnavailableError for a later attempt, which goes on where this one ended.
+    May run any number of times, and beside another run. One guest's trouble keeps no other from
+    being told: it is raised in the end, for a later attempt, which goes on where this one ended.
+    Raises SyncSkippedError for an event that tells nothing.
     """
     with open_session() as session:
         if not may_tell(read_event(session, event_id), utc_now()):
             raise SyncSkippedError("This event sends no notices: off, closed or erased.")
         waiting = list_confirmed(session, event_id)
     counts: Counter[str] = Counter()
-    trouble: MailUnavailableError | None = None
+    trouble: FacePassError | None = None
     failures = 0
     with _open_post() as post:
         for subscription_id in waiting:
             try:
                 counts[tell_guest(subscription_id, post)] += 1
                 failures = 0
-            except MailUnavailableError as error:
-                trouble, failures = error, failures + 1
+            except FacePassError as error:
+                trouble = error
+                counts[f"not told ({type(error).__name__})"] += 1
+                is_one = isinstance(error, AddressDelayedError) or not isinstance(error, _OF_ALL)
+                failures = 0 if is_one else failures + 1
                 if failures == MOST_FAILURES:
                     break
     summary = ", ".join(f"{number} {outcome}" for outcome, number in sorted(counts.items()))
