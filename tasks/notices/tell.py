@@ -48,7 +48,7 @@ from models.vocabulary import SelfieCode, SubscriptionChannel
 from tasks.notices.due import may_tell
 from tasks.notices.find import find_sure_photos
 from tasks.notices.letters import Letter, write_letter
-from tasks.notices.links import build_notice_url
+from tasks.notices.links import build_notice_url, describe_guest
 from tasks.notices.mail import open_mail_server, read_mail_server, send_mail
 
 # In a row, of what is no single guest's: after them this attempt ends.
@@ -156,25 +156,24 @@ def tell_guest(subscription_id: UUID, post: Post) -> Outcome:
         new = set(photos) - list_told(session, subscription_id)
         if not new:
             return Outcome.UNCHANGED
-        link = build_notice_url(event, subscription_id)
         if subscription.channel == SubscriptionChannel.EMAIL:
+            link = build_notice_url(event, subscription_id)
             try:
                 post.send(_address(subscription, event, "photos", link, len(new)))
             except AddressRefusedError:
                 return Outcome.REFUSED
-        return _record(session, subscription, event, link, new)
+        return _record(session, subscription, event, new)
 
 
-def _record(
-    session: Session, subscription: Subscription, event: Event, link: str, new: set[int]
-) -> Outcome:
+def _record(session: Session, subscription: Subscription, event: Event, new: set[int]) -> Outcome:
     """Record what a guest is told of; by the webhook it is told by this record."""
     lock_event_key(session, subscription.event_id)
     if find_subscription(session, subscription.id) is None:  # erased with the event meanwhile
         return Outcome.GONE
     mark_told(session, subscription.id, new)
     if subscription.channel == SubscriptionChannel.WEBHOOK:
-        about = describe_guest(subscription.id, subscription.address, subscription.language, link)
+        guest = subscription.id, subscription.address, subscription.language
+        about = describe_guest(event, *guest)
         add_guest_delivery(session, event, "photos", {**about, "photos": len(new)})
     return Outcome.TOLD
 
@@ -191,16 +190,6 @@ def _end_subscription(
             get_run_logger().info("A guest whose notices end could not be told")
     withdraw_subscription(session, subscription.id, reason="model_changed")
     return Outcome.ENDED
-
-
-def describe_guest(subscription_id: UUID, address: str, language: str, link: str) -> dict[str, Any]:
-    """What the webhook's receiver needs to pass a message on."""
-    return {
-        "subscription_id": str(subscription_id),
-        "address": address,
-        "language": language,
-        "page_url": link,
-    }
 
 
 def _address(subscription: Subscription, event: Event, kind: str, link: str, photos: int) -> Letter:
