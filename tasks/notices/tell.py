@@ -32,6 +32,7 @@ from models.queries.events import read_event
 from models.queries.guests.subscriptions import (
     delete_ended,
     find_subscription,
+    is_told_otherwise,
     list_confirmed,
     list_told,
     lock_event_key,
@@ -181,8 +182,12 @@ def _record(session: Session, subscription: Subscription, event: Event, new: set
 def _end_subscription(
     session: Session, subscription: Subscription, event: Event, post: Post
 ) -> Outcome:
-    """Delete a subscription whose vector fits the event's faces no more, and say so once."""
-    if subscription.channel == SubscriptionChannel.EMAIL:
+    """Delete a subscription whose vector fits the event's faces no more, and say so once.
+
+    Of an address that has another one here the last says it, if that ends too.
+    """
+    is_last = not is_told_otherwise(session, subscription.id)
+    if subscription.channel == SubscriptionChannel.EMAIL and is_last:
         link = f"{get_settings().public_url}/gallery/{event.gallery_token}"
         try:
             post.send(_address(subscription, event, "ended", link, 0))

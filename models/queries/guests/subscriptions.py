@@ -200,6 +200,14 @@ def list_told(session: Session, subscription_id: UUID) -> set[int]:
     return set(session.exec(query))
 
 
+def is_told_otherwise(session: Session, subscription_id: UUID) -> bool:
+    """Whether a subscription's address has another one in its event, confirmed too."""
+    others = _select_of_address(subscription_id).where(
+        col(Subscription.confirmed_at).is_not(None), Subscription.id != subscription_id
+    )
+    return session.exec(others.limit(1)).first() is not None
+
+
 def mark_told(session: Session, subscription_id: UUID, photo_ids: Collection[int]) -> None:
     """Record that a subscription was told of these photos."""
     rows = [
