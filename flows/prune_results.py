@@ -25,10 +25,11 @@ def prune_results() -> State[Any]:
     """
     if foreign := refuse_foreign_run():
         return foreign
+    # Guests' addresses first: they wait for no store that cannot be reached.
+    prune_subscriptions()
+    prune_deliveries()
     counts = prune_expired()
     prune_erased()
-    prune_deliveries()
-    prune_subscriptions()
     return Completed(
         name=f"Completed: {counts['deleted']} deleted, {counts['kept']} kept", data=counts
     )

@@ -70,6 +70,10 @@ class MailUnavailableError(FacePassError):
     """The mail server cannot be reached, or takes no mail; trying again may help."""
 
 
+class AddressDelayedError(MailUnavailableError):
+    """The mail server takes no mail for one address now; others' it may take."""
+
+
 class AddressRefusedError(FacePassError):
     """An address cannot be one, or the mail server refuses it for good."""
 

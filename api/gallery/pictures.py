@@ -16,7 +16,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
 from api.bulkheads.batches import Batches
-from api.bulkheads.downloads import PICTURES, start_download
+from api.bulkheads.downloads import HEAD_ONLY, PICTURES, start_download
 from api.bulkheads.threads import Kind, get_bulkhead
 from api.gallery.access import admit_guest, require_pass
 from api.gallery.conditional import is_known, read_range
@@ -98,8 +98,13 @@ def get_kept_pictures() -> KeptPictures:
 async def send_original(gallery_token: str, photo_id: int, request: Request) -> Response:
     """An original, or a range of one, to be saved under its own name."""
     photo, _ = await _find_photo(gallery_token, photo_id, request)
-    get_openings().note(photo.id)
-    key = photo.original_key
+    answer = await _answer_original(request, photo.original_key)
+    if _begins_file(request, answer):
+        get_openings().note(photo.id)
+    return answer
+
+
+async def _answer_original(request: Request, key: str) -> Response:
     if get_settings().photo_delivery == "s3":
         return await _redirect(lambda: get_link_signer().sign_download(key))
     headers = {
@@ -110,6 +115,16 @@ async def send_original(gallery_token: str, photo_id: int, request: Request) -> 
     }
     send = _send_part if {"range", "if-none-match"} & set(request.headers) else _send_whole
     return await send(request, key, headers)
+
+
+def _begins_file(request: Request, answer: Response) -> bool:
+    """Whether a file's first bytes go out: what is resumed, or known, was opened before."""
+    if HEAD_ONLY in request.scope or answer.status_code not in {200, 206, 303}:
+        return False
+    if answer.status_code == 206:
+        return answer.headers["Content-Range"].startswith("bytes 0-")
+    part = read_range(request.headers.get("range"), None, "", MAX_ID)  # S3 will be asked for it
+    return answer.status_code == 200 or not part or part.start == 0
 
 
 @router.post("/{gallery_token}/photos/{photo_id}/opened")

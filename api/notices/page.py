@@ -35,7 +35,7 @@ from models.queries.guests.subscriptions import (
     confirm_subscription,
     find_subscription,
     read_person,
-    withdraw_subscription,
+    withdraw_address,
 )
 from models.queries.photos import EventClock, PageCursor, list_gallery_photos
 from models.session import open_session
@@ -108,12 +108,12 @@ def confirm(token: str, request: Request) -> Response:
 @router.post("/{token}/withdraw")
 @in_threads(Kind.PAGES)
 def withdraw(token: str, request: Request) -> Response:
-    """Delete all that is kept of a guest; the receipt counts it. Doing it twice is harmless."""
+    """Delete all that is kept of an address; the receipt counts it. Doing it twice is harmless."""
     kept = _find(token)
     receipt = Withdrawal(0, 0, utc_now())
     if kept is not None:
         with open_session() as session:
-            receipt = withdraw_subscription(session, kept.subscription_id)
+            receipt = withdraw_address(session, kept.subscription_id)
         logger.info("Event %d: a guest has withdrawn from notices", kept.event.id)
     if "text/html" in request.headers.get("accept", ""):
         return _render(request, 200, "withdrawn", receipt=receipt)

@@ -35,7 +35,7 @@ from models.settings import get_settings
 from models.vocabulary import SubscriptionChannel
 from tasks.notices.channel import choose_channel, read_address
 from tasks.notices.letters import Letter, write_letter
-from tasks.notices.links import build_notice_url
+from tasks.notices.links import build_notice_url, describe_guest
 from tasks.notices.mail import open_mail_server, read_mail_server, send_mail
 
 if TYPE_CHECKING:
@@ -143,12 +143,8 @@ def _keep(asked: Asked, wish: Wish, photos: list[int]) -> UUID | None:
             return None
         mark_told(session, subscription_id, photos)
         if asked.channel is SubscriptionChannel.WEBHOOK:
-            about = {
-                "subscription_id": str(subscription_id),
-                "address": asked.address,
-                "language": wish.language,
-                "page_url": build_notice_url(asked.event, subscription_id),
-            }
+            guest = subscription_id, asked.address, wish.language
+            about = describe_guest(asked.event, *guest)
             add_guest_delivery(session, asked.event, "asked", about)
     return subscription_id
 

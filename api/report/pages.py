@@ -3,7 +3,7 @@
 A wrong or expired link is answered as an unknown gallery is, and counted, so that guessing is slow.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
@@ -32,9 +32,11 @@ from models.queries.guests.openings import list_openings
 from models.queries.guests.wishes import list_requests, settle_request
 from models.queries.photos import (
     EventClock,
+    GalleryPhoto,
     PageCursor,
     count_faces,
     count_photos,
+    list_gallery_photos,
     list_photos,
     requeue_photos,
 )
@@ -48,6 +50,8 @@ from tasks.s3.links import name_image_type
 
 MOST_SHOWN = 200  # photos in each part of the page; the lists of names have all
 
+_AWAY = (PhotoStatus.GONE, PhotoStatus.ERASED)  # whose originals nobody waits for
+
 router = APIRouter(prefix="/report", route_class=GalleryRoute, include_in_schema=False)
 PhotoId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 RequestId = Annotated[int, Path(ge=1, le=2**63 - 1)]
@@ -58,7 +62,7 @@ class Part:
     """A part of the page: some photos of one kind, and how many there are."""
 
     name: str
-    photos: list[Photo]
+    photos: Sequence[Photo | GalleryPhoto]
     total: int
 
 
@@ -70,14 +74,17 @@ def read_report(report_token: str, request: Request) -> Response:
     with count_misses(request), open_session() as session:
         event = enter_report(session, report_token)
         event_id, after = event.id or 0, PageCursor(EventClock.from_row(event))
-        find = partial(list_photos, session, event_id, status=None, after=after, limit=MOST_SHOWN)
         openings = list_openings(session, event)
-        unopened = {opening.photo_id for opening in openings if not opening.opened}
+        unopened = [opening.photo_id for opening in openings if not opening.opened]
+        left = list_gallery_photos(
+            session, event_id, after=after, limit=MOST_SHOWN, photo_ids=unopened[:MOST_SHOWN]
+        )
         counts, run = count_photos(session, event_id), find_last_run(session, event_id)
-        every = sum(counts.values())
-        failed = [row[0] for row in find(status=PhotoStatus.FAILED, limit=every)]
-        missing = [row[0] for row in find(original_missing=True, limit=every)]
-        left = [row[0] for row in find(opened=False) if row[0].id in unopened]
+        find = partial(
+            list_photos, session, event_id, status=None, after=after, limit=sum(counts.values())
+        )
+        failed = [row[0] for row in find(status=PhotoStatus.FAILED)]
+        missing = [row[0] for row in find(original_missing=True) if row[0].status not in _AWAY]
         page = render_page(
             "report.html",
             language,

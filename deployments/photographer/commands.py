@@ -15,7 +15,7 @@ from deployments.photographer.report import read_report, tell_report, write_csv
 from deployments.photographer.target import find_event, open_api
 from deployments.push.client import RestApi
 from deployments.push.command import ExitCode, name_exit_code
-from deployments.push.event import SYNC_ENDS, describe_day, wait_for_sync
+from deployments.push.event import SYNC_ENDS, count_photos, describe_day, wait_for_sync
 from deployments.push.report import Screen
 from deployments.qr import draw_qr, is_local
 from models.errors import FacePassError
@@ -149,12 +149,6 @@ def watch_sync(api: RestApi, wanted: str) -> ExitCode:
         )
     _print(_tell_sync(status))
     return ExitCode.DONE if status["state"] == "completed" else ExitCode.INCOMPLETE
-
-
-def count_photos(event: dict[str, Any]) -> int:
-    """An event's photos that are in S3, as far as they are listed."""
-    photos: dict[str, int] = event.get("photos") or {}
-    return sum(count for status, count in photos.items() if status != "gone")
 
 
 def _print(line: str) -> None:

@@ -11,6 +11,8 @@ PAGE = 500
 COLUMNS = (
     "s3_key", "status", "reason", "faces", "opened", "original_missing", "taken_at", "photo_id",
 )  # fmt: skip
+_SHOWN = {"indexed", "no_face"}  # to guests
+_AWAY = {"gone", "erased"}  # nobody waits for their originals
 
 
 def read_report(api: RestApi, event: dict[str, Any], sync: dict[str, Any] | None) -> dict[str, Any]:
@@ -19,7 +21,6 @@ def read_report(api: RestApi, event: dict[str, Any], sync: dict[str, Any] | None
     sync: the newest one's status, where there is one.
     """
     result = (sync or {}).get("result") or {}
-    seen = [photo for photo in _read_photos(api, event, opened=False) if _is_shown(photo)]
     return {
         "event": {name: event[name] for name in ("event_id", "event_uuid", "name", "held_on")},
         "photos": event["photos"],
@@ -30,9 +31,15 @@ def read_report(api: RestApi, event: dict[str, Any], sync: dict[str, Any] | None
         ],
         "no_face": [photo["s3_key"] for photo in _read_photos(api, event, status="no_face")],
         "original_missing": [
-            photo["s3_key"] for photo in _read_photos(api, event, original_missing=True)
+            photo["s3_key"]
+            for photo in _read_photos(api, event, original_missing=True)
+            if photo["status"] not in _AWAY
         ],
-        "not_opened": [photo["s3_key"] for photo in seen],
+        "not_opened": [
+            photo["s3_key"]
+            for photo in _read_photos(api, event, opened=False)
+            if photo["status"] in _SHOWN
+        ],
         "left_out": result.get("ignored", {}),
         "open_requests": event["open_requests"],
         **api.post(f"events/{event['event_uuid']}/report-link", {}),
@@ -61,10 +68,6 @@ def write_csv(api: RestApi, event: dict[str, Any], file: TextIO) -> None:
     table = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
     table.writeheader()
     table.writerows(_read_photos(api, event))
-
-
-def _is_shown(photo: dict[str, Any]) -> bool:
-    return photo["status"] in {"indexed", "no_face"}
 
 
 def _read_photos(api: RestApi, event: dict[str, Any], **query: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 (a filter's value)

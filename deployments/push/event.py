@@ -93,10 +93,15 @@ def tell_apart(events: Sequence[dict[str, Any]]) -> str:
 
 
 def _tell_event(event: dict[str, Any]) -> str:
-    counts = event.get("photos") or {}
-    photos = sum(count for status, count in counts.items() if status != "gone")
+    photos = count_photos(event)
     facts = [describe_day(event), f"{photos} photo{'' if photos == 1 else 's'}"]
     return f"{event['event_uuid']} ({', '.join(filter(None, facts))})"
+
+
+def count_photos(event: dict[str, Any]) -> int:
+    """An event's photos that are in S3, as far as they are listed."""
+    photos: dict[str, int] = event.get("photos") or {}
+    return sum(count for status, count in photos.items() if status != "gone")
 
 
 def describe_day(event: dict[str, Any]) -> str:

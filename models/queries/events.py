@@ -220,7 +220,7 @@ def list_events(
     session: Session, wanted: EventFilter = EventFilter(), limit: int | None = None
 ) -> Sequence[Event]:
     """The events that a filter lets through, the newest first."""
-    query, wanted = select(Event), wanted or EventFilter()
+    query = select(Event)
     if wanted.name is not None:
         query = query.where(col(Event.id).in_(_find_named(session, wanted.name)))
     if wanted.held_from is not None:

@@ -6,6 +6,7 @@ subscriptions. Who has the link may look at the guest's photos, confirm and with
 
 import hmac
 from hashlib import sha256
+from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
@@ -25,6 +26,18 @@ def build_notice_url(event: Event, subscription_id: UUID) -> str:
             "Guests' notices hold links: set FACEPASS_PUBLIC_URL for the API and the workers."
         )
     return f"{base}/gallery/notices/{quote(sign_notice(event, subscription_id))}"
+
+
+def describe_guest(
+    event: Event, subscription_id: UUID, address: str, language: str
+) -> dict[str, Any]:
+    """What the webhook's receiver needs to pass a message on. Raises ConfigurationError."""
+    return {
+        "subscription_id": str(subscription_id),
+        "address": address,
+        "language": language,
+        "page_url": build_notice_url(event, subscription_id),
+    }
 
 
 def sign_notice(event: Event, subscription_id: UUID) -> str:

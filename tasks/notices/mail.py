@@ -13,11 +13,17 @@ from email.utils import formataddr, parseaddr
 from ipaddress import ip_address
 from urllib.parse import unquote, urlsplit
 
-from models.errors import AddressRefusedError, ConfigurationError, MailUnavailableError
+from models.errors import (
+    AddressDelayedError,
+    AddressRefusedError,
+    ConfigurationError,
+    MailUnavailableError,
+)
 from models.settings import Settings
 from tasks.notices.channel import read_mailbox
 
 LIMIT_S = 20.0  # for each answer of the server: guests wait for a confirmation
+_CLOSING = 421  # whatever was asked: the server takes nothing more
 _PORTS = {"smtps": 465, "smtp": 587}
 _AWAY = (
     "The mail server cannot be reached ({kind}): check FACEPASS_SMTP_URL and that it is running."
@@ -104,8 +110,8 @@ def open_mail_server(server: MailServer) -> Iterator[smtplib.SMTP]:
 def send_mail(connection: smtplib.SMTP, mail: Message) -> None:
     """Hand a mail to one person over; when this returns, the server answers for it.
 
-    Raises AddressRefusedError where the server refuses this address for good, otherwise
-    MailUnavailableError.
+    Raises AddressRefusedError where the server refuses this address for good, AddressDelayedError
+    where it does for now, otherwise MailUnavailableError.
     """
     with _map_mail_errors():
         connection.send_message(mail)
@@ -145,7 +151,9 @@ def _map_mail_errors() -> Iterator[None]:
         codes = {code for code, _ in error.recipients.values()}
         if all(500 <= code < 600 for code in codes):
             raise AddressRefusedError("The mail server refuses this address.") from None
-        raise MailUnavailableError(_AWAY.format(kind="it wants to be asked later")) from None
+        if codes == {_CLOSING}:
+            raise MailUnavailableError(_AWAY.format(kind=_CLOSING)) from None
+        raise AddressDelayedError("The mail server wants to be asked later.") from None
     except (smtplib.SMTPAuthenticationError, smtplib.SMTPSenderRefused) as error:
         raise MailUnavailableError(_REFUSED.format(kind=error.smtp_code)) from None
     except smtplib.SMTPResponseException as error:

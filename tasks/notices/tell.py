@@ -18,11 +18,21 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from sqlmodel import Session
 
-from models.errors import AddressRefusedError, MailUnavailableError, SelfieError, SyncSkippedError
+from models.errors import (
+    AddressDelayedError,
+    AddressRefusedError,
+    ConfigurationError,
+    DatabaseUnavailableError,
+    FacePassError,
+    MailUnavailableError,
+    SelfieError,
+    SyncSkippedError,
+)
 from models.queries.events import read_event
 from models.queries.guests.subscriptions import (
     delete_ended,
     find_subscription,
+    is_told_otherwise,
     list_confirmed,
     list_told,
     lock_event_key,
@@ -39,10 +49,12 @@ from models.vocabulary import SelfieCode, SubscriptionChannel
 from tasks.notices.due import may_tell
 from tasks.notices.find import find_sure_photos
 from tasks.notices.letters import Letter, write_letter
-from tasks.notices.links import build_notice_url
+from tasks.notices.links import build_notice_url, describe_guest
 from tasks.notices.mail import open_mail_server, read_mail_server, send_mail
 
-MOST_FAILURES = 3  # in a row, after which the mail server is asked no more in this attempt
+# In a row, of what is no single guest's: after them this attempt ends.
+MOST_FAILURES = 3
+_OF_ALL = (ConfigurationError, DatabaseUnavailableError, MailUnavailableError)
 
 
 class Outcome(StrEnum):
@@ -95,23 +107,27 @@ def _open_post() -> Iterator[Post]:
 def tell_guests(event_id: int) -> dict[str, int]:
     """Tell each guest of an event of new photos; returns how many fared how.
 
-    May run any number of times, and beside another run. Raises SyncSkippedError for an event that
-    tells nothing, and MailUnavailableError for a later attempt, which goes on where this one ended.
+    May run any number of times, and beside another run. One guest's trouble keeps no other from
+    being told: it is raised in the end, for a later attempt, which goes on where this one ended.
+    Raises SyncSkippedError for an event that tells nothing.
     """
     with open_session() as session:
         if not may_tell(read_event(session, event_id), utc_now()):
             raise SyncSkippedError("This event sends no notices: off, closed or erased.")
         waiting = list_confirmed(session, event_id)
     counts: Counter[str] = Counter()
-    trouble: MailUnavailableError | None = None
+    trouble: FacePassError | None = None
     failures = 0
     with _open_post() as post:
         for subscription_id in waiting:
             try:
                 counts[tell_guest(subscription_id, post)] += 1
                 failures = 0
-            except MailUnavailableError as error:
-                trouble, failures = error, failures + 1
+            except FacePassError as error:
+                trouble = error
+                counts[f"not told ({type(error).__name__})"] += 1
+                is_one = isinstance(error, AddressDelayedError) or not isinstance(error, _OF_ALL)
+                failures = 0 if is_one else failures + 1
                 if failures == MOST_FAILURES:
                     break
     summary = ", ".join(f"{number} {outcome}" for outcome, number in sorted(counts.items()))
@@ -141,25 +157,24 @@ def tell_guest(subscription_id: UUID, post: Post) -> Outcome:
         new = set(photos) - list_told(session, subscription_id)
         if not new:
             return Outcome.UNCHANGED
-        link = build_notice_url(event, subscription_id)
         if subscription.channel == SubscriptionChannel.EMAIL:
+            link = build_notice_url(event, subscription_id)
             try:
                 post.send(_address(subscription, event, "photos", link, len(new)))
             except AddressRefusedError:
                 return Outcome.REFUSED
-        return _record(session, subscription, event, link, new)
+        return _record(session, subscription, event, new)
 
 
-def _record(
-    session: Session, subscription: Subscription, event: Event, link: str, new: set[int]
-) -> Outcome:
+def _record(session: Session, subscription: Subscription, event: Event, new: set[int]) -> Outcome:
     """Record what a guest is told of; by the webhook it is told by this record."""
     lock_event_key(session, subscription.event_id)
     if find_subscription(session, subscription.id) is None:  # erased with the event meanwhile
         return Outcome.GONE
     mark_told(session, subscription.id, new)
     if subscription.channel == SubscriptionChannel.WEBHOOK:
-        about = describe_guest(subscription.id, subscription.address, subscription.language, link)
+        guest = subscription.id, subscription.address, subscription.language
+        about = describe_guest(event, *guest)
         add_guest_delivery(session, event, "photos", {**about, "photos": len(new)})
     return Outcome.TOLD
 
@@ -167,8 +182,12 @@ def _record(
 def _end_subscription(
     session: Session, subscription: Subscription, event: Event, post: Post
 ) -> Outcome:
-    """Delete a subscription whose vector fits the event's faces no more, and say so once."""
-    if subscription.channel == SubscriptionChannel.EMAIL:
+    """Delete a subscription whose vector fits the event's faces no more, and say so once.
+
+    Of an address that has another one here the last says it, if that ends too.
+    """
+    is_last = not is_told_otherwise(session, subscription.id)
+    if subscription.channel == SubscriptionChannel.EMAIL and is_last:
         link = f"{get_settings().public_url}/gallery/{event.gallery_token}"
         try:
             post.send(_address(subscription, event, "ended", link, 0))
@@ -176,16 +195,6 @@ def _end_subscription(
             get_run_logger().info("A guest whose notices end could not be told")
     withdraw_subscription(session, subscription.id, reason="model_changed")
     return Outcome.ENDED
-
-
-def describe_guest(subscription_id: UUID, address: str, language: str, link: str) -> dict[str, Any]:
-    """What the webhook's receiver needs to pass a message on."""
-    return {
-        "subscription_id": str(subscription_id),
-        "address": address,
-        "language": language,
-        "page_url": link,
-    }
 
 
 def _address(subscription: Subscription, event: Event, kind: str, link: str, photos: int) -> Letter:

@@ -85,6 +85,15 @@ def test_a_guest_asks_confirms_looks_and_withdraws(
     expect(page.locator("#notify-form")).to_be_hidden()
     expect(page.locator("#notify-message")).not_to_be_empty()
 
+    # Another selfie on the same phone may be another guest's.
+    page.locator("#try-again").click()
+    find_person(page, ASTRONAUT)
+    page.get_by_text(title, exact=True).click()
+    expect(page.locator("#notify-form")).to_be_visible()
+    expect(page.locator("#notify-consent")).not_to_be_checked()
+    expect(page.locator("#notify-address")).to_have_value("")
+    expect(page.locator("#notify-message")).to_be_empty()
+
     (mail,) = post.mails
     post.mails.clear()
     (path,) = re.findall(rf"{PUBLIC}(/\S+)", mail.text)

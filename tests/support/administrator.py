@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
+from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import URL, NullPool, create_engine, make_url, text
@@ -9,6 +11,14 @@ from sqlalchemy import URL, NullPool, create_engine, make_url, text
 from deployments.stack.postgres import SUPERUSER
 from models.migrate import upgrade_database
 from models.settings import get_settings
+
+# Temporary tables are out of every other session's reach, and are emptied by each commit.
+_TABLES = """
+SELECT format('%I.%I', nspname, relname) FROM pg_class JOIN pg_namespace
+ON pg_namespace.oid = relnamespace
+WHERE relkind IN ('r', 'm') AND nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
+AND relpersistence <> 't'
+"""
 
 
 def read_admin_url(database: str | None = None) -> URL:
@@ -28,6 +38,21 @@ def administrate(statement: str, database: str | None = None) -> None:
     engine = create_engine(address, isolation_level="AUTOCOMMIT", poolclass=NullPool)
     with engine.connect() as connection:
         connection.execute(text(statement))
+
+
+def dump_databases() -> Iterator[tuple[str, bytes]]:
+    """Every table of the product's database and of Prefect's, as text and as binary."""
+    for database in ("facepass", "prefect"):
+        engine = create_engine(read_admin_url(database))
+        with engine.connect() as connection:
+            tables = connection.execute(text(_TABLES)).scalars().all()
+            cursor: Any = connection.connection.cursor()
+            for table in tables:
+                for form in ("text", "binary"):
+                    buffer = BytesIO()
+                    cursor.copy_expert(f"COPY {table} TO STDOUT (FORMAT {form})", buffer)
+                    yield f"{database} {table} {form}", buffer.getvalue()
+        engine.dispose()
 
 
 @contextmanager

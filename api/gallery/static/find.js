@@ -1,5 +1,6 @@
 // "Find me": consent, and the selfies that are searched with.
 
+import { offerAnew } from "./notices.js";
 import { byId, explain, gallery, keep, language, page, recall, Refusal, tell } from "./page.js";
 import { isShowingResults, leaveResults, search, showFound } from "./results.js";
 import { chooseFace, hasCamera, shrink, takeSelfie } from "./selfie.js";
@@ -60,6 +61,7 @@ async function findMe(takePicture) {
     const answer = await searchWith(wanted, consent);
     selfies = wanted;
     showFound(answer, wanted.length);
+    if (wanted.length === 1) offerAnew();
     for (const id of ["message", "add-message"]) byId(id).textContent = "";
     byId("add").hidden = wanted.length >= MOST_SELFIES;
     byId("add").open = !answer.matches.length;

@@ -12,17 +12,22 @@ const CODES = {
   503: "notice_failed",
 };
 
+let guest = 0; // by the number of first selfies on this page
+
 // Not there where the event offers no notices.
 byId("notify-form")?.addEventListener("submit", async (event) => {
   event.preventDefault();
   const button = byId("notify-send");
+  const turn = guest; // an answer to the one before is not the next one's
   button.disabled = true;
   say(tell("notice_sending"));
   try {
     const channel = await ask();
+    if (turn !== guest) return;
     event.target.hidden = true;
     say(channel === "email" ? tell("notice_sent_email") : tell("notice_sent_webhook"));
   } catch (error) {
+    if (turn !== guest) return;
     say(explain(error), true);
     if (error.code === "notice_consent") byId("notify-consent").focus();
     if (error.code === "notice_address") byId("notify-address").focus();
@@ -30,6 +35,17 @@ byId("notify-form")?.addEventListener("submit", async (event) => {
     button.disabled = false;
   }
 });
+
+// Another guest's selfie on the same phone: a form without what the first one gave.
+export function offerAnew() {
+  const form = byId("notify-form");
+  if (!form) return;
+  guest++;
+  form.reset();
+  form.hidden = false;
+  byId("notify").open = false;
+  say("");
+}
 
 function say(words, isError = false) {
   const message = byId("notify-message");

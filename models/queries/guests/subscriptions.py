@@ -17,7 +17,9 @@ from psycopg2.errors import LockNotAvailable
 from sqlalchemy import Result, delete, exists, func, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from models.copying import copy_into, encode_rows, encode_values, encode_vector
 from models.errors import TooBusyError
@@ -137,6 +139,19 @@ def withdraw_subscription(
     return Withdrawal(erased, told, utc_now())
 
 
+def withdraw_address(session: Session, subscription_id: UUID) -> Withdrawal:
+    """Delete all that an event keeps of a subscription's address: its guest may have asked twice.
+
+    Raises TooBusyError.
+    """
+    of_address = sorted(session.exec(_select_of_address(subscription_id)))
+    for one in of_address:  # all of them first, so that none is told of anything from here on
+        lock_subscription(session, one)
+    gone = [withdraw_subscription(session, one) for one in of_address]
+    told = sum(one.told_photos_erased for one in gone)
+    return Withdrawal(sum(one.subscriptions_erased for one in gone), told, utc_now())
+
+
 def delete_subscriptions(session: Session, event_id: int) -> int:
     """Delete all of an event's subscriptions, confirmed or not; returns how many there were.
 
@@ -176,9 +191,21 @@ def list_events_to_tell(session: Session, since: datetime) -> Sequence[Event]:
 
 
 def list_told(session: Session, subscription_id: UUID) -> set[int]:
-    """The photos of which a subscription was told, or which its guest had found before."""
-    query = select(ToldPhoto.photo_id).where(ToldPhoto.subscription_id == subscription_id)
+    """The photos of which a subscription's address was told, or which its guest had found before.
+
+    Whoever subscribed twice is told of a photo once.
+    """
+    asked = _select_of_address(subscription_id).where(col(Subscription.confirmed_at).is_not(None))
+    query = select(ToldPhoto.photo_id).where(col(ToldPhoto.subscription_id).in_(asked))
     return set(session.exec(query))
+
+
+def is_told_otherwise(session: Session, subscription_id: UUID) -> bool:
+    """Whether a subscription's address has another one in its event, confirmed too."""
+    others = _select_of_address(subscription_id).where(
+        col(Subscription.confirmed_at).is_not(None), Subscription.id != subscription_id
+    )
+    return session.exec(others.limit(1)).first() is not None
 
 
 def mark_told(session: Session, subscription_id: UUID, photo_ids: Collection[int]) -> None:
@@ -232,6 +259,20 @@ def lock_event_key(session: Session, event_id: int) -> None:
     """
     query = select(Event.id).where(Event.id == event_id)
     session.execute(query.with_for_update(read=True, key_share=True))
+
+
+def _select_of_address(subscription_id: UUID) -> SelectOfScalar[UUID]:
+    """The subscriptions to one's address in its event, itself included."""
+    named = aliased(Subscription)
+    return (
+        select(Subscription.id)
+        .join(named, col(named.event_id) == Subscription.event_id)
+        .where(
+            named.id == subscription_id,
+            named.channel == Subscription.channel,
+            func.lower(named.address) == func.lower(Subscription.address),
+        )
+    )
 
 
 def _take_turn(session: Session, key: int) -> None:

@@ -7,20 +7,17 @@ every query's reach (docs/operations.md says so).
 import base64
 import json
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import ImageEnhance
-from sqlalchemy import create_engine, text
 
 from tasks.faces.detected import unpack_faces
 from tasks.results.signed import FORMAT, SIGNATURE_LENGTH
-from tests.support.administrator import read_admin_url
+from tests.support.administrator import dump_databases
 from tests.support.event_box import EventBox
 from tests.support.photos import encode_jpeg, read_sample
 from tests.support.rest_api import RestApi
@@ -28,14 +25,6 @@ from tests.support.waiting import wait_until
 
 Vector = npt.NDArray[np.float32]
 HEAP = {"postgres", "models", "pycache"}  # PostgreSQL's files, and what never saw a photo
-
-# Temporary tables are out of every other session's reach, and are emptied by each commit.
-_TABLES = """
-SELECT format('%I.%I', nspname, relname) FROM pg_class JOIN pg_namespace
-ON pg_namespace.oid = relnamespace
-WHERE relkind IN ('r', 'm') AND nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
-AND relpersistence <> 't'
-"""
 
 
 def make_needles(vector: Vector) -> list[bytes]:
@@ -62,21 +51,6 @@ def make_needles(vector: Vector) -> list[bytes]:
 def search(places: Iterator[tuple[str, bytes]], needles: list[bytes]) -> set[str]:
     """Names of the places that hold one of the needles."""
     return {name for name, content in places if any(needle in content for needle in needles)}
-
-
-def dump_databases() -> Iterator[tuple[str, bytes]]:
-    """Every table of the product's database and of Prefect's, as text and as binary."""
-    for database in ("facepass", "prefect"):
-        engine = create_engine(read_admin_url(database))
-        with engine.connect() as connection:
-            tables = connection.execute(text(_TABLES)).scalars().all()
-            cursor: Any = connection.connection.cursor()
-            for table in tables:
-                for form in ("text", "binary"):
-                    buffer = BytesIO()
-                    cursor.copy_expert(f"COPY {table} TO STDOUT (FORMAT {form})", buffer)
-                    yield f"{database} {table} {form}", buffer.getvalue()
-        engine.dispose()
 
 
 def read_files(home: Path) -> Iterator[tuple[str, bytes]]:

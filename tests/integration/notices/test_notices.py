@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,14 @@ from sqlalchemy import create_engine, text
 
 from api.app import create_app
 from api.gallery.texts import hash_consent
+from api.notices import subscribing
 from api.security import _get_rate_limiter
 from models.queries.events import lock_event, rotate_gallery_token
 from models.queries.guests.subscriptions import MOST_PENDING, delete_ended
 from models.queries.webhooks import delete_old_deliveries
 from models.session import open_session
 from tasks.results.erasure import erase_event_faces, erase_photo_faces
-from tests.support.administrator import read_admin_url
+from tests.support.administrator import dump_databases, read_admin_url
 from tests.support.event_box import EventBox
 from tests.support.guests import ASTRONAUT, find, make_album, read_token, take_selfie
 from tests.support.mail_server import Mail, MailServer, serve_mail
@@ -221,6 +221,37 @@ def test_a_wish_needs_the_consent_as_it_is_now_the_face_and_an_event_that_offers
     assert (count(party), post.mails) == (0, [])
 
 
+def end_by_erasure(event: EventBox) -> None:
+    erase_event_faces(event.id)
+
+
+def end_by_a_new_link(event: EventBox) -> None:
+    with open_session() as session:
+        rotate_gallery_token(session, lock_event(session, event.id))
+
+
+@pytest.mark.parametrize(
+    "end", [end_by_erasure, end_by_a_new_link, lambda event: switch(event, on=False)]
+)
+def test_nothing_is_kept_of_a_wish_that_an_erasure_overtakes(
+    api: TestClient,
+    post: MailServer,
+    party: EventBox,
+    monkeypatch: pytest.MonkeyPatch,
+    end: Callable[[EventBox], None],
+) -> None:
+    look = subscribing._look
+
+    def look_and_end(asked: subscribing.Asked) -> tuple[list[int], int]:
+        found = look(asked)
+        end(party)
+        return found
+
+    monkeypatch.setattr(subscribing, "_look", look_and_end)
+    assert ask(api, party).status_code == 404
+    assert (count(party), post.mails) == (0, [])
+
+
 @pytest.mark.parametrize(
     "address",
     [
@@ -307,6 +338,21 @@ def test_a_guest_is_told_once_of_photos_that_were_not_found_before(
     assert len(re.findall(r"/thumb\?", page.text)) == 3
     for address in re.findall(r'src="(/gallery/[^"]+)"', page.text):
         assert api.get(address.replace("&amp;", "&")).status_code in {200, 302, 307}
+
+
+def test_who_subscribes_twice_is_told_of_a_photo_once_and_withdraws_once(
+    api: TestClient, post: MailServer, party: EventBox
+) -> None:
+    subscribe(api, post, party)
+    link = subscribe(api, post, party, ANNA.replace("anna", "Anna"))
+    subscribe(api, post, party, "other@example.com")
+    add_photo(party, "c.jpg")
+    assert notify(party).result()["told"] == 2
+    assert len(post.mails) == 2 and len(post.list_to("other@example.com")) == 1
+    ask(api, party)  # not confirmed yet
+    receipt = api.post(f"{link}/withdraw").json()
+    assert receipt["subscriptions_erased"] == 3
+    assert (count(party), api.get(link, headers=HTML).status_code) == (1, 404)
 
 
 def test_the_photos_of_a_private_event_open_from_the_page_alone(
@@ -419,13 +465,14 @@ def test_a_vector_that_fits_no_face_any_more_is_deleted_and_its_guest_told(
     api: TestClient, post: MailServer, party: EventBox
 ) -> None:
     subscribe(api, post, party)
+    subscribe(api, post, party)  # once more
     party.query(
         "WITH other AS (INSERT INTO pack (identity, licence) VALUES ('other@0', 'x')"
         " ON CONFLICT (identity) DO UPDATE SET licence = 'x' RETURNING id)"
         " UPDATE subscription SET pack_id = other.id FROM other WHERE event_id = :event RETURNING 1"
     )
     state = notify(party)
-    assert state.result()["ended"] == 1
+    assert state.result()["ended"] == 2
     (mail,) = post.mails
     assert f"{PUBLIC}/gallery/{read_token(party)}" in mail.text
     assert "list-unsubscribe" not in mail.message
@@ -505,11 +552,10 @@ def test_a_guest_who_withdrew_is_told_of_nothing_and_found_nowhere(
     vector = kept.embedding.strip("[]").split(",")[:3]
     needles = [b"anna.guest", kept.id.hex.encode(), str(kept.id).encode(), kept.id.bytes]
     needles.append(",".join(vector).encode())
-    for database in ("facepass", "prefect"):
-        for table, content in dump(database):
-            found = [needle for needle in needles if needle in content]
-            # The photographer's own photos keep the face's like; the selfie's vector is no row's.
-            assert found == [], table
+    for table, content in dump_databases():
+        found = [needle for needle in needles if needle in content]
+        # The photographer's own photos keep the face's like; the selfie's vector is no row's.
+        assert found == [], table
     written = log.read_bytes()[start:]
     assert b"COPY subscription" in written
     assert not any(needle in written for needle in (b"anna.guest", needles[-1]))
@@ -517,25 +563,6 @@ def test_a_guest_who_withdrew_is_told_of_nothing_and_found_nowhere(
     logged = "\n".join(one.getMessage() for one in caplog.records if one.name != "httpx")
     assert "anna.guest" not in logged
     assert link.rpartition("/")[2] not in logged
-
-
-def dump(database: str) -> Iterator[tuple[str, bytes]]:
-    """Every table, as text and as binary."""
-    tables = """
-    SELECT format('%I.%I', nspname, relname) FROM pg_class JOIN pg_namespace
-    ON pg_namespace.oid = relnamespace WHERE relkind = 'r' AND relpersistence <> 't'
-    AND nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
-    """
-    engine = create_engine(read_admin_url(database))
-    with engine.connect() as connection:
-        names = connection.execute(text(tables)).scalars().all()
-        cursor: Any = connection.connection.cursor()
-        for name in names:
-            for form in ("text", "binary"):
-                buffer = BytesIO()
-                cursor.copy_expert(f"COPY {name} TO STDOUT (FORMAT {form})", buffer)
-                yield f"{database} {name}", buffer.getvalue()
-    engine.dispose()
 
 
 def test_a_withdrawal_in_a_browser_shows_its_receipt(

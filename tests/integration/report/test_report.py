@@ -9,7 +9,11 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi.testclient import TestClient
 
+from api.app import create_app
+from api.report import pages
+from api.report.links import sign_report
 from deployments.facepass import main
 from models.session import open_session
 from models.tables import Event
@@ -93,6 +97,20 @@ def test_the_page_tells_all_and_its_buttons_work(api: httpx.Client, wedding: Eve
     assert f"/requests/{request['request_id']}/settle" in api.get(url).text
     assert api.post(f"{url}/requests/{request['request_id']}/settle").status_code == 200
     assert api.get(f"/api/v1/events/{wedding.uuid}/requests").json() == []
+
+
+def test_each_part_shows_the_first_of_its_own(
+    wedding: EventBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "MOST_SHOWN", 2)
+    failed_first = "UPDATE photo SET sort_name = '' WHERE event_id = :event AND status = 'failed'"
+    assert len(wedding.query(f"{failed_first} RETURNING 1")) == 2
+    with open_session() as session:
+        token = sign_report(session.get_one(Event, wedding.id)).token
+    api = TestClient(create_app(), base_url="http://127.0.0.1", client=("127.0.0.1", 50_000))
+    shown = re.findall(r"<code>([^<]+)</code>", api.get(f"/report/{token}").text)
+    names = ["Карта 1/IMG_0001.JPG", "Карта 2/IMG_0001.JPG", "a.jpg", "b.jpg"]
+    assert shown == [wedding.prefix + name for name in names]
 
 
 def test_a_link_opens_its_own_event_alone_and_ends(

@@ -38,6 +38,7 @@ ANSWERS: dict[type[FacePassError], int] = {
     errors.SnsUnavailableError: 503,
     errors.ErasureIncompleteError: 503,
     errors.MailUnavailableError: 503,
+    errors.AddressDelayedError: 503,
     errors.TooBusyError: 503,
     errors.ModelPackError: 503,
     # The operator's, or the flow's own; a caller of the API cannot change anything about them.

@@ -7,7 +7,12 @@ from email.policy import default
 
 import pytest
 
-from models.errors import AddressRefusedError, ConfigurationError, MailUnavailableError
+from models.errors import (
+    AddressDelayedError,
+    AddressRefusedError,
+    ConfigurationError,
+    MailUnavailableError,
+)
 from models.settings import Settings
 from tasks.notices.letters import Letter, write_letter
 from tasks.notices.mail import open_mail_server, read_mail_server, send_mail
@@ -104,11 +109,13 @@ def test_an_error_names_nobody(caplog: pytest.LogCaptureFixture) -> None:
     with serve_mail("studio", "word") as server:
         for refusal, error in (
             (f"550 {ANNA} unknown", AddressRefusedError),
-            (f"450 {ANNA} later", MailUnavailableError),
+            (f"450 {ANNA} later", AddressDelayedError),
+            (f"421 {ANNA} closing", MailUnavailableError),
         ):
             server.refusals[ANNA] = refusal
             with pytest.raises(error) as caught:
                 send(server)
+            assert caught.type is error
             told = "".join(traceback.format_exception(caught.value))
             assert ANNA not in told and "word" not in told
         with pytest.raises(MailUnavailableError, match="user and the password"):
