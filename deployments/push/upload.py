@@ -148,13 +148,17 @@ class PhotoSender:
     _turn: Semaphore = field(default_factory=lambda: Semaphore(count_cores()))
     _pixels: PixelBudget = field(default_factory=lambda: PixelBudget(PIXELS_AT_A_TIME))
 
-    def send_preview(self, photo: NamedPhoto) -> UploadResult:
-        """Bring one file's preview up to date. Raises S3AccessError or S3DownloadError."""
+    def send_preview(self, photo: NamedPhoto, *, as_scanned: bool = False) -> UploadResult:
+        """Bring one file's preview up to date. Raises S3AccessError or S3DownloadError.
+
+        as_scanned: a file that is not as the scan saw it is not sent. It may be another card's, by
+        now in the same place. From here on the digest says which file is sent.
+        """
         path = photo.file.path
-        result = UploadResult(photo, read_stamp(path))
+        result = UploadResult(photo, photo.file.stamp if as_scanned else read_stamp(path))
         with note_trouble(result):
             result.digest = hash_file_md5(path)
-            if result.stamp is None or read_stamp(path) != result.stamp:
+            if read_stamp(path) != result.stamp:
                 raise PhotoChangedError
             result.etag = self._find_original(result)
             self._send_preview(result)
