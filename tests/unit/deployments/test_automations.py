@@ -79,8 +79,11 @@ def list_triggers(server: PrefectAutomations, installation: str) -> dict[str, Ev
     found: dict[str, EventTrigger] = {}
     for name in (*install.INSTALLED, *install.WITH_BLOCK):
         own = yaml.safe_load((install.FOLDER / f"{name}.yaml").read_text("utf-8"))["name"]
-        trigger = server.find(name_trigger(own, installation))["trigger"]
-        found[name] = EventTrigger.model_validate(trigger)
+        held = server.find(name_trigger(own, installation))
+        definition = {key: held[key] for key in held.keys() - {"id", "created"}}
+        trigger = AutomationCreate.model_validate(definition).trigger
+        assert isinstance(trigger, EventTrigger)
+        found[name] = trigger
     return found
 
 
