@@ -102,7 +102,7 @@ class LiveSync:
                     self._follow(now)
                 self._wait_s, self.trouble = RETRY_S, ""
             except PushRefusedError as error:
-                self._refusal = error
+                self._refusal, self.trouble = error, str(error)
                 return
             except (ApiUnavailableError, ConfigurationError) as error:
                 # What answers for an API that is being restarted is any proxy's page.
