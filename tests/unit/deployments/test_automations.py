@@ -43,7 +43,21 @@ def test_a_template_without_its_block_is_refused() -> None:
 def test_it_hears_of_both_ways_in_which_a_sync_ends_badly() -> None:
     final = build_final_state(SyncState.FAILED, "")
     names = {f"prefect.flow-run.{state.name}" for state in (final, Crashed())}
-    assert read_trigger().expect == names
+    assert read_trigger().expect == names | {"prefect.flow-run.Failed:*"}
+
+
+@pytest.mark.parametrize(
+    ("state", "is_told"),
+    [
+        ("Failed", True), ("Failed: 1 of 3 events", True), ("Crashed", True),
+        ("AwaitingRetry", False), ("Completed: 3 new", False), ("Cancelled", False),
+    ],
+)  # fmt: skip
+def test_a_run_that_ended_badly_is_told(
+    server: PrefectAutomations, state: str, is_told: bool
+) -> None:
+    failures = list_triggers(server, "default")["sync_failures"]
+    assert failures.covers(describe_run("erase_expired", "default", state)) is is_told
 
 
 def test_it_hears_of_every_deployment() -> None:
