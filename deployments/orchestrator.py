@@ -94,8 +94,7 @@ def map_prefect_errors(deployment: str = SYNC_DEPLOYMENT) -> Iterator[None]:
         yield
     except ObjectNotFound as error:
         raise OrchestratorUnavailableError(
-            f"The deployment {_name_own(deployment)} is not there: "
-            "run `prefect --no-prompt deploy --all` in the project's folder."
+            f"The deployment {_name_own(deployment)} is not there: run `facepass register`."
         ) from error
     except PrefectHTTPStatusError as error:
         status = error.response.status_code

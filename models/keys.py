@@ -365,12 +365,18 @@ def build_previews_name(event_name: str) -> str:
     return f"{event_name} · previews of its originals"
 
 
-def describe_resource(event_uuid: UUID, event_name: str) -> dict[str, str]:
-    """An event as Prefect's events know it."""
+def describe_resource(event_uuid: UUID, event_name: str, installation: str) -> dict[str, str]:
+    """An event as Prefect's events know it; `installation` is FACEPASS_INSTALLATION."""
     return {
         "prefect.resource.id": f"facepass.event.{event_uuid}",
         "prefect.resource.name": event_name,
+        **label_installation(installation),
     }
+
+
+def label_installation(installation: str) -> dict[str, str]:
+    """The label by which installations that share a Prefect server tell their events apart."""
+    return {"facepass.installation": installation}
 
 
 def tag_owner(installation: UUID) -> str:

@@ -32,6 +32,7 @@ from models.keys import (
 from models.queries.events import find_events_of_keys
 from models.queries.photos import lacks_originals
 from models.session import open_session
+from models.settings import get_settings
 from models.tables import Event
 from models.vocabulary import PrefectEvent
 
@@ -114,7 +115,8 @@ class UploadRequests:
     def announce(self, event: Event, s3_prefix: str) -> None:
         """Have Prefect told, soon, that photos were uploaded and their sync is asked for."""
         # Not asked for again by prefect.yaml's trigger, which wants another word here.
-        resource = describe_resource(event.uuid, event.name) | {"facepass.sync": "asked"}
+        resource = describe_resource(event.uuid, event.name, get_settings().installation)
+        resource["facepass.sync"] = "asked"
         payload: dict[str, Any] = {
             "event_id": event.id,
             "event_name": event.name,

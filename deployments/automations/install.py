@@ -2,7 +2,8 @@
 
 `make up` and `facepass register` repeat it. A variable on the server remembers what was installed:
 an automation that a person changed, switched off or deleted stays so. FACEPASS_AUTOMATIONS=0
-removes those that nobody changed.
+removes those that nobody changed. Installations that share a server have automations of their own,
+which hear of nothing but their own runs and events, and a variable of their own.
 """
 
 import json
@@ -15,8 +16,9 @@ from typing import Any
 import httpx
 import yaml
 
-from deployments.names import name_trigger
+from deployments.names import DEFAULT, SYNC_DEPLOYMENT, name_deployment, name_trigger
 from models.errors import OrchestratorUnavailableError
+from models.keys import label_installation
 from models.settings import Settings
 
 FOLDER = Path(__file__).parent
@@ -35,17 +37,21 @@ def install_automations(client: httpx.Client, settings: Settings) -> None:
     Raises OrchestratorUnavailableError.
     """
     with _explaining():
-        block = _find_block(client, settings.alarm_block)
-        known = _read_variable(client)
+        variable = _name_variable(settings.installation)
+        known = _read_variable(client, variable)
         found = {str(automation["name"]): automation for automation in _list(client)}
         kept = dict(known)
-        for definition in _read_wanted(block) if settings.automations else []:
-            name = str(definition["name"])
-            kept[name] = _settle(client, definition, found.get(name), known.get(name))
-        if not settings.automations:
-            kept = _remove(client, found, known)
-        if kept != known:
-            _write_variable(client, kept)
+        try:
+            if settings.automations:
+                block = _find_block(client, settings.alarm_block)
+                for definition in _read_wanted(block, settings.installation):
+                    name = str(definition["name"])
+                    kept[name] = _settle(client, definition, found.get(name), known.get(name))
+            else:
+                _remove(client, found, kept)
+        finally:  # else what was done before an error would be taken for a person's own
+            if kept != known:
+                _write_variable(client, variable, kept)
 
 
 def read_switch(client: httpx.Client, installation: str) -> bool | None:
@@ -84,7 +90,7 @@ def _explaining() -> Iterator[None]:
         ) from error
 
 
-def _read_wanted(block: str | None) -> list[dict[str, Any]]:
+def _read_wanted(block: str | None, installation: str) -> list[dict[str, Any]]:
     """The definitions; without a notification block they only show in Prefect's event feed."""
     names = (*INSTALLED, *(WITH_BLOCK if block else ()))
     wanted = []
@@ -93,8 +99,23 @@ def _read_wanted(block: str | None) -> list[dict[str, Any]]:
         definition: dict[str, Any] = yaml.safe_load(text.replace(BLOCK, block or BLOCK))
         if block is None:
             definition["actions"] = [{"type": "do-nothing"}]
+        definition["name"] = name_trigger(definition["name"], installation)
+        _narrow(definition["trigger"], installation)
         wanted.append(definition)
     return wanted
+
+
+def _narrow(trigger: dict[str, Any], installation: str) -> None:
+    """Have a trigger hear of one installation alone.
+
+    A run is known by its deployment's name, which holds too where `prefect deploy` made it.
+    """
+    if "match_related" not in trigger:
+        trigger["match"] |= label_installation(installation)
+        return
+    name = name_deployment(SYNC_DEPLOYMENT, installation).partition("/")[2]
+    own = {"prefect.resource.role": "deployment", "prefect.resource.name": name}
+    trigger["match_related"] = [trigger["match_related"], own]
 
 
 def _settle(
@@ -118,17 +139,14 @@ def _settle(
 
 
 def _remove(
-    client: httpx.Client, found: dict[str, dict[str, Any]], known: dict[str, list[str]]
-) -> dict[str, list[str]]:
-    """Delete what was installed and nobody changed; the marks that stay."""
-    kept = {}
-    for name, marks in known.items():
+    client: httpx.Client, found: dict[str, dict[str, Any]], kept: dict[str, list[str]]
+) -> None:
+    """Delete what was installed and nobody changed, and its marks."""
+    for name, marks in list(kept.items()):
         automation = found.get(name)
-        if automation is None or marks[1] != _mark(automation):
-            kept[name] = marks
-        else:
+        if automation is not None and marks[1] == _mark(automation):
             client.delete(f"automations/{automation['id']}").raise_for_status()
-    return kept
+            del kept[name]
 
 
 def _mark(definition: dict[str, Any]) -> str:
@@ -169,16 +187,21 @@ def _list(client: httpx.Client) -> list[dict[str, Any]]:
             return found
 
 
-def _read_variable(client: httpx.Client) -> dict[str, list[str]]:
-    answer = client.get(f"variables/name/{VARIABLE}")
+def _name_variable(installation: str) -> str:
+    """An installation's variable; releases of Prefect allow no dash in its name."""
+    return VARIABLE if installation == DEFAULT else f"{VARIABLE}_{installation.replace('-', '_')}"
+
+
+def _read_variable(client: httpx.Client, variable: str) -> dict[str, list[str]]:
+    answer = client.get(f"variables/name/{variable}")
     if answer.status_code == httpx.codes.NOT_FOUND:
         return {}
     value = answer.raise_for_status().json()["value"]
     return {str(name): list(marks) for name, marks in dict(value).items()}
 
 
-def _write_variable(client: httpx.Client, value: dict[str, list[str]]) -> None:
-    path = f"variables/name/{VARIABLE}"
-    if client.patch(path, json={"value": value}).status_code == httpx.codes.NOT_FOUND:
-        body = {"name": VARIABLE, "value": value}
-        client.post("variables/", json=body).raise_for_status()
+def _write_variable(client: httpx.Client, variable: str, value: dict[str, list[str]]) -> None:
+    answer = client.patch(f"variables/name/{variable}", json={"value": value})
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        answer = client.post("variables/", json={"name": variable, "value": value})
+    answer.raise_for_status()

@@ -199,6 +199,15 @@ def find_source(folder: Path, name: str | None) -> Source:
     return Source(f"{marker['label']}-{marker['id']}", marker["label"] if renamed else None)
 
 
+def has_source(folder: Path, source: str) -> bool:
+    """Whether the folder's marker names this source; not where another card is in its place."""
+    try:
+        marker = _read_marker(folder)
+    except PushRefusedError:
+        return False
+    return f"{marker['label']}-{marker['id']}" == source
+
+
 def rewrite_marker(folder: Path, source: str) -> None:
     """Write a source's marker again, which was deleted. Raises PushRefusedError."""
     label, _, number = source.rpartition("-")

@@ -86,7 +86,7 @@ class LiveSync:
 
     def ask_last(self) -> None:
         """Ask for what is still unasked, as the process ends; whatever goes wrong is left."""
-        with suppress(FacePassError):
+        with suppress(Exception):
             if self._previews or self._originals:
                 self._ask()
 
@@ -102,13 +102,22 @@ class LiveSync:
                     self._follow(now)
                 self._wait_s, self.trouble = RETRY_S, ""
             except PushRefusedError as error:
-                self._refusal = error
+                self._refusal, self.trouble = error, str(error)
                 return
             except (ApiUnavailableError, ConfigurationError) as error:
                 # What answers for an API that is being restarted is any proxy's page.
-                self.trouble = str(error)
-                self._try_at = time.monotonic() + self._wait_s
-                self._wait_s = min(2 * self._wait_s, LONGEST_WAIT_S)
+                self._put_off(str(error))
+            except Exception as error:  # noqa: BLE001 (whatever it is, later syncs are asked for)
+                self._followed = ""
+                self._put_off(
+                    f"A sync could not be asked for or followed ({type(error).__name__}: {error}); "
+                    "it is tried again."
+                )
+
+    def _put_off(self, trouble: str) -> None:
+        self.trouble = trouble
+        self._try_at = time.monotonic() + self._wait_s
+        self._wait_s = min(2 * self._wait_s, LONGEST_WAIT_S)
 
     def _is_due(self, now: float) -> bool:
         if self._previews and not self._asked_at:
@@ -155,11 +164,14 @@ class LiveSync:
 def sum_results(api: RestApi, last: dict[str, Any], task_ids: dict[str, None]) -> dict[str, Any]:
     """The last sync's status, whose result counts what the syncs before it did for this push too.
 
-    Raises what the API's calls raise.
+    Those that the API cannot tell of any more are left out: the push is complete without them.
     """
-    earlier = [task_id for task_id in task_ids if task_id != last.get("task_id")]
-    found = [api.get(f"faces/sync-s3/{task_id}")["result"] for task_id in earlier]
-    results = [result for result in found if result]
+    results = []
+    for task_id in task_ids:
+        with suppress(FacePassError):
+            if task_id != last.get("task_id"):
+                results.append(api.get(f"faces/sync-s3/{task_id}")["result"])
+    results = [result for result in results if result]
     if not last["result"] or not results:
         return last
     result = dict(last["result"])

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ from deployments.push.folder import (
     assign_names,
     check_folder,
     find_source,
+    has_source,
     scan_folder,
 )
 from deployments.push.live import LiveSync, sum_results
@@ -189,7 +191,8 @@ class Push:
             todo = sort_by_taking(photos, sender.stored.previews)
             with self._follow(api, place.event, shown) as listener:
                 asked = listener.task_ids
-                self.report.take(send_photos(sender, todo, listener))
+                is_in_place = partial(self._is_in_place, folder, place.source)
+                self.report.take(send_photos(sender, todo, listener, is_in_place))
         if doomed:
             sent = [r.photo.name for r in self.report.results.values() if not r.not_sent]
             require_kept(list_stored(sender.bucket, keys), sent)
@@ -198,6 +201,10 @@ class Push:
             gone = [name for name in doomed if name not in back]
             self.report.deleted = delete_names(sender.bucket, keys, gone)
         return asked
+
+    def _is_in_place(self, folder: Path, source: Source) -> bool:
+        """Whether the folder is still the one that was scanned; --source names all alike."""
+        return self.options.source is not None or has_source(folder, source.name)
 
     @contextmanager
     def _follow(self, api: RestApi, event: PushedEvent, shown: Transfer) -> Iterator["Listeners"]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from threading import Semaphore
@@ -148,13 +149,17 @@ class PhotoSender:
     _turn: Semaphore = field(default_factory=lambda: Semaphore(count_cores()))
     _pixels: PixelBudget = field(default_factory=lambda: PixelBudget(PIXELS_AT_A_TIME))
 
-    def send_preview(self, photo: NamedPhoto) -> UploadResult:
-        """Bring one file's preview up to date. Raises S3AccessError or S3DownloadError."""
+    def send_preview(self, photo: NamedPhoto, *, as_scanned: bool = False) -> UploadResult:
+        """Bring one file's preview up to date. Raises S3AccessError or S3DownloadError.
+
+        as_scanned: a file that is not as the scan saw it is not sent. It may be another card's, by
+        now in the same place. From here on the digest says which file is sent.
+        """
         path = photo.file.path
-        result = UploadResult(photo, read_stamp(path))
+        result = UploadResult(photo, photo.file.stamp if as_scanned else read_stamp(path))
         with note_trouble(result):
             result.digest = hash_file_md5(path)
-            if result.stamp is None or read_stamp(path) != result.stamp:
+            if read_stamp(path) != result.stamp:
                 raise PhotoChangedError
             result.etag = self._find_original(result)
             self._send_preview(result)
@@ -359,19 +364,25 @@ def _read_moment(path: Path) -> str:
 
 
 def send_photos(
-    sender: PhotoSender, photos: Sequence[NamedPhoto], listener: Listener
+    sender: PhotoSender,
+    photos: Sequence[NamedPhoto],
+    listener: Listener,
+    is_in_place: Callable[[], bool] = lambda: True,
 ) -> list[UploadResult]:
     """Send every photo, all previews before the first original; one result each, by name.
 
-    The listener hears of each photo once. Raises S3AccessError or S3DownloadError: the photos sent
-    so far stay, and are known next time.
+    The listener hears of each photo once. What changed since the scan is tried again while the
+    folder `is_in_place`, which another card's is not. Raises S3AccessError or S3DownloadError: the
+    photos sent so far stay, and are known next time.
     """
     results: dict[str, UploadResult] = {}
     todo = list(photos)
     for round_number in range(ROUNDS):
         if round_number:
             time.sleep(PAUSE_S)
-        _send_round(sender, todo, listener, results)
+            if not is_in_place():
+                break
+        _send_round(sender, todo, listener, results, is_first=not round_number)
         todo = [result.photo for result in results.values() if not result.is_current()]
         if not todo:
             break
@@ -385,9 +396,12 @@ def _send_round(
     todo: Sequence[NamedPhoto],
     listener: Listener,
     results: dict[str, UploadResult],
+    *,
+    is_first: bool,
 ) -> None:
     earlier = {photo.name: results[photo.name] for photo in todo if photo.name in results}
-    for result in run_in_threads(sender.send_preview, todo):
+    send = partial(sender.send_preview, as_scanned=is_first)
+    for result in run_in_threads(send, todo):
         if before := earlier.get(result.photo.name):
             result.original_sent |= before.original_sent
             result.preview_sent |= before.preview_sent

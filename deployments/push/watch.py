@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -213,7 +214,8 @@ class Watch:
         self, settled: Iterator[NamedPhoto], place: Place, live: LiveSync | None
     ) -> None:
         photos = sort_by_taking(settled, place.sender.stored.previews)
-        for result in run_in_threads(place.sender.send_preview, photos):
+        send = partial(place.sender.send_preview, as_scanned=True)
+        for result in run_in_threads(send, photos):
             name, now = result.photo.name, time.monotonic()
             seen = self._seen[result.photo.file.relative]
             if result.reason in _HALF and result.stands_in and now - seen.since < ARRIVING_S:

@@ -29,7 +29,7 @@ API_KEY = "FACEPASS_API_KEY"
 def open_to_lan(settings: Settings, home: Path) -> tuple[Settings, str]:
     """The settings that let phones in, and the photographer's key. Raises StackError."""
     host = settings.api_host
-    if is_local(f"//{host}") and not _is_everywhere(host):
+    if is_local(f"//{_bracket(host)}") and not _is_everywhere(host):
         host = _require_lan_address()
     if settings.photo_delivery == "s3" and not settings.s3_bucket:
         raise StackError(
@@ -50,7 +50,7 @@ def build_lan_url(settings: Settings, port: int) -> str:
     host = settings.api_host
     if _is_everywhere(host):
         host = _require_lan_address()
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"http://{_bracket(host)}:{port}"
 
 
 def load_lan_key(path: Path) -> str:
@@ -89,6 +89,11 @@ def _find_newest_event(api_url: str, key: str) -> dict[str, Any] | None:
         except FacePassError:
             return None  # the stack is up all the same
     return next((event for event in events if not event.get("erased_at")), None)
+
+
+def _bracket(host: str) -> str:
+    """A host as addresses have it: IPv6 in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def _is_everywhere(host: str) -> bool:

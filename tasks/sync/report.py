@@ -19,6 +19,7 @@ from models.queries.packs import read_false_rate
 from models.queries.photos import PageCursor, count_lying_previews, list_photos
 from models.queries.runs import complete_run, count_run
 from models.session import open_session
+from models.settings import get_settings
 from models.tables import SyncRun, utc_now
 from models.vocabulary import PhotoStatus, PrefectEvent
 from tasks.sync.artifacts import FAILED_PHOTOS_SHOWN, finish_progress, publish_summary
@@ -95,7 +96,7 @@ def report_statistics(sync: SyncContext) -> State[Any]:
     """Tell what the sync amounts to: in the log, on the run's page, and as the run's last state."""
     with open_session() as session:
         result: dict[str, Any] = session.get_one(SyncRun, sync.flow_run_id).result or {}
-        resource = describe_resource(read_event(session, sync.event_id).uuid, sync.event_name)
+        event_uuid = read_event(session, sync.event_id).uuid
         failed = list_photos(
             session,
             sync.event_id,
@@ -108,7 +109,8 @@ def report_statistics(sync: SyncContext) -> State[Any]:
     )
     finish_progress(sync.progress_id)
     publish_summary(sync.event_name, result, [photo for photo, *_ in failed])
-    announce_end(resource, result)
+    installation = get_settings().installation
+    announce_end(describe_resource(event_uuid, sync.event_name, installation), result)
     return Completed(name=name_completion(result), message=result["message"], data=result)
 
 

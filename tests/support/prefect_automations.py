@@ -17,6 +17,7 @@ class PrefectAutomations:
         self.variables: dict[str, Any] = {}
         self.changes: list[str] = []
         self.broken = False
+        self.refused = ""  # the name of an automation that is not taken
 
     def open(self) -> httpx.Client:
         """A client of it."""
@@ -36,7 +37,7 @@ class PrefectAutomations:
     def _answer(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path.removeprefix("/api/").strip("/").split("/")
         body = json.loads(request.content) if request.content else {}
-        if self.broken:
+        if self.broken or (self.refused and body.get("name") == self.refused):
             return httpx.Response(500)
         if request.method in {"PUT", "PATCH", "DELETE"} or path == ["automations"]:
             self.changes.append(f"{request.method} {path[0]}")

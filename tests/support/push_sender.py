@@ -37,7 +37,7 @@ def put_on_disk(folder: Path, relative: str, content: bytes) -> NamedPhoto:
     path = folder / relative
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
-    return NamedPhoto(LocalFile(path, relative, len(content)), relative)
+    return NamedPhoto(LocalFile(path, relative, len(content), path.stat().st_mtime_ns), relative)
 
 
 def send(sender: PhotoSender, photo: NamedPhoto) -> UploadResult:

@@ -92,7 +92,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     # The database's id, which every run carries.
     "deployments.orchestrator": ("models.keys", "models.queries.runs"),
     "deployments.stack": ("models", "tasks"),
-    "deployments.automations": (),
+    "deployments.automations": ("models.keys",),
     "deployments.push": ("models", "tasks"),
     "deployments.photographer": ("models",),
     "deployments.demo": ("models", "tasks"),

@@ -39,7 +39,7 @@ def test_the_deployment_missing(event: EventBox, monkeypatch: pytest.MonkeyPatch
     with open_local_client(create_app()) as client:
         status, detail = call_sync(client, event)
     assert status == 503
-    assert "deploy --all" in detail
+    assert "run `facepass register`" in detail
 
 
 def test_the_database_away(event: EventBox, configure: Callable[..., None]) -> None:

@@ -1,19 +1,24 @@
 """Automations: Prefect takes their definitions, and what a person did with one stays so."""
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 import yaml
-from prefect.events.schemas.automations import AutomationCore, EventTrigger
-from prefect.server.events.schemas.automations import AutomationCreate
-from prefect.server.events.schemas.events import Resource, ResourceSpecification
+from prefect.events.schemas.automations import AutomationCore
+from prefect.events.schemas.automations import EventTrigger as ReadTrigger
+from prefect.server.events.schemas.automations import AutomationCreate, EventTrigger
+from prefect.server.events.schemas.events import ReceivedEvent, Resource, ResourceSpecification
 from prefect.states import Crashed
 from pydantic import ValidationError
 
 from deployments.automations import install
+from deployments.names import STOPPED, name_trigger
 from models.errors import OrchestratorUnavailableError
+from models.keys import describe_resource
 from models.settings import Settings
 from models.vocabulary import PrefectEvent, SyncState
 from tasks.sync.states import build_final_state
@@ -23,10 +28,10 @@ ROOT = Path(__file__).parents[3]
 TEMPLATE = (ROOT / "deployments/automations/sync_failures.yaml").read_text("utf-8")
 
 
-def read_trigger() -> EventTrigger:
+def read_trigger() -> ReadTrigger:
     text = TEMPLATE.replace("BLOCK_DOCUMENT_ID", str(uuid4()))
     trigger = AutomationCore.model_validate(yaml.safe_load(text)).trigger
-    assert isinstance(trigger, EventTrigger)
+    assert isinstance(trigger, ReadTrigger)
     return trigger
 
 
@@ -38,7 +43,21 @@ def test_a_template_without_its_block_is_refused() -> None:
 def test_it_hears_of_both_ways_in_which_a_sync_ends_badly() -> None:
     final = build_final_state(SyncState.FAILED, "")
     names = {f"prefect.flow-run.{state.name}" for state in (final, Crashed())}
-    assert read_trigger().expect == names
+    assert read_trigger().expect == names | {"prefect.flow-run.Failed:*"}
+
+
+@pytest.mark.parametrize(
+    ("state", "is_told"),
+    [
+        ("Failed", True), ("Failed: 1 of 3 events", True), ("Crashed", True),
+        ("AwaitingRetry", False), ("Completed: 3 new", False), ("Cancelled", False),
+    ],
+)  # fmt: skip
+def test_a_run_that_ended_badly_is_told(
+    server: PrefectAutomations, state: str, is_told: bool
+) -> None:
+    failures = list_triggers(server, "default")["sync_failures"]
+    assert failures.covers(describe_run("erase_expired", "default", state)) is is_told
 
 
 def test_it_hears_of_every_deployment() -> None:
@@ -66,6 +85,42 @@ FAILED = ALL[1]
 @pytest.fixture
 def server() -> PrefectAutomations:
     return PrefectAutomations()
+
+
+def list_triggers(server: PrefectAutomations, installation: str) -> dict[str, EventTrigger]:
+    """The triggers of what an installation wants, as Prefect's server reads them."""
+    install_on(server, installation=installation, alarm_block="slack-webhook/alarms")
+    found: dict[str, EventTrigger] = {}
+    for name in (*install.INSTALLED, *install.WITH_BLOCK):
+        own = yaml.safe_load((install.FOLDER / f"{name}.yaml").read_text("utf-8"))["name"]
+        held = server.find(name_trigger(own, installation))
+        definition = {key: held[key] for key in held.keys() - {"id", "created"}}
+        trigger = AutomationCreate.model_validate(definition).trigger
+        assert isinstance(trigger, EventTrigger)
+        found[name] = trigger
+    return found
+
+
+def describe_run(flow: str, deployment: str, state: str) -> ReceivedEvent:
+    """A run's event as Prefect's server tells it."""
+    related = [
+        {"prefect.resource.role": "flow", "prefect.resource.name": flow},
+        {"prefect.resource.role": "deployment", "prefect.resource.name": deployment},
+        {"prefect.resource.role": "tag"},
+    ]
+    names = (f"prefect.flow.{uuid4()}", f"prefect.deployment.{uuid4()}", "prefect.tag.facepass")
+    return tell(
+        f"prefect.flow-run.{state}",
+        {"prefect.resource.id": f"prefect.flow-run.{uuid4()}"},
+        [{"prefect.resource.id": n, **r} for n, r in zip(names, related, strict=True)],
+    )
+
+
+def tell(
+    event: str, resource: dict[str, str], related: Sequence[dict[str, str]] = ()
+) -> ReceivedEvent:
+    content = {"event": event, "id": uuid4(), "occurred": datetime.now(UTC)}
+    return ReceivedEvent.model_validate(content | {"resource": resource, "related": related})
 
 
 def install_on(server: PrefectAutomations, **settings: Any) -> None:
@@ -149,6 +204,78 @@ def test_a_new_release_renews_what_nobody_changed(
     install_on(server)
     assert {item["trigger"]["threshold"] for item in server.automations.values()} == {2}
     assert server.find(FAILED)["enabled"] is False
+
+
+def test_installations_on_one_server_have_automations_of_their_own(
+    server: PrefectAutomations,
+) -> None:
+    others = sorted(f"{name} (studio-b)" for name in ALL)
+    for _ in range(2):
+        install_on(server)
+        install_on(server, installation="studio-b")
+    assert server.names == sorted([*ALL, *others])
+    assert server.changes.count("POST automations") == len(ALL) + len(others)
+    assert server.variables.keys() == {"facepass_automations", "facepass_automations_studio_b"}
+    install_on(server, installation="studio-b", automations=False)
+    assert server.names == ALL
+    install_on(server, installation="studio-b")
+    install_on(server, automations=False)
+    assert server.names == others
+
+
+def test_a_block_of_one_installation_is_not_anothers(server: PrefectAutomations) -> None:
+    install_on(server, alarm_block="slack-webhook/alarms")
+    install_on(server, installation="studio-b")
+    assert server.find(FAILED)["actions"][0]["block_document_id"] == BLOCK_ID
+    assert server.find(f"{FAILED} (studio-b)")["actions"] == [{"type": "do-nothing"}]
+
+
+@pytest.mark.parametrize("installation", ["default", "studio-b"])
+def test_an_installations_automations_hear_of_its_own_runs_and_events_alone(
+    server: PrefectAutomations, installation: str
+) -> None:
+    triggers = list_triggers(server, installation)
+    for known in ("default", "studio-b"):
+        resource = describe_resource(uuid4(), "A wedding", known)
+        many = {"facepass.failed": "many", "facepass.no-face": "many"}
+        told = {
+            "many_failed": tell(PrefectEvent.FAILED, resource | many),
+            "many_faceless": tell(PrefectEvent.SYNCED, resource | many),
+            "resync_silent": describe_run("resync_events", known, "Completed: 1 started"),
+            "run_late": describe_run("sync_event_photos", known, "Late"),
+            "sync_failures": describe_run("sync_event_photos", known, "Crashed"),
+        }
+        hears = {name: triggers[name].covers(event) for name, event in told.items()}
+        assert hears == dict.fromkeys(triggers, known == installation)
+    assert not triggers["resync_silent"].covers(describe_run("make_views", installation, "x"))
+
+
+@pytest.mark.parametrize("state", [STOPPED, "Completed", "Completed: 3 new, 0 skipped", "Running"])
+def test_a_run_that_has_begun_or_waits_for_its_stack_is_not_late(
+    server: PrefectAutomations, state: str
+) -> None:
+    late = list_triggers(server, "default")["run_late"]
+    event = describe_run("sync_event_photos", "default", state)
+    assert late.covers(event)
+    assert late.expects(event.event)
+
+
+@pytest.mark.parametrize("state", ["Completed", "Completed: 0 started"])
+def test_a_resync_that_has_ended_well_is_not_silent(server: PrefectAutomations, state: str) -> None:
+    silent = list_triggers(server, "default")["resync_silent"]
+    assert silent.covers(describe_run("resync_events", "default", state))
+
+
+def test_what_an_error_cut_short_is_taken_up(server: PrefectAutomations) -> None:
+    server.refused = ALL[2]
+    with pytest.raises(OrchestratorUnavailableError, match="could not be installed"):
+        install_on(server)
+    made = server.names
+    assert made  # before the one that was refused
+    server.refused = ""
+    install_on(server)
+    install_on(server, automations=False)
+    assert server.names == []  # none of them was taken for a person's
 
 
 def test_an_unknown_block_and_a_broken_server_are_told(server: PrefectAutomations) -> None:

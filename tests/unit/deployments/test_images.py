@@ -23,7 +23,7 @@ from packaging.utils import canonicalize_name
 from prefect.settings import Settings as PrefectSettings
 from pydantic import AliasChoices, BaseModel
 
-from deployments.names import WORK_POOL
+from deployments.names import WORK_POOL, name_pool
 from deployments.stack.plan import API_ONLY
 from deployments.stack.prefect import CLIENT_SETTINGS, SERVER_SETTINGS, WORKER_SETTINGS
 from deployments.stack.s3 import Keys, describe_uploader
@@ -44,14 +44,8 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 JOBS = {"migrate", "register"}
 FOREIGN = {"database", "s3"}
 FACEPASS = {f"FACEPASS_{name.upper()}" for name in Settings.model_fields}
-# The embedded stack's own; compose uses two for the published ports, and has a Prefect server of
-# its own, which needs no installation's name.
-EMBEDDED_ONLY = {
-    "FACEPASS_HOME",
-    "FACEPASS_INSTALLATION",
-    "FACEPASS_PREFECT_PORT",
-    "FACEPASS_S3_PORT",
-}
+# The embedded stack's own; compose uses two for the published ports.
+EMBEDDED_ONLY = {"FACEPASS_HOME", "FACEPASS_PREFECT_PORT", "FACEPASS_S3_PORT"}
 
 each_service = pytest.mark.parametrize("name", SERVICES)
 
@@ -370,10 +364,10 @@ def test_a_card_is_for_the_worker_alone_and_its_vectors_are_the_apis() -> None:
 def test_no_secret_has_a_default_and_the_example_holds_none() -> None:
     example = (FOLDER / ".env.example").read_text("utf-8")
     given = dict(re.findall(r"^([A-Z0-9_]+)=(.*)$", example, re.MULTILINE))
-    asked = re.findall(r"\$\{([A-Z0-9_]+)(:[-?])?", COMPOSE_TEXT)
+    asked = re.findall(r"\$\{([A-Z0-9_]+)(:[-?+])?", COMPOSE_TEXT)
     required = {name for name, how in asked if how == ":?"}
     assert given == dict.fromkeys(required, "")
-    assert {how for _, how in asked} == {":?", ":-"}
+    assert {how for _, how in asked} == {":?", ":-", ":+"}
     optional = {name for name, how in asked if how == ":-"}
     assert optional <= FACEPASS
     assert optional & required == set()
@@ -432,7 +426,19 @@ def test_prefect_knows_the_options_it_is_started_with(name: str) -> None:
     assert options
     assert {option for option in options if option not in result.stdout} == set()
     if name == "worker":
-        assert command[command.index("--pool") + 1] == WORK_POOL
+        pool = command.index("--pool") + 1
+        (image,) = [json.loads(value) for step, value in STAGES["worker"] if step == "CMD"]
+        assert image[pool] == WORK_POOL
+        assert command[:pool] + command[pool + 1 :] == image[:pool] + image[pool + 1 :]
+        behind = "${FACEPASS_INSTALLATION:+-${FACEPASS_INSTALLATION:-}}"  # compose's: -NAME, if set
+        assert command[pool] == WORK_POOL + behind
+        assert name_pool("studio-b") == f"{WORK_POOL}-studio-b"
+
+
+def test_all_parts_hear_of_the_installations_name() -> None:
+    for name in ("register", "worker", "api"):
+        given = SERVICES[name]["environment"]["FACEPASS_INSTALLATION"]
+        assert given == "${FACEPASS_INSTALLATION:-}"
 
 
 def test_the_s3_server_knows_the_options_it_is_started_with() -> None:

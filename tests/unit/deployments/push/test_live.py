@@ -112,6 +112,48 @@ def test_an_api_that_refuses_ends_the_push(monkeypatch: pytest.MonkeyPatch) -> N
         wait_until(is_refused)
 
 
+@pytest.mark.parametrize("place", ["ask", "follow", "show"])
+def test_an_error_that_nobody_foresaw_ends_no_later_sync(
+    monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    for name, seconds in {"FIRST_S": 0.0, "PAUSE_S": 0.0, "RETRY_S": 0.01}.items():
+        monkeypatch.setattr(module, name, seconds)
+    odd = httpx.Response(200, json={"unknown": 1})
+    fake = FakeApi([EVENT], answers=[odd] if place == "ask" else [])
+    fake.statuses = [{"unknown": 1} if place == "follow" else tell("running")]
+    fake.statuses += [tell("completed")] * 99
+    troubles: list[str] = []
+    put_off = LiveSync._put_off
+
+    def note_trouble(live: LiveSync, trouble: str) -> None:
+        put_off(live, trouble)
+        troubles.append(live.trouble)
+
+    def show(*_: object) -> None:
+        if place == "show" and not troubles:
+            raise RuntimeError("The screen is gone.")
+
+    monkeypatch.setattr(LiveSync, "_put_off", note_trouble)
+    with start(fake, show) as live:
+        live.note_preview(PREVIEWED)
+        wait_until(lambda: bool(troubles), limit_s=20)
+        live.note_preview(PREVIEWED)
+        wait_until(lambda: live.trouble == "" and not live._previews, limit_s=20)
+    assert "it is tried again" in troubles[0]
+    assert live.task_ids
+
+
+@pytest.mark.parametrize("status", [404, 503])
+def test_a_record_that_is_gone_makes_a_complete_push_no_failure(status: int) -> None:
+    last = tell("completed", total_found=2, new_photos=2, failed=0, skipped=0)
+    first = tell("completed", total_found=1, new_photos=1, failed=0, skipped=0)
+    gone = httpx.Response(status, json={"detail": "There is no such sync."})
+    fake = FakeApi([EVENT], answers=[gone], statuses=[first])
+    summed = sum_results(fake.open(), last, {"task-1": None, "task-2": None})
+    assert summed["result"]["new_photos"] == 3
+    assert sum_results(FakeApi([EVENT], answers=[gone]).open(), last, {"task-1": None}) == last
+
+
 def test_the_result_counts_what_all_syncs_of_the_push_did() -> None:
     first = tell("completed", total_found=100, new_photos=98, failed=2, skipped=0, faces_found=70)
     last = tell("completed", total_found=153, new_photos=50, failed=3, skipped=98, faces_found=30)

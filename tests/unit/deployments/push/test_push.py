@@ -1,5 +1,6 @@
 """The steps in their order: what else happens to the folder while it is pushed."""
 
+from collections.abc import Container
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from rich.console import Console
 from deployments.push import push as steps
 from deployments.push.push import Options, Push, Target
 from deployments.push.report import Report, Screen
+from deployments.push.upload import NamedPhoto, sort_by_taking
 from models.errors import PushRefusedError
 from models.settings import Settings
 from tests.support.fake_api import URL, FakeApi
@@ -69,3 +71,24 @@ def test_a_card_that_is_pulled_out_deletes_nothing(
     with pytest.raises(PushRefusedError, match="cannot be read"):
         push(card)
     assert {"1.jpg", "2.jpg"} <= list_originals(store)
+
+
+def test_another_card_during_a_push_overwrites_nothing(
+    store: FakeClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deployments.push.upload.PAUSE_S", 0)
+    card = tmp_path / "card"
+    card.mkdir()
+    fill(card, "1.jpg")
+    push(card)
+    before = dict(store.objects)
+
+    def swap(photos: list[NamedPhoto], known: Container[str]) -> list[NamedPhoto]:
+        card.rename(tmp_path / "first")
+        card.mkdir()
+        fill(card, "0.jpg", "1.jpg")
+        return sort_by_taking(photos, known)
+
+    monkeypatch.setattr(steps, "sort_by_taking", swap)
+    assert [result.photo.name for result in push(card).not_sent] == ["1.jpg"]
+    assert store.objects == before

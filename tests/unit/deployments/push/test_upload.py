@@ -166,6 +166,18 @@ def test_a_photo_that_is_still_being_copied_gets_another_turn(
     assert (len(heard.previews), len(heard.originals)) == (1, 1)
 
 
+@pytest.mark.parametrize("is_in_place", [True, False])
+def test_what_is_not_as_the_scan_saw_it_is_sent_from_the_same_folder_alone(
+    coffee: NamedPhoto, monkeypatch: pytest.MonkeyPatch, is_in_place: bool
+) -> None:
+    monkeypatch.setattr(upload.time, "sleep", lambda _: None)
+    store, other = FakeClient(), encode_jpeg(read_sample("coffee.png"), quality=70)
+    coffee.file.path.write_bytes(other)
+    (result,) = send_photos(aim(store), [coffee], Heard(), lambda: is_in_place)
+    assert (result.not_sent is None) == (other in store.objects.values()) == is_in_place
+    assert is_in_place or store.objects == {}
+
+
 def test_a_photo_that_never_rests_is_named(
     coffee: NamedPhoto, monkeypatch: pytest.MonkeyPatch
 ) -> None:

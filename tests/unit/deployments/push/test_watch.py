@@ -1,19 +1,25 @@
 """A watched folder, look by look, on a store that is a dictionary: the clock is the test's."""
 
-from io import StringIO
+from collections.abc import Container, Iterable
+from io import BytesIO, StringIO
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from deployments.push import push as steps
+from deployments.push import upload
 from deployments.push import watch as module
 from deployments.push.folder import MARKER, check_folder
 from deployments.push.push import Options, Place, Push, Target
 from deployments.push.report import Report, Screen
+from deployments.push.upload import NamedPhoto, sort_by_taking
 from deployments.push.watch import Watch
 from models.settings import Settings
+from tasks.images.preview import make_preview
 from tests.support.camera_files import build_nef
 from tests.support.fake_api import URL, FakeApi
 from tests.support.fake_s3 import FakeClient, make_error
@@ -238,6 +244,47 @@ def test_another_card_between_two_looks_is_another_source(
     assert watched.list_names() == ["1.jpg", "1.jpg"]
     assert {make_photo(1), make_photo(2)} <= set(watched.store.objects.values())
     assert (watched.folder / MARKER).read_text() != first
+
+
+@pytest.mark.parametrize("moment", ["before it is read", "after it was read", "while it is sent"])
+def test_another_card_within_a_look_overwrites_nothing(
+    watched: Watched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    (watched.folder / "1.jpg").write_bytes(make_photo(1))
+
+    def swap(*_: object) -> None:
+        if not (tmp_path / "first").exists():
+            watched.folder.rename(tmp_path / "first")
+            watched.folder.mkdir()
+            (watched.folder / "1.jpg").write_bytes(make_photo(2))
+
+    def sort(photos: Iterable[NamedPhoto], known: Container[str]) -> list[NamedPhoto]:
+        found = sort_by_taking(photos, known)
+        if found and moment == "before it is read":
+            swap()
+        return found
+
+    def make(content: bytes, *args: Any) -> bytes:
+        swap()
+        return make_preview(content, *args)
+
+    monkeypatch.setattr(module, "sort_by_taking", sort)
+    if moment == "after it was read":
+        monkeypatch.setattr(upload, "make_preview", make)
+    if moment == "while it is sent":
+        watched.store.before_put = swap
+    first = watched.place.source.name
+    watched.look(12)
+    assert watched.place.source.name != first
+    sent = {key: content for key, content in watched.store.objects.items() if "/originals/" in key}
+    assert all((content == make_photo(1)) == (first in key) for key, content in sent.items())
+    assert [key for key, content in sent.items() if content == make_photo(2)]
+    wide = {
+        key: Image.open(BytesIO(content)).width
+        for key, content in watched.store.objects.items()
+        if "/previews/" in key
+    }
+    assert all((width == 61) == (first in key) for key, width in wide.items())
 
 
 def test_a_marker_that_is_deleted_is_written_again(watched: Watched) -> None:
