@@ -76,7 +76,8 @@ def show_status(api: RestApi, wanted: str, *, as_json: bool) -> ExitCode:
         _print_json({**event, "sync": sync})
         return ExitCode.DONE
     counts = {status: count for status, count in event["photos"].items() if count}
-    _print(f"Event     {event['name']}, {describe_day(event)}, {event['event_uuid']}")
+    about = filter(None, [event["name"], describe_day(event), event["event_uuid"]])
+    _print(f"Event     {', '.join(about)}")
     listed = ", ".join(f"{count} {status}" for status, count in counts.items()) or "none yet"
     _print(f"Photos    {listed}; {event['faces']} faces")
     if event["erased_at"]:

@@ -16,9 +16,7 @@ from deployments.push.upload import UploadResult
 from models.errors import ApiUnavailableError, ConfigurationError, FacePassError, PushRefusedError
 from models.findings import join_message
 
-FIRST_PREVIEWS = 100  # after so many the first sync is asked for
-FIRST_S = 2.0  # or so long after the first of them
-PAUSE_S = 5.0  # between two requests
+PAUSE_S = 5.0  # between two requests; the first is made at once: a run takes seconds to start
 # A sync that finds originals alone saves guests little, and is a run of its own.
 ORIGINALS_PAUSE_S = 60.0
 LOOK_S = 0.25
@@ -48,7 +46,7 @@ class LiveSync:
         self._lock, self._stop = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="live sync", daemon=True)
         self._previews = self._originals = 0  # sent since the last request
-        self._first_at = self._asked_at = self._try_at = self._seen_at = self._counted_at = 0.0
+        self._asked_at = self._try_at = self._seen_at = self._counted_at = 0.0
         self._wait_s, self._faces, self._followed = RETRY_S, 0, ""
         self._refusal: PushRefusedError | None = None
 
@@ -69,7 +67,6 @@ class LiveSync:
             raise self._refusal
         if result.preview_sent:
             with self._lock:
-                self._first_at = self._first_at or time.monotonic()
                 self._previews += 1
 
     def note_original(self, result: UploadResult) -> None:
@@ -121,7 +118,7 @@ class LiveSync:
 
     def _is_due(self, now: float) -> bool:
         if self._previews and not self._asked_at:
-            return self._previews >= FIRST_PREVIEWS or now - self._first_at >= FIRST_S
+            return True
         pause = PAUSE_S if self._previews else self._originals_pause_s
         return bool(self._previews or self._originals) and now - self._asked_at >= pause
 

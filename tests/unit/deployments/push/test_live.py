@@ -30,7 +30,6 @@ UNCHANGED = UploadResult(NamedPhoto(LocalFile(Path("2.jpg"), "2.jpg", 1), "2.jpg
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LOOK_S", 0.005)
     monkeypatch.setattr(module, "FOLLOW_S", 0.0)
-    monkeypatch.setattr(module, "FIRST_S", 1000.0)
     monkeypatch.setattr(module, "PAUSE_S", 1000.0)
 
 
@@ -45,14 +44,12 @@ def start(fake: FakeApi, show: Callable[[dict[str, Any], int], None] | None = No
     return LiveSync(fake.open(), event, show or (lambda *_: None))
 
 
-def test_the_first_hundred_previews_are_synced_and_what_is_known_asks_for_nothing() -> None:
+def test_the_first_preview_is_synced_at_once_and_what_is_known_asks_for_nothing() -> None:
     fake, shown = FakeApi([EVENT], statuses=[tell("running"), tell("completed")]), list[str]()
     with start(fake, lambda status, _: shown.append(status["state"])) as live:
         for _ in range(500):
             live.note_preview(UNCHANGED)
             live.note_original(UNCHANGED)
-        for _ in range(99):
-            live.note_preview(PREVIEWED)
         time.sleep(0.05)
         assert fake.calls == []
         live.note_preview(PREVIEWED)
@@ -64,10 +61,9 @@ def test_the_first_hundred_previews_are_synced_and_what_is_known_asks_for_nothin
     assert len(live.task_ids) == 1
 
 
-def test_a_few_previews_are_synced_a_little_later_and_more_after_a_pause(
+def test_more_previews_are_synced_after_a_pause(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "FIRST_S", 0.02)
     monkeypatch.setattr(module, "PAUSE_S", 0.05)
     fake = FakeApi([EVENT], statuses=[tell("completed")] * 9)
     with start(fake) as live:
@@ -85,7 +81,6 @@ def test_a_few_previews_are_synced_a_little_later_and_more_after_a_pause(
 def test_an_api_that_is_away_is_asked_again_and_nothing_is_forgotten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "FIRST_S", 0.0)
     monkeypatch.setattr(module, "RETRY_S", 0.01)
     away = [httpx.ConnectError("refused"), httpx.Response(502, text="<html>")]
     fake = FakeApi([EVENT], answers=[*away], statuses=[tell("completed")] * 9)
@@ -96,8 +91,7 @@ def test_an_api_that_is_away_is_asked_again_and_nothing_is_forgotten(
     assert fake.calls.count(ASKED) == 3
 
 
-def test_an_api_that_refuses_ends_the_push(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FIRST_S", 0.0)
+def test_an_api_that_refuses_ends_the_push() -> None:
     refusal = httpx.Response(409, json={"detail": "The faces of event Свадьба were erased."})
     with start(FakeApi([EVENT], answers=[refusal])) as live:
         live.note_preview(PREVIEWED)
@@ -116,7 +110,7 @@ def test_an_api_that_refuses_ends_the_push(monkeypatch: pytest.MonkeyPatch) -> N
 def test_an_error_that_nobody_foresaw_ends_no_later_sync(
     monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    for name, seconds in {"FIRST_S": 0.0, "PAUSE_S": 0.0, "RETRY_S": 0.01}.items():
+    for name, seconds in {"PAUSE_S": 0.0, "RETRY_S": 0.01}.items():
         monkeypatch.setattr(module, name, seconds)
     odd = httpx.Response(200, json={"unknown": 1})
     fake = FakeApi([EVENT], answers=[odd] if place == "ask" else [])
