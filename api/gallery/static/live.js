@@ -5,7 +5,9 @@ import { announce, byId, gallery, language, make, page, Refusal, tell } from "./
 import { hasResult, lookForNew } from "./results.js";
 
 const SYNCING_MS = 4_000;
-const QUIET_MS = 20_000;
+const QUIET_MS = 10_000;
+// While photos arrive one after the other, a look now and then falls between two syncs.
+const STILL_LIVE_MS = 60_000;
 const SEARCH_EVERY_MS = 15_000; // while photos arrive one after the other
 const LIST_PHOTOS = 500;
 const ENDS = { 403: "pin", 404: "lost", 410: "closed" };
@@ -13,6 +15,7 @@ const ENDS = { 403: "pin", 404: "lost", 410: "closed" };
 let timer = null;
 let isAsking = false;
 let stamp = null; // what the last answer was about
+let liveUntil = 0;
 let lastSearch = 0;
 let mustGrow = false;
 let mustSearch = hasResult(); // of before a reload: photos may have come meanwhile
@@ -61,7 +64,8 @@ async function follow(status) {
     await lookForNew().catch(() => {});
     mustSearch = false;
   }
-  return status.syncing || mustGrow || mustSearch ? SYNCING_MS : QUIET_MS;
+  if (isNew || status.syncing) liveUntil = Date.now() + STILL_LIVE_MS;
+  return mustGrow || mustSearch || Date.now() < liveUntil ? SYNCING_MS : QUIET_MS;
 }
 
 function readStamp({ syncing, photos_text, ...rest }) {
