@@ -26,7 +26,7 @@ from benchmarks.latency.triggers import compute_p95
 from deployments.sample_photos import SamplePhoto, make_sample_photos
 from deployments.stack.process import interrupt_on_signals
 
-SECRET = "only-for-this-measurement"  # noqa: S105
+SECRET = "only-for-this-measurement"  # noqa: S105 (of a stack that lives for minutes)
 AFTERWARDS_S = 60.0  # the page's time for the last photos
 HEARTBEAT_S = 0.2
 # Remembers when the page's count of photos changed, and to what.

@@ -294,4 +294,4 @@ def _digest(address: str) -> bytes:
 
 
 def _count_rows(result: Result[Any]) -> int:
-    return int(result.rowcount)  # type: ignore[attr-defined]
+    return int(result.rowcount)  # type: ignore[attr-defined]  # a DELETE gives a CursorResult
