@@ -19,7 +19,7 @@ DISTRIBUTION = "facepass-sync"
 
 app = typer.Typer(
     help="An event's photos from S3 to findable faces.",
-    epilog="Settings come from the environment (FACEPASS_…): README.md lists them.",
+    epilog="Settings come from the environment (FACEPASS_…): docs/settings.md lists them.",
     no_args_is_help=True,
     rich_markup_mode=None,  # Rich would double the time that --help takes
     pretty_exceptions_enable=False,  # a log wants the plain traceback
@@ -322,7 +322,7 @@ def register(adopt: Adopts = False) -> None:
     raise typer.Exit(register_release(adopts=adopt))
 
 
-@app.command(epilog="Exit codes: 0 written, 1 refused. Which pack may be used: docs/running.md.")
+@app.command(epilog="Exit codes: 0 written, 1 refused. Which pack may be used: docs/insightface.md.")
 def pack(
     recogniser: Annotated[
         Path, typer.Argument(metavar="FILE.onnx", help="As AuraFace's glintr100.onnx.")

@@ -38,7 +38,7 @@ def _check_public_url(url: str) -> str:
 
 
 class Settings(BaseSettings):
-    """One field a setting; the description is what the README's table says."""
+    """One field a setting; the description is what docs/settings.md says."""
 
     model_config = SettingsConfigDict(env_prefix="FACEPASS_", env_ignore_empty=True)
 

@@ -1,4 +1,4 @@
-"""The bench's tables: on the terminal, and as a picture for the README."""
+"""The bench's tables: on the terminal, and as the picture of docs/benchmarks.md."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -15,5 +15,5 @@ Where do I go to…?
     see when a sync is asked for meanwhile         live.py
     see how a folder is watched                    watch.py
     change what the photographer sees              report.py
-    make the README's picture again                ../../docs/tools/push_picture.py
+    make the picture of docs/push.md               ../../docs/tools/push_picture.py
 """

@@ -1,4 +1,4 @@
-"""`python -m docs.tools.push_picture FILE.svg`: the README's picture, from a real push.
+"""`python -m docs.tools.push_picture FILE.svg`: the picture of docs/push.md, from a real push.
 
 Needs a running `make up`; pushes sample photos as the card of an invented event.
 """
@@ -49,7 +49,7 @@ def fill_card(card: Path) -> None:
 
 
 def draw(console: Console) -> str:
-    """The recorded lines as SVG, without the web fonts that a README does not load."""
+    """The recorded lines as SVG, without the web fonts that a page on GitHub does not load."""
     svg = console.export_svg(title="facepass push", theme=MONOKAI, unique_id="push")
     return re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
 

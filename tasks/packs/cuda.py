@@ -113,7 +113,7 @@ def require_cuda(inference: str) -> Card:
     if PROVIDER not in onnxruntime.get_available_providers():
         raise ModelPackError(
             f"FACEPASS_INFERENCE={inference} needs onnxruntime-gpu in place of onnxruntime: "
-            f"install facepass-sync[cuda] as docs/running.md shows, {_OTHERWISE}"
+            f"install facepass-sync[cuda] as docs/insightface.md shows, {_OTHERWISE}"
         )
     card = find_card()
     needed = str(getattr(onnxruntime, "cuda_version", "") or "")
@@ -177,6 +177,6 @@ def open_session(graph: bytes, size: int, inference: str) -> Any:  # noqa: ANN40
     if inference in TF32 and session.get_providers()[0] != PROVIDER:
         raise ModelPackError(
             "CUDA's libraries cannot be loaded (onnxruntime says above which is missing): install "
-            f"facepass-sync[cuda] as docs/running.md shows, {_OTHERWISE}"
+            f"facepass-sync[cuda] as docs/insightface.md shows, {_OTHERWISE}"
         )
     return session

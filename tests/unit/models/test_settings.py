@@ -74,7 +74,7 @@ def test_every_setting_says_what_it_is(name: str) -> None:
     description = Settings.model_fields[name].description
     assert description
     assert "\n" not in description
-    assert not description.endswith(".")  # a cell of the README's table
+    assert not description.endswith(".")  # a cell of the table in docs/settings.md
 
 
 @pytest.mark.parametrize(
