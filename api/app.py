@@ -33,7 +33,7 @@ from api.reconcile import reconcile_runs
 from api.report import pages as report
 from api.report.openings import write_openings
 from api.routes import erasure, events, guests, health, hooks, posters, runs, search
-from api.routes.health import ReadinessProbe
+from api.routes.health import ReadinessCollector, ReadinessProbe
 from api.security import LocalOnly, limit_rate, read_api_keys, require_api_key
 from api.webhooks import DeliveryMetrics, deliver_webhooks, read_receiver
 from deployments.orchestrator import open_orchestrator
@@ -52,6 +52,8 @@ async def _manage_lifespan(app: FastAPI) -> AsyncIterator[None]:
     ):
         app.state.orchestrator = orchestrator
         app.state.readiness = ReadinessProbe(orchestrator)
+        parts = ReadinessCollector(app.state.readiness)
+        app.state.registry.register(parts)
         tasks.start_soon(reconcile_runs, orchestrator)
         tasks.start_soon(app.state.uploads.run, orchestrator)
         receiver = read_receiver(get_settings())
@@ -59,7 +61,10 @@ async def _manage_lifespan(app: FastAPI) -> AsyncIterator[None]:
             tasks.start_soon(deliver_webhooks, receiver, app.state.delivery_metrics)
         tasks.start_soon(search.warm_engine, app.state)
         tasks.start_soon(write_openings)
-        yield
+        try:
+            yield
+        finally:
+            app.state.registry.unregister(parts)  # its event loop ends
         tasks.cancel_scope.cancel()
 
 

@@ -131,6 +131,12 @@ def _build_metrics(counts: Statistics) -> Iterable[Metric]:
         ("photos_success_ratio", "Share of photos read (metric 3)", counts.success_ratio),
         ("photos_skipped", "Photos that syncs knew already (metric 4)", counts.skipped),
         ("webhook_waiting", "Notices of ended syncs not delivered yet", counts.deliveries_waiting),
+        ("guest_requests_waiting", "Guests' requests not settled yet", counts.requests_waiting),
+        (
+            "guest_request_oldest_seconds",
+            "How long the oldest of them has waited, in seconds",
+            counts.oldest_request_s,
+        ),
     ):
         yield GaugeMetricFamily(f"facepass_{name}", help_text, value=value)
     yield SummaryMetricFamily(

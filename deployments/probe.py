@@ -9,20 +9,31 @@ from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 
 TIMEOUT_S = 5.0
+# What a server says that knows a path, but not by HEAD.
+NO_HEAD = {HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED}
 
 
 def probe(port: int, path: str) -> str | None:
     """What is wrong with this machine's server on `port`; None when it answers `path` with 200."""
+    try:
+        # The API answers HEAD; Prefect's servers answer GET alone.
+        status = ask("HEAD", port, path)
+        if status in NO_HEAD:
+            status = ask("GET", port, path)
+    except (OSError, HTTPException) as error:
+        return f"No answer on port {port}: {str(error) or type(error).__name__}."
+    return None if status == HTTPStatus.OK else f"{path} on port {port} answers {status}."
+
+
+def ask(method: str, port: int, path: str) -> int:
+    """The status of one call. Raises OSError or HTTPException where none comes."""
     # No proxy of the environment is asked: it could not know this container's loopback.
     connection = HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
     try:
-        connection.request("GET", path)
-        status = connection.getresponse().status
-    except (OSError, HTTPException) as error:
-        return f"No answer on port {port}: {str(error) or type(error).__name__}."
+        connection.request(method, path)
+        return connection.getresponse().status
     finally:
         connection.close()
-    return None if status == HTTPStatus.OK else f"{path} on port {port} answers {status}."
 
 
 def main(arguments: list[str]) -> int:

@@ -6,12 +6,16 @@ guests' pictures come straight from S3, it opens a link for guests every few min
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import anyio
+import anyio.from_thread
 from fastapi import APIRouter, Depends, HTTPException, Request
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from api.errors import RETRY_AFTER, describe_errors
 from api.schemas import Health
@@ -26,6 +30,7 @@ logger = logging.getLogger(__name__)
 router = APIRouter(tags=["health"])
 
 PATIENCE_S = 2.5
+FRESH_S = 5.0  # seconds for which one scrape's answer serves the next
 LINKS = "S3 (links for guests)"
 # Threads that hang in a part that does not answer must not take all of the API's.
 _THREADS_A_PART = 2
@@ -42,6 +47,11 @@ class ReadinessProbe:
         }
         if get_settings().photo_delivery == "s3":  # else guests open none
             self._checks[LINKS] = _build_check("s3-links", _check_links)
+
+    @property
+    def parts(self) -> list[str]:
+        """Names of the parts that are asked."""
+        return [*self._checks]
 
     async def list_missing(self) -> list[str]:
         """Names of the parts that are away; the reasons may hold addresses and go to the log."""
@@ -69,6 +79,31 @@ class ReadinessProbe:
             return  # it goes on for the next call; whether S3 is away is told by S3's own check
         missing.add("S3" if part == LINKS else part)
         logger.warning("Not ready: %s: %s", part, reason)
+
+
+class ReadinessCollector(Collector):
+    """The same checks for /metrics: a gauge a part, asked when Prometheus scrapes."""
+
+    def __init__(self, probe: ReadinessProbe) -> None:
+        self._probe = probe
+        self._asked_at = 0.0
+        self._missing: list[str] | None = None
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: registering must ask nobody."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        """The gauge; called in a scrape's thread, while the event loop asks."""
+        if self._missing is None or time.monotonic() - self._asked_at > FRESH_S:
+            self._missing = anyio.from_thread.run(self._probe.list_missing)
+            self._asked_at = time.monotonic()
+        family = GaugeMetricFamily(
+            "facepass_part_up", "Whether a part answered, as /ready asks it", labels=["part"]
+        )
+        for part in self._probe.parts:
+            family.add_metric([part], part not in self._missing)
+        yield family
 
 
 @router.get("/health")

@@ -37,6 +37,10 @@ SELECT (SELECT count(*) FROM face) - (
     )
 )
 """)
+_REQUESTS = text("""
+SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)
+FROM guest_request WHERE settled_at IS NULL
+""")
 
 
 @dataclass
@@ -55,6 +59,8 @@ class Statistics:
     seconds: float = 0.0
     skipped: int = 0  # photos that a completed sync knew already
     deliveries_waiting: int = 0  # webhooks of ended syncs, not delivered yet
+    requests_waiting: int = 0  # of guests, for a photographer to settle
+    oldest_request_s: float = 0.0  # how long the oldest of them has waited
 
     @property
     def success_ratio(self) -> float:
@@ -65,7 +71,7 @@ class Statistics:
 
 
 def read_statistics(session: Session) -> Statistics:
-    """The statistics as they are now: four aggregates, each over one table or little more."""
+    """The statistics as they are now: five aggregates, each over one table or little more."""
     session.execute(text(f"SET LOCAL statement_timeout = {PATIENCE_MS}"))
     counts = Statistics()
     for row in session.execute(_SYNCS, {"s3": ErrorKind.S3}):
@@ -82,4 +88,6 @@ def read_statistics(session: Session) -> Statistics:
             counts.failed[reason] = photos
     counts.faces = session.execute(_FACES, {"reembed": REEMBED}).scalar_one()
     counts.deliveries_waiting = count_waiting_deliveries(session)
+    requests, age_s = session.execute(_REQUESTS).one()
+    counts.requests_waiting, counts.oldest_request_s = int(requests), float(age_s)
     return counts

@@ -1,12 +1,14 @@
 """What an operator asks: is it ready, what is away, what has it done; told without a name."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 from fastapi.testclient import TestClient
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import text as sql
 
 from api.app import create_app
 from api.metrics import FRESH_S
@@ -16,15 +18,17 @@ from models.queries.packs import register_pack
 from models.queries.runs import REEMBED, end_run, ensure_run, mark_retrying
 from models.queries.statistics import read_statistics
 from models.session import open_session
-from models.tables import utc_now
-from models.vocabulary import ErrorKind, SyncState
+from models.tables import GuestRequest, utc_now
+from models.vocabulary import ErrorKind, GuestRequestKind, SyncState
 from tests.support.event_box import EventBox
 from tests.support.faults import FaultProxy
 from tests.support.local_client import open_local_client
+from tests.support.monitoring import ADDED, list_asked
 from tests.support.photos import encode_jpeg, read_sample
 from tests.support.waiting import wait_until
 
 NOWHERE = "http://127.0.0.1:9"
+PARTS = ("PostgreSQL", "S3", "Prefect")
 NAMES = {
     "facepass_photos_processed",
     "facepass_photo_seconds_sum",
@@ -41,6 +45,9 @@ NAMES = {
     "facepass_http_request_seconds_bucket",
     "facepass_webhook_waiting",
     "facepass_webhook_attempts_total",
+    "facepass_part_up",
+    "facepass_guest_requests_waiting",
+    "facepass_guest_request_oldest_seconds",
 }
 
 
@@ -121,6 +128,61 @@ def test_metrics_add_up_and_hold_no_name_and_no_token(event: EventBox) -> None:
     token = event.query("SELECT gallery_token FROM event WHERE id = :event")[0][0]
     for secret in (event.name, str(event.uuid), event.prefix, token, "some-token", "a.jpg"):
         assert secret not in text
+
+
+def test_what_alerts_and_dashboard_ask_for_is_in_a_real_answer(event: EventBox) -> None:
+    event.put("a.jpg", b"no image")
+    event.sync()
+    told, _ = read_metrics()
+    labels: dict[str, set[str]] = {}
+    for name, pairs in told:
+        labels.setdefault(name, set()).update(label for label, _ in pairs)
+    selectors = [selector for asked in list_asked() for selector in asked.selectors]
+    # What no store has told of has no sample yet; `up` is Prometheus's own.
+    named = [s for s in selectors if not str(s.name).startswith("facepass_hook_")]
+    assert len(named) > 40
+    for selector in named:
+        if selector.name != "up":
+            wanted = {matcher.name for matcher in selector.matchers.matchers} - ADDED
+            assert wanted <= labels[str(selector.name)], selector.prettify()
+    assert {told["facepass_part_up", frozenset({("part", p)})] for p in PARTS} == {1.0}
+
+
+def test_the_part_that_is_away_is_told_to_prometheus(configure: Callable[..., None]) -> None:
+    configure(s3_bucket="no-such-bucket")
+
+    def read_parts() -> dict[str, float]:
+        told, _ = read_metrics()
+        return {dict(pairs)["part"]: v for (name, pairs), v in told.items() if "part" in name}
+
+    # On a busy machine a part that is well may not answer in time at first.
+    wait_until(lambda: read_parts() == {"PostgreSQL": 1.0, "S3": 0.0, "Prefect": 1.0})
+
+
+def test_a_guests_request_is_counted_until_it_is_settled(event: EventBox) -> None:
+    event.put("a.jpg", b"no image")
+    event.sync()
+    with open_session() as session:
+        before = read_statistics(session)
+        photo = session.execute(
+            sql("SELECT id FROM photo WHERE event_id = :event"), {"event": event.id}
+        ).scalar_one()
+        session.add(
+            GuestRequest(
+                event_id=event.id,
+                photo_id=photo,
+                kind=GuestRequestKind.REMOVE_PHOTO,
+                created_at=utc_now() - timedelta(days=400),
+            )
+        )
+        session.flush()
+        after = read_statistics(session)
+        assert after.requests_waiting == before.requests_waiting + 1
+        assert after.oldest_request_s > timedelta(days=399).total_seconds()
+        session.execute(sql("UPDATE guest_request SET settled_at = now()"))
+        assert read_statistics(session).requests_waiting == 0
+        assert read_statistics(session).oldest_request_s == 0
+        session.rollback()
 
 
 def test_syncs_that_wait_for_s3_are_counted(event: EventBox) -> None:

@@ -3,14 +3,16 @@
 import importlib.util
 import io
 import json
+import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from collections.abc import Iterator
-from importlib.metadata import requires
+from importlib.metadata import distributions, requires
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from packaging.utils import canonicalize_name
 from prefect.settings import Settings as PrefectSettings
 from pydantic import AliasChoices, BaseModel
 
-from deployments.names import WORK_POOL, name_pool
+from deployments.names import DEPLOYMENTS, WORK_POOL, name_pool
 from deployments.stack.plan import API_ONLY
 from deployments.stack.prefect import CLIENT_SETTINGS, SERVER_SETTINGS, WORKER_SETTINGS
 from deployments.stack.s3 import Keys, describe_uploader
@@ -120,7 +122,8 @@ def test_the_stages_are_those_that_compose_builds() -> None:
 
 def test_everything_that_is_copied_is_there_and_may_enter_the_build() -> None:
     copied = [value.split() for _, value in STAGES["builder"] if _ == "COPY"]
-    sources = {source.replace("${LOCK}", "deployments/requirements.lock") for source, _ in copied}
+    names = [source for *sources, _ in copied for source in sources]
+    sources = {name.replace("${LOCK}", "deployments/requirements.lock") for name in names}
     rules = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
     allowed = {rule[1:] for rule in rules if rule.startswith("!")}
     assert "*" in rules
@@ -142,6 +145,44 @@ def test_an_image_runs_as_nobody_special_and_without_a_shell_around_it() -> None
                     "-m",
                     "deployments.probe",
                 ]
+
+
+def test_the_images_have_the_command_and_the_version(tmp_path: Path) -> None:
+    """The step that adds both, run here in folders of its own."""
+    (step,) = [value for name, value in STAGES["builder"] if name == "RUN" and "dist-info" in value]
+    app, programs = tmp_path / "app", tmp_path / "bin"
+    app.mkdir()
+    programs.mkdir()
+    shutil.copy(ROOT / "pyproject.toml", app)
+    step = step.replace("#!/opt/venv/bin/python", f"#!{sys.executable}")
+    step = step.replace("/opt/venv/bin", str(programs)).replace("/app/", f"{app}/")
+    subprocess.run(["sh", "-euc", step], check=True)
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    environment = os.environ | {"PYTHONPATH": f"{app}:{ROOT}"}
+    result = subprocess.run(
+        [programs / "facepass", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+        cwd=tmp_path,
+    )
+    assert result.stdout == f"facepass {version}\n"
+    (found,) = distributions(name="facepass-sync", path=[str(app)])
+    assert found.version == version
+
+
+def test_a_wheel_has_what_register_deploys(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = {*archive.namelist()}
+        plan = yaml.safe_load(archive.read("prefect.yaml"))
+    # Where deployments/register.py looks for it: beside the packages.
+    assert "deployments/register.py" in names
+    assert len(plan["deployments"]) == len(DEPLOYMENTS)
+    assert "deployments/pools/process.json" in names
 
 
 def test_the_build_names_no_index_and_downloads_only_what_the_lock_knows() -> None:

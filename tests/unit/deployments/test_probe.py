@@ -12,7 +12,15 @@ from tests.support.http_server import QuietHandler, serve_http
 
 class Answers(QuietHandler):
     def do_GET(self) -> None:  # noqa: N802 - http.server's name
-        self.answer({"/well": 200, "/ill": 503}.get(self.path, 404))
+        self.answer({"/well": 200, "/ill": 503, "/get": 200}.get(self.path, 404))
+
+    def do_HEAD(self) -> None:  # noqa: N802
+        self.answer({"/well": 200, "/ill": 503, "/get": 405, "/head": 200}.get(self.path, 404))
+
+
+class OnlyGet(QuietHandler):
+    def do_GET(self) -> None:  # noqa: N802
+        self.answer(200)
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +34,13 @@ def test_it_is_well_when_it_answers_200(port: int, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     assert probe(port, "/well") is None
     assert main([str(port), "/well"]) == 0
+
+
+def test_it_asks_by_head_and_by_get_where_a_server_has_no_head(port: int) -> None:
+    assert probe(port, "/head") is None
+    assert probe(port, "/get") is None
+    with serve_http(OnlyGet) as url:
+        assert probe(int(url.rpartition(":")[2]), "/well") is None
 
 
 def test_any_other_answer_is_told(port: int, capsys: pytest.CaptureFixture[str]) -> None:
