@@ -30,6 +30,7 @@ from api.middleware import (
     silence_servers,
 )
 from api.reconcile import reconcile_runs
+from api.reference import page as reference
 from api.report import pages as report
 from api.report.openings import write_openings
 from api.routes import erasure, events, guests, health, hooks, posters, runs, search
@@ -66,7 +67,7 @@ async def _manage_lifespan(app: FastAPI) -> AsyncIterator[None]:
 def create_app() -> FastAPI:
     """Build the application; uvicorn calls this as a factory. Raises ConfigurationError."""
     settings = get_settings()
-    has_keys = bool(read_api_keys(settings))
+    read_api_keys(settings)
     read_receiver(settings)
     read_mail_server(settings)
     # The application's own: two of them in one process do not share counts.
@@ -77,9 +78,8 @@ def create_app() -> FastAPI:
         description="An event's photos from S3 to findable faces.",
         lifespan=_manage_lifespan,
         middleware=_stack_middleware(settings, HttpMetrics(registry)),
-        # These pages run scripts of a CDN: not served where a photographer would type a key in.
-        docs_url=None if has_keys else "/docs",
-        redoc_url=None if has_keys else "/redoc",
+        docs_url=None,  # those of FastAPI take their scripts from a CDN: api/reference has ours
+        redoc_url=None,
     )
     app.state.registry = registry
     app.state.delivery_metrics = DeliveryMetrics(registry)
@@ -102,7 +102,7 @@ def create_app() -> FastAPI:
     app.include_router(report.router)
     for router in (notices.router, gallery.router):
         app.include_router(router, dependencies=[Depends(limit_rate("guest"))])
-    for router in (hooks.router, health.router, metrics.router):
+    for router in (hooks.router, health.router, metrics.router, reference.router):
         app.include_router(router)
     return app
 

@@ -21,7 +21,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from api.bulkheads.searches import BODY_S, SearchQueue, run_while_connected
 from api.bulkheads.threads import Kind, get_bulkhead
 from api.deps import parse_uuid
-from api.errors import describe_errors
+from api.errors import ApiError, describe_errors
 from api.gallery.access import build_pass, enter_gallery, require_consent
 from api.gallery.face_tokens import open_face, seal_face
 from api.schemas import (
@@ -39,7 +39,7 @@ from models.queries.events import find_event
 from models.queries.search import Cursor
 from models.session import open_session
 from models.settings import get_settings
-from models.vocabulary import SelfieCode
+from models.vocabulary import ErrorCode, SelfieCode
 
 if TYPE_CHECKING:
     from models.tables import Event
@@ -230,14 +230,15 @@ class _MemoryParser(MultiPartParser):
 
 
 async def read_form_in_time(request: Request, count_bytes: Callable[[int], None]) -> FormData:
-    """As read_form; HTTPException 408 for a body that takes too long, which holds a place."""
+    """As read_form; ApiError 408 for a body that takes too long, which holds a place."""
     try:
         with anyio.fail_after(BODY_S):
             return await read_form(request, get_settings().max_upload_bytes, count_bytes)
     except TimeoutError as error:
-        raise HTTPException(
+        raise ApiError(
             408,
             f"The form took more than {BODY_S} seconds to arrive: send a smaller picture.",
+            ErrorCode.TOO_SLOW,
             {"connection": "close"},
         ) from error
 
