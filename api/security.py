@@ -37,7 +37,7 @@ _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
 _PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 CLOSED = "Without FACEPASS_API_KEYS the API answers this machine only: set keys to open it."
 NO_KEY = "Missing or unknown X-API-Key"
-_API_KEY_HEADER = APIKeyHeader(
+API_KEY_HEADER = APIKeyHeader(
     name="X-API-Key",
     auto_error=False,
     description="A photographer's key; needed where FACEPASS_API_KEYS is set.",
@@ -46,7 +46,7 @@ _API_KEY_HEADER = APIKeyHeader(
 
 async def require_api_key(
     request: Request,
-    x_api_key: Annotated[str | None, Security(_API_KEY_HEADER)],
+    x_api_key: Annotated[str | None, Security(API_KEY_HEADER)],
 ) -> None:
     """Let a photographer in, and note the name of the key for the log; never the key."""
     try:

@@ -29,7 +29,6 @@ class PhotoReason(StrEnum):
     TOO_MANY_PIXELS = "too_many_pixels"
     TOO_MANY_BYTES = "too_many_bytes"
     UNPROCESSABLE = "unprocessable"  # the decoder or the models cannot work on it
-    FORBIDDEN = "forbidden"
     ARCHIVED = "archived"  # in a storage class that has to be restored before it can be read
     VANISHED = "vanished"
     NO_FACE_DETECTED = "no_face_detected"
@@ -120,7 +119,6 @@ class ErrorCode(StrEnum):
     EVENT_ERASED = "event_erased"
     EVENT_EXISTS = "event_exists"
     EVENT_NOT_FOUND = "event_not_found"
-    FORBIDDEN = "forbidden"
     GALLERY_CLOSED = "gallery_closed"
     GUEST_REQUEST_NOT_FOUND = "guest_request_not_found"
     HOOKS_OFF = "hooks_off"

@@ -76,7 +76,7 @@ def remove_logo(event_uuid: EventUuid) -> Response:
     return Response(status_code=204)
 
 
-@router.get("/requests", responses=describe_errors(400, 404, 503))
+@router.get("/requests", name="list_guest_requests", responses=describe_errors(400, 404, 503))
 @in_threads(Kind.EVENTS)
 def read_requests(
     event_uuid: EventUuid,

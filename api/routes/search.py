@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import anyio
 import anyio.to_thread
-from fastapi import APIRouter, Header, HTTPException, Request
+from fastapi import APIRouter, HTTPException, Request, Security
 from starlette.datastructures import FormData, State, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
@@ -32,7 +32,7 @@ from api.schemas import (
     SearchRefusal,
     describe_form,
 )
-from api.security import count_call, name_address, require_api_key
+from api.security import API_KEY_HEADER, count_call, name_address, require_api_key
 from models.errors import FacePassError, InvalidUploadError, SelfieError
 from models.packs import choose_pack
 from models.queries.events import find_event
@@ -58,10 +58,11 @@ MAX_FIELDS = 16 + 2 * MOST_ANSWERED
 @router.post(
     "/search",
     responses=describe_errors(400, 403, 404, 410, 503) | {422: {"model": SearchRefusal}},
-    openapi_extra=describe_form(),
+    # A guest shows no key: it may be left out.
+    openapi_extra={**describe_form(), "security": [{}]},
 )
 async def search_photos(
-    request: Request, x_api_key: Annotated[str | None, Header()] = None
+    request: Request, x_api_key: Annotated[str | None, Security(API_KEY_HEADER)] = None
 ) -> SearchAnswer:
     """Photos of the selfie's person in one event, best first; a refusal has a `code`.
 
