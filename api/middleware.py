@@ -147,9 +147,10 @@ class AccessLog(HttpMiddleware):
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
         route = getattr(scope.get("route"), "path", NO_ROUTE)
         self._metrics.observe(method, route, status, seconds)
-        logger.info(
-            "%s %s %d %.0f ms%s", method, route, status, seconds * 1000, describe_call(scope)
-        )
+        told, ms = read_call(scope), round(seconds * 1000)
+        words = "".join(f" {name}={value}" for name, value in told.items())
+        fields = {"method": method, "route": route, "status": status, "ms": ms, **told}
+        logger.info("%s %s %d %d ms%s", method, route, status, ms, words, extra={"fields": fields})
 
 
 class SecurityHeaders(HttpMiddleware):
@@ -259,7 +260,7 @@ class LastResort(HttpMiddleware):
                 raise
         except Exception:
             incident = secrets.token_hex(6)
-            logger.exception("Incident %s", incident)
+            logger.exception("Incident %s", incident, extra={"fields": {"incident": incident}})
             if started:  # half an answer is out: the connection must break, or it looks whole
                 raise
             detail = f"Something went wrong here; the log knows it as incident {incident}."
@@ -277,18 +278,16 @@ def silence_servers() -> None:
         logging.getLogger(name).disabled = True
 
 
-def describe_call(scope: Scope) -> str:
+def read_call(scope: Scope) -> dict[str, str]:
     """What an audit asks for: the ids in the path, the name of the key, the caller's address."""
     parameters = scope.get("path_params", {})
-    parts = [f"{name}={_clean_uuid(parameters[name])}" for name in _UUIDS if name in parameters]
-    parts += [
-        f"{name}={_clean_number(parameters[name])}" for name in _NUMBERS if name in parameters
-    ]
+    told = {name: _clean_uuid(parameters[name]) for name in _UUIDS if name in parameters}
+    told |= {name: _clean_number(parameters[name]) for name in _NUMBERS if name in parameters}
     if key := scope.get("state", {}).get("key_name"):
-        parts.append(f"key={key}")
+        told["key"] = key
     if scope.get("client"):
-        parts.append(f"from={scope['client'][0]}")
-    return "".join(f" {part}" for part in parts)
+        told["from"] = scope["client"][0]
+    return told
 
 
 def _clean_uuid(value: object) -> str:

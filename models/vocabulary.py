@@ -29,6 +29,7 @@ class PhotoReason(StrEnum):
     TOO_MANY_PIXELS = "too_many_pixels"
     TOO_MANY_BYTES = "too_many_bytes"
     UNPROCESSABLE = "unprocessable"  # the decoder or the models cannot work on it
+    FORBIDDEN = "forbidden"
     ARCHIVED = "archived"  # in a storage class that has to be restored before it can be read
     VANISHED = "vanished"
     NO_FACE_DETECTED = "no_face_detected"

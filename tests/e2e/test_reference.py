@@ -80,5 +80,3 @@ def test_a_key_is_typed_in_once(page: Page, api: PublicApi) -> None:
         block.locator(".execute").click()
     assert answer.value.status == 503  # behind the key there is no database
     assert answer.value.json()["code"] == "database_unavailable"
-    page.locator('[id$="-read_sync"] .opblock-summary-control').screenshot(path="/tmp/bx/docs.png")
-    page.screenshot(path="/tmp/bx/docs-page.png")

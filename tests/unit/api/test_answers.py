@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.middleware import describe_call
+from api.middleware import read_call
 from models.settings import get_settings
 from tests.support.local_client import open_local_client
 
@@ -164,6 +164,10 @@ def test_an_audit_line_holds_ids_and_nothing_a_caller_made_up() -> None:
         "state": {"key_name": "anna"},
         "client": ("8.8.8.8", 1),
     }
-    assert describe_call(scope) == (
-        f" event_uuid={uuid} task_id=- photo_id=7 key=anna from=8.8.8.8"
-    )
+    assert read_call(scope) == {
+        "event_uuid": uuid,
+        "task_id": "-",
+        "photo_id": "7",
+        "key": "anna",
+        "from": "8.8.8.8",
+    }
