@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 from openapi_python_client import generate
 from openapi_python_client.config import Config, ConfigFile, MetaType
@@ -17,10 +18,12 @@ from openapi_python_client.config import Config, ConfigFile, MetaType
 from tasks.s3.bucket import get_bucket
 from tests.support.guests import ASTRONAUT, take_selfie
 from tests.support.photos import encode_jpeg, read_sample
-from tests.support.public_api import KEY, PublicApi
+from tests.support.public_api import PublicApi, name_keys, serve_api
 from tests.support.waiting import wait_until
 
 PACKAGE = "facepass_client"
+KEY = "a-photographers-key"  # as `openssl rand` makes one: ASCII
+PATIENCE_S = 60
 # Pictures are bytes to the generator.
 BYTES = "application/octet-stream"
 PICTURES = {"image/*": BYTES, "image/svg+xml": BYTES, "application/pdf": BYTES}
@@ -33,9 +36,13 @@ class GeneratedClient:
         self.models: Any = importlib.import_module(f"{PACKAGE}.models")
         self.types: Any = importlib.import_module(f"{PACKAGE}.types")
         connections: Any = importlib.import_module(f"{PACKAGE}.client")
-        key = KEY.encode().decode("latin-1")
         self.connection = connections.AuthenticatedClient(
-            url, token=key, prefix="", auth_header_name="X-API-Key"
+            url,
+            token=KEY,
+            prefix="",
+            auth_header_name="X-API-Key",
+            timeout=httpx.Timeout(PATIENCE_S),
+            httpx_args={"trust_env": False},
         )
 
     def call(self, tag: str, operation: str, *path: object, **arguments: object) -> Any:
@@ -45,13 +52,21 @@ class GeneratedClient:
 
 
 @pytest.fixture(scope="module")
-def client(
-    public_api: PublicApi, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[GeneratedClient]:
+def api(
+    joined_stack: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PublicApi]:
+    """The stack's API, with a key."""
+    settings = {**joined_stack, "FACEPASS_API_KEYS": name_keys(anna=KEY)}
+    with serve_api(tmp_path_factory.mktemp("api"), ["api"], settings) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def client(api: PublicApi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GeneratedClient]:
     """Generated without a network, and without a warning."""
     folder = tmp_path_factory.mktemp("client")
     document = folder / "openapi.json"
-    with public_api.open(key=None) as stranger:
+    with api.open(key=None) as stranger:
         document.write_text(json.dumps(stranger.get("/openapi.json").json()), "utf-8")
     config = Config.from_sources(
         ConfigFile(post_hooks=[], content_type_overrides=PICTURES),
@@ -64,15 +79,13 @@ def client(
     assert [f"{error.header} {error.detail}" for error in generate(config=config)] == []
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
-        yield GeneratedClient(public_api.url)
+        yield GeneratedClient(api.url)
     for name in [name for name in sys.modules if name.partition(".")[0] == PACKAGE]:
         del sys.modules[name]
 
 
-def test_every_operation_of_the_document_is_there(
-    client: GeneratedClient, public_api: PublicApi
-) -> None:
-    with public_api.open(key=None) as stranger:
+def test_every_operation_of_the_document_is_there(client: GeneratedClient, api: PublicApi) -> None:
+    with api.open(key=None) as stranger:
         paths = stranger.get("/openapi.json").json()["paths"]
     for calls in paths.values():
         for operation in calls.values():
@@ -92,7 +105,7 @@ def test_the_client_tells_the_readmes_story(client: GeneratedClient) -> None:
         key = f"{event.s3_prefix}{name}"
         bucket.client.put_object(Bucket=bucket.name, Key=key, Body=picture)
 
-    wanted = models.SyncRequest(event_uuid=str(event.event_uuid), s3_prefix=event.s3_prefix)
+    wanted = models.SyncRequest(event_uuid=event.event_uuid, s3_prefix=event.s3_prefix)
     sync = client.call("sync", "start_sync", body=wanted)
 
     def is_over() -> bool:
@@ -102,7 +115,7 @@ def test_the_client_tells_the_readmes_story(client: GeneratedClient) -> None:
     wait_until(is_over, 120)
     assert str(client.call("sync", "read_sync", str(sync.task_id)).state) == "completed"
 
-    page = client.call("events", "list_photos", str(event.event_uuid))
+    page = client.call("events", "list_photos", event.event_uuid)
     assert {Path(photo.s3_key).name for photo in page.photos} == set(photos)
 
     selfie = BytesIO(encode_jpeg(take_selfie(ASTRONAUT)))
@@ -115,6 +128,6 @@ def test_the_client_tells_the_readmes_story(client: GeneratedClient) -> None:
 
 
 def test_an_error_is_an_object_with_its_code(client: GeneratedClient) -> None:
-    refusal = client.call("events", "read_event", str(uuid4()))
+    refusal = client.call("events", "read_event", uuid4())
     assert isinstance(refusal, client.models.ErrorAnswer)
     assert (refusal.code, refusal.detail) == ("event_not_found", "Event not found")
