@@ -10,9 +10,11 @@ Where do I go to…?
     change the photographer's report      report/
     read what stores tell               hooks/
     change an answer's shape              schemas.py
-    see which status an error gets        errors.py
+    see which status and code an error gets   errors.py
     see who may call, and how often       security.py
     see what every call passes through    app.py, then middleware.py
+    change the log's lines                logs/
+    change /docs                          reference/
     see how a flow run is started         starts.py
     see how dead runs are closed          reconcile.py
     see how webhooks are delivered        webhooks.py

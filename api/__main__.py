@@ -5,12 +5,11 @@ The settings give the address. Without API keys it refuses an address that other
 
 import sys
 from argparse import ArgumentParser
-from copy import deepcopy
-from typing import Any
 
 import uvicorn
 
 from api.app import create_app
+from api.logs.config import build_log_config
 from api.security import is_loopback, read_api_keys
 from api.webhooks import read_receiver
 from deployments.orchestrator import check_server_address
@@ -29,15 +28,6 @@ def check_exposure(settings: Settings) -> None:
     )
 
 
-def build_log_config() -> dict[str, Any]:
-    """Uvicorn's own configuration, with the time in each line and the product's loggers added."""
-    config = deepcopy(uvicorn.config.LOGGING_CONFIG)
-    config["formatters"]["default"]["fmt"] = "%(asctime)s %(levelprefix)s %(message)s"
-    for room in ("api", "models", "tasks"):
-        config["loggers"][room] = {"handlers": ["default"], "level": "INFO", "propagate": False}
-    return config
-
-
 def main() -> int:
     """Check the settings, then serve until told to stop."""
     try:
@@ -54,7 +44,7 @@ def main() -> int:
         host=settings.api_host,
         port=settings.api_port,
         access_log=False,  # prints paths, and so gallery tokens; api.middleware has the calls
-        log_config=build_log_config(),
+        log_config=build_log_config(settings.log_format),
         proxy_headers=settings.trusted_proxies is not None,
         forwarded_allow_ips=settings.trusted_proxies or "",
         server_header=False,

@@ -7,9 +7,11 @@ Prefect stays open as long as the application runs.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
 
 import anyio
 from fastapi import Depends, FastAPI
+from fastapi.routing import APIRoute
 from prometheus_client import CollectorRegistry
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -30,6 +32,7 @@ from api.middleware import (
     silence_servers,
 )
 from api.reconcile import reconcile_runs
+from api.reference import page as reference
 from api.report import pages as report
 from api.report.openings import write_openings
 from api.routes import erasure, events, guests, health, hooks, posters, runs, search
@@ -40,7 +43,23 @@ from deployments.orchestrator import open_orchestrator
 from models.settings import Settings, get_settings
 from tasks.notices.mail import read_mail_server
 
+DISTRIBUTION = "facepass-sync"
 PREFECT_PATIENCE_S = 15.0  # for each answer of Prefect's: people wait for it
+
+DESCRIPTION = (
+    "An event's photos from S3 to findable faces. Photographers show their key as `X-API-Key` "
+    "where FACEPASS_API_KEYS is set. Every error has a sentence for people, `detail`, and a word "
+    "for programs, `code`."
+)
+TAGS = [
+    {"name": "sync", "description": "from a folder in S3 to faces that are found"},
+    {"name": "events", "description": "an event, its photos, cameras, links and model"},
+    {"name": "previews", "description": "made where a photographer uploads originals alone"},
+    {"name": "erasure", "description": "forgetting faces, photos and events"},
+    {"name": "guests", "description": "a guest's search, and what guests see and ask for"},
+    {"name": "hooks", "description": "what object stores tell of uploads"},
+    {"name": "health", "description": "for monitors"},
+]
 
 
 @asynccontextmanager
@@ -71,7 +90,7 @@ async def _manage_lifespan(app: FastAPI) -> AsyncIterator[None]:
 def create_app() -> FastAPI:
     """Build the application; uvicorn calls this as a factory. Raises ConfigurationError."""
     settings = get_settings()
-    has_keys = bool(read_api_keys(settings))
+    read_api_keys(settings)
     read_receiver(settings)
     read_mail_server(settings)
     # The application's own: two of them in one process do not share counts.
@@ -79,12 +98,15 @@ def create_app() -> FastAPI:
     registry.register(TablesCollector())
     app = FastAPI(
         title="FacePass Sync",
-        description="An event's photos from S3 to findable faces.",
+        description=DESCRIPTION,
+        version=read_version(),
+        openapi_tags=TAGS,
+        # The functions' names, as clients that are generated have them.
+        generate_unique_id_function=name_operation,
         lifespan=_manage_lifespan,
         middleware=_stack_middleware(settings, HttpMetrics(registry)),
-        # These pages run scripts of a CDN: not served where a photographer would type a key in.
-        docs_url=None if has_keys else "/docs",
-        redoc_url=None if has_keys else "/redoc",
+        docs_url=None,  # those of FastAPI take their scripts from a CDN: api/reference has ours
+        redoc_url=None,
     )
     app.state.registry = registry
     app.state.delivery_metrics = DeliveryMetrics(registry)
@@ -107,9 +129,22 @@ def create_app() -> FastAPI:
     app.include_router(report.router)
     for router in (notices.router, gallery.router):
         app.include_router(router, dependencies=[Depends(limit_rate("guest"))])
-    for router in (hooks.router, health.router, metrics.router):
+    for router in (hooks.router, health.router, metrics.router, reference.router):
         app.include_router(router)
     return app
+
+
+def name_operation(route: APIRoute) -> str:
+    """The operation's id in OpenAPI: the route's name."""
+    return route.name
+
+
+def read_version() -> str:
+    """This release, as it was installed."""
+    try:
+        return version(DISTRIBUTION)
+    except PackageNotFoundError:  # the sources are run from a folder
+        return "0+unknown"
 
 
 def _stack_middleware(settings: Settings, http_metrics: HttpMetrics) -> list[Middleware]:

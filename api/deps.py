@@ -7,10 +7,12 @@ them stands how a route names the guests' link.
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, HTTPException, Path, Request
+from fastapi import Depends, Path, Request
 
+from api.errors import ApiError
 from deployments.orchestrator import Orchestrator
 from models.settings import get_settings
+from models.vocabulary import ErrorCode
 
 
 async def get_orchestrator(request: Request) -> Orchestrator:
@@ -20,11 +22,11 @@ async def get_orchestrator(request: Request) -> Orchestrator:
 
 
 def parse_uuid(value: str) -> UUID:
-    """Read a UUID. Raises HTTPException 400 with the guide's sentence for another text."""
+    """Read a UUID. Raises ApiError 400 with the guide's sentence for another text."""
     try:
         return UUID(value)
     except ValueError as error:
-        raise HTTPException(400, "Invalid UUID format") from error
+        raise ApiError(400, "Invalid UUID format", ErrorCode.INVALID_UUID) from error
 
 
 async def parse_event_uuid(

@@ -14,15 +14,15 @@ from time import perf_counter
 from uuid import UUID
 
 import anyio.to_thread
-from fastapi import HTTPException
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.bulkheads.downloads import HEAD_ONLY
+from api.errors import ApiError, build_refusal
 from api.metrics import HttpMetrics
 from models.settings import get_settings
+from models.vocabulary import ErrorCode
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +38,7 @@ LEAST_COMPRESSED = 600  # bytes: below that a packet is a packet
 MOST_AT_ONCE = 100_000  # bytes: two milliseconds, in which no other call goes on
 GZIP_LEVEL = 6
 _GZIP = re.compile(r"\bgzip\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))")
+_CLOSE = {"connection": "close"}
 MAX_BODY_BYTES = 64 * 1024
 UPLOAD_PATHS = frozenset({"/api/v1/faces/search"})  # may send FACEPASS_MAX_UPLOAD_BYTES
 HOOK_PATH = "/api/v1/hooks/s3"
@@ -45,7 +46,7 @@ MAX_HOOK_BYTES = 1024 * 1024  # SNS sends a quarter of it at most, EventBridge P
 MAX_LOGO_BYTES = 1024 * 1024
 LOGO_PATH = re.compile(r"/api/v1/events/[^/]+/logo")
 # How the API's own paths begin; held by a test.
-ROOTS = frozenset({"api", "docs", "gallery", "health", "metrics", "openapi.json", "ready", "redoc"})
+ROOTS = frozenset({"api", "docs", "gallery", "health", "metrics", "openapi.json", "ready"})
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -57,14 +58,6 @@ HEADERS = {
         "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
 }
-# FastAPI's interactive pages load their scripts from there; they are served without keys only.
-DOCS_PATHS = frozenset({"/docs", "/redoc"})
-_DOCS_POLICY = (
-    "default-src 'none'; connect-src 'self'; img-src 'self' data: https://fastapi.tiangolo.com; "
-    "script-src 'unsafe-inline' https://cdn.jsdelivr.net; worker-src blob:; "
-    "style-src 'unsafe-inline' https://cdn.jsdelivr.net https://fonts.googleapis.com; "
-    "font-src https://fonts.gstatic.com; base-uri 'none'; frame-ancestors 'none'"
-)
 
 
 class HttpMiddleware:
@@ -154,9 +147,10 @@ class AccessLog(HttpMiddleware):
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
         route = getattr(scope.get("route"), "path", NO_ROUTE)
         self._metrics.observe(method, route, status, seconds)
-        logger.info(
-            "%s %s %d %.0f ms%s", method, route, status, seconds * 1000, describe_call(scope)
-        )
+        told, ms = read_call(scope), round(seconds * 1000)
+        words = "".join(f" {name}={value}" for name, value in told.items())
+        fields = {"method": method, "route": route, "status": status, "ms": ms, **told}
+        logger.info("%s %s %d %d ms%s", method, route, status, ms, words, extra={"fields": fields})
 
 
 class SecurityHeaders(HttpMiddleware):
@@ -168,8 +162,6 @@ class SecurityHeaders(HttpMiddleware):
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                if read_own_path(scope) in DOCS_PATHS:
-                    headers["Content-Security-Policy"] = _DOCS_POLICY
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
@@ -240,10 +232,10 @@ class BodyLimits(HttpMiddleware):
             limit = MAX_HOOK_BYTES
         announced = Headers(scope=scope).get("content-length", "0")
         if not announced.isdecimal():
-            answer = JSONResponse({"detail": "Invalid Content-Length header"}, 400)
+            answer = build_refusal(400, "Invalid Content-Length header", ErrorCode.BAD_REQUEST)
             await answer(scope, receive, send)
         elif len(announced) > 18 or int(announced) > limit:
-            answer = JSONResponse({"detail": _explain_limit(limit)}, 413, {"connection": "close"})
+            answer = build_refusal(413, _explain_limit(limit), ErrorCode.BODY_TOO_LARGE, _CLOSE)
             await answer(scope, receive, send)
         else:
             await self._app(scope, _count_body(receive, limit), send)
@@ -268,11 +260,11 @@ class LastResort(HttpMiddleware):
                 raise
         except Exception:
             incident = secrets.token_hex(6)
-            logger.exception("Incident %s", incident)
+            logger.exception("Incident %s", incident, extra={"fields": {"incident": incident}})
             if started:  # half an answer is out: the connection must break, or it looks whole
                 raise
             detail = f"Something went wrong here; the log knows it as incident {incident}."
-            await JSONResponse({"detail": detail}, 500)(scope, receive, send)
+            await build_refusal(500, detail, ErrorCode.INTERNAL_ERROR)(scope, receive, send)
 
 
 def read_own_path(scope: Scope) -> str:
@@ -286,18 +278,16 @@ def silence_servers() -> None:
         logging.getLogger(name).disabled = True
 
 
-def describe_call(scope: Scope) -> str:
+def read_call(scope: Scope) -> dict[str, str]:
     """What an audit asks for: the ids in the path, the name of the key, the caller's address."""
     parameters = scope.get("path_params", {})
-    parts = [f"{name}={_clean_uuid(parameters[name])}" for name in _UUIDS if name in parameters]
-    parts += [
-        f"{name}={_clean_number(parameters[name])}" for name in _NUMBERS if name in parameters
-    ]
+    told = {name: _clean_uuid(parameters[name]) for name in _UUIDS if name in parameters}
+    told |= {name: _clean_number(parameters[name]) for name in _NUMBERS if name in parameters}
     if key := scope.get("state", {}).get("key_name"):
-        parts.append(f"key={key}")
+        told["key"] = key
     if scope.get("client"):
-        parts.append(f"from={scope['client'][0]}")
-    return "".join(f" {part}" for part in parts)
+        told["from"] = scope["client"][0]
+    return told
 
 
 def _clean_uuid(value: object) -> str:
@@ -320,7 +310,7 @@ def _count_body(receive: Receive, limit: int) -> Receive:
         message = await receive()
         received += len(message.get("body", b""))
         if received > limit:
-            raise HTTPException(413, _explain_limit(limit), {"connection": "close"})
+            raise ApiError(413, _explain_limit(limit), ErrorCode.BODY_TOO_LARGE, _CLOSE)
         return message
 
     return count

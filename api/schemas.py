@@ -30,6 +30,7 @@ from models.queries.events import MAX_EVENT_ID, EventCounts
 from models.queries.photos import MOST_SHIFT_S, PageCursor
 from models.tables import Event, GuestRequest, Photo, SyncRun
 from models.vocabulary import (
+    ErrorCode,
     GuestRequestKind,
     PhotoReason,
     PhotoStatus,
@@ -101,7 +102,12 @@ class Shape(BaseModel):
 class ErrorAnswer(Shape):
     """The answer to every error."""
 
-    detail: str
+    detail: str = Field(description="a sentence for people; its words may change")
+    code: str = Field(
+        description="a word for programs that keeps its meaning; docs/errors.md lists them, and "
+        "later releases may add more",
+        examples=[code.value for code in (ErrorCode.EVENT_NOT_FOUND, ErrorCode.TOO_MANY_CALLS)],
+    )
 
 
 class Health(Shape):

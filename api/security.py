@@ -16,17 +16,18 @@ from math import ceil
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from fastapi import HTTPException, Request, Security
+from fastapi import Request, Security
 from fastapi.security import APIKeyHeader
 from limits import RateLimitItem, parse
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.errors import ApiError, build_refusal
 from models.errors import ConfigurationError, EventNotFoundError, PhotoNotFoundError
 from models.settings import Settings, get_settings
+from models.vocabulary import ErrorCode
 
 # Guests' searches by a face token have a count of their own: pages ask these by themselves, and a
 # venue's guests share an address.
@@ -35,7 +36,8 @@ MAX_CALLERS = 20_000  # that are counted apart at a time; any more share one cou
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
 _PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 CLOSED = "Without FACEPASS_API_KEYS the API answers this machine only: set keys to open it."
-_API_KEY_HEADER = APIKeyHeader(
+NO_KEY = "Missing or unknown X-API-Key"
+API_KEY_HEADER = APIKeyHeader(
     name="X-API-Key",
     auto_error=False,
     description="A photographer's key; needed where FACEPASS_API_KEYS is set.",
@@ -44,12 +46,12 @@ _API_KEY_HEADER = APIKeyHeader(
 
 async def require_api_key(
     request: Request,
-    x_api_key: Annotated[str | None, Security(_API_KEY_HEADER)],
+    x_api_key: Annotated[str | None, Security(API_KEY_HEADER)],
 ) -> None:
     """Let a photographer in, and note the name of the key for the log; never the key."""
     try:
         request.state.key_name = check_api_key(x_api_key)
-    except HTTPException:
+    except ApiError:
         count_call("refused", request)  # guessing is slow
         raise
 
@@ -57,7 +59,7 @@ async def require_api_key(
 def check_api_key(x_api_key: str | None) -> str | None:
     """The name of the key a photographer came with; None where no keys are set.
 
-    Raises HTTPException 401 where keys are set and this is none of them.
+    Raises ApiError 401 where keys are set and this is none of them.
     """
     keys = read_api_keys(get_settings())
     # As the bytes that were sent: HTTP hands them over as Latin-1.
@@ -65,7 +67,7 @@ def check_api_key(x_api_key: str | None) -> str | None:
     # All are compared, each in constant time: the time taken tells nothing about them.
     fits = [name for name, digest in keys.items() if hmac.compare_digest(offered, digest)]
     if keys and not fits:
-        raise HTTPException(401, "Missing or unknown X-API-Key", {"WWW-Authenticate": "X-API-Key"})
+        raise ApiError(401, NO_KEY, ErrorCode.KEY_NEEDED, {"WWW-Authenticate": "X-API-Key"})
     return fits[0] if fits else None
 
 
@@ -106,11 +108,13 @@ class LocalOnly:
             return
         headers = Headers(scope=scope)
         if _HOST.fullmatch(headers.get("host") or "localhost") is None:
-            await JSONResponse({"detail": "Invalid Host header"}, 400)(scope, receive, send)
+            refusal = build_refusal(400, "Invalid Host header", ErrorCode.INVALID_HOST)
+            await refusal(scope, receive, send)
         elif read_api_keys(get_settings()) or is_local_call(scope, headers, get_settings()):
             await self._app(scope, receive, send)
         else:
-            await JSONResponse({"detail": CLOSED}, 403)(scope, receive, send)
+            refusal = build_refusal(403, CLOSED, ErrorCode.LOCAL_CALLS_ONLY)
+            await refusal(scope, receive, send)
 
 
 def is_local_call(scope: Scope, headers: Headers, settings: Settings) -> bool:
@@ -155,7 +159,7 @@ def limit_rate(caller: Caller) -> Callable[[Request], Awaitable[None]]:
 
 
 def count_call(caller: Caller, request: Request) -> None:
-    """Count one call; HTTPException 429 with Retry-After when it is one too many."""
+    """Count one call; ApiError 429 with Retry-After when it is one too many."""
     key_name: str | None = getattr(request.state, "key_name", None)
     settings = get_settings()
     if caller in {"photographer", "open"} and not settings.api_keys:
@@ -166,9 +170,8 @@ def count_call(caller: Caller, request: Request) -> None:
     who = _name_counted(item, caller, who)
     if not _get_rate_limiter()[0].hit(item, caller, who):
         wait_s = _read_wait(item, caller, who)
-        raise HTTPException(
-            429, f"Too many calls: try again in {wait_s} seconds.", {"Retry-After": str(wait_s)}
-        )
+        detail = f"Too many calls: try again in {wait_s} seconds."
+        raise ApiError(429, detail, ErrorCode.TOO_MANY_CALLS, {"Retry-After": str(wait_s)})
 
 
 @contextmanager

@@ -93,6 +93,9 @@ class Settings(BaseSettings):
     trusted_proxies: str | None = Field(
         None, description="addresses of proxies whose X-Forwarded-For is believed, comma-separated"
     )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="lines of the API's log: text, or json (one object a line)"
+    )
     max_upload_bytes: int = Field(
         20_000_000, ge=1, description="largest upload that is read, bytes"
     )

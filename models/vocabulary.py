@@ -102,6 +102,60 @@ class ViewKind(StrEnum):
     VIEW_JPEG = "view.jpg"  # the same as JPEG: to take home, and for browsers without WebP
 
 
+class ErrorCode(StrEnum):
+    """Why a call of the API was not done, for programs; a word keeps its meaning for good.
+
+    A selfie that cannot be searched with has one of `SelfieCode`'s words instead.
+    """
+
+    ADDRESS_REFUSED = "address_refused"
+    BAD_REQUEST = "bad_request"
+    BODY_TOO_LARGE = "body_too_large"
+    CAMERA_NOT_FOUND = "camera_not_found"
+    DATABASE_OUTDATED = "database_outdated"
+    DATABASE_REFUSED = "database_refused"
+    DATABASE_UNAVAILABLE = "database_unavailable"
+    ERASURE_INCOMPLETE = "erasure_incomplete"
+    EVENT_BUSY = "event_busy"
+    EVENT_ERASED = "event_erased"
+    EVENT_EXISTS = "event_exists"
+    EVENT_NOT_FOUND = "event_not_found"
+    GALLERY_CLOSED = "gallery_closed"
+    GUEST_REQUEST_NOT_FOUND = "guest_request_not_found"
+    HOOKS_OFF = "hooks_off"
+    HOOK_SECRET_NEEDED = "hook_secret_needed"  # noqa: S105 (a word, no secret)
+    INTERNAL_ERROR = "internal_error"
+    INVALID_CURSOR = "invalid_cursor"
+    INVALID_HOST = "invalid_host"
+    INVALID_INPUT = "invalid_input"
+    INVALID_LOGO = "invalid_logo"
+    INVALID_NOTIFICATION = "invalid_notification"
+    INVALID_PREFIX = "invalid_prefix"
+    INVALID_UPLOAD = "invalid_upload"
+    INVALID_UUID = "invalid_uuid"
+    KEY_NEEDED = "key_needed"
+    LOCAL_CALLS_ONLY = "local_calls_only"
+    MAIL_UNAVAILABLE = "mail_unavailable"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    MODELS_UNAVAILABLE = "models_unavailable"
+    NOTICES_OFF = "notices_off"
+    NOTIFICATION_REFUSED = "notification_refused"
+    NOT_FOUND = "not_found"
+    NOT_READY = "not_ready"
+    PHOTO_NOT_FOUND = "photo_not_found"
+    PIN_NEEDED = "pin_needed"
+    PIN_WRONG = "pin_wrong"
+    PREFECT_UNAVAILABLE = "prefect_unavailable"
+    SNS_UNAVAILABLE = "sns_unavailable"
+    SYNC_NOT_FOUND = "sync_not_found"
+    TEXT_CHANGED = "text_changed"
+    TOO_BUSY = "too_busy"
+    TOO_MANY_CALLS = "too_many_calls"
+    TOO_SLOW = "too_slow"
+    UNAVAILABLE = "unavailable"
+    UNKNOWN_PACK = "unknown_pack"
+
+
 class SelfieCode(StrEnum):
     """Why a selfie cannot be searched with, for programs."""
 

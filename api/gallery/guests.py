@@ -8,11 +8,12 @@ from functools import partial
 from hashlib import sha256
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, HTTPException, Request, Response
+from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 from pydantic import BaseModel, Field
 
 from api.bulkheads.threads import Kind, in_threads
+from api.errors import ApiError
 from api.gallery.access import (
     enter_gallery,
     find_open_gallery,
@@ -33,7 +34,7 @@ from models.queries.guests.wishes import add_consent, add_request
 from models.queries.photos import read_gallery_state
 from models.queries.runs import find_active_run
 from models.session import open_session
-from models.vocabulary import GuestRequestKind
+from models.vocabulary import ErrorCode, GuestRequestKind
 
 # Of one address at one event; only wrong PINs count, since a party's guests may share an address.
 # Tries of short PINs, of which there are ten thousand, are counted apart: no try fits a PIN of
@@ -93,7 +94,9 @@ def take_pin(
 def take_consent(gallery_token: str, request: Request, body: ConsentForm) -> JSONResponse:
     """A consent, recorded; its answer is what the guest's searches show."""
     if body.version != hash_consent():
-        raise HTTPException(422, "The text has changed meanwhile: load the page again.")
+        raise ApiError(
+            422, "The text has changed meanwhile: load the page again.", ErrorCode.TEXT_CHANGED
+        )
     with open_session() as session:
         event = enter_gallery(session, gallery_token, request)
         consent_id = add_consent(session, event, version=body.version, language=body.language)
@@ -110,7 +113,8 @@ def take_request(gallery_token: str, request: Request, body: RequestForm) -> JSO
         what = f"request {event.id}"
         if (wait_s := read_wait(what, REQUEST_TRIES, request)) is not None:
             detail = f"Too many requests: try again in {wait_s} seconds."
-            raise HTTPException(429, detail, {"Retry-After": str(wait_s)})
+            again = {"Retry-After": str(wait_s)}
+            raise ApiError(429, detail, ErrorCode.TOO_MANY_CALLS, again)
         count_try(what, REQUEST_TRIES, request)
         is_new = add_request(session, event, body.photo_id, body.kind)
     return JSONResponse({"is_new": is_new}, 201 if is_new else 200, headers=PRIVATE)

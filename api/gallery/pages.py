@@ -7,11 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 from sqlmodel import Session
 
 from api.bulkheads.threads import Kind, in_threads
+from api.errors import ApiError
 from api.gallery.access import enter_gallery, may_list, require_pass
 from api.gallery.archive import MAX_ZIP_PHOTOS
 from api.gallery.looks import ACCENT, build_accent_css, describe_facts, find_links
@@ -46,7 +47,7 @@ from models.queries.runs import find_active_run
 from models.session import open_session
 from models.settings import get_settings
 from models.tables import Event
-from models.vocabulary import ProfileName
+from models.vocabulary import ErrorCode, ProfileName
 from tasks.notices.channel import choose_channel
 from tasks.s3.links import get_link_signer
 
@@ -65,7 +66,7 @@ asked_router = APIRouter(route_class=GalleryRoute)  # what open pages ask by the
 async def read_static_file(version: str, name: str) -> FileResponse:  # noqa: ARG001 (see link_static)
     """The stylesheet and the scripts."""
     if name not in STATIC_FILES:
-        raise HTTPException(404, "Not found")
+        raise ApiError(404, "Not found", ErrorCode.NOT_FOUND)
     return FileResponse(FOLDER / "static" / name, media_type=STATIC_FILES[name], headers=_KEPT)
 
 
@@ -73,7 +74,7 @@ async def read_static_file(version: str, name: str) -> FileResponse:  # noqa: AR
 async def read_look(accent: str) -> Response:
     """The stylesheet of an event's accent colour."""
     if not ACCENT.fullmatch(accent):
-        raise HTTPException(404, "Not found")
+        raise ApiError(404, "Not found", ErrorCode.NOT_FOUND)
     return Response(build_accent_css(accent), media_type="text/css", headers=_KEPT)
 
 
@@ -128,7 +129,7 @@ def list_page_photos(
         try:
             start = PageCursor.decode(after) if after else start
         except InvalidCursorError as error:
-            raise HTTPException(400, str(error)) from error
+            raise ApiError(400, str(error), ErrorCode.INVALID_CURSOR) from error
         total, photos, next_after = _list_page(session, event, start, limit)
         described = [describe_photo(event, photo) for photo in photos]
     return JSONResponse(

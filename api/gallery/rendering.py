@@ -12,11 +12,11 @@ from typing import Any, Literal
 from urllib.parse import quote, urlsplit
 
 from fastapi import Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from api.errors import RETRY_AFTER
+from api.errors import RETRY_AFTER, build_refusal, judge_error
 from api.gallery.conditional import is_known
 from api.gallery.texts import Language, choose_language, hash_consent, tell
 from models.errors import (
@@ -27,6 +27,7 @@ from models.errors import (
     PinRequiredError,
     TooBusyError,
 )
+from models.vocabulary import ErrorCode
 
 PRIVATE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 MODULES = (
@@ -40,6 +41,11 @@ STATIC_FILES = {
     **dict.fromkeys(("icon.png", "card.png"), "image/png"),
 }
 FOLDER = Path(__file__).parent
+_PIN_CODES = {
+    "asked": ErrorCode.PIN_NEEDED,
+    "wrong": ErrorCode.PIN_WRONG,
+    "slow": ErrorCode.TOO_MANY_CALLS,
+}
 _LOST = (EventNotFoundError, PhotoNotFoundError)
 
 
@@ -66,7 +72,7 @@ def explain_failure(request: Request, error: FacePassError) -> Response:
     kind, status = _judge(error)
     again = RETRY_AFTER if status == 503 else {}
     if not _is_page(request):
-        return _answer_shortly(kind, status, again)
+        return _answer_shortly(kind, _choose_code(error, status), status, again)
     language = read_language(request)
     # The reader's first: somebody who is lost may read only the other one.
     languages = ["ru", "en"] if language == "ru" else ["en", "ru"]
@@ -90,7 +96,8 @@ def ask_for_pin(
     status = 429 if state == "slow" else 403
     again = {"Retry-After": str(wait_s)} if state == "slow" else {}
     if not _is_page(request):
-        return _answer_shortly("pin" if state == "asked" else f"pin_{state}", status, again)
+        kind = "pin" if state == "asked" else f"pin_{state}"
+        return _answer_shortly(kind, _PIN_CODES[state], status, again)
     language, base = read_language(request), read_base(request)
     token = request.path_params["gallery_token"]
     action = f"{base}/gallery/{quote(token, safe='')}/pin?lang={language}"
@@ -111,8 +118,16 @@ def _is_page(request: Request) -> bool:
     return "text/html" in request.headers.get("accept", "")
 
 
-def _answer_shortly(kind: str, status: int, headers: Mapping[str, str]) -> Response:
-    return JSONResponse({"detail": kind}, status, {"Cache-Control": "no-store", **headers})
+def _choose_code(error: FacePassError, status: int) -> ErrorCode:
+    """The code of REST's answers; none that tells a guest which of the operator's parts fails."""
+    hidden = status == 503 and not isinstance(error, TooBusyError)
+    return ErrorCode.UNAVAILABLE if hidden else judge_error(error).code
+
+
+def _answer_shortly(
+    kind: str, code: ErrorCode, status: int, headers: Mapping[str, str]
+) -> Response:
+    return build_refusal(status, kind, code, {"Cache-Control": "no-store", **headers})
 
 
 def read_language(request: Request) -> Language:

@@ -9,11 +9,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from api.bulkheads.threads import Kind, get_bulkhead
+from api.errors import ApiError
 from api.gallery.access import enter_gallery
 from api.gallery.face_tokens import open_face
 from api.gallery.rendering import PRIVATE
@@ -32,7 +33,7 @@ from models.queries.guests.subscriptions import (
 from models.queries.webhooks import add_guest_delivery
 from models.session import open_session
 from models.settings import get_settings
-from models.vocabulary import SubscriptionChannel
+from models.vocabulary import ErrorCode, SubscriptionChannel
 from tasks.notices.channel import choose_channel, read_address
 from tasks.notices.letters import Letter, write_letter
 from tasks.notices.links import build_notice_url, describe_guest
@@ -99,23 +100,26 @@ async def take_wish(gallery_token: str, request: Request, body: NoticeForm) -> J
         except FacePassError as error:
             logger.warning("A guest's address could not be asked: %s", error)
             await get_bulkhead(Kind.PAGES).run(partial(_forget, subscription_id))
-            raise HTTPException(503, _NOT_SENT) from error
+            raise ApiError(503, _NOT_SENT, ErrorCode.MAIL_UNAVAILABLE) from error
     logger.info("Event %d: a guest asks for notices", asked.event.id)
     return JSONResponse({"channel": asked.channel}, 202, headers=PRIVATE)
 
 
 def _read_wish(gallery_token: str, request: Request, body: NoticeForm) -> Asked:
-    """The wish, checked. Raises HTTPException, AddressRefusedError, SelfieError."""
+    """The wish, checked. Raises ApiError, AddressRefusedError, SelfieError."""
     with open_session() as session:
         event = enter_gallery(session, gallery_token, request)
     channel = choose_channel(get_settings())
     if channel is None or not event.notices or event.erased_at is not None:
-        raise HTTPException(404, _OFF)
+        raise ApiError(404, _OFF, ErrorCode.NOTICES_OFF)
     if body.version != hash_consent(CONSENT):
-        raise HTTPException(409, "The text has changed meanwhile: load the page again.")
+        raise ApiError(
+            409, "The text has changed meanwhile: load the page again.", ErrorCode.TEXT_CHANGED
+        )
     if (wait_s := read_wait("notice", TRIES, request)) is not None:
         detail = f"Too many requests: try again in {wait_s} seconds."
-        raise HTTPException(429, detail, {"Retry-After": str(wait_s)})
+        again = {"Retry-After": str(wait_s)}
+        raise ApiError(429, detail, ErrorCode.TOO_MANY_CALLS, again)
     count_try("notice", TRIES, request)
     address = read_address(channel, body.address)
     pack, _, embedding = open_face(event, body.face_token)
@@ -137,7 +141,7 @@ def _keep(asked: Asked, wish: Wish, photos: list[int]) -> UUID | None:
         # would outlive the erasure's receipt.
         event = read_event(session, asked.event.id or 0)
         if not event.notices or event.guest_key != asked.event.guest_key:
-            raise HTTPException(404, _OFF)
+            raise ApiError(404, _OFF, ErrorCode.NOTICES_OFF)
         subscription_id = add_subscription(session, asked.event, wish)
         if subscription_id is None:
             return None

@@ -84,7 +84,7 @@ def add_event(body: EventCreate, request: Request) -> EventAnswer:
         return EventAnswer.from_row(event, build_gallery_url(event.gallery_token, request))
 
 
-@router.get("", responses=describe_errors(503))
+@router.get("", name="list_events", responses=describe_errors(503))
 @in_threads(Kind.EVENTS)
 def read_events(
     request: Request,
@@ -124,7 +124,7 @@ def read_events(
         ]
 
 
-@router.get("/{event_uuid}", responses=describe_errors(400, 404, 503))
+@router.get("/{event_uuid}", name="read_event", responses=describe_errors(400, 404, 503))
 @in_threads(Kind.EVENTS)
 def read_event_details(event_uuid: EventUuid, request: Request) -> EventDetails:
     """One event: its photos by status, its faces, how alike its people look, its newest sync."""
@@ -177,7 +177,7 @@ def change_event(event_uuid: EventUuid, body: EventChange) -> EventChangeAnswer:
     return EventChangeAnswer(event_id=event.id or 0, profile=profile, message=message)
 
 
-@router.get("/{event_uuid}/photos", responses=describe_errors(400, 404, 503))
+@router.get("/{event_uuid}/photos", name="list_photos", responses=describe_errors(400, 404, 503))
 @in_threads(Kind.EVENTS)
 def read_photos(
     event_uuid: EventUuid,
@@ -208,7 +208,7 @@ def read_photos(
     return PhotoPage.from_rows(rows, openings, after, limit)
 
 
-@router.get("/{event_uuid}/cameras", responses=describe_errors(400, 404, 503))
+@router.get("/{event_uuid}/cameras", name="list_cameras", responses=describe_errors(400, 404, 503))
 @in_threads(Kind.EVENTS)
 def read_cameras(event_uuid: EventUuid) -> list[CameraAnswer]:
     """The cameras that took an event's photos, as far as these tell a time."""

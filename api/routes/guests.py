@@ -5,11 +5,11 @@ from functools import partial
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from api.bulkheads.threads import Kind, get_bulkhead, in_threads
 from api.deps import EventUuid
-from api.errors import describe_errors
+from api.errors import ApiError, describe_errors
 from api.middleware import MAX_LOGO_BYTES
 from api.schemas import PAGE_LIMIT, GuestRequestAnswer
 from models.errors import PhotoUnavailableError
@@ -17,6 +17,7 @@ from models.queries.events import find_event, lock_event
 from models.queries.guests.looks import delete_logo, put_logo
 from models.queries.guests.wishes import list_requests, settle_request
 from models.session import open_session
+from models.vocabulary import ErrorCode
 
 logger = logging.getLogger(__name__)
 
@@ -55,10 +56,11 @@ def _keep_logo(event_uuid: UUID, content: bytes) -> None:
     try:
         logo = make_logo(content)
     except PhotoUnavailableError as error:
-        raise HTTPException(
+        raise ApiError(
             422,
             f"The logo cannot be read ({error.reason}): send a PNG, a JPEG or a WebP of at most "
             f"{MAX_LOGO_BYTES} bytes.",
+            ErrorCode.INVALID_LOGO,
         ) from error
     with open_session() as session:
         put_logo(session, lock_event(session, event_id), logo)
@@ -74,7 +76,7 @@ def remove_logo(event_uuid: EventUuid) -> Response:
     return Response(status_code=204)
 
 
-@router.get("/requests", responses=describe_errors(400, 404, 503))
+@router.get("/requests", name="list_guest_requests", responses=describe_errors(400, 404, 503))
 @in_threads(Kind.EVENTS)
 def read_requests(
     event_uuid: EventUuid,

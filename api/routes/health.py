@@ -13,17 +13,18 @@ from functools import partial
 
 import anyio
 import anyio.from_thread
-from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi import APIRouter, Depends, Request
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from api.errors import RETRY_AFTER, describe_errors
+from api.errors import RETRY_AFTER, ApiError, describe_errors
 from api.schemas import Health
 from api.security import limit_rate
 from deployments.orchestrator import Orchestrator
 from models.errors import FacePassError
 from models.session import check_tables
 from models.settings import get_settings
+from models.vocabulary import ErrorCode
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +124,7 @@ async def read_readiness(request: Request) -> Health:
     if missing := await probe.list_missing():
         parts = ", ".join(missing)
         detail = f"Not ready, no answer from: {parts}; the API's log says why."
-        raise HTTPException(503, detail, RETRY_AFTER)
+        raise ApiError(503, detail, ErrorCode.NOT_READY, RETRY_AFTER)
     return Health()
 
 

@@ -11,13 +11,14 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from starlette.datastructures import Headers
 
 from api.bulkheads.threads import Kind, get_bulkhead
-from api.errors import describe_errors
+from api.errors import ApiError, describe_errors
 from api.hooks import sns
 from api.hooks.notifications import StoreNews, choose_bucket, load_json, read_notification
 from api.schemas import HookAnswer
 from api.security import count_call
 from models.errors import FacePassError
 from models.settings import get_settings
+from models.vocabulary import ErrorCode
 
 router = APIRouter(prefix="/api/v1/hooks", tags=["hooks"])
 
@@ -30,6 +31,8 @@ _WRONG = (
     "The notification lacks the secret: send FACEPASS_HOOK_SECRET as a Bearer token, as the "
     "password of the address, in X-Hook-Key, or as ?key=."
 )
+
+_ASK = {"WWW-Authenticate": "Bearer"}
 
 
 @router.post(
@@ -55,11 +58,11 @@ async def tell_uploads(
     topics = settings.list_hook_topics()
     if not settings.hook_secret and not topics:
         count_call("refused", request)
-        raise HTTPException(403, _CLOSED)
+        raise ApiError(403, _CLOSED, ErrorCode.HOOKS_OFF)
     knows_secret = is_secret(settings.hook_secret, request.headers, key)
     if not knows_secret and not topics:
         count_call("refused", request)
-        raise HTTPException(401, _WRONG, {"WWW-Authenticate": "Bearer"})
+        raise ApiError(401, _WRONG, ErrorCode.HOOK_SECRET_NEEDED, _ASK)
     content = load_json(await _read_body(request))
     try:
         if (message := sns.read_message(content)) is not None:
@@ -68,7 +71,7 @@ async def tell_uploads(
         elif knows_secret:
             news = _read(content)
         else:
-            raise HTTPException(401, _WRONG, {"WWW-Authenticate": "Bearer"})
+            raise ApiError(401, _WRONG, ErrorCode.HOOK_SECRET_NEEDED, _ASK)
     except (FacePassError, HTTPException):
         request.app.state.uploads.metrics.messages.labels("any", "refused").inc()
         if not knows_secret:
@@ -96,7 +99,9 @@ async def _read_body(request: Request) -> bytes:
         with anyio.fail_after(BODY_LIMIT_S):
             return await request.body()
     except TimeoutError as error:
-        raise HTTPException(408, "The notification did not arrive in time.") from error
+        raise ApiError(
+            408, "The notification did not arrive in time.", ErrorCode.TOO_SLOW
+        ) from error
 
 
 def _take_sns(

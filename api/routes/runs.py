@@ -5,11 +5,11 @@ from typing import Annotated
 from uuid import UUID
 
 import anyio.from_thread
-from fastapi import APIRouter, HTTPException, Path, Request
+from fastapi import APIRouter, Path, Request
 
 from api.bulkheads.threads import Kind, in_threads
 from api.deps import EventUuid, OrchestratorDep, parse_uuid
-from api.errors import describe_errors
+from api.errors import ApiError, describe_errors
 from api.reconcile import reconcile_run
 from api.schemas import (
     PreviewsAnswer,
@@ -26,6 +26,7 @@ from models.queries.erasures import find_syncable_event
 from models.queries.runs import count_progress, find_run, is_reembed
 from models.session import open_session
 from models.settings import get_settings
+from models.vocabulary import ErrorCode
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ def read_sync(
     with open_session() as session:
         run = find_run(session, _parse_task_id(task_id))
         if run is None:
-            raise HTTPException(404, "Sync task not found")
+            raise ApiError(404, "Sync task not found", ErrorCode.SYNC_NOT_FOUND)
         view = reconcile_run(session, run, orchestrator)
         processed, total = count_progress(session, run)
         return SyncStatus.from_row(run, view, processed=processed, total=total)
@@ -153,7 +154,7 @@ def _parse_task_id(task_id: str) -> UUID:
     try:
         return UUID(task_id)
     except ValueError as error:
-        raise HTTPException(404, "Sync task not found") from error
+        raise ApiError(404, "Sync task not found", ErrorCode.SYNC_NOT_FOUND) from error
 
 
 def _check_pack(name: str | None) -> None:

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import anyio
 import anyio.to_thread
-from fastapi import APIRouter, Header, HTTPException, Request
+from fastapi import APIRouter, HTTPException, Request, Security
 from starlette.datastructures import FormData, State, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from api.bulkheads.searches import BODY_S, SearchQueue, run_while_connected
 from api.bulkheads.threads import Kind, get_bulkhead
 from api.deps import parse_uuid
-from api.errors import describe_errors
+from api.errors import ApiError, describe_errors
 from api.gallery.access import build_pass, enter_gallery, require_consent
 from api.gallery.face_tokens import open_face, seal_face
 from api.schemas import (
@@ -32,14 +32,14 @@ from api.schemas import (
     SearchRefusal,
     describe_form,
 )
-from api.security import count_call, name_address, require_api_key
+from api.security import API_KEY_HEADER, count_call, name_address, require_api_key
 from models.errors import FacePassError, InvalidUploadError, SelfieError
 from models.packs import choose_pack
 from models.queries.events import find_event
 from models.queries.search import Cursor
 from models.session import open_session
 from models.settings import get_settings
-from models.vocabulary import SelfieCode
+from models.vocabulary import ErrorCode, SelfieCode
 
 if TYPE_CHECKING:
     from models.tables import Event
@@ -58,10 +58,11 @@ MAX_FIELDS = 16 + 2 * MOST_ANSWERED
 @router.post(
     "/search",
     responses=describe_errors(400, 403, 404, 410, 503) | {422: {"model": SearchRefusal}},
-    openapi_extra=describe_form(),
+    # A guest shows no key: it may be left out.
+    openapi_extra={**describe_form(), "security": [{}]},
 )
 async def search_photos(
-    request: Request, x_api_key: Annotated[str | None, Header()] = None
+    request: Request, x_api_key: Annotated[str | None, Security(API_KEY_HEADER)] = None
 ) -> SearchAnswer:
     """Photos of the selfie's person in one event, best first; a refusal has a `code`.
 
@@ -230,14 +231,15 @@ class _MemoryParser(MultiPartParser):
 
 
 async def read_form_in_time(request: Request, count_bytes: Callable[[int], None]) -> FormData:
-    """As read_form; HTTPException 408 for a body that takes too long, which holds a place."""
+    """As read_form; ApiError 408 for a body that takes too long, which holds a place."""
     try:
         with anyio.fail_after(BODY_S):
             return await read_form(request, get_settings().max_upload_bytes, count_bytes)
     except TimeoutError as error:
-        raise HTTPException(
+        raise ApiError(
             408,
             f"The form took more than {BODY_S} seconds to arrive: send a smaller picture.",
+            ErrorCode.TOO_SLOW,
             {"connection": "close"},
         ) from error
 

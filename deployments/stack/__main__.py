@@ -79,10 +79,9 @@ def describe_stack(stack: EmbeddedStack) -> list[str]:
 
 
 def describe_api(plan: StackPlan) -> str:
-    """The API's address; its interactive pages are there where it wants no key."""
-    if plan.settings.api_keys:
-        return f"{plan.api_url}  (with a photographer's key)"
-    return f"{plan.api_url}  (try {plan.api_url}/docs)"
+    """The API's address, and its interactive page's."""
+    needs = " with a photographer's key" if plan.settings.api_keys else ""
+    return f"{plan.api_url}  (try {plan.api_url}/docs{needs})"
 
 
 def describe_prefect(plan: StackPlan) -> str:

@@ -1,6 +1,6 @@
 // "Tell me of new photos": an address and a consent of its own, for the face that was found.
 
-import { byId, explain, gallery, language, Refusal, tell } from "./page.js";
+import { byId, explain, gallery, language, Refusal, tell, texts } from "./page.js";
 import { readFaceToken } from "./results.js";
 
 const CODES = {
@@ -8,6 +8,7 @@ const CODES = {
   404: "notice_off",
   409: "notice_changed",
   410: "closed",
+  422: "notice_address",
   429: "notice_often",
   503: "notice_failed",
 };
@@ -77,5 +78,7 @@ async function ask() {
   }
   const body = await answer.json().catch(() => ({}));
   if (answer.ok) return body.channel;
-  throw new Refusal(body.code ?? (answer.status === 422 ? "notice_address" : CODES[answer.status]));
+  // The face token may be worth nothing any more; all else that is wrong is the address.
+  const isTold = answer.status === 422 && texts[`error_${body.code}`];
+  throw new Refusal(isTold ? body.code : CODES[answer.status]);
 }

@@ -74,8 +74,9 @@ async function askPage(fill, cursor) {
   }
   if (answer.ok) return answer.json();
   const body = await answer.json().catch(() => ({}));
+  if (answer.status === 422) throw new Refusal(body.code, body); // what is wrong with a selfie
   const code = cursor && answer.status === 400 ? "pages_changed" : CODES[answer.status];
-  throw new Refusal(body.code ?? code, body);
+  throw new Refusal(code, body);
 }
 
 // Once more by the token of the selfie, with the guest's own verdicts: the photos as they are now.

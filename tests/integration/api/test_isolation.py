@@ -169,7 +169,8 @@ def test_runs_of_other_flows_in_the_same_prefect_are_not_found(
     flow = prefect.post("/flows/", json={"name": "somebody_elses"}).json()["id"]
     run = prefect.post("/flow_runs/", json={"flow_id": flow, "parameters": {"secret": 1}}).json()
     answers = [api.get(f"{SYNC}/{task}") for task in (run["id"], uuid4(), flow, "x", "%00")]
-    assert {(a.status_code, a.text) for a in answers} == {(404, '{"detail":"Sync task not found"}')}
+    refusal = '{"detail":"Sync task not found","code":"sync_not_found"}'
+    assert {(a.status_code, a.text) for a in answers} == {(404, refusal)}
 
 
 def test_one_events_upkeep_leaves_the_other_as_it_is(
@@ -193,7 +194,8 @@ def test_an_event_that_is_not_there_looks_like_one_that_never_was(
     token = api.get(f"{EVENTS}/{events[0].uuid}").json()["gallery_url"].rpartition("/")[2]
     for path in ("", "/photos"):
         answers = [api.get(f"{EVENTS}/{event}{path}") for event in (near, uuid4())]
-        assert {(a.status_code, a.text) for a in answers} == {(404, '{"detail":"Event not found"}')}
+        refusal = '{"detail":"Event not found","code":"event_not_found"}'
+        assert {(a.status_code, a.text) for a in answers} == {(404, refusal)}
         # Neither a number nor a guest's token is a name for it.
         for name in (str(events[0].id), token, "..", "%2e%2e"):
             assert api.get(f"{EVENTS}/{name}{path}").status_code in {400, 404}

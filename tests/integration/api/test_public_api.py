@@ -41,7 +41,7 @@ def test_nothing_of_a_photographers_is_there_without_the_header(
             answer = stranger.request(method, url, json=body, headers={"Authorization": "Bearer k"})
             assert (answer.status_code, answer.json()) == (
                 401,
-                {"detail": "Missing or unknown X-API-Key"},
+                {"detail": "Missing or unknown X-API-Key", "code": "key_needed"},
             )
 
 

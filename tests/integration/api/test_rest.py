@@ -122,12 +122,14 @@ def test_other_prefixes_asked_for_at_once_are_all_done_by_the_run(api: httpx.Cli
 @pytest.mark.parametrize("value", ["not-a-uuid", "", "123"])
 def test_what_is_not_a_uuid_is_answered_as_the_guide_says(api: httpx.Client, value: str) -> None:
     answer = api.post(SYNC, json={"event_uuid": value, "s3_prefix": "events/1/previews/"})
-    assert (answer.status_code, answer.json()) == (400, {"detail": "Invalid UUID format"})
+    refusal = {"detail": "Invalid UUID format", "code": "invalid_uuid"}
+    assert (answer.status_code, answer.json()) == (400, refusal)
 
 
 def test_an_unknown_event_is_answered_as_the_guide_says(api: httpx.Client) -> None:
     answer = api.post(SYNC, json={"event_uuid": str(uuid4()), "s3_prefix": "events/1/previews/"})
-    assert (answer.status_code, answer.json()) == (404, {"detail": "Event not found"})
+    refusal = {"detail": "Event not found", "code": "event_not_found"}
+    assert (answer.status_code, answer.json()) == (404, refusal)
     assert api.get(f"{EVENTS}/{uuid4()}").status_code == 404
 
 

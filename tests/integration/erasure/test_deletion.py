@@ -84,7 +84,8 @@ def test_an_event_goes_with_its_photos_and_its_neighbours_stay(
     assert list_keys(event) == []
     assert count_rows(event) == 0
     again = api.delete(f"/api/v1/events/{event.uuid}")
-    assert (again.status_code, again.json()) == (404, {"detail": "Event not found"})
+    refusal = {"detail": "Event not found", "code": "event_not_found"}
+    assert (again.status_code, again.json()) == (404, refusal)
 
     assert delete(api, own)["objects_deleted"] == 6
     assert list_keys(own) == []

@@ -210,7 +210,8 @@ def test_one_photo_is_erased_alone_and_stays_away_whatever_is_uploaded(
     one = f"/photos/{photo_id}"
     other = make_event("Другая")
     for answer in (api.delete(address(other, one)), api.post(address(other, f"{one}/restore"))):
-        assert (answer.status_code, answer.json()) == (404, {"detail": "Photo not found"})
+        refusal = {"detail": "Photo not found", "code": "photo_not_found"}
+        assert (answer.status_code, answer.json()) == (404, refusal)
     assert event.face_counts()["01.jpg"] == 1
 
     receipt = erase(api, event, one)

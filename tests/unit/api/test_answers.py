@@ -1,6 +1,7 @@
 """What an answer tells, and what it never does: headers, 422, 500, CORS, the interactive pages."""
 
 import logging
+import re
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 
@@ -8,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.middleware import describe_call
+from api.middleware import read_call
 from models.settings import get_settings
 from tests.support.local_client import open_local_client
 
@@ -53,14 +54,24 @@ def test_a_page_may_have_a_policy_of_its_own(build_app: Callable[..., FastAPI]) 
     assert headers["X-Frame-Options"] == "DENY"
 
 
-def test_the_interactive_pages_are_for_this_machine_alone(
-    build_app: Callable[..., FastAPI],
+@pytest.mark.parametrize("settings", [{}, {"api_keys": KEYS}])
+def test_the_interactive_page_is_all_the_servers_own(
+    build_app: Callable[..., FastAPI], settings: dict[str, str]
 ) -> None:
-    local = open_local_client(build_app())
-    assert "cdn.jsdelivr.net" in local.get("/docs").headers["Content-Security-Policy"]
-    public = open_local_client(build_app(api_keys=KEYS))
-    assert [public.get(path).status_code for path in ("/docs", "/redoc")] == [404, 404]
-    assert public.get("/openapi.json").status_code == 200
+    client = open_local_client(build_app(**settings))
+    page = client.get("/docs")
+    policy = page.headers["Content-Security-Policy"]
+    assert "http" not in policy and "unsafe" not in policy
+    assert client.get("/redoc").status_code == 404
+    addresses = re.findall(r'(?:href|src|data-document)="([^"]+)"', page.text)
+    assert "/openapi.json" in addresses
+    served = [address for address in addresses if address != "data:,"]
+    assert all(address.startswith("/") and address[1] != "/" for address in served)
+    kinds = [client.get(address).headers["content-type"].partition(";")[0] for address in served]
+    assert {"text/css", "text/javascript", "application/json"} == set(kinds)
+    assert re.search(r"<script[^>]*>\s*</script>", page.text)
+    assert not re.search(r"<script[^>]*>[^<]|<style|style=|onload=", page.text)
+    assert client.get("/docs/x/page.html").json()["code"] == "not_found"
 
 
 def test_cors_is_closed_but_for_the_sites_that_are_named(
@@ -153,6 +164,10 @@ def test_an_audit_line_holds_ids_and_nothing_a_caller_made_up() -> None:
         "state": {"key_name": "anna"},
         "client": ("8.8.8.8", 1),
     }
-    assert describe_call(scope) == (
-        f" event_uuid={uuid} task_id=- photo_id=7 key=anna from=8.8.8.8"
-    )
+    assert read_call(scope) == {
+        "event_uuid": uuid,
+        "task_id": "-",
+        "photo_id": "7",
+        "key": "anna",
+        "from": "8.8.8.8",
+    }

@@ -1,15 +1,22 @@
 """Errors as answers: every error of the product has a status on purpose."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from api.errors import NO_MODEL, describe_errors, install_error_handlers
+from api.app import create_app
+from api.errors import NO_MODEL, describe_errors, install_error_handlers, judge_error
 from api.schemas import ErrorAnswer
 from models import errors
 from models.errors import FacePassError
+from models.vocabulary import ErrorCode, SelfieCode
+from tests.support.local_client import open_local_client
+
+API = Path(__file__).parents[3] / "api"
 
 # A new error must be put here: what does the API answer when it meets it?
 ANSWERS: dict[type[FacePassError], int] = {
@@ -92,13 +99,68 @@ def test_an_error_answers_with_its_status_and_its_own_sentence(
 
     answer = TestClient(app).get("/")
     assert answer.status_code == status
-    refusal = {"code": "", "faces": [], "file": None}
-    extras = refusal if kind is errors.SelfieError else {}
+    extras = {"faces": [], "file": None} if kind is errors.SelfieError else {}
     # A pack's sentence names folders: it goes into the log, and a guest does not see it.
     sentence = NO_MODEL if kind is errors.ModelPackError else str(error)
-    assert answer.json() == {"detail": sentence} | extras
+    assert answer.json() == {"detail": sentence, "code": judge_error(error).code} | extras
     assert ("empty" in caplog.text) == (kind is errors.ModelPackError)
     assert ErrorAnswer.model_validate(answer.json())
+
+
+# --- codes ---
+
+PAGE = Path(__file__).parents[3] / "docs" / "errors.md"
+
+
+def read_table() -> dict[str, set[int]]:
+    """The statuses of each code, as the document has them."""
+    rows = re.findall(r"^\| `(\w+)` \| ([\d, ]+) \| .+ \|$", PAGE.read_text("utf-8"), re.MULTILINE)
+    assert len(rows) == len({code for code, _ in rows})
+    return {code: {int(status) for status in statuses.split(", ")} for code, statuses in rows}
+
+
+def test_the_document_lists_every_code_and_no_other() -> None:
+    assert set(read_table()) == {*ErrorCode, *SelfieCode}
+
+
+def test_the_documents_statuses_are_the_answers() -> None:
+    table = read_table()
+    for kind, status in ANSWERS.items():
+        verdict = judge_error(kind("empty"))
+        assert verdict.status == status
+        if kind is not errors.SelfieError:
+            assert status in table[verdict.code], kind
+    sources = "\n".join(file.read_text("utf-8") for file in API.rglob("*.py"))
+    made = re.findall(
+        r"(?:ApiError|build_refusal)\(\s*(\d+),.*?ErrorCode\.(\w+)", sources, re.DOTALL
+    )
+    assert len(made) > 15
+    for status, name in made:
+        assert int(status) in table[ErrorCode[name]], name
+
+
+def test_every_code_is_given_by_something() -> None:
+    sources = "\n".join(file.read_text("utf-8") for file in API.rglob("*.py"))
+    assert {code for code in ErrorCode if f"ErrorCode.{code.name}" not in sources} == set()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nowhere", 404, "not_found"),
+        ("PUT", "/health", 405, "method_not_allowed"),
+        ("POST", "/api/v1/events", 422, "invalid_input"),
+        ("GET", "/api/v1/events/x", 400, "invalid_uuid"),
+        ("POST", "/api/v1/hooks/s3", 403, "hooks_off"),
+        ("GET", "/gallery/static/x/y", 404, "not_found"),
+    ],
+)
+def test_what_is_refused_outside_the_tree_has_a_code_too(
+    method: str, path: str, status: int, code: str
+) -> None:
+    answer = open_local_client(create_app()).request(method, path)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.json()["detail"]
 
 
 def test_a_route_says_which_errors_it_may_answer() -> None:

@@ -12,6 +12,7 @@ from api.app import create_app
 from api.gallery import pages, photos
 from api.gallery.rendering import hash_static
 from api.middleware import ROOTS
+from api.reference.page import hash_files
 from models.errors import EventNotFoundError
 from models.settings import get_settings
 from tests.support.local_client import open_local_client
@@ -51,8 +52,10 @@ def test_every_page_is_below_the_path(settings: Any, base: str, cuts: bool) -> N
     assert page.status_code == 404
     assert f'href="{base}/gallery/static/{hash_static()}/gallery.css"' in page.text
     assert client.get(f"{before}/gallery/static/x/gallery.css").status_code == 200
-    assert f"'{unquote(base)}/openapi.json'" in client.get(f"{before}/docs").text
-    assert "cdn.jsdelivr.net" in client.get(f"{before}/docs").headers["content-security-policy"]
+    reference = client.get(f"{before}/docs")
+    assert f'data-document="{base}/openapi.json"' in reference.text
+    assert "script-src 'self'" in reference.headers["content-security-policy"]
+    assert client.get(f"{before}/docs/{hash_files()}/start.js").status_code == 200
     servers = client.get(f"{before}/openapi.json").json()["servers"]
     assert servers == [{"url": unquote(base)}]
     moved = client.get(f"{before}/health/")
@@ -79,7 +82,7 @@ def test_without_a_path_nothing_changes(settings: Any) -> None:
 
 def test_the_roots_are_those_of_the_routes() -> None:
     app = create_app()
-    paths = [*app.openapi()["paths"], app.docs_url, app.redoc_url, app.openapi_url, "/gallery/x"]
+    paths = [*app.openapi()["paths"], app.openapi_url, "/docs", "/gallery/x"]
     assert {path.split("/")[1] for path in paths if path} == ROOTS
 
 
@@ -88,7 +91,7 @@ def test_the_roots_are_those_of_the_routes() -> None:
 
 def test_head_is_get_without_a_body(settings: Any) -> None:
     client = settings("https://example.com")
-    for path in ("/health", "/docs", "/redoc", "/openapi.json", "/gallery/static/x/gallery.js"):
+    for path in ("/health", "/docs", "/openapi.json", "/gallery/static/x/gallery.js"):
         asked, got = client.head(path), client.get(path)
         assert (asked.status_code, asked.content) == (200, b""), path
         assert asked.headers["content-length"] == got.headers["content-length"]

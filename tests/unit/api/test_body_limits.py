@@ -44,7 +44,8 @@ def test_the_last_byte_allowed_and_the_first_refused(
         return answer.status_code, answer.json()
 
     assert send(limit) == (200, limit)
-    refused = {"detail": f"The request is too large: at most {limit} bytes."}
+    detail = f"The request is too large: at most {limit} bytes."
+    refused = {"detail": detail, "code": "body_too_large"}
     assert send(limit + 1) == (413, refused)
 
 

@@ -1,6 +1,9 @@
 """The API as its own description tells it: DESIGN.md's routes, errors and examples."""
 
+import re
+import tomllib
 from collections import Counter
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -100,9 +103,27 @@ def test_photographers_routes_take_a_key_and_the_open_ones_do_not(
     operation = description["paths"][path][method]
     scheme = description["components"]["securitySchemes"]["APIKeyHeader"]
     assert (scheme["in"], scheme["name"]) == ("header", "X-API-Key")
-    assert operation.get("security", []) == ([{"APIKeyHeader": []}] if route in ROUTES else [])
-    names = {item["name"].lower() for item in operation.get("parameters", [])} & {"x-api-key"}
-    assert names == ({"x-api-key"} if route in GUESTS_ROUTES else set())
+    key = {"APIKeyHeader": []}
+    needs = [key] if route in ROUTES else [key, {}] if route in GUESTS_ROUTES else []
+    assert operation.get("security", []) == needs
+
+
+def test_an_operation_is_named_as_a_program_would(description: dict[str, Any]) -> None:
+    ids = [
+        call["operationId"] for calls in description["paths"].values() for call in calls.values()
+    ]
+    assert len(ids) == len(set(ids)) > 25
+    assert [name for name in ids if not re.fullmatch(r"[a-z]+(_[a-z0-9]+){1,3}", name)] == []
+    assert {"add_event", "list_events", "start_sync", "read_sync", "list_photos"} < set(ids)
+    tags = {
+        tag for calls in description["paths"].values() for c in calls.values() for tag in c["tags"]
+    }
+    assert tags == {tag["name"] for tag in description["tags"]}
+
+
+def test_the_document_is_of_this_release(description: dict[str, Any]) -> None:
+    project = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["project"]
+    assert description["info"]["version"] == project["version"]
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -82,7 +82,7 @@ def test_a_refusal_says_when_to_come_back() -> None:
     answer = [client.get("/gallery") for _ in range(3)][-1]
     wait_s = int(answer.headers["Retry-After"])
     assert 1 <= wait_s <= 86_400
-    assert answer.json() == {"detail": f"Too many calls: try again in {wait_s} seconds."}
+    assert answer.json()["detail"] == f"Too many calls: try again in {wait_s} seconds."
 
 
 def test_a_flood_of_addresses_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:

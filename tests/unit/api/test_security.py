@@ -34,7 +34,7 @@ def call(client: str = "127.0.0.1", host: str = "127.0.0.1:8000", **headers: str
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     answer = caller.post("/", headers={"host": host, **named})
     if answer.status_code == 403:
-        assert answer.json() == {"detail": CLOSED}
+        assert answer.json() == {"detail": CLOSED, "code": "local_calls_only"}
     return answer.status_code
 
 
