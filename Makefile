@@ -118,7 +118,7 @@ LOCK := uv pip compile pyproject.toml --python-version 3.11 \
 # onnxruntime-gpu stands in for onnxruntime, which InsightFace asks for: both own one folder.
 lock: ## renew requirements.lock, and the images' parts of it (needs uv)
 	$(LOCK) --universal --extra dev --upgrade -o requirements.lock
-	$(LOCK) --universal --constraints requirements.lock -o deployments/requirements.lock
+	$(LOCK) --universal --extra server --constraints requirements.lock -o deployments/requirements.lock
 	echo "onnxruntime; sys_platform == 'never'" | \
-	  $(LOCK) --python-platform x86_64-manylinux_2_28 --extra cuda --upgrade \
+	  $(LOCK) --python-platform x86_64-manylinux_2_28 --extra server --extra cuda --upgrade \
 	  --constraints requirements.lock --overrides /dev/stdin -o deployments/requirements-cuda.lock
