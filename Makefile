@@ -6,6 +6,23 @@ READY := $(VENV)/.ready
 # The stack starts `python` and `prefect` by name in its children: they must be this venv's.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
+# A clock beside what takes minutes: it counts in a terminal, and writes a line now and then into a log.
+# The work itself stays in the foreground, so that Ctrl-C ends it; `$$$$` is the shell that does it.
+define SHOW_CLOCK
+clock() { \
+  n=0; \
+  while sleep 1 && kill -0 $$$$ 2>/dev/null; do \
+    n=$$((n + 1)); \
+    if [ -t 2 ]; then printf '\r  %d s ' $$n >&2; \
+    elif [ $$((n % 15)) -eq 0 ]; then echo "  ... $$n s" >&2; fi; \
+  done; \
+}; \
+clock & \
+trap 'kill '$$!' 2>/dev/null; [ ! -t 2 ] || echo >&2' EXIT; \
+trap 'exit 130' INT; \
+trap 'exit 143' TERM HUP
+endef
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up demo-event test test-unit test-stack test-distributed test-benchmarks bench bench-scale bench-dask bench-latency bench-live bench-search bench-guests bench-pictures bench-capacity bench-gpu trace gate preview-study accuracy lint format lock faults hostile
 
@@ -17,14 +34,20 @@ setup: $(READY) ## install into .venv (done by the others when needed)
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "FacePass Sync needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Set PYTHON=/path/to/python3." >&2; exit 1; }
-	@echo "Setting up $(VENV) (once; about a minute without uv) ..."
-	@if command -v uv >/dev/null 2>&1; then \
+	@echo "Setting up $(VENV), once: about two minutes, more on a busy machine."
+	@$(SHOW_CLOCK); \
+	if command -v uv >/dev/null 2>&1; then \
+	  echo "1 of 2: the packages of requirements.lock" && \
 	  uv venv --quiet --clear --python "$(PYTHON)" $(VENV) && \
 	  uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes --no-deps -r requirements.lock && \
+	  echo "2 of 2: FacePass Sync itself" && \
 	  uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e . ; \
 	else \
+	  echo "1 of 3: an empty environment" && \
 	  "$(PYTHON)" -m venv --clear $(VENV) && \
+	  echo "2 of 3: the packages of requirements.lock, the longest part" && \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock && \
+	  echo "3 of 3: FacePass Sync itself" && \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . ; \
 	fi
 	@touch $@
@@ -118,7 +141,7 @@ LOCK := uv pip compile pyproject.toml --python-version 3.11 \
 # onnxruntime-gpu stands in for onnxruntime, which InsightFace asks for: both own one folder.
 lock: ## renew requirements.lock, and the images' parts of it (needs uv)
 	$(LOCK) --universal --extra dev --upgrade -o requirements.lock
-	$(LOCK) --universal --constraints requirements.lock -o deployments/requirements.lock
+	$(LOCK) --universal --extra server --constraints requirements.lock -o deployments/requirements.lock
 	echo "onnxruntime; sys_platform == 'never'" | \
-	  $(LOCK) --python-platform x86_64-manylinux_2_28 --extra cuda --upgrade \
+	  $(LOCK) --python-platform x86_64-manylinux_2_28 --extra server --extra cuda --upgrade \
 	  --constraints requirements.lock --overrides /dev/stdin -o deployments/requirements-cuda.lock

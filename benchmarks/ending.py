@@ -5,7 +5,7 @@ from collections.abc import Callable
 import httpx
 from rich.console import Console
 
-from deployments.stack.process import interrupt_on_signals
+from deployments.command_line.signals import interrupt_on_signals
 from models.errors import FacePassError
 
 INTERRUPTED = 130  # as shells count a program that Ctrl-C ended

@@ -14,6 +14,7 @@ Where do I go to…?
     change what `make up` starts        stack/
     change what `make demo` shows       demo.py, sample_photos.py
     change how photos are pushed        push/
+    see what all commands share         command_line/
     change what events, status … tell   photographer/
     draw a QR code in the terminal      qr.py
 """

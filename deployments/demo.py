@@ -1,11 +1,13 @@
 """The demo: an event with sample photos, uploaded to S3 and synced through the REST API.
 
-`facepass demo` starts its own stack, syncs twice, checks the numbers and stops everything.
-`facepass demo-event` adds the event to the stack that is already running.
+`facepass demo` starts its own stack, syncs twice, checks the numbers, shows the gallery to a
+person at a terminal, and stops everything. `facepass demo-event` adds the event to the stack that
+is already running. Both give a selfie file, to find somebody's photos with.
 """
 
 import json
 import os
+import select
 import sys
 import tempfile
 from contextlib import closing
@@ -19,14 +21,16 @@ from botocore.config import Config
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from deployments.command_line.running_stack import read_stack
+from deployments.command_line.signals import interrupt_on_signals
+from deployments.command_line.waits import WaitLine
 from deployments.push.client import RestApi
 from deployments.push.event import wait_for_sync
 from deployments.qr import draw_qr, is_local
-from deployments.sample_photos import SamplePhoto, make_sample_photos
-from deployments.stack.home import read_stack
+from deployments.sample_photos import SamplePhoto, make_sample_photos, make_selfie
+from deployments.stack.home import explain_refusal, write_private_bytes
 from deployments.stack.lan import API_KEY
 from deployments.stack.prefect import AUTH_VARIABLE
-from deployments.stack.process import interrupt_on_signals
 from deployments.stack.stack import EmbeddedStack
 from models.errors import FacePassError, PushRefusedError, StackError
 from models.settings import Settings, get_settings
@@ -34,6 +38,8 @@ from models.settings import Settings, get_settings
 EVENT_NAME = "Свадьба"
 POLL_S = 0.2
 SYNC_LIMIT_S = 300
+LOOK_S = 0.5  # between two looks at the parts while a person looks at the gallery
+SELFIE = "selfie.jpg"
 # What the demo takes from the caller; everything else would lead it to the caller's own servers.
 KEPT_SETTINGS = {"FACEPASS_MODEL_PACK", "FACEPASS_MODEL_ROOT", "FACEPASS_ACCEPT_NONCOMMERCIAL"}
 
@@ -64,8 +70,10 @@ def show_demo() -> int:
 
 def show_demo_event() -> int:
     """Add the event to the stack that runs: 0 with its gallery's address on standard output."""
+    home = get_settings().home
     try:
-        gallery_url = add_demo_event(read_stack(get_settings().home))
+        gallery_url = add_demo_event(read_stack(home))
+        selfie = write_selfie(home)
     except FacePassError as error:
         console.print(str(error), style="red", markup=False)
         return 1
@@ -75,24 +83,33 @@ def show_demo_event() -> int:
             "This link works on this computer only; `make up LAN=1` makes one for phones.",
             markup=False,
         )
-    console.print("Open the gallery; a crop of any face in it will do as a selfie:")
+    for line in invite(selfie):
+        console.print(line, markup=False)
+    console.print("Gallery:")
     sys.stdout.write(f"{gallery_url}\n")
     return 0
 
 
 def run_demo(home: Path) -> dict[str, Any]:
-    """Start a stack of its own in `home`, sync the sample photos twice, check the numbers."""
+    """Start a stack of its own in `home`, sync the sample photos twice, check the numbers.
+
+    A person at a terminal is shown the gallery before everything stops.
+    """
     console.print("Starting a stack of its own ...")
-    photos = list(make_sample_photos())
+    photos, shows = list(make_sample_photos()), has_spectator()
     settings = Settings(
         home=home,
         api_port=0,
         prefect_port=0,
         s3_port=0,
-        make_views=False,  # nobody opens its gallery, and it ends when its numbers are there
+        make_views=False,  # its gallery is looked at for a moment, and its numbers come sooner
         model_root=Path(os.environ.get("FACEPASS_MODEL_ROOT", ".facepass")).absolute(),
     )
-    with EmbeddedStack(settings, lambda line: console.print(f"  {line}", markup=False)) as stack:
+    with EmbeddedStack(
+        settings,
+        lambda line: console.print(f"  {line}", markup=False),
+        show_waits=WaitLine(console).show,
+    ) as stack:
         prefect_ui = stack.environment["PREFECT_API_URL"].removesuffix("/api")
         password = stack.environment[AUTH_VARIABLE]  # worth nothing when the stack is gone
         console.print(f"  Prefect's UI asks for a password: {password}", markup=False)
@@ -101,9 +118,52 @@ def run_demo(home: Path) -> dict[str, Any]:
             upload_photos(stack.environment, event["s3_prefix"], photos)
             first = sync_photos(api, event, "First sync", prefect_ui)
             second = sync_photos(api, event, "Second sync", prefect_ui)
+        check_runs(photos, first, second)
+        if shows:
+            show_gallery(stack, event["gallery_url"], write_selfie(home))
         console.print("Stopping ...")
-    check_runs(photos, first, second)
     return {"first": first, "second": second}
+
+
+def has_spectator() -> bool:
+    """Whether a person sits at a terminal, and will press Enter."""
+    if os.environ.get("CI") or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return False
+    # `make demo &` reads no key: the shell does.
+    return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+
+
+def show_gallery(stack: EmbeddedStack, gallery_url: str, selfie: Path) -> None:
+    """Say what there is to look at, and wait for Enter or Ctrl-C.
+
+    Raises StackError when a part of the stack dies meanwhile.
+    """
+    for line in (*invite(selfie), f"Gallery      {gallery_url}", "", "Enter stops everything."):
+        console.print(line, markup=False)
+    try:
+        while not select.select([sys.stdin], [], [], LOOK_S)[0]:
+            stack.poll()
+        sys.stdin.readline()  # also the end of input: Ctrl-D, a closed terminal
+    except KeyboardInterrupt:
+        console.print()  # the numbers are there: it is an end like Enter
+
+
+def invite(selfie: Path) -> tuple[str, str]:
+    """What to do with the gallery, a line each."""
+    return (
+        "Open the gallery, choose the selfie file, see the photos of that person.",
+        f"Selfie file  {selfie}",
+    )
+
+
+def write_selfie(home: Path) -> Path:
+    """A selfie of somebody in the sample photos, for this user alone. Raises StackError."""
+    path = home.expanduser().resolve() / SELFIE
+    try:
+        write_private_bytes(path, make_selfie())
+    except OSError as error:
+        raise explain_refusal(error, home) from error
+    return path
 
 
 def add_demo_event(stack: dict[str, str]) -> str:

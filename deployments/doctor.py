@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+from deployments.command_line.parts import explain_missing
 from models.errors import ConfigurationError, FacePassError, S3AccessError, StackError
 from models.settings import Settings, get_settings
 
@@ -57,6 +58,11 @@ def examine() -> Iterator[Finding]:
                 yield Finding(part, verdict, sentence)
         except FacePassError as error:
             yield Finding(part, Verdict.WRONG, str(error))
+        except ModuleNotFoundError as error:
+            told = explain_missing("doctor", error.name)
+            if told is None:
+                raise
+            yield Finding(part, Verdict.WRONG, str(told))
         except Exception as error:
             logger.exception("The examination of %s failed.", part)
             yield Finding(part, Verdict.WRONG, f"Unexpected {type(error).__name__}: see above.")
@@ -78,7 +84,8 @@ def main(*, as_json: bool) -> int:
 
 def check_stack() -> Iterator[tuple[Verdict, str]]:
     """Take what is not set from the embedded stack of this home, if it runs."""
-    from deployments.stack.home import StackHome, read_stack
+    from deployments.command_line.running_stack import read_stack
+    from deployments.stack.home import StackHome
     from deployments.stack.plan import describe_model
 
     settings = get_settings()

@@ -13,9 +13,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from deployments.command_line.parts import DISTRIBUTION, explain_missing
 from models.vocabulary import ProfileName
-
-DISTRIBUTION = "facepass-sync"
 
 app = typer.Typer(
     help="An event's photos from S3 to findable faces.",
@@ -44,6 +43,12 @@ def main(arguments: Sequence[str]) -> int:
     """Run one subcommand; its exit code, or 2 for a command line that is not understood."""
     try:
         app(list(arguments), prog_name="facepass")
+    except ModuleNotFoundError as error:
+        told = explain_missing(next(iter(arguments), ""), error.name)
+        if told is None:
+            raise
+        typer.echo(str(told), err=True)
+        return 1
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0

@@ -44,6 +44,18 @@ def make_sample_photos() -> Iterator[SamplePhoto]:
 # Shares of the picture to keep (left, top, right, bottom); every face stays whole.
 _GROUP_CROPS = ((0.0, 0.0, 1.0, 1.0), (0.0, 0.04, 1.0, 1.0), (0.02, 0.0, 1.0, 0.97))
 _PORTRAIT_CROPS = ((0.0, 0.0, 1.0, 1.0), (0.1, 0.0, 0.9, 0.8), (0.15, 0.0, 0.85, 0.6))
+_SELFIE_CROP = (0.2, 0.0, 0.7, 0.55)
+
+
+def make_selfie() -> bytes:
+    """A selfie of the person in the portraits: JPEG."""
+    portrait = read_sample("astronaut.png")
+    width, height = portrait.size
+    left, top, right, bottom = _SELFIE_CROP
+    face = portrait.crop(
+        (round(left * width), round(top * height), round(right * width), round(bottom * height))
+    )
+    return _encode(face, quality=95, orientation=1)
 
 
 def _vary(

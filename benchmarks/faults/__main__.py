@@ -24,8 +24,8 @@ from benchmarks.faults.recovery import Outcome, References
 from benchmarks.faults.report import build_line, build_table
 from benchmarks.faults.rounds import Round
 from benchmarks.faults.scene import Scene, open_scene
+from deployments.command_line.signals import interrupt_on_signals
 from deployments.sample_photos import SamplePhoto, make_sample_photos
-from deployments.stack.process import interrupt_on_signals
 
 # What would lead the campaign to the caller's own servers.
 OUTSIDE = ("FACEPASS_", "PREFECT_", "AWS_")

@@ -23,9 +23,9 @@ import httpx
 
 from benchmarks.memory import MEGABYTE, watch_memory
 from benchmarks.s3_client import open_client
+from deployments.command_line.signals import interrupt_on_signals
 from deployments.sample_photos import make_sample_photos
 from deployments.stack.prefect import WORKER
-from deployments.stack.process import interrupt_on_signals
 from deployments.stack.stack import API, EmbeddedStack
 from models.settings import Settings
 from tests.support.faults import FaultProxy

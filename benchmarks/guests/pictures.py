@@ -22,8 +22,8 @@ import psycopg2
 
 from benchmarks.guests.__main__ import OUTSIDE, Album
 from benchmarks.latency.triggers import compute_p95
+from deployments.command_line.signals import interrupt_on_signals
 from deployments.sample_photos import make_sample_photos
-from deployments.stack.process import interrupt_on_signals
 from deployments.stack.stack import EmbeddedStack
 from models.keys import derive_view_key
 from models.settings import Settings

@@ -15,8 +15,8 @@ from rich.table import Table
 from benchmarks.latency.first_face import FirstFace, measure_engine_load, measure_first_face
 from benchmarks.latency.stack import open_stack
 from benchmarks.latency.triggers import AT_ONCE, compute_p95, measure_triggers
+from deployments.command_line.signals import interrupt_on_signals
 from deployments.sample_photos import make_sample_photos
-from deployments.stack.process import interrupt_on_signals
 
 FIRST_FACE_RUNS = 5
 PHOTOS = 20

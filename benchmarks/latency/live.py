@@ -23,8 +23,8 @@ from rich.console import Console
 
 from benchmarks.latency.stack import Doors, open_stack, upload_photos
 from benchmarks.latency.triggers import compute_p95
+from deployments.command_line.signals import interrupt_on_signals
 from deployments.sample_photos import SamplePhoto, make_sample_photos
-from deployments.stack.process import interrupt_on_signals
 
 SECRET = "only-for-this-measurement"  # noqa: S105 (of a stack that lives for minutes)
 AFTERWARDS_S = 60.0  # the page's time for the last photos

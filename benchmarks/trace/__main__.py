@@ -24,8 +24,8 @@ from benchmarks.trace.house import (
     name_module,
     read_imports,
 )
+from deployments.command_line.signals import interrupt_on_signals
 from deployments.sample_photos import make_sample_photos
-from deployments.stack.process import interrupt_on_signals
 
 ROOT = Path(__file__).parents[2]
 PARTS = {

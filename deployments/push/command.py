@@ -11,10 +11,10 @@ from enum import IntEnum
 
 from rich.console import Console
 
+from deployments.command_line.signals import interrupt_on_signals
 from deployments.push.push import Options, Push, find_target
 from deployments.push.report import Report, Screen
 from deployments.push.watch import Watch
-from deployments.stack.process import interrupt_on_signals
 from models.errors import (
     ApiUnavailableError,
     DeletionRefusedError,

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from deployments.command_line.running_stack import PUSH_ENV_FILE, read_stack, spare_loopback
 from deployments.push.client import RestApi
 from deployments.push.event import PushedEvent, resolve_event, sync_event
 from deployments.push.folder import (
@@ -35,7 +36,6 @@ from deployments.push.upload import (
     send_photos,
     sort_by_taking,
 )
-from deployments.stack.home import PUSH_ENV_FILE, read_stack, spare_loopback
 from models.errors import ConfigurationError, DeletionRefusedError, PushRefusedError, StackError
 from models.findings import advise_left_out, join_message
 from models.keys import MAX_KEY_BYTES, PREVIEW_SUFFIX

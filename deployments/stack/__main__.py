@@ -9,11 +9,13 @@ from functools import partial
 
 from rich.console import Console
 
-from deployments.stack.home import NO_SPACE, read_stack
+from deployments.command_line.running_stack import read_stack
+from deployments.command_line.signals import interrupt_on_signals
+from deployments.command_line.waits import WaitLine
+from deployments.stack.home import NO_SPACE
 from deployments.stack.lan import API_KEY, describe_lan
 from deployments.stack.plan import StackPlan
 from deployments.stack.prefect import AUTH_VARIABLE
-from deployments.stack.process import interrupt_on_signals
 from deployments.stack.stack import EmbeddedStack
 from models.errors import FacePassError, StackError
 from models.settings import get_settings
@@ -38,7 +40,8 @@ def main(*, lan: bool = False, adopts: bool = False) -> int:
         try:
             settings = get_settings()
             console.print("Starting FacePass Sync ...")
-            with EmbeddedStack(settings, report, lan=lan, adopts=adopts) as stack:
+            waits = WaitLine(console).show
+            with EmbeddedStack(settings, report, lan=lan, adopts=adopts, show_waits=waits) as stack:
                 for line in describe_stack(stack):
                     report(line)
                 if lan:

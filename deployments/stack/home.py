@@ -20,6 +20,7 @@ from enum import IntEnum
 from io import TextIOWrapper
 from pathlib import Path
 
+from deployments.command_line.running_stack import ENV_FILE, PUSH_ENV_FILE
 from deployments.stack.process import (
     Part,
     Process,
@@ -40,9 +41,6 @@ FULL_BYTES = 64 * MIB  # while a stack runs; twice as much is low
 S3_RESERVE = 0.01
 LOOK_EVERY_S = 2.0
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
-ENV_FILE = "stack.env"
-PUSH_ENV_FILE = "push.env"
-LOOPBACK = "127.0.0.1"
 OTHER_HOME = "set FACEPASS_HOME to a folder on another disk"
 
 
@@ -270,33 +268,17 @@ class StackHome:
         self.process_file.unlink(missing_ok=True)
 
 
-def spare_loopback(environment: Mapping[str, str], *others: str) -> dict[str, str]:
-    """Both spellings of the variable that keeps the proxy away from this machine's servers.
-
-    others: what else they are called, as in the local network.
-    """
-    around = environment.get("NO_PROXY") or environment.get("no_proxy")
-    spared = dict.fromkeys(filter(None, [around, LOOPBACK, "localhost", *others]))  # each once
-    return dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join(spared))
-
-
-def read_stack(home: Path, file: str = ENV_FILE) -> dict[str, str]:
-    """The variables of the stack that runs in this home. Raises StackError where none does."""
-    try:
-        lines = shlex.split((home / file).read_text("utf-8"))
-    except OSError as error:
-        raise StackError(
-            "No stack is running here: start `make up` in another terminal."
-        ) from error
-    return dict(line.split("=", 1) for line in lines)
-
-
 def write_private(path: Path, text: str) -> None:
+    """Write text as `write_private_bytes` does."""
+    # Paths are bytes to the system: whatever the locale, they come back as they were.
+    write_private_bytes(path, text.encode("utf-8", errors="surrogateescape"))
+
+
+def write_private_bytes(path: Path, content: bytes) -> None:
     """Write at once and with mode 0600 from the first byte: readers see all of it or nothing."""
     new = path.with_name(path.name + ".new")
     new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    # Paths are bytes to the system: whatever the locale, they come back as they were.
-    with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.write(text)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
     new.replace(path)

@@ -10,8 +10,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from deployments.command_line.running_stack import LOOPBACK, spare_loopback
 from deployments.names import name_pool
-from deployments.stack.home import LOOPBACK, StackHome, spare_loopback
+from deployments.stack.home import StackHome
 from deployments.stack.lan import API_KEY, build_lan_url, open_to_lan
 from deployments.stack.ports import PublicPort, settle_ports
 from deployments.stack.postgres import PostgresCluster, locate_cluster

@@ -15,8 +15,9 @@ from uuid import uuid4
 
 import httpx
 
+from deployments.command_line.running_stack import LOOPBACK
 from deployments.names import WORK_POOL
-from deployments.stack.home import LOOPBACK, write_private
+from deployments.stack.home import write_private
 from deployments.stack.process import NotReadyError, Part
 from models.errors import StackError
 

@@ -1,7 +1,7 @@
 """Child processes of the stack: how they are started, watched, stopped and, if needed, killed.
 
-It also handles stop signals, reads the end of a log, and waits until a server is ready without
-delaying the exit. Nobody else asks psutil about processes.
+It also reads the end of a log, and waits until a server is ready without delaying the exit. Nobody
+else asks psutil about processes.
 """
 
 import asyncio
@@ -13,16 +13,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import psutil  # type: ignore[import-untyped]  # publishes no types, and its stubs are not locked
 
+from deployments.command_line.signals import STOP_SIGNALS
 from models.errors import StackError
 
 Result = TypeVar("Result")
@@ -30,7 +30,6 @@ Process: TypeAlias = psutil.Process
 
 # In the environment of every child and so of every flow run below them: finds what a part left.
 MARK = "FACEPASS_STACK_MARK"
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PAUSE_S = 0.05  # between two looks at something that starts
 PR_SET_PDEATHSIG = 1
 # Loaded here and not in the child: between fork and exec little is safe.
@@ -298,50 +297,6 @@ def _read_told(log: Path) -> list[str]:
     except OSError:
         return []
     return [line.rstrip() for line in text.splitlines() if not EMPTY_OF_WORDS.fullmatch(line)]
-
-
-@dataclass
-class SignalNote:
-    """The stop signal that came, if one did. No threading.Event: a handler can deadlock on it."""
-
-    number: int | None = None
-
-
-@contextmanager
-def note_signals() -> Iterator[SignalNote]:
-    """Within the block a stop signal is noted in what is given back, and nothing else happens.
-
-    An exception out of a handler could fall between a child's fork and its entry in the books.
-    """
-    note = SignalNote()
-    with _handle_with(partial(setattr, note, "number")):
-        yield note
-
-
-@contextmanager
-def interrupt_on_signals() -> Iterator[None]:
-    """Within the block every stop signal is a KeyboardInterrupt, so that `with` blocks end well."""
-
-    def interrupt(number: int) -> None:
-        raise KeyboardInterrupt(signal.Signals(number).name)
-
-    with _handle_with(interrupt):
-        yield
-
-
-@contextmanager
-def _handle_with(handler: Callable[[int], None]) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield  # Python lets only the main thread set handlers
-        return
-    # What the caller ignores stays ignored: a script's `make up &` must survive its Ctrl-C.
-    numbers = [n for n in STOP_SIGNALS if signal.getsignal(n) is not signal.SIG_IGN]
-    previous = {n: signal.signal(n, lambda number, _frame: handler(number)) for n in numbers}
-    try:
-        yield
-    finally:
-        for number, old in previous.items():
-            signal.signal(number, old if old is not None else signal.SIG_DFL)
 
 
 class NotReadyError(Exception):

@@ -15,7 +15,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deployments.stack.home import LOOPBACK, write_private
+from deployments.command_line.running_stack import LOOPBACK
+from deployments.stack.home import write_private
 from deployments.stack.ports import is_port_free, pick_free_ports
 from deployments.stack.process import MARK, NotReadyError, Part
 from models.errors import StackError

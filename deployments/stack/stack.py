@@ -7,8 +7,8 @@ program stops before the servers it needs.
 import asyncio
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 from uuid import UUID
@@ -17,6 +17,7 @@ import httpx
 
 from deployments import registration
 from deployments.automations.install import install_automations, read_switch, restore_switch
+from deployments.command_line.signals import SignalNote, note_signals
 from deployments.stack import postgres, prefect, s3
 from deployments.stack.home import (
     StackHome,
@@ -26,15 +27,7 @@ from deployments.stack.home import (
     watch_disk,
 )
 from deployments.stack.plan import OFFLINE_PACK, StackPlan, plan_stack
-from deployments.stack.process import (
-    PAUSE_S,
-    NotReadyError,
-    Part,
-    SignalNote,
-    note_signals,
-    run_in_thread,
-    wait_until,
-)
+from deployments.stack.process import PAUSE_S, NotReadyError, Part, run_in_thread, wait_until
 from deployments.stack.runs import SENTENCE, list_under_way, stop_runs
 from models.errors import FacePassError, OrchestratorUnavailableError, StackError
 from models.settings import Settings
@@ -80,8 +73,12 @@ class EmbeddedStack:
         *,
         lan: bool = False,
         adopts: bool = False,
+        show_waits: Callable[[Mapping[str, float]], None] | None = None,
     ) -> None:
-        """adopts: deployments of another database on an outside Prefect server are taken over."""
+        """adopts: deployments of another database on an outside Prefect server are taken over.
+
+        show_waits: gets, often, for how many seconds a start has waited for what; at its end {}.
+        """
         self.home = StackHome(settings.home)
         self.seconds: dict[str, float] = {}
         self._settings = settings
@@ -90,6 +87,8 @@ class EmbeddedStack:
         self._report = report or (lambda _line: None)
         self._plan: StackPlan | None = None
         self._parts: dict[str, Part] = {}
+        self._show_waits = show_waits or (lambda _waits: None)
+        self._waits: dict[str, float] = {}  # name -> since when
 
     def __enter__(self) -> Self:
         self.start()
@@ -130,8 +129,10 @@ class EmbeddedStack:
                     raise KeyboardInterrupt
                 self.home.write_environment(self.plan.environment, self.plan.push_environment)
             except BaseException:
+                self._show_waits({})
                 self.stop()
                 raise
+        self._show_waits({})
         self.seconds["all"] = time.monotonic() - began
 
     def poll(self) -> None:
@@ -199,10 +200,12 @@ class EmbeddedStack:
         """Return when a stop signal comes: raised in a task, asyncio would print it on its way."""
         while note.number is None:
             self.poll()
+            now = time.monotonic()
+            self._show_waits({name: now - began for name, began in self._waits.items()})
             await asyncio.sleep(PAUSE_S)
 
     async def _start_all(self) -> None:
-        model = asyncio.create_task(run_in_thread(self._find_model))
+        model = asyncio.create_task(self._await_model())
         if self.plan.settings.model_pack != OFFLINE_PACK:
             await model  # it may be refused, for its licence for one: before a server is started
         database = asyncio.create_task(self._start_postgres())
@@ -310,6 +313,10 @@ class EmbeddedStack:
         part = build_api(root=plan.root, env=plan.child_environment, log=self._log("api"))
         await self._run(part, lambda: require_api(plan.api_url))
 
+    async def _await_model(self) -> None:
+        with self._wait_for("the model pack"):
+            await run_in_thread(self._find_model)
+
     def _find_model(self) -> None:
         """A missing pack fails the start, in one sentence, and not the first sync."""
         # Seconds of imports, off the loop.
@@ -322,7 +329,8 @@ class EmbeddedStack:
 
         await database
         url = self.plan.environment["FACEPASS_DATABASE_URL"]
-        return await run_in_thread(lambda: upgrade_database(url))
+        with self._wait_for("the tables"):
+            return await run_in_thread(lambda: upgrade_database(url))
 
     def _list_unready(self) -> list[str]:
         """What keeps the API from being ready: links for guests that S3 refuses, for example.
@@ -381,7 +389,8 @@ class EmbeddedStack:
         began = began or time.monotonic()
         self._start(part)
         try:
-            await wait_until(probe, timeout_s=START_TIMEOUT_S)
+            with self._wait_for(part.name):
+                await wait_until(probe, timeout_s=START_TIMEOUT_S)
         except NotReadyError as error:
             raise part.describe_failure(
                 f"did not answer within {START_TIMEOUT_S:.0f} s ({error})"
@@ -391,12 +400,22 @@ class EmbeddedStack:
     async def _run_to_end(self, part: Part) -> None:
         self._start(part)
         deadline = time.monotonic() + START_TIMEOUT_S
-        while part.is_running:
-            if time.monotonic() > deadline:
-                raise part.describe_failure(f"did not end within {START_TIMEOUT_S:.0f} s")
-            await asyncio.sleep(PAUSE_S)
+        with self._wait_for(part.name):
+            while part.is_running:
+                if time.monotonic() > deadline:
+                    raise part.describe_failure(f"did not end within {START_TIMEOUT_S:.0f} s")
+                await asyncio.sleep(PAUSE_S)
         if part.exit_code != 0:
             raise part.describe_death()
+
+    @contextmanager
+    def _wait_for(self, name: str) -> Iterator[None]:
+        """Within the block this is among what the start waits for."""
+        self._waits[name] = time.monotonic()
+        try:
+            yield
+        finally:
+            self._waits.pop(name, None)
 
     def _note_ready(self, name: str, began: float) -> None:
         self.seconds[name] = time.monotonic() - began

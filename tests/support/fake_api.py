@@ -40,9 +40,10 @@ class FakeApi:
 
     def open(self, key: str | None = None, url: str = URL) -> RestApi:
         """The push tool's client of it."""
-        return RestApi(url, key, httpx.MockTransport(self._answer))
+        return RestApi(url, key, httpx.MockTransport(self.answer))
 
-    def _answer(self, request: httpx.Request) -> httpx.Response:
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        """What it answers a request."""
         path = request.url.path.removeprefix("/api/v1/")
         self.calls.append((request.method, path))
         if self.answers:

@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
+from deployments.command_line.running_stack import LOOPBACK
 from deployments.stack import s3
-from deployments.stack.home import LOOPBACK
 from deployments.stack.ports import pick_free_ports
 from deployments.stack.process import NotReadyError
 from tests.support.event_box import EventBox

@@ -17,8 +17,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from deployments.command_line.running_stack import PUSH_ENV_FILE, read_stack
 from deployments.names import SYNC_DEPLOYMENT
-from deployments.stack.home import PUSH_ENV_FILE, read_stack
 from models.keys import derive_original_key
 from tasks.s3.links import get_link_signer
 from tests.support.event_box import EventBox

@@ -173,7 +173,7 @@ def test_a_store_of_the_callers_own_gets_nothing_of_the_stacks(
         monkeypatch.delenv(name)
     for name, value in own.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("deployments.stack.home.read_stack", lambda _: stack)
+    monkeypatch.setattr("deployments.command_line.running_stack.read_stack", lambda _: stack)
     get_settings.cache_clear()
     list(check_stack())
     found = {name: os.environ[name] for name in stack if name in os.environ}

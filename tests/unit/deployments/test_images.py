@@ -234,7 +234,9 @@ def test_the_images_get_a_part_of_the_one_lock() -> None:
 def test_the_images_lock_has_all_that_the_product_needs() -> None:
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     locked = {pin.split("==")[0] for pin in read_lock(FOLDER / "requirements.lock")}
-    waiting = [Requirement(text) for text in pyproject["project"]["dependencies"]]
+    project = pyproject["project"]
+    product = [*project["dependencies"], *project["optional-dependencies"]["server"]]
+    waiting = [Requirement(text) for text in product]
     seen: set[tuple[str, str]] = set()
     missing = set()
     while waiting:

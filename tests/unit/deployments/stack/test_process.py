@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deployments.stack.process import Part, interrupt_on_signals, note_signals, run_in_thread
+from deployments.command_line.signals import interrupt_on_signals, note_signals
+from deployments.stack.process import Part, run_in_thread
 from models.errors import StackError
 
 STUBBORN = """
