@@ -16,7 +16,7 @@ import httpx
 
 from deployments.automations.install import install_automations, read_switch, restore_switch
 from deployments.names import name_pool
-from deployments.registration import require_own_deployments, write_deployed
+from deployments.registration import require_own_deployments, retire_former, write_deployed
 from deployments.stack.prefect import (
     list_deploy_arguments,
     open_prefect_client,
@@ -49,13 +49,15 @@ def settle_server(installation: str, owner: UUID, *, adopts: bool) -> None:
         ) from error
 
 
-def settle_automations(switch: bool | None) -> None:
-    """Install the automations; prefect.yaml's trigger is switched as it was before the deploy.
+def settle_automations(switch: bool | None, owner: UUID, *, adopts: bool) -> None:
+    """End what a former release deployed, and install the automations.
 
-    Raises OrchestratorUnavailableError.
+    switch: prefect.yaml's trigger is switched as it was before the deploy. Raises
+    OrchestratorUnavailableError and StackError.
     """
     with open_prefect_client(os.environ) as client:
         settings = get_settings()
+        retire_former(client, settings.installation, owner, adopts=adopts)
         restore_switch(client, settings.installation, switch)
         install_automations(client, settings)
 
@@ -75,7 +77,7 @@ def main(*, adopts: bool = False) -> int:
             command = list_deploy_arguments(write_deployed(ROOT, Path(folder), installation, owner))
             code = subprocess.run(command, cwd=ROOT, check=False).returncode
         if code == 0:
-            settle_automations(switch)
+            settle_automations(switch, owner, adopts=adopts)
     except FacePassError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -13,6 +13,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from deployments.orchestrator import start_syncs
 from models.settings import get_settings
 from tasks.faces.limits import count_cores
+from tasks.forms.event import EventText, find_asked_event
 from tasks.previews.job import (
     count_outcomes,
     find_originals,
@@ -36,15 +37,19 @@ from tasks.sync.states import SYNC_RETRIES, end_in_state
     persist_result=False,  # a completed run with a stored result could not be retried from the UI
 )
 @end_in_state
-def make_previews(event_id: int) -> State[Any]:
+def make_previews(event_id: EventText = "") -> State[Any]:
     """Make the previews that an event's originals lack, each once, then sync the event.
 
     Previews of replaced originals are made anew; a photographer's own are never touched. The
     counts are the data of the final state.
+
+    Args:
+        event_id: The event: its id, its UUID or its name, as `facepass events` lists them.
     """
-    with tag_event(event_id), hold_previews(event_id) as job:
+    asked = find_asked_event(event_id)
+    with tag_event(asked.id), hold_previews(asked.id) as job:
         for batches in find_originals(job):
             futures = make_preview_batch.map(batches, unmapped(job.recipe))
             count_outcomes(job, wait_for_previews(futures))
-        syncs = start_syncs(event_id, name_syncs(job))
+        syncs = start_syncs(asked.id, name_syncs(job))
         return report_previews(job, syncs)

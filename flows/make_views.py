@@ -12,6 +12,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from models.settings import get_settings
 from tasks.faces.limits import count_cores
+from tasks.forms.event import EventText, find_asked_event
 from tasks.sync.artifacts import name_views_run, tag_event
 from tasks.sync.states import SYNC_RETRIES, end_in_state
 from tasks.views.job import (
@@ -33,12 +34,16 @@ from tasks.views.job import (
     persist_result=False,  # a completed run with a stored result could not be retried from the UI
 )
 @end_in_state
-def make_views(event_id: int) -> State[Any]:
+def make_views(event_id: EventText = "") -> State[Any]:
     """Make the views that an event's photos lack, each once; those of gone photos are deleted.
 
     Views of replaced originals are made anew. The counts are the data of the final state.
+
+    Args:
+        event_id: The event: its id, its UUID or its name, as `facepass events` lists them.
     """
-    with tag_event(event_id), hold_views(event_id) as job:
+    asked = find_asked_event(event_id)
+    with tag_event(asked.id), hold_views(asked.id) as job:
         for batches in find_photos(job):
             wait_for_views(job, make_view_batch.map(batches))
         return report_views(job)

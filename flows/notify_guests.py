@@ -9,6 +9,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from models.settings import get_settings
+from tasks.forms.event import EventText, find_asked_event
 from tasks.notices.tell import report_notices, tell_guests
 from tasks.sync.artifacts import name_notices_run, tag_event
 from tasks.sync.states import SYNC_RETRIES, end_in_state
@@ -22,10 +23,14 @@ from tasks.sync.states import SYNC_RETRIES, end_in_state
     persist_result=False,  # a completed run with a stored result could not be retried from the UI
 )
 @end_in_state
-def notify_guests(event_id: int) -> State[Any]:
+def notify_guests(event_id: EventText = "") -> State[Any]:
     """Tell each guest of an event of the photos that surely show them and were not told yet.
 
     Counts of guests are the data of the final state; nobody's address or id is in it.
+
+    Args:
+        event_id: The event: its id, its UUID or its name, as `facepass events` lists them.
     """
-    with tag_event(event_id):
-        return report_notices(tell_guests(event_id))
+    asked = find_asked_event(event_id)
+    with tag_event(asked.id):
+        return report_notices(tell_guests(asked.id))

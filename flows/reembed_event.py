@@ -7,7 +7,7 @@ the re-embedding of the next event whose faces were found by a former release's 
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 import anyio
@@ -18,7 +18,8 @@ from prefect.runtime import flow_run
 from deployments.orchestrator import Orchestrator, open_orchestrator
 from models.errors import OrchestratorUnavailableError
 from models.settings import get_settings
-from tasks.sync.artifacts import tag_event
+from tasks.forms.event import EventText, PackText, ProfileText, find_asked_event, read_profile
+from tasks.sync.artifacts import name_reembed_run, tag_event
 from tasks.sync.hold import hold_event_to_reembed
 from tasks.sync.reembed import (
     plan_photos_to_reembed,
@@ -33,7 +34,7 @@ from tasks.sync.states import FINAL_ERRORS, SYNC_RETRIES, end_in_state
 
 @flow(
     name="reembed_event",
-    flow_run_name="change the model of event {event_id}",
+    flow_run_name=name_reembed_run,
     retries=SYNC_RETRIES,
     retry_delay_seconds=get_settings().retry_delay_s,
     task_runner=BatchTaskRunner(),  # this machine's threads, or a Dask cluster
@@ -41,18 +42,22 @@ from tasks.sync.states import FINAL_ERRORS, SYNC_RETRIES, end_in_state
 )
 @end_in_state
 def reembed_event(
-    event_id: int,
-    model_pack: str | None = None,
-    profile: Literal["standard", "groups"] | None = None,
+    event_id: EventText = "", model_pack: PackText = "", profile: ProfileText = ""
 ) -> State[Any]:
     """Find an event's faces by another model pack, or profile, from now on; unset: as it is.
 
     What became of it is the data of the final state.
+
+    Args:
+        event_id: The event: its id, its UUID or its name, as `facepass events` lists them.
+        model_pack: The pack of face models that finds its faces from now on. Left empty: as it is.
+        profile: standard, or groups for smaller faces and larger previews. Left empty: as it is.
     """
+    asked, to_profile = find_asked_event(event_id), read_profile(profile)
     with (
-        tag_event(event_id),
-        go_on_afterwards(event_id),
-        hold_event_to_reembed(event_id, model_pack, profile) as sync,
+        tag_event(asked.id),
+        go_on_afterwards(asked.id),
+        hold_event_to_reembed(asked.id, model_pack or None, to_profile) as sync,
     ):
         batches = plan_photos_to_reembed(sync)
         map_batches(reembed_batch, batches, sync)

@@ -10,6 +10,7 @@ from deployments.orchestrator import start_notices, start_views
 from models.errors import FacePassError
 from models.keys import build_notices_name, build_views_name
 from models.settings import get_settings
+from tasks.forms.event import EventText, PrefixText, find_asked_event, read_asked_event
 from tasks.notices.due import has_guests_to_tell
 from tasks.sync.artifacts import name_sync_run, tag_event
 from tasks.sync.batch import embed_and_store
@@ -27,8 +28,8 @@ def make_views_next(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) 
     """
     if not get_settings().make_views or state.name == "Skipped":
         return
-    event_id, name = _read_parameters(flow_run)
     try:
+        event_id, name = read_asked_event(flow_run)
         start_views(event_id, build_views_name(name))
     except FacePassError as error:
         flow_run_logger(flow_run).warning("No views are made of new photos yet: %s", error)
@@ -41,18 +42,12 @@ def tell_guests_next(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any])
     """
     if state.name == "Skipped":
         return
-    event_id, name = _read_parameters(flow_run)
     try:
+        event_id, name = read_asked_event(flow_run)
         if has_guests_to_tell(event_id):
             start_notices(event_id, build_notices_name(name), get_settings().notice_delay_s)
     except FacePassError as error:
         flow_run_logger(flow_run).warning("Guests are not told of new photos yet: %s", error)
-
-
-def _read_parameters(flow_run: FlowRun) -> tuple[int, str]:
-    """The event's id and its name."""
-    name = flow_run.name.removesuffix(f" · {flow_run.parameters['s3_prefix']}")
-    return int(flow_run.parameters["event_id"]), name
 
 
 @flow(
@@ -65,12 +60,17 @@ def _read_parameters(flow_run: FlowRun) -> tuple[int, str]:
     persist_result=False,  # a completed run with a stored result could not be retried from the UI
 )
 @end_in_state
-def sync_event_photos(event_id: int, s3_prefix: str) -> State[Any]:
+def sync_event_photos(event_id: EventText = "", s3_prefix: PrefixText = "") -> State[Any]:
     """Bring every preview under `s3_prefix` into the database, each exactly once.
 
     Returns the guide's statistics as the data of the final state.
+
+    Args:
+        event_id: The event: its id, its UUID or its name, as `facepass events` lists them.
+        s3_prefix: A part of its previews, as events/12/previews/day2/. Left empty: all of them.
     """
-    with tag_event(event_id), hold_event(event_id, s3_prefix) as sync:
+    asked = find_asked_event(event_id, s3_prefix)
+    with tag_event(asked.id), hold_event(asked.id, asked.s3_prefix) as sync:
         for request in rounds(sync):  # the asked prefix, then what was asked for meanwhile
             batches = plan_new_photos(sync, request)  # list_s3_objects; what is new, by s3_key
             map_batches(embed_and_store, batches, sync)  # process_face_embedding, then store

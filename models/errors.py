@@ -43,7 +43,7 @@ class InvalidPrefixError(FacePassError):
 
 
 class EventNotFoundError(FacePassError):
-    """No event has this id."""
+    """No event has this id, or more than one has this name."""
 
 
 class PhotoNotFoundError(FacePassError):

@@ -103,6 +103,12 @@ def advise_left_out(counts: Mapping[str, int]) -> Iterator[str]:
         yield "Rename photos whose names are no text."
 
 
+def tell_synced(new: int, updated: int) -> str:
+    """What a sync read, in the guide's words; photos read anew only where there are any."""
+    anew = f"; {updated} read anew" if updated else ""
+    return f"Successfully synced {new} new photos{anew}"
+
+
 def join_message(news: str, ignored: Mapping[str, int], missing_originals: int = 0) -> str:
     """A result's message: the news, then what needs an eye, where there is any."""
     missing = f"{_count_missing(missing_originals)} no original" if missing_originals else ""

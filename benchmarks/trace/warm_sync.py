@@ -15,9 +15,9 @@ def main() -> None:
     recorder.install()  # before there is any thread that it could miss
     from flows.sync_event_photos import sync_event_photos
 
-    sync_event_photos(int(first_id), first_prefix)
+    sync_event_photos(first_id, first_prefix)
     with recorder.record() as record:
-        state = sync_event_photos(int(second_id), second_prefix, return_state=True)
+        state = sync_event_photos(second_id, second_prefix, return_state=True)
     sys.setprofile(None)
     if not state.is_completed() or not record.end.entered:
         raise SystemExit(f"No face was stored; the sync ended as {state.name}: {state.message}")

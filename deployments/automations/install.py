@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import yaml
 
-from deployments.names import DEFAULT, SYNC_DEPLOYMENT, name_deployment, name_trigger
+from deployments.names import DEFAULT, list_deployed_names, name_former, name_trigger
 from models.errors import OrchestratorUnavailableError
 from models.keys import label_installation
 from models.settings import Settings
@@ -108,13 +108,14 @@ def _read_wanted(block: str | None, installation: str) -> list[dict[str, Any]]:
 def _narrow(trigger: dict[str, Any], installation: str) -> None:
     """Have a trigger hear of one installation alone.
 
-    A run is known by its deployment's name, which holds too where `prefect deploy` made it.
+    A run is known by its deployment's name, which holds too where `prefect deploy` made it; runs
+    that a former release's deployments left waiting are known by theirs.
     """
     if "match_related" not in trigger:
         trigger["match"] |= label_installation(installation)
         return
-    name = name_deployment(SYNC_DEPLOYMENT, installation).partition("/")[2]
-    own = {"prefect.resource.role": "deployment", "prefect.resource.name": name}
+    names = [*list_deployed_names(installation), name_former(installation)]
+    own = {"prefect.resource.role": "deployment", "prefect.resource.name": names}
     trigger["match_related"] = [trigger["match_related"], own]
 
 

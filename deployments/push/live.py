@@ -14,7 +14,7 @@ from deployments.push.client import RestApi
 from deployments.push.event import FACES_EVERY_S, SYNC_ENDS, PushedEvent
 from deployments.push.upload import UploadResult
 from models.errors import ApiUnavailableError, ConfigurationError, FacePassError, PushRefusedError
-from models.findings import join_message
+from models.findings import join_message, tell_synced
 
 PAUSE_S = 5.0  # between two requests; the first is made at once: a run takes seconds to start
 # A sync that finds originals alone saves guests little, and is a run of its own.
@@ -177,7 +177,7 @@ def sum_results(api: RestApi, last: dict[str, Any], task_ids: dict[str, None]) -
     done = result["new_photos"] + result["updated"] + result["failed"]
     result["skipped"] = max(0, result["total_found"] - done)
     result["message"] = join_message(
-        f"Successfully synced {result['new_photos']} new photos",
+        tell_synced(result["new_photos"], result["updated"]),
         result["ignored"],
         result["missing_originals"],
     )

@@ -47,6 +47,10 @@ SERVER_SETTINGS = {
     # With the default of 5, twenty triggers at once open fifteen connections and close them again.
     "PREFECT_SERVER_DATABASE_SQLALCHEMY_POOL_SIZE": "20",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    # Its newer UI, Prefect's default, hides Retry and Cancel in a menu and asks a tracker in the
+    # net for its set-up, analytics or not. This one asks nobody.
+    "PREFECT_SERVER_UI_V2_ENABLED": "false",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
 }
 

@@ -279,6 +279,9 @@ class EmbeddedStack:
         await self._run_to_end(
             prefect.build_deploy(file=file, root=plan.root, env=plan.worker_environment, log=log)
         )
+        name = plan.settings.installation
+        adopts = self._adopts or plan.prefect_port is not None
+        await run_in_thread(lambda: registration.retire_former(client, name, owner, adopts=adopts))
         for line in await run_in_thread(lambda: self._settle_automations(client, switch)):
             self._report(line)
         self._note_ready("deployments", began)

@@ -185,6 +185,47 @@ def read_event(session: Session, event_id: int) -> Event:
     return event
 
 
+def choose_event(session: Session, wanted: str) -> Event:
+    """The event with this id, UUID or whole name, or EventNotFoundError with what to do.
+
+    What looks like an id is one: an event that is called 12 is found by its own id.
+    """
+    if not wanted:
+        raise EventNotFoundError(
+            "No event was named: give its id, its UUID or its name, as GET /api/v1/events or "
+            "`facepass events` lists them."
+        )
+    if wanted.isdecimal() and wanted.isascii():
+        if int(wanted) > MAX_EVENT_ID:
+            raise EventNotFoundError(f"No event has the id {wanted}: ids are smaller.")
+        return read_event(session, int(wanted))
+    try:
+        return find_event(session, UUID(wanted))
+    except EventNotFoundError as error:
+        raise EventNotFoundError(
+            f"No event has the UUID {wanted}: GET /api/v1/events or `facepass events` lists them."
+        ) from error
+    except ValueError:
+        return _choose_named(session, wanted)
+
+
+def _choose_named(session: Session, name: str) -> Event:
+    """The event of this name, in any case and Unicode form."""
+    found = [read_event(session, event_id) for event_id in _find_named(session, name)]
+    called = [event for event in found if fold_key(event.name.strip()) == fold_key(name.strip())]
+    if not called:
+        raise EventNotFoundError(
+            f"No event is called {name[:200]}: `facepass events` lists them; an event's id or UUID "
+            "does as well."
+        )
+    if len(called) > 1:
+        ids = ", ".join(str(event_id) for event_id in sorted(event.id or 0 for event in called))
+        raise EventNotFoundError(
+            f"{len(called)} events are called {name}: give one's id instead of its name: {ids}."
+        )
+    return called[0]
+
+
 def lock_event(session: Session, event_id: int) -> Event:
     """The event as it is now, locked against everybody's changes until the transaction ends."""
     query = select(Event).where(Event.id == event_id).with_for_update()

@@ -47,6 +47,7 @@ from tasks.sync.artifacts import (
     build_page,
     finish_progress,
     move_progress,
+    name_batch,
     publish_page,
     publish_table,
     start_progress,
@@ -184,7 +185,7 @@ def find_originals(job: PreviewJob) -> Iterator[Sequence[PreviewBatch]]:
             yield [PreviewBatch(next(numbers), job.event_id, batch) for batch in window]
 
 
-@task(name="make_preview_batch", task_run_name="batch {batch.number}", persist_result=False)
+@task(name="make_preview_batch", task_run_name=name_batch, persist_result=False)
 def make_preview_batch(batch: PreviewBatch, recipe: PreviewRecipe) -> PreviewTally:
     """Bring the previews of a batch; may run any number of times.
 

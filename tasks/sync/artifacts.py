@@ -20,7 +20,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 from prefect.exceptions import PrefectException
-from prefect.runtime import flow_run
+from prefect.runtime import flow_run, task_run
 
 from models.errors import FacePassError
 from models.findings import list_kinds, tell_findings
@@ -30,7 +30,7 @@ from models.keys import (
     build_run_name,
     build_views_name,
 )
-from models.queries.events import read_event
+from models.queries.events import choose_event
 from models.queries.runs import count_progress
 from models.session import open_session
 from models.settings import get_settings
@@ -194,7 +194,8 @@ def build_failure_table(photos: Sequence[Photo]) -> list[dict[str, str]]:
 def publish_failure(event_id: int, sentence: str, work: str = "sync") -> None:
     """Say on the run's page why it failed for good."""
     advice = f"Mend that, then press Retry or start a new {work}."
-    publish_page(f"event-{event_id}-failure", f"# The {work} failed\n\n{sentence}\n\n{advice}")
+    text = f"# The {work} failed\n\n{sentence}\n\n{advice}"
+    publish_page(f"event-{event_id}-failure", text, sentence)
 
 
 def publish_page(key: str, text: str, description: str | None = None) -> None:
@@ -228,33 +229,60 @@ def _tolerate_prefect() -> Iterator[None]:
 
 def name_sync_run() -> str:
     """The name of the flow run under way, whoever started it; also where the database is down."""
-    parameters = flow_run.get_parameters()
-    return build_run_name(_read_event_name(parameters["event_id"]), parameters["s3_prefix"])
+    name, prefix = _read_event_name_and_prefix()
+    return build_run_name(name, str(flow_run.get_parameters().get("s3_prefix") or prefix))
 
 
 def name_previews_run() -> str:
     """The same for a run that makes an event's previews."""
-    return build_previews_name(_read_event_name(flow_run.get_parameters()["event_id"]))
+    return build_previews_name(_read_event_name())
 
 
 def name_views_run() -> str:
     """The same for a run that makes views of an event's photos."""
-    return build_views_name(_read_event_name(flow_run.get_parameters()["event_id"]))
+    return build_views_name(_read_event_name())
 
 
 def name_notices_run() -> str:
     """The same for a run that tells an event's guests of new photos."""
-    return build_notices_name(_read_event_name(flow_run.get_parameters()["event_id"]))
+    return build_notices_name(_read_event_name())
 
 
-def _read_event_name(event_id: int) -> str:
+def name_erasure_run() -> str:
+    """The same for a run that erases an event's faces."""
+    return f"{_read_event_name()} · erasure of its faces"
+
+
+def name_reembed_run() -> str:
+    """The same for a run that changes an event's model."""
+    return f"{_read_event_name()} · change of its model"
+
+
+def _read_event_name() -> str:
+    return _read_event_name_and_prefix()[0]
+
+
+def _read_event_name_and_prefix() -> tuple[str, str]:
+    """Those of the event that the run's form names; what is written there where none is found."""
+    asked = str(flow_run.get_parameters().get("event_id") or "").strip()
+    unknown = f"event {asked}" if asked else "no event named"
     try:
         if is_foreign_run():
-            return f"event {event_id}"  # it is not this database's
+            return unknown, ""  # it is not this database's
         with open_session() as session:
-            return read_event(session, event_id).name
+            event = choose_event(session, asked)
+            return event.name, event.s3_prefix
     except FacePassError:
-        return f"event {event_id}"
+        return unknown, ""
+
+
+def name_batch() -> str:
+    """The name of the task run under way, of a batch of photos: a run's first one is batch 1."""
+    parameters = task_run.get_parameters()
+    number = parameters.get("number")
+    if number is None:
+        number = next(parameters[name] for name in ("batch", "photos") if name in parameters).number
+    return f"batch {number + 1}"
 
 
 def tag_event(event_id: int) -> AbstractContextManager[object]:

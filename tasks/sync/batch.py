@@ -39,6 +39,7 @@ from models.vocabulary import PhotoReason
 from tasks.faces.detected import CHANGED, UNREACHABLE, DetectedFaces, PhotoFaces
 from tasks.results.erasure import forget_erased
 from tasks.s3.bucket import get_bucket
+from tasks.sync.artifacts import name_batch
 from tasks.sync.context import SyncContext
 from tasks.sync.embed import ReadPhoto, recall_or_embed, unpack_product
 from tasks.sync.runner import check_worker
@@ -54,7 +55,7 @@ OTHER_PHOTOS = 8
 MOST_CHANGES = 5
 
 
-@task(name="embed_and_store", task_run_name="batch {number}", persist_result=False)
+@task(name="embed_and_store", task_run_name=name_batch, persist_result=False)
 def embed_and_store(number: int, sync: SyncContext) -> None:
     """Bring one batch of the plan into the database.
 

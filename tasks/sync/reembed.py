@@ -26,7 +26,7 @@ from models.session import open_session
 from models.settings import get_settings
 from models.vocabulary import PhotoStatus
 from tasks.faces.detected import UNREACHABLE
-from tasks.sync.artifacts import build_page, finish_progress, publish_page
+from tasks.sync.artifacts import build_page, finish_progress, name_batch, publish_page
 from tasks.sync.batch import build_outcome, find_faces
 from tasks.sync.context import SyncContext
 from tasks.sync.embed import ReadPhoto
@@ -49,7 +49,7 @@ def plan_photos_to_reembed(sync: SyncContext) -> list[PhotoRange]:
     return ranges
 
 
-@task(name="reembed_batch", task_run_name="batch {photos.number}", persist_result=False)
+@task(name="reembed_batch", task_run_name=name_batch, persist_result=False)
 def reembed_batch(photos: PhotoRange, sync: SyncContext) -> None:
     """Read one batch by the new pack and keep its faces beside the old ones.
 

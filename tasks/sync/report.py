@@ -12,7 +12,7 @@ from prefect.states import Completed
 from sqlmodel import Session
 
 from models.errors import SyncIncompleteError
-from models.findings import FalseRate, choose_told, describe_findings, join_message
+from models.findings import FalseRate, choose_told, describe_findings, join_message, tell_synced
 from models.keys import describe_resource
 from models.queries.events import read_event
 from models.queries.packs import read_false_rate
@@ -47,7 +47,7 @@ def build_result(
     skipped = counts["erased"] + sum(tally["skipped"] for tally in tallies)
     failed = counts["failed"] + sum(tally["resting"] for tally in tallies)
     total = counts["new_photos"] + counts["updated"] + skipped + failed
-    synced = f"Successfully synced {counts['new_photos']} new photos"
+    synced = tell_synced(counts["new_photos"], counts["updated"])
     missing_originals = sum(tally["missing_originals"] for tally in tallies)
     ignored = Counter[str]()
     for tally in tallies:
@@ -107,6 +107,8 @@ def report_statistics(sync: SyncContext) -> State[Any]:
     get_run_logger().info(
         "S3 sync completed: %d new photos, %d skipped", result["new_photos"], result["skipped"]
     )
+    if result["updated"]:
+        get_run_logger().info("%d photos were read anew", result["updated"])
     finish_progress(sync.progress_id)
     publish_summary(sync.event_name, result, [photo for photo, *_ in failed])
     installation = get_settings().installation

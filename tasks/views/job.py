@@ -44,6 +44,7 @@ from tasks.sync.artifacts import (
     build_page,
     finish_progress,
     move_progress,
+    name_batch,
     publish_failure,
     publish_page,
     publish_table,
@@ -131,7 +132,7 @@ def find_photos(job: ViewJob) -> Iterator[Sequence[ViewBatch]]:
         ]
 
 
-@task(name="make_view_batch", task_run_name="batch {batch.number}", persist_result=False)
+@task(name="make_view_batch", task_run_name=name_batch, persist_result=False)
 def make_view_batch(batch: ViewBatch) -> Tally:
     """Bring the views of a batch and record them; may run any number of times.
 

@@ -67,6 +67,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "tasks.sync.hold",
         "tasks.sync.states",
     ),
+    "tasks.forms": ("models", "tasks.sync.artifacts"),
     "tasks.search": ("models", "tasks.faces", "tasks.packs", "tasks.s3.links"),
     "tasks.notices": ("models",),
     "tasks.notices.find": ("models", "tasks.faces", "tasks.search"),

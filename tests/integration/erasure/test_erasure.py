@@ -319,8 +319,8 @@ def test_the_flow_erases_on_a_worker_and_the_nightly_pruning_sweeps_stragglers(
 
     fill(event, 1)
     event.sync()
-    deployment = prefect.get("/deployments/name/erase_event/default").raise_for_status().json()
-    (retention,) = prefect.get("/deployments/name/erase_expired/default").json()["schedules"]
+    deployment = prefect.get("/deployments/name/erase_event/erase").raise_for_status().json()
+    (retention,) = prefect.get("/deployments/name/erase_expired/erase-expired").json()["schedules"]
     assert (retention["active"], retention["schedule"]["timezone"]) == (True, "Europe/Moscow")
 
     url = f"/deployments/{deployment['id']}/create_flow_run"

@@ -21,6 +21,7 @@ from sqlmodel import col, select
 from api import reconcile
 from deployments import names
 from deployments.orchestrator import Orchestrator, open_orchestrator
+from deployments.registration import retire_former
 from models.keys import tag_owner
 from models.queries.runs import find_installation
 from models.session import open_session
@@ -32,6 +33,7 @@ from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
 NAME = "studio-b"
+FORMER = "default"  # what a former release called each deployment
 Completed: TypeAlias = "subprocess.CompletedProcess[str]"
 ENDS = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
@@ -181,11 +183,12 @@ def follow_second(prefect: httpx.Client, event: EventBox) -> None:
     assert known["work_pool_name"] == names.name_pool(NAME)
 
     event.put("b.jpg", encode_jpeg(read_sample("astronaut.png")))
-    resync = start_run(prefect, f"{names.RESYNC_FLOW}/{NAME}")
+    resync = start_run(prefect, names.name_deployment(names.RESYNC_DEPLOYMENT, NAME))
     assert "1 started" in wait_for_end(prefect, resync)["name"]
     wait_until(lambda: read_event(event.id)[2] == 2, 120)
 
-    erase = start_run(prefect, f"{names.ERASE_FLOW}/{NAME}", parameters={"event_id": event.id})
+    deployment = names.name_deployment(names.ERASE_DEPLOYMENT, NAME)
+    erase = start_run(prefect, deployment, parameters={"event_id": event.id})
     assert wait_for_end(prefect, erase)["type"] == "COMPLETED"
     assert read_event(event.id)[0]
 
@@ -246,3 +249,61 @@ def test_a_run_of_another_installation_ends_before_it_touches_anything(
         assert "belongs to another installation" in state["message"]
     assert read_event(event.id) == before
     assert event.sync().result["new_photos"] == 1
+
+
+def deploy_formerly(prefect: httpx.Client, deployment: str, **body: Any) -> str:
+    """A deployment as a former release made it, by the name of its installation."""
+    known = prefect.get(f"/deployments/name/{deployment}").raise_for_status().json()
+    copied = ("flow_id", "entrypoint", "work_pool_name", "tags", "concurrency_options")
+    body = {"name": FORMER, **{name: known[name] for name in copied}, **body}
+    deployment_id: str = prefect.post("/deployments/", json=body).raise_for_status().json()["id"]
+    return deployment_id
+
+
+def test_a_former_releases_deployments_schedule_nothing_and_go_when_their_runs_are_done(
+    event: EventBox, prefect: httpx.Client
+) -> None:
+    schedule = {"schedule": {"cron": "0 * * * *"}, "slug": "hourly", "active": False}
+    resync = deploy_formerly(prefect, names.RESYNC_DEPLOYMENT, schedules=[schedule])
+    nightly = {**schedule, "slug": "nightly", "active": True}
+    retention = deploy_formerly(prefect, names.RETENTION_DEPLOYMENT, schedules=[nightly])
+    prefect.post(f"/deployments/{retention}/schedule", json={"min_runs": 2}).raise_for_status()
+    sync = deploy_formerly(prefect, names.SYNC_DEPLOYMENT)
+    event.put("a.jpg", encode_jpeg(read_sample("astronaut.png")))
+    far = {"type": "SCHEDULED", "state_details": {"scheduled_time": "2100-01-01T00:00:00Z"}}
+    parameters = {"event_id": event.id, "s3_prefix": event.prefix}
+    path = f"/deployments/{sync}/create_flow_run"
+    waiting = prefect.post(path, json={"parameters": parameters, "state": far}).json()["id"]
+    mine = deploy_formerly(prefect, names.ERASE_DEPLOYMENT, entrypoint="own.flows:erase")
+    theirs = deploy_formerly(prefect, names.PRUNE_DEPLOYMENT, tags=["facepass", tag_owner(uuid4())])
+    new = prefect.get(f"/deployments/name/{names.RESYNC_DEPLOYMENT}").json()
+    [own] = new["schedules"]
+    switch = f"/deployments/{new['id']}/schedules/{own['id']}"
+    prefect.patch(switch, json={"active": True}).raise_for_status()
+
+    def is_there(deployment_id: str) -> bool:
+        return prefect.get(f"/deployments/{deployment_id}").is_success
+
+    before = prefect.get(f"/deployments/name/{names.RETENTION_DEPLOYMENT}").json()["schedules"]
+    try:
+        owner = find_installation()
+        retire_former(prefect, "default", owner, adopts=False)
+        kept = {one: is_there(one) for one in (resync, retention, sync, mine, theirs)}
+        assert kept == {resync: False, retention: False, sync: True, mine: True, theirs: True}
+        # What a person had paused stays paused; the rest of the schedules is as deployed.
+        paused = prefect.get(f"/deployments/name/{names.RESYNC_DEPLOYMENT}").json()["schedules"]
+        assert [one["active"] for one in paused] == [False]
+        erasure = prefect.get(f"/deployments/name/{names.RETENTION_DEPLOYMENT}").json()
+        assert erasure["schedules"] == before
+
+        # The run that waited is done by the new release's worker, by the old parameters.
+        now = {"type": "SCHEDULED", "name": "Scheduled"}
+        prefect.post(f"/flow_runs/{waiting}/set_state", json={"state": now, "force": True})
+        assert wait_for_end(prefect, waiting)["type"] == "COMPLETED"
+        retire_former(prefect, "default", owner, adopts=False)
+        assert not is_there(sync)
+        assert prefect.get(f"/flow_runs/{waiting}").is_success
+    finally:
+        for left in (resync, retention, sync, mine, theirs):
+            prefect.delete(f"/deployments/{left}")
+        prefect.patch(switch, json={"active": own["active"]}).raise_for_status()

@@ -23,7 +23,7 @@ from tests.support.waiting import wait_until
 @pytest.fixture
 def frequent_schedule(prefect: httpx.Client) -> Iterator[str]:
     """The resync's deployment with a second schedule, every three seconds."""
-    answer = prefect.get("/deployments/name/resync_events/default").json()
+    answer = prefect.get("/deployments/name/resync_events/resync").json()
     path = f"/deployments/{answer['id']}/schedules"
     body = [{"schedule": {"interval": 3.0}, "active": True}]
     (schedule,) = prefect.post(path, json=body).json()
@@ -32,7 +32,7 @@ def frequent_schedule(prefect: httpx.Client) -> Iterator[str]:
 
 
 def test_the_schedule_of_prefect_yaml_is_deployed(prefect: httpx.Client) -> None:
-    deployment = prefect.get("/deployments/name/resync_events/default").json()
+    deployment = prefect.get("/deployments/name/resync_events/resync").json()
     (schedule,) = deployment["schedules"]
     assert schedule["schedule"]["cron"] == "15 * * * *"  # paused here, for the other tests' sake
     assert schedule["schedule"]["timezone"] == "Europe/Moscow"

@@ -16,7 +16,7 @@ from prefect.states import Crashed
 from pydantic import ValidationError
 
 from deployments.automations import install
-from deployments.names import STOPPED, name_trigger
+from deployments.names import DEPLOYMENTS, STOPPED, name_deployment, name_trigger
 from models.errors import OrchestratorUnavailableError
 from models.keys import describe_resource
 from models.settings import Settings
@@ -101,8 +101,10 @@ def list_triggers(server: PrefectAutomations, installation: str) -> dict[str, Ev
     return found
 
 
-def describe_run(flow: str, deployment: str, state: str) -> ReceivedEvent:
+def describe_run(flow: str, installation: str, state: str) -> ReceivedEvent:
     """A run's event as Prefect's server tells it."""
+    [known] = [one for one in DEPLOYMENTS if one.startswith(f"{flow}/")]
+    deployment = name_deployment(known, installation).partition("/")[2]
     related = [
         {"prefect.resource.role": "flow", "prefect.resource.name": flow},
         {"prefect.resource.role": "deployment", "prefect.resource.name": deployment},

@@ -9,8 +9,12 @@ from typing import Any
 import pytest
 import yaml
 from prefect import Flow
+from prefect.utilities.callables import parameter_schema
 
 from deployments import names
+from models.errors import ConfigurationError
+from models.vocabulary import ProfileName
+from tasks.forms.event import read_profile
 
 PREFECT_YAML = Path(__file__).parents[3] / "prefect.yaml"
 DEPLOYMENTS: list[dict[str, Any]] = yaml.safe_load(PREFECT_YAML.read_text("utf-8"))["deployments"]
@@ -41,9 +45,16 @@ def test_the_sync_is_deployed_under_the_name_by_which_it_is_started() -> None:
     assert list(signature(flow.fn).parameters) == ["event_id", "s3_prefix"]
 
 
-def test_no_two_deployments_share_a_name() -> None:
-    found = [name_deployment(item) for item in DEPLOYMENTS]
+def test_no_two_deployments_share_a_name_and_none_is_called_default() -> None:
+    found = [name_deployment(item).partition("/")[2] for item in DEPLOYMENTS]
     assert len(found) == len(set(found))
+    assert "default" not in found
+
+
+def test_two_installations_share_no_name() -> None:
+    ours, theirs = (set(names.list_deployed_names(one)) for one in ("default", "expired"))
+    assert ours & theirs == set()
+    assert names.name_deployment(names.SYNC_DEPLOYMENT, "b") == "sync_event_photos/sync@b"
 
 
 def test_every_deployment_that_has_a_name_in_code_is_there() -> None:
@@ -86,3 +97,33 @@ def test_no_absolute_path_is_written_down() -> None:
 def test_what_is_scheduled_is_active() -> None:
     schedules = [one for deployment in DEPLOYMENTS for one in deployment.get("schedules", [])]
     assert [one["slug"] for one in schedules if one["active"]] == ["hourly", "nightly", "nightly"]
+
+
+@each_deployment
+def test_each_parameter_of_a_form_is_described_and_may_be_left_out(
+    deployment: dict[str, Any],
+) -> None:
+    schema = parameter_schema(import_flow(deployment))
+    assert schema.required == []
+    for name, parameter in schema.properties.items():
+        assert len(parameter["description"]) > 20, name
+        assert parameter["type"] == "string", name
+        assert parameter.get("examples") or parameter["enum"], name
+    # Else the server refuses an event's id that is sent as a number.
+    assert bool(schema.properties) == (deployment.get("enforce_parameter_schema") is False)
+
+
+@each_deployment
+@pytest.mark.parametrize("value", [7, "7", " 7 "])
+def test_a_form_takes_an_id_as_number_or_text(deployment: dict[str, Any], value: object) -> None:
+    flow = import_flow(deployment)
+    if "event_id" in signature(flow.fn).parameters:
+        assert flow.validate_parameters({"event_id": value})["event_id"] == "7"
+        for odd in (None, [], {"a": 1}, 2.5):
+            assert isinstance(flow.validate_parameters({"event_id": odd})["event_id"], str)
+
+
+def test_a_form_asks_for_a_profile_that_there_is() -> None:
+    assert [read_profile(value) for value in ("", *ProfileName)] == [None, *ProfileName]
+    with pytest.raises(ConfigurationError, match="no profile crowd: choose standard or groups"):
+        read_profile("crowd")

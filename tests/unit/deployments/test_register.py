@@ -105,7 +105,8 @@ def test_the_pool_is_made_then_all_is_deployed_from_the_projects_folder(
 ) -> None:
     assert register.main() == 3  # deploy's own
     assert pools[WORK_POOL]["concurrency_limit"] == 2
-    assert asked == [{"name": {"any_": ["default"]}, "tags": {"all_": ["facepass"]}}]
+    assert [one["tags"] for one in asked] == [{"all_": ["facepass"]}]
+    assert {"sync", "resync", "default"} <= {*asked[0]["name"]["any_"]}
     (run,) = runs
     deploy = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file"]
     assert run.command[:-1] == deploy
@@ -137,9 +138,10 @@ def test_automations_follow_a_deploy_that_went_well(
     monkeypatch.setattr(register, "read_switch", read)
     monkeypatch.setattr(register, "restore_switch", restore)
     monkeypatch.setattr(register, "install_automations", lambda *_: steps.append("install"))
+    monkeypatch.setattr(register, "retire_former", lambda *_, **__: steps.append("retire"))
     assert register.main() == code
     begin = ["read the switch", "deploy"]
-    assert steps == (begin if code else [*begin, "switch False", "install"])
+    assert steps == (begin if code else [*begin, "retire", "switch False", "install"])
 
 
 def test_a_named_installation_has_a_pool_and_deployments_of_its_own(
@@ -148,9 +150,10 @@ def test_a_named_installation_has_a_pool_and_deployments_of_its_own(
     monkeypatch.setenv("FACEPASS_INSTALLATION", "studio-b")
     assert register.main() == 3
     assert list(pools) == ["facepass-studio-b"]
-    assert asked[0]["name"] == {"any_": ["studio-b"]}
+    assert {"sync@studio-b", "studio-b"} <= {*asked[0]["name"]["any_"]}
+    assert {"sync", "default"} & {*asked[0]["name"]["any_"]} == set()
     found = runs[0].plan["deployments"]
-    assert {one["name"] for one in found} == {"studio-b"}
+    assert {one["name"].partition("@")[2] for one in found} == {"studio-b"}
     assert {one["work_pool"]["name"] for one in found} == {"facepass-studio-b"}
     # Another installation's uploads are told on the same server, of events of the same numbers.
     [trigger] = found[0]["triggers"]

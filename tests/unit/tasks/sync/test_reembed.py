@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.packs import PROFILES, PackChoice, choose_pack
+from models.packs import PackChoice, choose_pack
 from models.queries.outcomes import PhotoRef
 from models.queries.reembeds import build_reembedding_result
 from models.queries.runs import REEMBED, is_reembed
@@ -78,12 +78,3 @@ def test_what_is_not_told_stays_as_the_event_has_it(own: str | None) -> None:
     assert choose_pack(event) == PackChoice(own, ProfileName.GROUPS)
     assert choose_pack(event, "antelopev2").model_pack == "antelopev2"
     assert choose_pack(event, None, ProfileName.STANDARD) == PackChoice(own, ProfileName.STANDARD)
-
-
-def test_the_deployments_profiles_are_the_products() -> None:
-    from typing import get_args, get_type_hints
-
-    from flows.reembed_event import reembed_event
-
-    literal = get_args(get_type_hints(reembed_event.fn)["profile"])[0]
-    assert {*get_args(literal)} == {*PROFILES} == {*ProfileName}

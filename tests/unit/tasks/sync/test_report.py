@@ -76,6 +76,12 @@ def test_nothing_new_is_not_nothing_found() -> None:
     assert result["message"] == "Successfully synced 0 new photos"
 
 
+def test_photos_read_anew_are_told_beside_the_new_ones() -> None:
+    result = build({PREFIX: count(TALLIED, listed=147, planned=147)}, updated=147)
+    assert result["message"] == "Successfully synced 0 new photos; 147 read anew"
+    assert name_completion(result) == "Completed: 0 new, 0 skipped, 147 updated"
+
+
 def test_what_was_left_out_is_summed_over_the_listings_and_told() -> None:
     day1 = {**count(TALLIED, missing_originals=1), "ignored": {"heic": 2, "hidden": 9}}
     day2 = {**count(TALLIED), "ignored": {"heic": 1, "other": 1}}
