@@ -327,7 +327,7 @@ def register(adopt: Adopts = False) -> None:
     raise typer.Exit(register_release(adopts=adopt))
 
 
-@app.command(epilog="Exit codes: 0 written, 1 refused. Which may be used: docs/insightface.md.")
+@app.command(epilog="Exit codes: 0 written, 1 refused. Which pack to use: docs/insightface.md.")
 def pack(
     recogniser: Annotated[
         Path, typer.Argument(metavar="FILE.onnx", help="As AuraFace's glintr100.onnx.")
