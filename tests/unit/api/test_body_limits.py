@@ -7,6 +7,7 @@ from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 
 from api import middleware
+from api.errors import install_error_handlers
 from api.middleware import MAX_BODY_BYTES, BodyLimits
 from models.settings import Settings
 
@@ -19,6 +20,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> TestClient:
     monkeypatch.setattr(middleware, "get_settings", lambda: settings)
     app = FastAPI()
     app.add_middleware(BodyLimits)
+    install_error_handlers(app)
 
     async def measure(request: Request) -> int:
         return len(await request.body())
