@@ -7,8 +7,10 @@ Prefect stays open as long as the application runs.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import anyio
+import anyio.to_thread
 from fastapi import Depends, FastAPI
 from prometheus_client import CollectorRegistry
 from starlette.middleware import Middleware
@@ -35,10 +37,14 @@ from api.report.openings import write_openings
 from api.routes import erasure, events, guests, health, hooks, posters, runs, search
 from api.routes.health import ReadinessCollector, ReadinessProbe
 from api.security import LocalOnly, limit_rate, read_api_keys, require_api_key
+from api.telemetry.tracing import TraceCalls, build_tracing
 from api.webhooks import DeliveryMetrics, deliver_webhooks, read_receiver
 from deployments.orchestrator import open_orchestrator
 from models.settings import Settings, get_settings
 from tasks.notices.mail import read_mail_server
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
 
 PREFECT_PATIENCE_S = 15.0  # for each answer of Prefect's: people wait for it
 
@@ -66,6 +72,8 @@ async def _manage_lifespan(app: FastAPI) -> AsyncIterator[None]:
         finally:
             app.state.registry.unregister(parts)  # its event loop ends
         tasks.cancel_scope.cancel()
+    if app.state.tracing is not None:
+        await anyio.to_thread.run_sync(app.state.tracing.shutdown)  # sends what waits
 
 
 def create_app() -> FastAPI:
@@ -76,17 +84,19 @@ def create_app() -> FastAPI:
     read_mail_server(settings)
     # The application's own: two of them in one process do not share counts.
     registry = CollectorRegistry()
+    tracing = build_tracing(settings)
     registry.register(TablesCollector())
     app = FastAPI(
         title="FacePass Sync",
         description="An event's photos from S3 to findable faces.",
         lifespan=_manage_lifespan,
-        middleware=_stack_middleware(settings, HttpMetrics(registry)),
+        middleware=_stack_middleware(settings, HttpMetrics(registry), tracing),
         # These pages run scripts of a CDN: not served where a photographer would type a key in.
         docs_url=None if has_keys else "/docs",
         redoc_url=None if has_keys else "/redoc",
     )
     app.state.registry = registry
+    app.state.tracing = tracing
     app.state.delivery_metrics = DeliveryMetrics(registry)
     app.state.uploads = UploadRequests(HookMetrics(registry))
     app.state.sns = SnsReceiver()
@@ -112,7 +122,9 @@ def create_app() -> FastAPI:
     return app
 
 
-def _stack_middleware(settings: Settings, http_metrics: HttpMetrics) -> list[Middleware]:
+def _stack_middleware(
+    settings: Settings, http_metrics: HttpMetrics, tracing: "TracerProvider | None"
+) -> list[Middleware]:
     """The middleware that every call passes, the outermost first."""
     origins = settings.list_cors_origins()
     cors = Middleware(
@@ -124,6 +136,7 @@ def _stack_middleware(settings: Settings, http_metrics: HttpMetrics) -> list[Mid
     base = settings.read_public_path()
     return [
         *([Middleware(BelowPath, base=base)] if base else []),
+        *([Middleware(TraceCalls, provider=tracing)] if tracing else []),
         Middleware(AccessLog, metrics=http_metrics),
         Middleware(HeadRequests),
         Middleware(CompressText),
