@@ -8,8 +8,10 @@ Prefect stays open as long as the application runs.
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
 import anyio
+import anyio.to_thread
 from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 from prometheus_client import CollectorRegistry
@@ -38,10 +40,14 @@ from api.report.openings import write_openings
 from api.routes import erasure, events, guests, health, hooks, posters, runs, search
 from api.routes.health import ReadinessCollector, ReadinessProbe
 from api.security import LocalOnly, limit_rate, read_api_keys, require_api_key
+from api.telemetry.tracing import TraceCalls, build_tracing
 from api.webhooks import DeliveryMetrics, deliver_webhooks, read_receiver
 from deployments.orchestrator import open_orchestrator
 from models.settings import Settings, get_settings
 from tasks.notices.mail import read_mail_server
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
 
 DISTRIBUTION = "facepass-sync"
 PREFECT_PATIENCE_S = 15.0  # for each answer of Prefect's: people wait for it
@@ -85,6 +91,8 @@ async def _manage_lifespan(app: FastAPI) -> AsyncIterator[None]:
         finally:
             app.state.registry.unregister(parts)  # its event loop ends
         tasks.cancel_scope.cancel()
+    if app.state.tracing is not None:
+        await anyio.to_thread.run_sync(app.state.tracing.shutdown)  # sends what waits
 
 
 def create_app() -> FastAPI:
@@ -95,6 +103,7 @@ def create_app() -> FastAPI:
     read_mail_server(settings)
     # The application's own: two of them in one process do not share counts.
     registry = CollectorRegistry()
+    tracing = build_tracing(settings)
     registry.register(TablesCollector())
     app = FastAPI(
         title="FacePass Sync",
@@ -104,11 +113,12 @@ def create_app() -> FastAPI:
         # The functions' names, as clients that are generated have them.
         generate_unique_id_function=name_operation,
         lifespan=_manage_lifespan,
-        middleware=_stack_middleware(settings, HttpMetrics(registry)),
+        middleware=_stack_middleware(settings, HttpMetrics(registry), tracing),
         docs_url=None,  # those of FastAPI take their scripts from a CDN: api/reference has ours
         redoc_url=None,
     )
     app.state.registry = registry
+    app.state.tracing = tracing
     app.state.delivery_metrics = DeliveryMetrics(registry)
     app.state.uploads = UploadRequests(HookMetrics(registry))
     app.state.sns = SnsReceiver()
@@ -147,7 +157,9 @@ def read_version() -> str:
         return "0+unknown"
 
 
-def _stack_middleware(settings: Settings, http_metrics: HttpMetrics) -> list[Middleware]:
+def _stack_middleware(
+    settings: Settings, http_metrics: HttpMetrics, tracing: "TracerProvider | None"
+) -> list[Middleware]:
     """The middleware that every call passes, the outermost first."""
     origins = settings.list_cors_origins()
     cors = Middleware(
@@ -159,6 +171,7 @@ def _stack_middleware(settings: Settings, http_metrics: HttpMetrics) -> list[Mid
     base = settings.read_public_path()
     return [
         *([Middleware(BelowPath, base=base)] if base else []),
+        *([Middleware(TraceCalls, provider=tracing)] if tracing else []),
         Middleware(AccessLog, metrics=http_metrics),
         Middleware(HeadRequests),
         Middleware(CompressText),

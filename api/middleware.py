@@ -27,7 +27,7 @@ from models.vocabulary import ErrorCode
 logger = logging.getLogger(__name__)
 
 SERVERS_LOGS = ("uvicorn.access", "gunicorn.access", "hypercorn.access")
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 # The parameters of a path that may be logged, by what they must look like.
 _UUIDS = ("event_uuid", "task_id")
 _NUMBERS = ("event_id", "photo_id", "request_id")
@@ -144,7 +144,7 @@ class AccessLog(HttpMiddleware):
             self._record(scope, status, perf_counter() - begin)
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
-        method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+        method = scope["method"] if scope["method"] in KNOWN_METHODS else "OTHER"
         route = getattr(scope.get("route"), "path", NO_ROUTE)
         self._metrics.observe(method, route, status, seconds)
         told, ms = read_call(scope), round(seconds * 1000)

@@ -154,6 +154,11 @@ class Settings(BaseSettings):
         description="seconds after a sync until guests are told of its photos: one notice for all "
         "that come meanwhile",
     )
+    traces: bool = Field(
+        False,
+        description="1: each call is told to the OpenTelemetry collector at "
+        "OTEL_EXPORTER_OTLP_ENDPOINT; needs the extra otel",
+    )
     prefect_port: int = Field(4200, description="port of the embedded Prefect server")
     s3_port: int = Field(8333, description="port of the embedded S3 server")
     home: Path = Field(Path(".facepass"), description="folder of the embedded stack's data")

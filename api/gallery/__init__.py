@@ -18,12 +18,12 @@ from fastapi import APIRouter
 
 from api.gallery import guests, pages, photos, pictures
 
-router = APIRouter(prefix="/gallery", include_in_schema=False)
+router = APIRouter(include_in_schema=False)
 router.include_router(pages.router)
 router.include_router(photos.router)
 router.include_router(guests.router)
 # Apart, not counted: a page asks these by itself, and a venue's guests have one address.
-pictures_router = APIRouter(prefix="/gallery", include_in_schema=False)
+pictures_router = APIRouter(include_in_schema=False)
 pictures_router.include_router(pictures.router)
 pictures_router.include_router(pages.asked_router)
 pictures_router.include_router(guests.asked_router)

@@ -45,8 +45,10 @@ _LONG_PIN = 6  # digits
 REQUEST_TRIES = ("20/minute", "200/hour")
 _LONGEST_PIN = 64
 
-router = APIRouter(route_class=GalleryRoute)
-asked_router = APIRouter(route_class=GalleryRoute)  # what open pages ask by themselves
+router = APIRouter(prefix="/gallery", route_class=GalleryRoute)
+asked_router = APIRouter(
+    prefix="/gallery", route_class=GalleryRoute
+)  # what open pages ask by themselves
 
 
 class ConsentForm(BaseModel):

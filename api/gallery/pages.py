@@ -58,8 +58,10 @@ _KEPT = {
     "X-Content-Type-Options": "nosniff",
 }
 
-router = APIRouter(route_class=GalleryRoute)
-asked_router = APIRouter(route_class=GalleryRoute)  # what open pages ask by themselves
+router = APIRouter(prefix="/gallery", route_class=GalleryRoute)
+asked_router = APIRouter(
+    prefix="/gallery", route_class=GalleryRoute
+)  # what open pages ask by themselves
 
 
 @router.get("/static/{version}/{name}")

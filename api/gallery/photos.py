@@ -28,7 +28,7 @@ from tasks.s3.bucket import get_guests_bucket
 from tasks.s3.links import build_disposition
 
 MAX_ID = 2**63 - 1
-router = APIRouter(route_class=GalleryRoute)
+router = APIRouter(prefix="/gallery", route_class=GalleryRoute)
 
 
 class ZipSize(StrEnum):

@@ -50,7 +50,7 @@ PREVIEW = "preview"
 _KINDS = {PREVIEW, *ViewKind}
 
 T = TypeVar("T")
-router = APIRouter(route_class=GalleryRoute)
+router = APIRouter(prefix="/gallery", route_class=GalleryRoute)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from fastapi import APIRouter
 
 from api.notices import page, subscribing
 
-router = APIRouter(prefix="/gallery", include_in_schema=False)
+router = APIRouter(include_in_schema=False)
 router.include_router(page.router)
 router.include_router(subscribing.router)
 

@@ -51,7 +51,7 @@ logger = logging.getLogger(__name__)
 
 MOST_SHOWN = 1_000  # photos on the page
 
-router = APIRouter(prefix="/notices", route_class=GalleryRoute)
+router = APIRouter(prefix="/gallery/notices", route_class=GalleryRoute)
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ _LONGEST = 320  # letters of what is given as an address
 _OFF = "This gallery sends no notices."
 _NOT_SENT = "The message could not be sent: look at the address, or try again later."
 
-router = APIRouter()
+router = APIRouter(prefix="/gallery")
 
 
 class NoticeForm(BaseModel):
