@@ -70,6 +70,7 @@ def test_the_demo_in_a_terminal_stays_until_enter(models_root: Path, tmp_path: P
     os.close(follower)
     with demo, os.fdopen(leader, "r+b", buffering=0) as terminal:
         said = read_until(terminal, "Enter stops everything.")
+        assert "waiting for " in said
         selfie = Path(re.findall(r"Selfie file +(\S+)", said)[0])
         gallery_url = re.findall(r"Gallery +(\S+)", said)[0]
         assert httpx.get(gallery_url, trust_env=False).status_code == 200

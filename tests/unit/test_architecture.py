@@ -344,6 +344,12 @@ def test_the_api_and_the_flow_start_without_a_heavy_library() -> None:
     assert find_loaded("api.app, flows.sync_event_photos", HEAVY) == ""
 
 
+def test_a_photographers_commands_start_without_the_servers_libraries() -> None:
+    servers = ("fastapi", "prefect", "prefect_aws", "psutil", "psycopg2", "sqlalchemy", "sqlmodel")
+    modules = "deployments.push.command, deployments.photographer.commands"
+    assert find_loaded(modules, (*HEAVY, *servers)) == ""
+
+
 def test_a_photo_is_decoded_without_the_database() -> None:
     assert find_loaded("tasks.images.decode", ("sqlalchemy", "sqlmodel", "prefect")) == ""
 
