@@ -245,7 +245,7 @@ def sync_photos(api: RestApi, event: dict[str, Any], title: str, prefect_ui: str
     started = api.post("faces/sync-s3", body)
     task_id = started["task_id"]
     console.print(f"{title}: {started['message']}")
-    console.print(f"  watch it in Prefect: {prefect_ui}/runs/flow-run/{task_id}")
+    console.print(f"  watch it in Prefect: {prefect_ui}/login?redirect=/runs/flow-run/{task_id}")
     status = _follow_with_bar(api, task_id)
     if status["state"] != "completed":
         raise StackError(f"{title} ended as {status['state']}: {status['detail']}")

@@ -29,7 +29,7 @@ def make_views_next(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) 
     if not get_settings().make_views or state.name == "Skipped":
         return
     try:
-        event_id, name = read_asked_event(flow_run)
+        event_id, name = read_asked_event(flow_run.parameters.get("event_id"))
         start_views(event_id, build_views_name(name))
     except FacePassError as error:
         flow_run_logger(flow_run).warning("No views are made of new photos yet: %s", error)
@@ -43,7 +43,7 @@ def tell_guests_next(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any])
     if state.name == "Skipped":
         return
     try:
-        event_id, name = read_asked_event(flow_run)
+        event_id, name = read_asked_event(flow_run.parameters.get("event_id"))
         if has_guests_to_tell(event_id):
             start_notices(event_id, build_notices_name(name), get_settings().notice_delay_s)
     except FacePassError as error:
@@ -66,7 +66,7 @@ def sync_event_photos(event_id: EventText = "", s3_prefix: PrefixText = "") -> S
     Returns the guide's statistics as the data of the final state.
 
     Args:
-        event_id: The event: its id, its UUID or its name, as `facepass events` lists them.
+        event_id: The event: its id (12), UUID or name (Свадьба), as `facepass events` lists them.
         s3_prefix: A part of its previews, as events/12/previews/day2/. Left empty: all of them.
     """
     asked = find_asked_event(event_id, s3_prefix)

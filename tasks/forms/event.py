@@ -7,7 +7,6 @@ so that it ends in a sentence: Prefect's own check would end the run below a tra
 from dataclasses import dataclass
 from typing import Annotated
 
-from prefect.client.schemas.objects import FlowRun
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from models.errors import ConfigurationError, EventNotFoundError
@@ -63,14 +62,14 @@ def find_asked_event(event: str, s3_prefix: str = "") -> AskedEvent:
         raise
 
 
-def read_asked_event(run: FlowRun) -> tuple[int, str]:
-    """The id and the name of the event that a run's form named, after the run.
+def read_asked_event(event: object) -> tuple[int, str]:
+    """The id and the name of the event that a form names, as it was sent.
 
     Raises EventNotFoundError and DatabaseUnavailableError.
     """
     with open_session() as session:
-        event = choose_event(session, _read_text(run.parameters.get("event_id")))
-        return event.id or 0, event.name
+        found = choose_event(session, _read_text(event))
+        return found.id or 0, found.name
 
 
 def read_profile(profile: str) -> ProfileName | None:

@@ -230,7 +230,8 @@ def _tolerate_prefect() -> Iterator[None]:
 def name_sync_run() -> str:
     """The name of the flow run under way, whoever started it; also where the database is down."""
     name, prefix = _read_event_name_and_prefix()
-    return build_run_name(name, str(flow_run.get_parameters().get("s3_prefix") or prefix))
+    prefix = str(flow_run.get_parameters().get("s3_prefix") or prefix)
+    return build_run_name(name, prefix) if prefix else name
 
 
 def name_previews_run() -> str:

@@ -113,6 +113,9 @@ def end_in_state(
             end = find_end(error)
             if end is None:
                 raise
+            if end is SyncState.FAILED:
+                # The page of a run shows its log, and no state's message.
+                get_run_logger().error("%s", error)
             return build_final_state(end, str(error))
 
     return run

@@ -1,10 +1,12 @@
 """How runs end: which errors end one for good, and the state that Prefect shows then."""
 
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from prefect.client.schemas.objects import State, StateType
+from prefect.logging import disable_run_logger
 from prefect.states import Completed
 
 from models.errors import (
@@ -23,6 +25,13 @@ from models.keys import tag_owner
 from models.vocabulary import SyncState
 from tasks.sync import states
 from tasks.sync.states import end_in_state, find_end
+
+
+@pytest.fixture(autouse=True)
+def without_a_run() -> Iterator[None]:
+    """Prefect's own way to call what logs to a run where there is none."""
+    with disable_run_logger():
+        yield
 
 
 def end_with(error: Exception) -> State[Any]:
