@@ -123,7 +123,11 @@ def _end_deployment(client: httpx.Client, deployment_id: str) -> None:
     unfinished = {
         "deployments": {"id": {"any_": [deployment_id]}},
         "flow_runs": {"state": {"type": {"not_any_": ENDED}}},
-        "limit": 1,
     }
-    if not client.post("flow_runs/filter", json=unfinished).raise_for_status().json():
+    runs = client.post("flow_runs/filter", json=unfinished).raise_for_status().json()
+    # The server's scheduler may have made some while their schedule was being deleted.
+    scheduled = [one for one in runs if one["auto_scheduled"] and one["state_type"] == "SCHEDULED"]
+    for run in scheduled:
+        client.delete(f"flow_runs/{run['id']}").raise_for_status()
+    if len(scheduled) == len(runs):
         client.delete(f"deployments/{deployment_id}").raise_for_status()
