@@ -44,7 +44,7 @@ def make_previews(event_id: EventText = "") -> State[Any]:
     counts are the data of the final state.
 
     Args:
-        event_id: The event: its id (12), UUID or name (Свадьба), as `facepass events` lists them.
+        event_id: The event: its name (Свадьба) or UUID, as `facepass events` lists them, or id.
     """
     asked = find_asked_event(event_id)
     with tag_event(asked.id), hold_previews(asked.id) as job:

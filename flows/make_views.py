@@ -40,7 +40,7 @@ def make_views(event_id: EventText = "") -> State[Any]:
     Views of replaced originals are made anew. The counts are the data of the final state.
 
     Args:
-        event_id: The event: its id (12), UUID or name (Свадьба), as `facepass events` lists them.
+        event_id: The event: its name (Свадьба) or UUID, as `facepass events` lists them, or id.
     """
     asked = find_asked_event(event_id)
     with tag_event(asked.id), hold_views(asked.id) as job:

@@ -29,7 +29,7 @@ def notify_guests(event_id: EventText = "") -> State[Any]:
     Counts of guests are the data of the final state; nobody's address or id is in it.
 
     Args:
-        event_id: The event: its id (12), UUID or name (Свадьба), as `facepass events` lists them.
+        event_id: The event: its name (Свадьба) or UUID, as `facepass events` lists them, or id.
     """
     asked = find_asked_event(event_id)
     with tag_event(asked.id):

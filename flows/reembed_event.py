@@ -49,7 +49,7 @@ def reembed_event(
     What became of it is the data of the final state.
 
     Args:
-        event_id: The event: its id (12), UUID or name (Свадьба), as `facepass events` lists them.
+        event_id: The event: its name (Свадьба) or UUID, as `facepass events` lists them, or id.
         model_pack: The pack of face models that finds its faces from now on. Left empty: as it is.
         profile: standard, or groups for smaller faces and larger previews. Left empty: as it is.
     """

@@ -66,7 +66,7 @@ def sync_event_photos(event_id: EventText = "", s3_prefix: PrefixText = "") -> S
     Returns the guide's statistics as the data of the final state.
 
     Args:
-        event_id: The event: its id (12), UUID or name (Свадьба), as `facepass events` lists them.
+        event_id: The event: its name (Свадьба) or UUID, as `facepass events` lists them, or id.
         s3_prefix: A part of its previews, as events/12/previews/day2/. Left empty: all of them.
     """
     asked = find_asked_event(event_id, s3_prefix)

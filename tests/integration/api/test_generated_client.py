@@ -1,4 +1,4 @@
-"""A client that openapi-python-client makes of the API's document, and README's story with it."""
+"""A generated client of the API's document, and the story of docs/api.md with it."""
 
 import importlib
 import json

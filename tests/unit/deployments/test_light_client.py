@@ -154,6 +154,8 @@ def test_ctrl_c_ends_a_push(place: dict[str, str], tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
+        # The tests may run in a shell's background, where Ctrl-C is ignored, by children too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as push:
         assert push.stderr is not None
         said = ""
