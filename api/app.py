@@ -137,9 +137,9 @@ def create_app() -> FastAPI:
         responses=describe_errors(401, 403, 408, 413, 429, 503),
     )
     app.include_router(report.router)
-    for router in (notices.router, gallery.router):
+    for router in (notices.router, gallery.router, reference.router):
         app.include_router(router, dependencies=[Depends(limit_rate("guest"))])
-    for router in (hooks.router, health.router, metrics.router, reference.router):
+    for router in (hooks.router, health.router, metrics.router):
         app.include_router(router)
     return app
 

@@ -61,7 +61,7 @@ def show_version(asked: bool) -> None:
 
         try:
             typer.echo(f"facepass {version(DISTRIBUTION)}")
-        except PackageNotFoundError as error:  # the images hold the sources alone
+        except PackageNotFoundError as error:  # run from a folder
             typer.echo(f"{DISTRIBUTION} is not installed here: its sources are run.", err=True)
             raise typer.Exit(1) from error
         raise typer.Exit
@@ -333,7 +333,8 @@ def pack(
         Path, typer.Argument(metavar="FILE.onnx", help="As AuraFace's glintr100.onnx.")
     ],
     name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Of the pack; AuraFace's is auraface.")
+        str | None,
+        typer.Option("--name", metavar="NAME", help="Of the pack; AuraFace's is auraface."),
     ] = None,
     licence: Annotated[
         str, typer.Option(metavar="TEXT", help="The file's licence in a line; AuraFace's is known.")

@@ -69,6 +69,9 @@ def list_deployed_names(installation: str) -> list[str]:
     return [deployment.partition("/")[2] for deployment in own]
 
 
-def name_former(installation: str) -> str:
-    """How every deployment of an installation was called by releases before these names."""
-    return installation
+def list_former_names(installation: str) -> list[str]:
+    """How every deployment of an installation was called by releases before these names.
+
+    None where a deployment of the server's first installation is called so now.
+    """
+    return [] if installation in list_deployed_names(DEFAULT) else [installation]

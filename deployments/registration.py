@@ -5,6 +5,7 @@ taken over: its schedules and forms would start runs in this one. Those of the s
 former release called otherwise end, once nothing waits for them.
 """
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -15,8 +16,8 @@ import yaml
 from deployments.names import (
     DEPLOYMENTS,
     list_deployed_names,
+    list_former_names,
     name_deployment,
-    name_former,
     name_pool,
     name_trigger,
     name_wish,
@@ -33,7 +34,7 @@ def require_own_deployments(client: httpx.Client, installation: str, owner: UUID
 
     installation: FACEPASS_INSTALLATION; owner: the database's id.
     """
-    names = [*list_deployed_names(installation), name_former(installation)]
+    names = [*list_deployed_names(installation), *list_former_names(installation)]
     wanted = {"name": {"any_": names}, "tags": {"all_": ["facepass"]}}
     try:
         answer = client.post("deployments/filter", json={"deployments": wanted})
@@ -81,9 +82,9 @@ def retire_former(client: httpx.Client, installation: str, owner: UUID, *, adopt
     Raises StackError.
     """
     try:
-        for deployment in DEPLOYMENTS:
+        for deployment, name in product(DEPLOYMENTS, list_former_names(installation)):
             flow = deployment.partition("/")[0]
-            answer = client.get(f"deployments/name/{flow}/{name_former(installation)}")
+            answer = client.get(f"deployments/name/{flow}/{name}")
             if answer.status_code == httpx.codes.NOT_FOUND:
                 continue
             former = answer.raise_for_status().json()

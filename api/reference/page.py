@@ -41,11 +41,13 @@ async def read_reference(request: Request) -> HTMLResponse:
 
 
 @router.get("/{version}/{name}")
-async def read_reference_file(version: str, name: str) -> Response:  # noqa: ARG001 (browsers keep it)
+async def read_reference_file(version: str, name: str) -> Response:
     """One of the page's files."""
     if name not in FILES:
         raise ApiError(404, "Not found", ErrorCode.NOT_FOUND)
-    return Response(_read_file(name), media_type=FILES[name], headers=_KEPT)
+    # Another release's address, met while processes are replaced, must not keep these files.
+    headers = _KEPT if version == hash_files() else {"Cache-Control": "no-store"}
+    return Response(_read_file(name), media_type=FILES[name], headers=headers)
 
 
 @lru_cache(maxsize=1)

@@ -1,1 +1,1 @@
-"""What the API tells of its calls to systems that watch it."""
+"""Telemetry: what the API tells of its calls to systems that watch it."""

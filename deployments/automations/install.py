@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import yaml
 
-from deployments.names import DEFAULT, list_deployed_names, name_former, name_trigger
+from deployments.names import DEFAULT, list_deployed_names, list_former_names, name_trigger
 from models.errors import OrchestratorUnavailableError
 from models.keys import label_installation
 from models.settings import Settings
@@ -114,7 +114,7 @@ def _narrow(trigger: dict[str, Any], installation: str) -> None:
     if "match_related" not in trigger:
         trigger["match"] |= label_installation(installation)
         return
-    names = [*list_deployed_names(installation), name_former(installation)]
+    names = [*list_deployed_names(installation), *list_former_names(installation)]
     own = {"prefect.resource.role": "deployment", "prefect.resource.name": names}
     trigger["match_related"] = [trigger["match_related"], own]
 

@@ -186,19 +186,23 @@ def read_event(session: Session, event_id: int) -> Event:
 
 
 def choose_event(session: Session, wanted: str) -> Event:
-    """The event with this id, UUID or whole name, or EventNotFoundError with what to do.
+    """The event with this id (12, #12), UUID or whole name, or EventNotFoundError with what to do.
 
-    What looks like an id is one: an event that is called 12 is found by its own id.
+    What looks like an id is one, unless another event is called so: only #12 is an id for sure.
     """
     if not wanted:
         raise EventNotFoundError(
             "No event was named: give its id, its UUID or its name, as GET /api/v1/events or "
             "`facepass events` lists them."
         )
-    if wanted.isdecimal() and wanted.isascii():
-        if int(wanted) > MAX_EVENT_ID:
-            raise EventNotFoundError(f"No event has the id {wanted}: ids are smaller.")
-        return read_event(session, int(wanted))
+    event_id = read_event_id(wanted)
+    if event_id is not None:
+        if not wanted.startswith("#") and _has_other_named(session, wanted, event_id):
+            raise EventNotFoundError(
+                f"{wanted} may be an event's id, and is another one's name: write #{wanted} for "
+                "the id, or give the UUID."
+            )
+        return read_event(session, event_id)
     try:
         return find_event(session, UUID(wanted))
     except EventNotFoundError as error:
@@ -209,10 +213,28 @@ def choose_event(session: Session, wanted: str) -> Event:
         return _choose_named(session, wanted)
 
 
+def read_event_id(wanted: str) -> int | None:
+    """The id that somebody wrote, as 12 or #12; none where it is something else, or too large."""
+    digits = wanted.removeprefix("#")
+    if not (digits.isdecimal() and digits.isascii()) or len(digits) > len(str(MAX_EVENT_ID)):
+        return None
+    return int(digits) if int(digits) <= MAX_EVENT_ID else None
+
+
+def _has_other_named(session: Session, name: str, event_id: int) -> bool:
+    called = _list_called(session, name)
+    return any(event.id != event_id for event in called)
+
+
+def _list_called(session: Session, name: str) -> list[Event]:
+    """The events of this name, in any case and Unicode form."""
+    found = [read_event(session, event_id) for event_id in _find_named(session, name)]
+    return [event for event in found if fold_key(event.name.strip()) == fold_key(name.strip())]
+
+
 def _choose_named(session: Session, name: str) -> Event:
     """The event of this name, in any case and Unicode form."""
-    found = [read_event(session, event_id) for event_id in _find_named(session, name)]
-    called = [event for event in found if fold_key(event.name.strip()) == fold_key(name.strip())]
+    called = _list_called(session, name)
     if not called:
         raise EventNotFoundError(
             f"No event is called {name[:200]}: `facepass events` lists them; an event's id or UUID "

@@ -10,24 +10,35 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from models.errors import ConfigurationError, EventNotFoundError
-from models.queries.events import MAX_EVENT_ID, choose_event
+from models.queries.events import choose_event, read_event_id
 from models.session import open_session
 from models.vocabulary import ProfileName
 from tasks.sync.artifacts import publish_page
 
 
 def _read_text(value: object) -> str:
-    """What was sent, as text: programs send numbers for ids and null for what they leave open."""
+    """What was sent, as text: programs send null for what they leave open."""
     return "" if value is None else str(value).strip()
+
+
+def _read_event(value: object) -> str:
+    """Programs send numbers, which are ids even where another event is called so."""
+    return f"#{value}" if isinstance(value, int) else _read_text(value)
+
+
+def _read_prefix(value: object) -> str:
+    """What was sent, with the spaces that a key may begin or end with."""
+    text = "" if value is None else str(value)
+    return text if text.strip() else ""
 
 
 EventText = Annotated[
     str,
-    BeforeValidator(_read_text),
+    BeforeValidator(_read_event),
     Field(examples=["12", "550e8400-e29b-41d4-a716-446655440000", "Свадьба"]),
 ]
 PrefixText = Annotated[
-    str, BeforeValidator(_read_text), Field(examples=["events/12/previews/day2/"])
+    str, BeforeValidator(_read_prefix), Field(examples=["events/12/previews/day2/"])
 ]
 PackText = Annotated[str, BeforeValidator(_read_text), Field(examples=["buffalo_l"])]
 ProfileText = Annotated[
@@ -50,9 +61,9 @@ def find_asked_event(event: str, s3_prefix: str = "") -> AskedEvent:
 
     Says on the run's page what is wrong with the form. Raises EventNotFoundError.
     """
-    is_id = event.isdecimal() and event.isascii() and int(event) <= MAX_EVENT_ID
-    if is_id and s3_prefix:
-        return AskedEvent(int(event), s3_prefix)  # a program's, which is looked at later
+    event_id = read_event_id(event) if event.startswith("#") else None
+    if event_id is not None and s3_prefix:
+        return AskedEvent(event_id, s3_prefix)  # a program's, which is looked at later
     try:
         with open_session() as session:
             found = choose_event(session, event)
@@ -68,7 +79,7 @@ def read_asked_event(event: object) -> tuple[int, str]:
     Raises EventNotFoundError and DatabaseUnavailableError.
     """
     with open_session() as session:
-        found = choose_event(session, _read_text(event))
+        found = choose_event(session, _read_event(event))
         return found.id or 0, found.name
 
 

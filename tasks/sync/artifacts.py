@@ -265,13 +265,14 @@ def _read_event_name() -> str:
 
 def _read_event_name_and_prefix() -> tuple[str, str]:
     """Those of the event that the run's form names; what is written there where none is found."""
-    asked = str(flow_run.get_parameters().get("event_id") or "").strip()
+    sent = flow_run.get_parameters().get("event_id")
+    asked = str(sent or "").strip()
     unknown = f"event {asked}" if asked else "no event named"
     try:
         if is_foreign_run():
             return unknown, ""  # it is not this database's
         with open_session() as session:
-            event = choose_event(session, asked)
+            event = choose_event(session, f"#{asked}" if isinstance(sent, int) else asked)
             return event.name, event.s3_prefix
     except FacePassError:
         return unknown, ""

@@ -390,7 +390,7 @@ def test_a_service_waits_for_what_can_be_waited_for(name: str) -> None:
 
 def test_tables_and_deployments_are_there_before_a_sync_can_start() -> None:
     assert {"migrate", "register", "s3"} <= {*SERVICES["worker"]["depends_on"]}
-    assert {"migrate", "prefect", "s3"} <= {*SERVICES["api"]["depends_on"]}
+    assert {"migrate", "register", "prefect", "s3"} <= {*SERVICES["api"]["depends_on"]}
 
 
 def test_a_card_is_for_the_worker_alone_and_its_vectors_are_the_apis() -> None:

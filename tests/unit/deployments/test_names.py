@@ -114,13 +114,23 @@ def test_each_parameter_of_a_form_is_described_and_may_be_left_out(
 
 
 @each_deployment
-@pytest.mark.parametrize("value", [7, "7", " 7 "])
-def test_a_form_takes_an_id_as_number_or_text(deployment: dict[str, Any], value: object) -> None:
+@pytest.mark.parametrize(("value", "text"), [(7, "#7"), ("7", "7"), (" 7 ", "7")])
+def test_a_form_takes_an_id_as_number_or_text(
+    deployment: dict[str, Any], value: object, text: str
+) -> None:
     flow = import_flow(deployment)
     if "event_id" in signature(flow.fn).parameters:
-        assert flow.validate_parameters({"event_id": value})["event_id"] == "7"
+        assert flow.validate_parameters({"event_id": value})["event_id"] == text
         for odd in (None, [], {"a": 1}, 2.5):
             assert isinstance(flow.validate_parameters({"event_id": odd})["event_id"], str)
+
+
+@each_deployment
+def test_a_forms_prefix_keeps_the_spaces_of_its_keys(deployment: dict[str, Any]) -> None:
+    flow = import_flow(deployment)
+    if "s3_prefix" in signature(flow.fn).parameters:
+        for sent, read in ((" день 1/previews/", " день 1/previews/"), ("  ", ""), (None, "")):
+            assert flow.validate_parameters({"s3_prefix": sent})["s3_prefix"] == read
 
 
 def test_a_form_asks_for_a_profile_that_there_is() -> None:
