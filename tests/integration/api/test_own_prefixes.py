@@ -150,6 +150,8 @@ def test_a_sync_reads_its_own_events_folder_alone(
         answer = api.post(SYNC, json=body)
         assert answer.status_code == 400
         assert mine.folder in answer.json()["detail"]
+        if not prefix:
+            continue  # a form of Prefect's that leaves it open asks for the event's own previews
         outcome = mine.sync(prefix)
         assert outcome.state.name == "Failed"
         assert mine.folder in outcome.state.message
