@@ -24,7 +24,7 @@ os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "false"
 os.environ["PREFECT_LOGGING_TO_API_ENABLED"] = "false"
 
 ROOT = Path(__file__).parent.parent
-START_LIMIT_S = 180
+START_LIMIT_S = 300
 
 
 @pytest.fixture(scope="session")

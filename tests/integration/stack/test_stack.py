@@ -92,7 +92,7 @@ def launch(
     return RunningStack(process, Path(file.name), home)
 
 
-def wait_for(condition: Callable[[], Any], stack: RunningStack, seconds: float = 120) -> None:
+def wait_for(condition: Callable[[], Any], stack: RunningStack, seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert stack.process.poll() is None, stack.output.read_text()
