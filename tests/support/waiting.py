@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 
-def wait_until(condition: Callable[[], Any], limit_s: float = 90) -> None:
+def wait_until(condition: Callable[[], Any], limit_s: float = 240) -> None:
     """Ask until the answer is true; the test fails when that does not come."""
     deadline = time.monotonic() + limit_s
     while not condition():
