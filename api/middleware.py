@@ -120,6 +120,20 @@ class HeadRequests(HttpMiddleware):
             scope["method"] = "HEAD"
 
 
+class WatchedSend:
+    """The way of an answer to its caller, on which its status is noted."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status = CLOSED_BY_CALLER
+
+    async def __call__(self, message: Message) -> None:
+        """Hand a message on."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        await self._send(message)
+
+
 class AccessLog(HttpMiddleware):
     """Middleware: logs each call by its route's template, and counts it."""
 
@@ -129,19 +143,12 @@ class AccessLog(HttpMiddleware):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the call on, and record its status and its time."""
-        status = CLOSED_BY_CALLER
-
-        async def watch(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
+        watched = WatchedSend(send)
         begin = perf_counter()
         try:
-            await self._app(scope, receive, watch)
+            await self._app(scope, receive, watched)
         finally:
-            self._record(scope, status, perf_counter() - begin)
+            self._record(scope, watched.status, perf_counter() - begin)
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         method = scope["method"] if scope["method"] in KNOWN_METHODS else "OTHER"

@@ -7,9 +7,9 @@ would write the path too, which can hold a guest's token, and the address of the
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.middleware import CLOSED_BY_CALLER, KNOWN_METHODS, NO_ROUTE, HttpMiddleware
+from api.middleware import KNOWN_METHODS, NO_ROUTE, HttpMiddleware, WatchedSend
 from models.errors import ConfigurationError
 from models.settings import Settings
 
@@ -57,14 +57,7 @@ class TraceCalls(HttpMiddleware):
         from opentelemetry.trace import SpanKind, StatusCode
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-        status = CLOSED_BY_CALLER
-
-        async def send_seen(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
+        watched = WatchedSend(send)
         method = scope["method"] if scope["method"] in KNOWN_METHODS else OTHER_METHOD
         caller = TraceContextTextMapPropagator().extract(dict(Headers(scope=scope)))
         with self._tracer.start_as_current_span(
@@ -76,12 +69,12 @@ class TraceCalls(HttpMiddleware):
             set_status_on_exception=False,
         ) as span:
             try:
-                await self._app(scope, receive, send_seen)
+                await self._app(scope, receive, watched)
             finally:
                 route = getattr(scope.get("route"), "path", NO_ROUTE)
                 span.update_name(f"{method} {route}")
                 span.set_attribute("http.request.method", method)
                 span.set_attribute("http.route", route)
-                span.set_attribute("http.response.status_code", status)
-                if status >= 500:
+                span.set_attribute("http.response.status_code", watched.status)
+                if watched.status >= 500:
                     span.set_status(StatusCode.ERROR)
