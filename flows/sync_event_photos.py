@@ -21,7 +21,7 @@ from tasks.sync.runner import BatchTaskRunner, map_batches
 from tasks.sync.states import SYNC_RETRIES, end_in_state
 
 
-def make_views_next(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
+def make_views_next(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001 (Prefect's signature of a hook)
     """Start the making of views after a sync, as a run of its own; the sync's end stays as it is.
 
     Where Prefect cannot be reached the hourly resync starts it.
@@ -35,7 +35,7 @@ def make_views_next(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) 
         flow_run_logger(flow_run).warning("No views are made of new photos yet: %s", error)
 
 
-def tell_guests_next(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
+def tell_guests_next(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001 (Prefect's signature of a hook)
     """Have guests told of new photos in a while, where some wish it; the sync's end stays as it is.
 
     Where Prefect cannot be reached the end of the next sync does it, or the hourly resync.

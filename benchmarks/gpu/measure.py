@@ -80,7 +80,7 @@ def load_plain(pack_folder: str, providers: Sequence[str], first: bytes, *, tune
     return Loaded(time.perf_counter() - began, partial(_embed_plainly, analysis))
 
 
-def _embed_plainly(analysis: Any, photos: Sequence[bytes]) -> list[DetectedFaces]:  # noqa: ANN401
+def _embed_plainly(analysis: Any, photos: Sequence[bytes]) -> list[DetectedFaces]:  # noqa: ANN401 (InsightFace publishes no types)
     cv2.setNumThreads(_OPENCV_DEFAULT)  # our engine, in this process, has set one
     try:
         return [embed_plain(analysis, photo) for photo in photos]

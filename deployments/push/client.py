@@ -58,7 +58,7 @@ class RestApi:
         self._read_answer(answer)
         return True
 
-    def _send(self, method: str, path: str, **body: Any) -> httpx.Response:  # noqa: ANN401
+    def _send(self, method: str, path: str, **body: Any) -> httpx.Response:  # noqa: ANN401 (whatever JSON holds)
         for attempt in range(TRIES):
             try:
                 answer = self._client.request(method, f"/api/v1/{quote(path)}", **body)

@@ -26,7 +26,7 @@ def main(*, lan: bool = False, adopts: bool = False) -> int:
     console = Console(highlight=False, soft_wrap=True)
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     # Rich would end the process where nobody reads its lines any longer.
-    console.on_broken_pipe = partial(setattr, console, "quiet", True)  # type: ignore[method-assign]
+    console.on_broken_pipe = partial(setattr, console, "quiet", True)  # type: ignore[method-assign]  # Rich has no other way
 
     def report(line: str) -> None:
         try:

@@ -240,4 +240,4 @@ def _find_photo(session: Session, event_id: int, photo_id: int) -> Photo:
 
 
 def _count_rows(result: Result[Any]) -> int:
-    return int(result.rowcount)  # type: ignore[attr-defined]
+    return int(result.rowcount)  # type: ignore[attr-defined]  # a cursor's, which SQLModel hides

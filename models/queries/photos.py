@@ -295,7 +295,7 @@ def requeue_photos(
     if photo_id is not None:
         failed.append(col(Photo.id) == photo_id)
     requeued = session.execute(update(Photo).where(*failed).values(etag=""))
-    return int(requeued.rowcount)  # type: ignore[attr-defined]
+    return int(requeued.rowcount)  # type: ignore[attr-defined]  # a cursor's, which SQLModel hides
 
 
 # --- the guests' gallery ---

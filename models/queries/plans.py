@@ -362,7 +362,7 @@ def write_plan(
         values["first_size"] = min(batch_size, FIRST_BATCH_SIZE if left is None else left)
     session.execute(text(_RESTORE_RETURNED))
     session.execute(text(_MARK_NAMES))
-    gone = session.execute(text(_MARK_GONE), values).rowcount  # type: ignore[attr-defined]
-    planned = session.execute(text(_WRITE_WORK), values).rowcount  # type: ignore[attr-defined]
+    gone = session.execute(text(_MARK_GONE), values).rowcount  # type: ignore[attr-defined]  # a cursor's, which SQLModel hides
+    planned = session.execute(text(_WRITE_WORK), values).rowcount  # type: ignore[attr-defined]  # a cursor's, which SQLModel hides
     ignored = {str(kind): number for kind, number in listing.ignored.items()}
     return Tally(**counts, gone=gone, planned=planned, ignored=ignored)

@@ -399,4 +399,4 @@ def _change_unfinished(session: Session, flow_run_id: UUID, **values: object) ->
         .where(col(SyncRun.flow_run_id) == flow_run_id, col(SyncRun.finished_at).is_(None))
         .values(**values)
     )
-    return bool(changed.rowcount)  # type: ignore[attr-defined]
+    return bool(changed.rowcount)  # type: ignore[attr-defined]  # a cursor's, which SQLModel hides

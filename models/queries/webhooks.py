@@ -43,7 +43,7 @@ def add_deliveries(session: Session, flow_run_ids: Sequence[UUID]) -> None:
         return
     query = (
         # Columns, not objects: a session may hold the run as it was before it ended.
-        select(SyncRun.__table__, Event.uuid, Event.name)  # type: ignore[attr-defined]
+        select(SyncRun.__table__, Event.uuid, Event.name)  # type: ignore[attr-defined]  # SQLModel's mapped table
         .join(Event, col(Event.id) == SyncRun.event_id)
         .where(col(SyncRun.flow_run_id).in_(flow_run_ids))
     )
@@ -216,4 +216,4 @@ def delete_old_deliveries(session: Session, age: timedelta) -> int:
     """Delete deliveries older than `age`, made or not; returns how many there were."""
     statement = delete(WebhookDelivery).where(col(WebhookDelivery.created_at) < func.now() - age)
     deleted: Result[Any] = session.execute(statement)
-    return int(deleted.rowcount)  # type: ignore[attr-defined]
+    return int(deleted.rowcount)  # type: ignore[attr-defined]  # a cursor's, which SQLModel hides

@@ -175,7 +175,7 @@ def list_levels(plain: Any) -> dict[int, int]:  # noqa: ANN401 (InsightFace publ
     return dict.fromkeys(plain._feat_stride_fpn, plain._num_anchors)
 
 
-def batch_detector(plain: Any, inference: str, gate: Gate) -> BatchedDetector:  # noqa: ANN401
+def batch_detector(plain: Any, inference: str, gate: Gate) -> BatchedDetector:  # noqa: ANN401 (InsightFace's models have no types)
     """InsightFace's detector, for batches; inference: "cpu", or one of CUDA's modes.
 
     Raises ModelPackError.
@@ -195,7 +195,7 @@ def batch_detector(plain: Any, inference: str, gate: Gate) -> BatchedDetector:  
     return BatchedDetector(plain, graph, open_here, choose_photos(side), gate)
 
 
-def batch_recogniser(plain: Any, inference: str, gate: Gate) -> BatchedRecogniser:  # noqa: ANN401
+def batch_recogniser(plain: Any, inference: str, gate: Gate) -> BatchedRecogniser:  # noqa: ANN401 (InsightFace's models have no types)
     """InsightFace's recogniser, likewise."""
     side = int(plain.input_size[0])
     with _refuse_other_graphs(plain):
@@ -209,7 +209,7 @@ def batch_recogniser(plain: Any, inference: str, gate: Gate) -> BatchedRecognise
 
 
 @contextmanager
-def _refuse_other_graphs(plain: Any) -> Iterator[None]:  # noqa: ANN401
+def _refuse_other_graphs(plain: Any) -> Iterator[None]:  # noqa: ANN401 (InsightFace's models have no types)
     """Turn what goes wrong with a model's file into ModelPackError."""
     try:
         yield
@@ -220,7 +220,7 @@ def _refuse_other_graphs(plain: Any) -> Iterator[None]:  # noqa: ANN401
         ) from error
 
 
-def _let_go(plain: Any) -> None:  # noqa: ANN401
+def _let_go(plain: Any) -> None:  # noqa: ANN401 (InsightFace's models have no types)
     """Free the memory of InsightFace's own session, which is not run."""
     plain.session = plain._resolution_session_pool = None
 

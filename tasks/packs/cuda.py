@@ -92,7 +92,7 @@ def find_card() -> Card:
     )
 
 
-def _read_memory(driver: Any, device: ctypes.c_int) -> tuple[int, int]:  # noqa: ANN401
+def _read_memory(driver: Any, device: ctypes.c_int) -> tuple[int, int]:  # noqa: ANN401 (a library loaded by ctypes)
     """Bytes of a card, and those that are free, as its driver says."""
     context, free, total = ctypes.c_void_p(), ctypes.c_size_t(), ctypes.c_size_t()
     # The context that CUDA's runtime, and so onnxruntime, uses in this process too.

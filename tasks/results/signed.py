@@ -53,7 +53,7 @@ class SignedStorage(WritableFileSystem):
     _checked: dict[str, bytes] = PrivateAttr(default_factory=dict)
 
     # Both are synchronous, where Prefect's type is a coroutine's: Prefect takes either.
-    def read_path(self, path: str, **_: object) -> bytes | None:  # type: ignore[override]
+    def read_path(self, path: str, **_: object) -> bytes | None:  # type: ignore[override]  # synchronous, as said above
         """The record; None where there is none of this event's making.
 
         Read once: Prefect asks whether there is one, and then for it, and what lies in storage
@@ -68,7 +68,7 @@ class SignedStorage(WritableFileSystem):
             self._checked[path] = record
         return self._checked[path]
 
-    def write_path(self, path: str, content: bytes, **_: object) -> None:  # type: ignore[override]
+    def write_path(self, path: str, content: bytes, **_: object) -> None:  # type: ignore[override]  # synchronous, as said above
         """Keep a record behind its signature; records of errors, which lie elsewhere, are not."""
         if path.startswith(f"{CACHE_FOLDER}/"):
             inner: Any = self.storage

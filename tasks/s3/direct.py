@@ -74,7 +74,7 @@ class DirectReader:
     """Opens objects of one bucket; thread-safe."""
 
     def __init__(self, client: "S3Client") -> None:
-        self._http: Any = client._endpoint.http_session  # type: ignore[attr-defined]
+        self._http: Any = client._endpoint.http_session  # type: ignore[attr-defined]  # the only way to its pool
         self._events: Any = client.meta.events
         self._way: Way | None = None
         self._seen = threading.local()

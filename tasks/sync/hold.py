@@ -460,7 +460,7 @@ def outlive_worker() -> None:
 
 def keep_alive(console: Console) -> None:
     """Replace what Rich does for a pipe that nobody reads: it raises SystemExit."""
-    console.on_broken_pipe = partial(_fall_silent, console)  # type: ignore[method-assign]
+    console.on_broken_pipe = partial(_fall_silent, console)  # type: ignore[method-assign]  # Rich has no other way
 
 
 def _fall_silent(console: Console) -> None:

@@ -191,7 +191,7 @@ def test_nothing_is_left_when_the_tests_are_killed(namespaces: None, tmp_path: P
     assert process.stdout is not None
     with process, process.stdout as output:
         assert output.readline() == "ready\n"
-        count: Callable[[], list[psutil.Process]] = lambda: psutil.Process(  # noqa: E731
+        count: Callable[[], list[psutil.Process]] = lambda: psutil.Process(  # noqa: E731 (typed, and used once)
             process.pid
         ).children(recursive=True)
         wait_until(lambda: len(count()) >= 5)

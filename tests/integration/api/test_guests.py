@@ -74,7 +74,7 @@ LOOKS = {
 
 def test_an_events_looks_are_changed_one_by_one_and_told(api: TestClient, party: EventBox) -> None:
     for name, value in LOOKS.items():
-        sent = value.upper() if name == "accent" else value  # type: ignore[attr-defined]
+        sent = value.upper() if name == "accent" else value  # type: ignore[attr-defined]  # a union's member that the test knows
         answer = change(api, party, **{name: sent})
         assert answer.status_code == 200, answer.text
         assert name in answer.json()["message"]

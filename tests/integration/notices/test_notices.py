@@ -188,7 +188,7 @@ def test_an_address_is_asked_before_anything_is_told(
     assert page.status_code == 200 and "/photos/" not in page.text
     assert count(party) == 1
     assert api.post(f"{link}/confirm", headers=HTML).status_code == 303
-    assert api.app.state.orchestrator.started == [party.id]  # type: ignore[attr-defined]
+    assert api.app.state.orchestrator.started == [party.id]  # type: ignore[attr-defined]  # the app is an ASGI callable to its type
     assert notify(party).name == "Completed: 1 guests told"
     assert "Новые фото" in post.mails[-1].message["subject"]
 

@@ -316,7 +316,7 @@ def test_a_service_can_do_no_more_than_it_must(name: str) -> None:
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert re.fullmatch(r"[0-9]+[gm]", service["mem_limit"])
     assert service["pids_limit"] > 0
-    assert any(mount.startswith("/tmp:size=") for mount in service["tmpfs"])  # noqa: S108
+    assert any(mount.startswith("/tmp:size=") for mount in service["tmpfs"])  # noqa: S108 (a path inside the container)
     assert "privileged" not in service
     assert service["restart"] == ("no" if name in JOBS else "unless-stopped")
     if name in FOREIGN:

@@ -35,14 +35,14 @@ class ApiHandler(QuietHandler):
 
     api: FakeApi
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:  # noqa: N802 (http.server's name)
         """Pass it on."""
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         request = httpx.Request(self.command, f"http://api{self.path}", content=body)
         answer = self.api.answer(request)
         self.answer(answer.status_code, answer.content, [("Content-Type", "application/json")])
 
-    do_POST = do_GET  # noqa: N815
+    do_POST = do_GET  # noqa: N815 (http.server's name)
 
 
 @pytest.fixture

@@ -14,12 +14,12 @@ class Answers(QuietHandler):
     def do_GET(self) -> None:  # noqa: N802 - http.server's name
         self.answer({"/well": 200, "/ill": 503, "/get": 200}.get(self.path, 404))
 
-    def do_HEAD(self) -> None:  # noqa: N802
+    def do_HEAD(self) -> None:  # noqa: N802 (http.server's name)
         self.answer({"/well": 200, "/ill": 503, "/get": 405, "/head": 200}.get(self.path, 404))
 
 
 class OnlyGet(QuietHandler):
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:  # noqa: N802 (http.server's name)
         self.answer(200)
 
 

@@ -106,7 +106,7 @@ def client() -> object:
 @given(name=NAMES.filter(bool))
 def test_a_signed_link_has_the_path_of_the_stored_address(client: object, name: str) -> None:
     key = f"events/1/originals/{name}"
-    link = client.generate_presigned_url(  # type: ignore[attr-defined]
+    link = client.generate_presigned_url(  # type: ignore[attr-defined]  # SQLModel's mapped table
         "get_object", Params={"Bucket": "photos", "Key": key}
     )
     assert link.partition("?")[0] == build_image_url(BASE_URL, key)

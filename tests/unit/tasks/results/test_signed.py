@@ -22,11 +22,11 @@ class FakeStorage(WritableFileSystem):
     _block_type_name = "Files in a test's memory"
     files: dict[str, bytes] = {}  # noqa: RUF012 (a field)
 
-    def read_path(self, path: str, **_: object) -> bytes:  # type: ignore[override]
+    def read_path(self, path: str, **_: object) -> bytes:  # type: ignore[override]  # Prefect's has more words, which are not used here
         """The content."""
         return self.files[path]
 
-    def write_path(self, path: str, content: bytes, **_: object) -> None:  # type: ignore[override]
+    def write_path(self, path: str, content: bytes, **_: object) -> None:  # type: ignore[override]  # Prefect's has more words, which are not used here
         """Keep it."""
         self.files[path] = content
 

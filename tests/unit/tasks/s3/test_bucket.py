@@ -418,7 +418,7 @@ def test_without_an_endpoint_it_is_aws() -> None:
 @pytest.mark.usefixtures("aws_keys")
 def test_waiting_for_s3_has_an_end() -> None:
     config = open_bucket(Settings(s3_bucket="photos")).client.meta.config
-    assert (config.connect_timeout, config.read_timeout) == (5, 30)  # type: ignore[attr-defined]
+    assert (config.connect_timeout, config.read_timeout) == (5, 30)  # type: ignore[attr-defined]  # SQLModel's mapped table
 
 
 def test_without_a_bucket_nothing_is_opened() -> None:

@@ -227,7 +227,7 @@ def test_a_success_of_another_kind_is_not_read_beyond_the_limit(
 
 
 def test_renewed_credentials_may_have_no_token(bucket: Bucket, store: Store) -> None:
-    credentials = bucket.client._request_signer._credentials  # type: ignore[attr-defined]
+    credentials = bucket.client._request_signer._credentials  # type: ignore[attr-defined]  # SQLModel's mapped table
     credentials.token = "session"
     bucket.direct.forget()  # type: ignore[union-attr]
     assert read(bucket) == read(bucket) == CONTENT
@@ -283,7 +283,7 @@ def test_a_body_without_a_length_is_limited_too(bucket: Bucket, store: Store) ->
 
 
 def test_renewed_credentials_sign_the_next_photo(bucket: Bucket, store: Store) -> None:
-    signer = bucket.client._request_signer  # type: ignore[attr-defined]
+    signer = bucket.client._request_signer  # type: ignore[attr-defined]  # SQLModel's mapped table
     signer._credentials.access_key = ROTATED
     signer._credentials.token = "session"
     assert read(bucket) == CONTENT
