@@ -281,7 +281,7 @@ def test_what_no_retry_heals_ends_at_once_with_its_sentence(
 
 @pytest.mark.parametrize(
     "prefix",
-    ["events/{other}/previews/", "events/{id}/../{other}/previews/", "", "events/{id}/photos/"],
+    ["events/{other}/previews/", "events/{id}/../{other}/previews/", "/", "events/{id}/photos/"],
 )
 def test_a_prefix_that_is_not_the_events_own_is_refused(
     make_event: Callable[..., EventBox], prefix: str

@@ -6,7 +6,7 @@ own schemas.
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,7 +106,14 @@ def make_pool(server: httpx.Client, kind: str, site: dict[str, Any]) -> Pool:
     template = read_profile(kind, site)
     body = {"name": pool.name, "type": kind, "base_job_template": template}
     server.post("/work_pools/", json=body).raise_for_status()
-    copied = ("flow_id", "entrypoint", "pull_steps", "job_variables", "parameter_openapi_schema")
+    copied = (
+        "flow_id",
+        "entrypoint",
+        "pull_steps",
+        "job_variables",
+        "parameter_openapi_schema",
+        "enforce_parameter_schema",
+    )
     for deployment in DEPLOYMENTS:
         known = server.get(f"/deployments/name/{deployment}").raise_for_status().json()
         own = {"name": pool.name, "work_pool_name": pool.name}
@@ -138,8 +145,11 @@ def pools(server: httpx.Client) -> Iterator[dict[str, Pool]]:
 
 
 @pytest.fixture(autouse=True)
-def worker_environment(joined_stack: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a worker's process has and its runs must get, or must not show."""
+def worker_environment(configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a worker's process has and its runs must get, or must not show.
+
+    `configure` is here for its end: settings that were read meanwhile are forgotten.
+    """
     for name, value in WORKER_ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
 
