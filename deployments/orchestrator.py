@@ -160,8 +160,6 @@ _PHASES = {
     StateType.CANCELLED: RunPhase.CANCELLED,
 }
 _RETRY_STATE = "AwaitingRetry"
-# Whose messages are the product's: tasks/sync/states.py ends a run so, the stack stops one so.
-_OWN_STATES = {(StateType.CRASHED, "Failed"), (StateType.SCHEDULED, STOPPED)}
 
 
 def describe_run(run: FlowRun) -> RunReport:
@@ -170,10 +168,12 @@ def describe_run(run: FlowRun) -> RunReport:
     if state is None:
         return RunReport(RunPhase.PENDING, datetime.now(UTC), is_queued=True)
     is_retry = state.name == _RETRY_STATE
-    is_own = (state.type, state.name) in _OWN_STATES
-    phase = RunPhase.FAILED if is_own and state.name == "Failed" else _PHASES[state.type]
+    # Whose messages are the product's: the stack's, and those of runs that no retry heals, from
+    # which tasks/sync/states.py takes the retries.
+    is_final = state.type is StateType.FAILED and run.empirical_policy.retries == 0
+    is_own = is_final or state.name == STOPPED
     return RunReport(
-        RunPhase.RETRYING if is_retry else phase,
+        RunPhase.RETRYING if is_retry else _PHASES[state.type],
         due=state.state_details.scheduled_time or state.timestamp,
         is_queued=state.type is StateType.SCHEDULED and not is_retry,
         is_waiting=is_retry and run.empirical_policy.retry_type == "in_process",

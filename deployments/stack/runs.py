@@ -72,11 +72,7 @@ def _stop_run(client: httpx.Client, flow_run_id: str, *, is_done: bool) -> bool:
 def is_cut_short(state: dict[str, Any]) -> bool:
     """Whether a run in this state, whose process was stopped, had more to do.
 
-    A process that is asked to stop says Crashed; Failed of that type is the product's own end.
+    A process that is asked to stop says Crashed.
     """
     kind, name = state["type"], state["name"]
-    return (
-        kind in UNFINISHED
-        or (kind == "CRASHED" and name != "Failed")
-        or (kind == "SCHEDULED" and name == "AwaitingRetry")
-    )
+    return kind in UNFINISHED | {"CRASHED"} or (kind == "SCHEDULED" and name == "AwaitingRetry")

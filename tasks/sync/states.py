@@ -9,9 +9,11 @@ from functools import wraps
 from typing import Any, ParamSpec
 
 from prefect import get_run_logger
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, StateType
+from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
-from prefect.states import Completed
+from prefect.states import Completed, Failed
 
 from models.errors import (
     ConfigurationError,
@@ -55,14 +57,31 @@ def find_end(error: Exception) -> SyncState | None:
 def build_final_state(end: SyncState, message: str) -> State[Any]:
     """The state that Prefect's UI shows of a run that ended without a result.
 
-    A run that no retry heals must not end as Failed: Prefect retries every Failed flow run that
-    has retries left. Crashed is not retried, and its name says what it is.
+    Prefect retries every Failed flow run that has retries left: see `set_retries_left`.
     """
     if end is SyncState.CANCELLED:
         return State(type=StateType.CANCELLED, name="Cancelled", message=message)
     if end is SyncState.SKIPPED:
         return Completed(name="Skipped", message=message, data=None)
-    return State(type=StateType.CRASHED, name="Failed", message=message)
+    return Failed(message=message)
+
+
+def set_retries_left(*, has_some: bool) -> None:
+    """Whether Prefect tries the flow run under way again by itself when it fails.
+
+    Prefect's server asks the run's own policy, so a run that no retry heals ends as Failed at once;
+    Retry in the UI starts it all the same, and gives it back the retries of its flow.
+    """
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return  # a flow's function that was called without its flow
+    wanted = context.flow.retries if has_some and context.flow else 0
+    policy = context.flow_run.empirical_policy
+    if policy.retries == wanted:
+        return
+    policy.retries = wanted
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(context.flow_run.id, empirical_policy=policy)
 
 
 def is_foreign_run() -> bool:
@@ -106,6 +125,7 @@ def end_in_state(
     def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> State[Any]:
         try:
             require_own_run()
+            set_retries_left(has_some=True)
             return run_flow(*args, **kwargs)
         except FacePassError as error:
             if words := quote_s3(error):
@@ -116,6 +136,7 @@ def end_in_state(
             if end is SyncState.FAILED:
                 # The page of a run shows its log, and no state's message.
                 get_run_logger().error("%s", error)
+                set_retries_left(has_some=False)
             return build_final_state(end, str(error))
 
     return run

@@ -232,7 +232,7 @@ def test_a_worker_that_is_set_up_otherwise_refuses_the_sync(
 
     state = event.sync().state
 
-    assert (state.type.value, state.name) == ("CRASHED", "Failed")
+    assert (state.type.value, state.name) == ("FAILED", "Failed")
     (run,) = event.query("SELECT state, detail FROM sync_run WHERE event_id = :event")
     assert run.state == "failed"
     assert "FACEPASS_MAX_PIXELS" in run.detail

@@ -158,7 +158,7 @@ def test_a_run_that_the_database_does_not_let_in_ends_at_once_with_the_sentence(
     ):
         configure(database_url=refused)
         state = event.sync().state
-        assert (state.type.value, state.name) == ("CRASHED", "Failed")
+        assert (state.type.value, state.name) == ("FAILED", "Failed")
         assert words in state.message
 
 

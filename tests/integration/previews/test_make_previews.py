@@ -304,7 +304,7 @@ def test_what_no_retry_heals_ends_at_once_with_its_sentence(
 ) -> None:
     configure(s3_bucket="no-such-bucket")
     state = make_previews(event)
-    assert (state.type.value, state.name) == ("CRASHED", "Failed")
+    assert (state.type.value, state.name) == ("FAILED", "Failed")
     assert state.message == "There is no bucket no-such-bucket: check FACEPASS_S3_BUCKET."
 
 

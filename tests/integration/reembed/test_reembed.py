@@ -251,7 +251,7 @@ def test_a_change_that_failed_or_was_killed_harms_nothing_and_the_next_takes_wha
     refused = api.post(address(wedding, "/reembed"), json={"model_pack": str(tmp_path)})
     assert (refused.status_code, "There is no model pack" in refused.text) == (400, True)
     outcome = change(wedding, str(tmp_path))
-    assert (outcome.state.type.value, outcome.state.name) == ("CRASHED", "Failed")
+    assert (outcome.state.type.value, outcome.state.name) == ("FAILED", "Failed")
     assert "holds no models" in outcome.state.message
     doomed = subprocess.run(
         [sys.executable, "-c", DOOMED, str(wedding.id), turned],

@@ -100,7 +100,7 @@ def test_an_operator_hears_of_our_runs_that_ended_badly_and_of_no_others(
         set_state(prefect, well, "COMPLETED", "Completed: 1 new, 0 skipped", "fine")
         set_state(prefect, crashed, "CRASHED", "Crashed", "the worker died")
         # How a sync ends that no retry heals.
-        set_state(prefect, final, "CRASHED", "Failed", "The bucket is not there.")
+        set_state(prefect, final, "FAILED", "Failed", "The bucket is not there.")
         wait_until(lambda: len(operator.received) >= 2)
     finally:
         for run_id in (stranger, crashed, final, well):

@@ -7,15 +7,21 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import psutil
 import pytest
 
+from deployments import names
+from tasks.sync.states import SYNC_RETRIES
 from tests.support.event_box import EventBox
 from tests.support.photos import read_group, read_sample, vary
 from tests.support.rest_api import RestApi
 from tests.support.waiting import wait_until
+
+# What Prefect's UI sends for its Retry button.
+RETRY = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Retry from the UI"}
 
 # Runs a sync in a process of its own that kills itself where KILL_AT says, writing down first
 # which photos have been computed and which batch reached its store.
@@ -134,14 +140,12 @@ def test_a_killed_worker_process_is_told_and_the_run_can_be_retried(
     wait_until(lambda: read_status()["state"] == "crashed")
     assert "start it again" in read_status()["detail"]
 
-    # The Retry button: the same run goes on with its plan. A worker reports a crash twice, and the
-    # second report may crash the retry: then one presses again.
-    state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Retry from the UI"}
-
+    # The same run goes on with its plan. A worker reports a crash twice, and the second report may
+    # crash the retry: then one presses again.
     def press_retry_until_taken_up() -> bool:
         run = prefect.get(f"/flow_runs/{task_id}").json()
         if run["state"]["type"] == "CRASHED":
-            prefect.post(f"/flow_runs/{task_id}/set_state", json={"state": state, "force": True})
+            prefect.post(f"/flow_runs/{task_id}/set_state", json={"state": RETRY, "force": True})
         return bool(run["run_count"] == 2)
 
     wait_until(press_retry_until_taken_up)
@@ -154,6 +158,32 @@ def test_a_killed_worker_process_is_told_and_the_run_can_be_retried(
     mine = {"flow_runs": {"id": {"any_": [task_id]}}, "task_runs": {"state": unfinished}}
     wait_until(lambda: prefect.post("/task_runs/filter", json=mine).json() == [], 15)
     assert rest.start_sync(event) != task_id
+
+
+def test_what_no_retry_heals_fails_at_once_and_can_be_retried_by_hand(
+    make_event: Callable[..., EventBox], prefect: httpx.Client
+) -> None:
+    name = f"Крестины {uuid4().hex[:8]}"
+    known = prefect.get(f"/deployments/name/{names.SYNC_DEPLOYMENT}").raise_for_status().json()
+    form = {"parameters": {"event_id": name}}
+    made = prefect.post(f"/deployments/{known['id']}/create_flow_run", json=form)
+    run_id = made.raise_for_status().json()["id"]
+
+    def read_run() -> dict[str, Any]:
+        run: dict[str, Any] = prefect.get(f"/flow_runs/{run_id}").raise_for_status().json()
+        return run
+
+    wait_until(lambda: read_run()["state"]["type"] == "FAILED")
+    failed = read_run()
+    assert (failed["state"]["name"], failed["run_count"]) == ("Failed", 1)
+    assert failed["state"]["message"].startswith(f"No event is called {name}")
+
+    event = make_event(name)
+    event.put("a.jpg", vary(read_group(), 0))
+    prefect.post(f"/flow_runs/{run_id}/set_state", json={"state": RETRY, "force": True})
+    wait_until(lambda: read_run()["state"]["type"] == "COMPLETED")
+    assert set(event.face_counts().values()) == {6}
+    assert read_run()["empirical_policy"]["retries"] == SYNC_RETRIES  # a later outage is waited out
 
 
 def test_a_cancelled_run_is_told_and_the_event_is_free_at_once(

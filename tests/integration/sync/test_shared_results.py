@@ -238,7 +238,7 @@ def test_a_block_that_is_not_there_ends_the_sync_with_a_sentence(
 
     state = event.sync().state
 
-    assert (state.type.value, state.name) == ("CRASHED", "Failed")
+    assert (state.type.value, state.name) == ("FAILED", "Failed")
     (run,) = event.query("SELECT state, detail FROM sync_run WHERE event_id = :event")
     assert run.state == "failed"
     assert "python -m deployments.result_storage" in run.detail

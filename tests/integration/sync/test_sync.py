@@ -273,7 +273,7 @@ def test_what_no_retry_heals_ends_at_once_with_its_sentence(
 
     state = event.sync().state
 
-    assert (state.type.value, state.name) == ("CRASHED", "Failed")
+    assert (state.type.value, state.name) == ("FAILED", "Failed")
     assert state.message == "There is no bucket no-such-bucket: check FACEPASS_S3_BUCKET."
     (run,) = event.query("SELECT state, detail FROM sync_run WHERE event_id = :event")
     assert (run.state, run.detail) == ("failed", state.message)
@@ -291,7 +291,7 @@ def test_a_prefix_that_is_not_the_events_own_is_refused(
 
     state = event.sync(prefix.format(id=event.id, other=other.id)).state
 
-    assert (state.type.value, state.name) == ("CRASHED", "Failed")
+    assert (state.type.value, state.name) == ("FAILED", "Failed")
     assert event.photos() == {}
 
 

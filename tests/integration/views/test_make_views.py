@@ -416,7 +416,7 @@ def test_what_no_retry_heals_ends_at_once_with_its_sentence(
 ) -> None:
     configure(s3_bucket="no-such-bucket")
     state = make(event)
-    assert (state.type.value, state.name) == ("CRASHED", "Failed")
+    assert (state.type.value, state.name) == ("FAILED", "Failed")
     assert state.message == "There is no bucket no-such-bucket: check FACEPASS_S3_BUCKET."
 
 

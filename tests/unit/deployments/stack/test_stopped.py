@@ -18,7 +18,6 @@ from deployments.stack.runs import SENTENCE, is_cut_short, stop_runs
         ("PENDING", "Pending", True),
         ("SCHEDULED", "AwaitingRetry", True),
         ("CRASHED", "Crashed", True),  # a process that is asked to stop says so
-        ("CRASHED", "Failed", False),  # what no retry heals
         ("FAILED", "Failed", False),
         ("COMPLETED", "Completed: 3 new", False),
         ("CANCELLED", "Cancelled", False),

