@@ -24,7 +24,7 @@ trap 'exit 143' TERM HUP
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up demo-event test test-unit test-stack test-distributed test-benchmarks bench bench-scale bench-dask bench-latency bench-live bench-search bench-guests bench-pictures bench-capacity bench-gpu trace gate preview-study accuracy lint format lock faults hostile
+.PHONY: help setup demo up demo-event test test-unit test-whole test-stack test-distributed test-benchmarks bench bench-scale bench-dask bench-latency bench-live bench-search bench-guests bench-pictures bench-capacity bench-gpu trace gate preview-study accuracy lint format lock faults hostile
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,9 +64,18 @@ demo-event: $(READY) ## an event with sample photos for the stack that runs; pri
 bench-scale: $(READY) ## what planning and storing cost at 100,000 photos; about ten minutes
 	@python -m benchmarks.scale
 
-test: $(READY) ## every test that one running stack is enough for; 11 minutes at most
+# The guide's story on the real stack: a sync, the calls that start and follow it, a guest's search.
+STORY := tests/integration/sync/test_sync.py tests/integration/api/test_rest.py tests/integration/search
+ALONE := tests/integration/stack tests/integration/hung
+# Two stacks side by side: the tests of one file share theirs.
+SIDE_BY_SIDE := -n 2 --dist loadfile
+
+test: $(READY) ## the unit tests, then the main story on the real stack; 11 minutes
 	python -m pytest tests/unit -n 2
-	python -m pytest tests/e2e tests/integration --ignore tests/integration/stack --ignore tests/integration/hung
+	python -m pytest $(STORY) $(SIDE_BY_SIDE)
+
+test-whole: $(READY) ## everything else that a running stack is enough for, the browser too; 40 minutes
+	python -m pytest tests/e2e tests/integration $(patsubst %,--ignore %,$(STORY) $(ALONE)) $(SIDE_BY_SIDE)
 
 test-unit: $(READY) ## the quick loop
 	python -m pytest tests/unit

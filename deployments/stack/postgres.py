@@ -307,7 +307,8 @@ def open_ancestors(folder: Path, identity: Identity | None) -> list[str]:
             opened.append(str(ancestor))
     if not opened:
         return []
-    return [f"Let the user {identity.name} pass through (o+x): {', '.join(opened)}."]
+    folders = ", ".join(opened)
+    return [f"PostgreSQL's user {identity.name} may now pass through (o+x): {folders}."]
 
 
 def make_private(folder: Path, identity: Identity | None) -> None:

@@ -237,8 +237,8 @@ def _choose_named(session: Session, name: str) -> Event:
     called = _list_called(session, name)
     if not called:
         raise EventNotFoundError(
-            f"No event is called {name[:200]}: `facepass events` lists them; an event's id or UUID "
-            "does as well."
+            f"No event is called {name[:200]}: `facepass events` lists them, POST /api/v1/events "
+            "adds one; an event's id or UUID does as well."
         )
     if len(called) > 1:
         ids = ", ".join(str(event_id) for event_id in sorted(event.id or 0 for event in called))

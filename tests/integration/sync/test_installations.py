@@ -100,6 +100,8 @@ def run_worker(folder: Path) -> Iterator[None]:
         "PREFECT_LOCAL_STORAGE_PATH": str(folder / "results"),
         "PREFECT_WORKER_QUERY_SECONDS": "1",
         "TMPDIR": str(folder),
+        # A worker starts `python` by its name: this one, also where no environment is activated.
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
     }
     worker = ("worker", "start", "--pool", names.name_pool(NAME), "--type", "process")
     with (folder / "worker.log").open("wb") as log:

@@ -204,6 +204,10 @@ def test_a_cancelled_run_is_told_and_the_event_is_free_at_once(
     assert set(event.face_counts().values()) == {6}
     assert len(event.face_counts()) == photos
 
+    # Retry takes a cancelled run up as well.
+    prefect.post(f"/flow_runs/{task_id}/set_state", json={"state": RETRY, "force": True})
+    wait_until(lambda: rest.read_sync(task_id)["state"] == "completed")
+
 
 def find_flow_process(flow_run_id: str) -> psutil.Process:
     """The engine's process of a flow run; Prefect hands it the id in its environment."""
