@@ -127,8 +127,13 @@ OWNERS: dict[str, tuple[str, ...]] = {
         "tasks.sync",
         "tasks.views",
     ),
-    # A run tidies up its own task runs in Prefect; all else is the orchestrator's.
-    "prefect.client.orchestration": ("deployments.orchestrator", "tasks.sync.hold"),
+    # A run tidies up its own task runs in Prefect and sets its own retries; all else is the
+    # orchestrator's.
+    "prefect.client.orchestration": (
+        "deployments.orchestrator",
+        "tasks.sync.hold",
+        "tasks.sync.states",
+    ),
     "prefect.client.get_client": ("deployments.orchestrator",),
     "prefect.deployments": ("deployments.orchestrator",),
     # Credentials may be a block of Prefect's; S3 reads that one.
