@@ -1,11 +1,11 @@
 """The report of a push, as text or as JSON, and the progress bars on the terminal."""
 
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from rich.console import Console, Group
@@ -27,6 +27,7 @@ from deployments.push.upload import NamedPhoto, UploadResult
 from models.findings import advise_left_out, list_kinds, tell_findings
 
 NAMED_AT_MOST = 20  # files in the summary; --json has all
+LOG_EVERY_S = 30.0  # a line where no bar can move: in a log, or behind a pipe
 RARE = {"not_sent": "not sent", "left": "still to send"}
 
 
@@ -196,6 +197,7 @@ class Screen:
             self._open_bars(DownloadColumn(), TransferSpeedColumn()),
             self._open_bars(MofNCompleteColumn(), TextColumn("{task.fields[note]}")),
             photos,
+            self._open_log(),
         )
         with Live(Group(shown.previews, shown.sizes, shown.faces), console=self._console):
             yield shown
@@ -207,8 +209,16 @@ class Screen:
         """A bar of photos; the callable takes the sync's status and the event's faces."""
         with self._open_bars(MofNCompleteColumn(), TextColumn("{task.fields[note]}")) as progress:
             bar = progress.add_task("Faces", total=None, note="")
+            log = self._open_log()
 
-            yield partial(_move_sync, progress, bar)
+            def show(status: dict[str, Any], faces: int) -> None:
+                _move_sync(progress, bar, status, faces)
+                log.tell(lambda: _tell_sync(status, faces))
+
+            yield show
+
+    def _open_log(self) -> "Log":
+        return Log(None if self._console.is_interactive else self.say)
 
     def _open_bars(self, *columns: ProgressColumn) -> Progress:
         title = TextColumn("{task.description:<9}")
@@ -216,13 +226,32 @@ class Screen:
         return Progress(title, BarColumn(), *columns, time_left, console=self._console)
 
 
+class Log:
+    """Lines for a log or a pipe, where no bar can move: one now and then."""
+
+    def __init__(self, say: Callable[[str], None] | None) -> None:
+        """say: prints a line; None where bars move."""
+        self._say, self._told_at = say, time.monotonic()
+
+    def tell(self, write_line: Callable[[], str]) -> None:
+        """Print the line that the callable writes, if it is time for one."""
+        if self._say is not None and time.monotonic() >= self._told_at + LOG_EVERY_S:
+            self._told_at = time.monotonic()
+            self._say(write_line())
+
+
 class Transfer:
     """The bars of photos on their way; `show_sync` may be called by another thread."""
 
     def __init__(
-        self, previews: Progress, sizes: Progress, faces: Progress, photos: Sequence[NamedPhoto]
+        self,
+        previews: Progress,
+        sizes: Progress,
+        faces: Progress,
+        photos: Sequence[NamedPhoto],
+        log: Log,
     ) -> None:
-        self.previews, self.sizes, self.faces = previews, sizes, faces
+        self.previews, self.sizes, self.faces, self._log = previews, sizes, faces, log
         size = sum(photo.file.size for photo in photos)
         self._previews = previews.add_task("Previews", total=len(photos))
         self._sizes = sizes.add_task("Originals", total=size)
@@ -231,15 +260,29 @@ class Transfer:
     def note_preview(self, _result: UploadResult) -> None:
         """One preview further."""
         self.previews.advance(self._previews)
+        self._log.tell(self._tell_sent)
 
     def note_original(self, result: UploadResult) -> None:
         """One file further."""
         self.sizes.advance(self._sizes, result.photo.file.size)
+        self._log.tell(self._tell_sent)
+
+    def _tell_sent(self) -> str:
+        (previews,), (sizes,) = self.previews.tasks, self.sizes.tasks
+        return (
+            f"Sent      {previews.completed:.0f} of {previews.total:.0f} previews, "
+            f"{sizes.completed / 1e6:,.1f} of {(sizes.total or 0) / 1e6:,.1f} MB of originals"
+        )
 
     def show_sync(self, status: dict[str, Any], faces: int) -> None:
         """How the sync goes that runs meanwhile."""
         self.faces.update(self._faces, visible=True)
         _move_sync(self.faces, self._faces, status, faces)
+
+
+def _tell_sync(status: dict[str, Any], faces: int) -> str:
+    done = status["progress"]
+    return f"Faces     {done['processed']} of {done['total']} photos, {count_things(faces, 'face')}"
 
 
 def _move_sync(progress: Progress, bar: TaskID, status: dict[str, Any], faces: int) -> None:

@@ -12,7 +12,7 @@ from typer.main import get_command
 
 from api.schemas import read_examples
 from deployments.facepass import app
-from deployments.push import command
+from deployments.push import command, report
 from deployments.push.command import ExitCode, judge_report, name_exit_code, push_folder
 from deployments.push.folder import LocalFile
 from deployments.push.push import Options, Push
@@ -172,6 +172,29 @@ def test_the_bars_come_to_their_ends() -> None:
     assert "7 faces" in text
     assert "@font-face" not in picture
     assert "4/4" in picture
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_a_log_gets_a_line_now_and_then_and_a_terminal_its_bars(
+    is_terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "LOG_EVERY_S", 0)
+    console = Console(record=True, width=90, force_terminal=is_terminal, quiet=False)
+    results = [make_result(f"{number}.jpg") for number in range(4)]
+    with Screen(console).show_transfer([result.photo for result in results]) as shown:
+        shown.note_preview(results[0])
+        shown.note_original(results[0])
+    with Screen(console).show_sync() as show:
+        show({"state": "running", "progress": {"processed": 3, "total": 4}, "detail": None}, 7)
+    told = [
+        "Sent      1 of 4 previews, 0.0 of 6.0 MB of originals",
+        "Sent      1 of 4 previews, 1.5 of 6.0 MB of originals",
+        "Faces     3 of 4 photos, 7 faces",
+    ]
+    printed = console.export_text().splitlines()
+    assert [line.rstrip() for line in printed if line.rstrip() in told] == (
+        [] if is_terminal else told
+    )
 
 
 @pytest.mark.parametrize(
