@@ -4,6 +4,7 @@ An accent is darkened or lightened until it can be read: on light and on dark pa
 """
 
 import re
+from collections.abc import Sequence
 from datetime import date
 
 from api.gallery.texts import Language, tell
@@ -12,6 +13,7 @@ from models.tables import Event
 ACCENT = re.compile("[0-9a-f]{6}")
 _LEAST_CONTRAST = 4.6  # a little above AA's 4.5, for what rounding takes
 _PAPER, _DARK_CARD = (251, 250, 248), (30, 27, 24)  # of gallery.css: the harder one of each
+_LEAST_SHARE = 0.25  # of the largest face's area; smaller faces are the background's
 _LINK = re.compile(r"https?://[^\s<>]+|www\.[^\s<>]+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 
 Colour = tuple[int, int, int]
@@ -27,6 +29,26 @@ def write_date(day: date, language: Language) -> str:
     """A date as people write it: 20 июня 2026 г."""
     month = tell(language, "months").split()[day.month - 1]
     return tell(language, "date", day=day.day, month=month, year=day.year)
+
+
+def find_focus(boxes: Sequence[tuple[float, float, float, float]]) -> tuple[int, int] | None:
+    """The point of a photo that no crop may cut off, in tenths of its width and height.
+
+    It is the middle of the faces that matter; None where there is no face.
+    boxes: corners x1, y1, x2, y2 as shares of the photo's width and height.
+    """
+    areas = [(x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in boxes]
+    chosen = [
+        box
+        for box, area in zip(boxes, areas, strict=True)
+        if area >= _LEAST_SHARE * max(areas, default=0)
+    ]
+    if not chosen:
+        return None
+    left, top, right, bottom = zip(*chosen, strict=True)
+    middle = ((min(left) + max(right)) / 2, (min(top) + max(bottom)) / 2)
+    x, y = (round(10 * min(max(share, 0.0), 1.0)) for share in middle)
+    return x, y
 
 
 def find_links(contact: str) -> list[tuple[str, str | None]]:

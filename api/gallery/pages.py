@@ -15,7 +15,7 @@ from api.bulkheads.threads import Kind, in_threads
 from api.errors import ApiError
 from api.gallery.access import enter_gallery, may_list, require_pass
 from api.gallery.archive import MAX_ZIP_PHOTOS
-from api.gallery.looks import ACCENT, build_accent_css, describe_facts, find_links
+from api.gallery.looks import ACCENT, build_accent_css, describe_facts, find_focus, find_links
 from api.gallery.photos import MAX_ID, describe_photo
 from api.gallery.rendering import (
     FOLDER,
@@ -40,6 +40,7 @@ from models.queries.photos import (
     PageCursor,
     PhotoPlace,
     count_gallery_photos,
+    list_face_boxes,
     list_gallery_photos,
     place_gallery_photo,
 )
@@ -230,10 +231,13 @@ def _list_page(
 
 
 def _find_cover(session: Session, event: Event) -> dict[str, Any] | None:
-    """The event's cover photo, where all guests may see it."""
+    """The event's cover photo and the part of it that no crop may cut off, where all may see it."""
     if event.cover_photo_id is None or not may_list(event):
         return None
     found = list_gallery_photos(
         session, event.id or 0, after=PageCursor(), limit=1, photo_ids=[event.cover_photo_id]
     )
-    return describe_photo(event, found[0]) if found else None
+    if not found:
+        return None
+    focus = find_focus(list_face_boxes(session, found[0].id))
+    return {**describe_photo(event, found[0]), "focus": focus}

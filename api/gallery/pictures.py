@@ -104,8 +104,16 @@ async def send_original(gallery_token: str, photo_id: int, request: Request) -> 
     return answer
 
 
+def _comes_from_s3(request: Request) -> bool:
+    """Whether a redirect to S3 answers; a script that reads the bytes asks for `through=api`.
+
+    S3 is another origin, whose answers a page may show, but not read.
+    """
+    return get_settings().photo_delivery == "s3" and request.query_params.get("through") != "api"
+
+
 async def _answer_original(request: Request, key: str) -> Response:
-    if get_settings().photo_delivery == "s3":
+    if _comes_from_s3(request):
         return await _redirect(lambda: get_link_signer().sign_download(key))
     headers = {
         "Accept-Ranges": "bytes",
@@ -141,7 +149,7 @@ async def send_picture(gallery_token: str, photo_id: int, kind: str, request: Re
     """A photo's thumb, view or preview."""
     with count_misses(request):
         picture = await _find_picture(gallery_token, photo_id, kind, request)
-    if get_settings().photo_delivery == "s3":
+    if _comes_from_s3(request):
         return await _redirect(lambda: get_link_signer().sign_view(picture.key))
     is_current = request.query_params.get("v") == picture.version
     headers = {

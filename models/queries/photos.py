@@ -427,6 +427,13 @@ def _build_photo_query() -> Select[Any]:
     )
 
 
+def list_face_boxes(session: Session, photo_id: int) -> list[tuple[float, float, float, float]]:
+    """Corners x1, y1, x2, y2 of a photo's faces, as shares of its width and height."""
+    corners: Select[Any] = select(Face.x1, Face.y1, Face.x2, Face.y2)
+    rows = session.execute(corners.where(col(Face.photo_id) == photo_id))
+    return [(x1, y1, x2, y2) for x1, y1, x2, y2 in rows]
+
+
 @dataclass(frozen=True)
 class PhotoPlace:
     """The place of a photo in its gallery: its number, from 1, and its neighbours' ids."""

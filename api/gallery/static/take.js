@@ -249,7 +249,8 @@ async function loadFiles(photos, size, say) {
     let answer;
     try {
       const kind = photo.has_original ? SIZES[size][0] : "view.jpg";
-      answer = await fetch(linkPhoto(photo, kind));
+      // Not by a redirect to S3, another origin, whose bytes a page may not read.
+      answer = await fetch(`${linkPhoto(photo, kind)}&through=api`);
     } catch {
       throw new Refusal(navigator.onLine ? "not_loaded" : "offline");
     }

@@ -284,3 +284,7 @@ def test_a_links_address_stays_the_same_for_minutes_where_pictures_come_from_s3(
     )
     assert saved.content == gallery.original
     assert quote("Ёж", safe="") in saved.headers["content-disposition"]
+    # What a guest shares is read by the page's script, which may not read another origin's bytes.
+    for kind, content in (("thumb", VIEWS[ViewKind.THUMB]), ("original", gallery.original)):
+        read = guest.get(f"{path}/{kind}?through=api", follow_redirects=False)
+        assert (read.status_code, read.content) == (200, content)

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.gallery.looks import build_accent_css, find_links, measure_contrast, write_date
+from api.gallery.looks import (
+    build_accent_css,
+    find_focus,
+    find_links,
+    measure_contrast,
+    write_date,
+)
 from api.gallery.rendering import FOLDER, sort_by_shape
 
 CSS = (FOLDER / "static" / "gallery.css").read_text("utf-8")
@@ -62,6 +68,28 @@ def test_no_contact_loses_a_letter_or_runs_a_script(contact: str) -> None:
     assert "".join(words for words, _ in pieces) == contact
     schemes = {address.partition(":")[0] for _, address in pieces if address}
     assert schemes <= {"http", "https", "mailto"}
+
+
+CORNER, SIDE = st.floats(-0.1, 1.0), st.floats(0.01, 0.3)
+BOXES = st.builds(lambda x, y, w, h: (x, y, x + w, y + h), CORNER, CORNER, SIDE, SIDE)
+
+
+@given(st.lists(BOXES, min_size=1, max_size=6))
+def test_the_point_that_no_crop_cuts_off_lies_between_the_faces(
+    boxes: list[tuple[float, float, float, float]],
+) -> None:
+    focus = find_focus(boxes)
+    assert focus is not None
+    for tenths, low, high, classes in (
+        (focus[0], min(box[0] for box in boxes), max(box[2] for box in boxes), "fx"),
+        (focus[1], min(box[1] for box in boxes), max(box[3] for box in boxes), "fy"),
+    ):
+        assert max(low, 0) - 0.051 <= tenths / 10 <= min(high, 1) + 0.051
+        assert f".{classes}{tenths} {{ --{classes}: {tenths}0%".replace(" 00%", " 0%") in CSS
+
+
+def test_a_photo_without_faces_is_cropped_as_ever() -> None:
+    assert find_focus([]) is None
 
 
 @given(st.integers(1, 10_000), st.integers(1, 10_000))
