@@ -151,5 +151,6 @@ def name_completion(result: dict[str, Any]) -> str:
         "lying": result["lying_previews"],
     }
     rest += [f"{number} {word}" for word, number in rare.items() if number]
-    counts = [f"{result['new_photos']} new", f"{result['skipped']} skipped", *rest]
-    return f"Completed: {', '.join(counts)}"
+    usual = [f"{result['new_photos']} new", f"{result['skipped']} skipped"]
+    counts = usual if result["total_found"] else ["no photos in S3"]
+    return f"Completed: {', '.join([*counts, *rest])}"

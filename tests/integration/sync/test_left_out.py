@@ -59,7 +59,7 @@ def test_a_folder_of_heic_previews_has_no_photos_and_says_why(
     assert (status["result"]["message"], status["result"]["ignored"]) == (message, {"heic": 3})
     assert status["result"]["total_found"] == 0
     state = wait_for_end(prefect, status["task_id"])
-    assert state["name"] == "Completed: 0 new, 0 skipped, 3 ignored"
+    assert state["name"] == "Completed: no photos in S3, 3 ignored"
     assert state["message"] == message
     page = read_page(prefect, f"event-{event.id}-summary")
     assert f"{message}." in page

@@ -143,7 +143,8 @@ def test_the_total_is_the_sum_of_its_parts_whatever_the_counts(
 @pytest.mark.parametrize(
     ("counts", "name"),
     [
-        ({}, "Completed: 0 new, 0 skipped"),
+        ({"total_found": 0}, "Completed: no photos in S3"),
+        ({"total_found": 0, "ignored": {"raw": 2}}, "Completed: no photos in S3, 2 ignored"),
         ({"new_photos": 3, "failed": 2}, "Completed: 3 new, 0 skipped, 2 failed"),
         (
             {"skipped": 1, "updated": 4, "failed": 2, "gone": 5},
@@ -160,7 +161,7 @@ def test_the_name_of_a_completed_run_tells_what_needs_an_eye(
     counts: dict[str, Any], name: str
 ) -> None:
     told = ("new_photos", "skipped", "updated", "failed", "gone", "lying_previews")
-    nothing = {**dict.fromkeys((*told, "missing_originals"), 0), "ignored": {}}
+    nothing = {**dict.fromkeys((*told, "missing_originals"), 0), "ignored": {}, "total_found": 9}
     assert name_completion(nothing | counts) == name
 
 
