@@ -73,7 +73,9 @@ class Settings(BaseSettings):
         None, description="address of the API in links for guests; unset means the API's own"
     )
     api_host: str = Field("127.0.0.1", description="address the API listens on")
-    api_port: int = Field(8000, description="port of the API")
+    api_port: int = Field(
+        8000, description="port of the API; 0: a free one, which `make up` prints"
+    )
     api_keys: str | None = Field(
         None, description="photographers' keys as name:sha256 pairs, comma-separated"
     )
@@ -159,8 +161,10 @@ class Settings(BaseSettings):
         description="1: each call is told to the OpenTelemetry collector at "
         "OTEL_EXPORTER_OTLP_ENDPOINT; needs the extra otel",
     )
-    prefect_port: int = Field(4200, description="port of the embedded Prefect server")
-    s3_port: int = Field(8333, description="port of the embedded S3 server")
+    prefect_port: int = Field(
+        4200, description="port of the embedded Prefect server; 0: a free one"
+    )
+    s3_port: int = Field(8333, description="port of the embedded S3 server; 0: a free one")
     home: Path = Field(Path(".facepass"), description="folder of the embedded stack's data")
     model_pack: str = Field("buffalo_l", description="model pack: a name or a folder")
     model_root: Path = Field(
