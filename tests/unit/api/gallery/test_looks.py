@@ -84,7 +84,8 @@ def test_the_point_that_no_crop_cuts_off_lies_between_the_faces(
         (focus[0], min(box[0] for box in boxes), max(box[2] for box in boxes), "fx"),
         (focus[1], min(box[1] for box in boxes), max(box[3] for box in boxes), "fy"),
     ):
-        assert max(low, 0) - 0.051 <= tenths / 10 <= min(high, 1) + 0.051
+        low, high = (min(max(share, 0.0), 1.0) for share in (low, high))  # of what the photo has
+        assert low - 0.051 <= tenths / 10 <= high + 0.051
         assert f".{classes}{tenths} {{ --{classes}: {tenths}0%".replace(" 00%", " 0%") in CSS
 
 
