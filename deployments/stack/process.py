@@ -43,7 +43,8 @@ FRAME = " \t|+-│╭╮╰╯─┌┐└┘━┃"  # what tracebacks and thei
 EMPTY_OF_WORDS = re.compile(r"[^\w]*")
 CAUSE = re.compile(
     r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt)(?::\s.*)?$"  # Python
-    r"|.*\b(?:PANIC|FATAL):\s"  # PostgreSQL
+    # PostgreSQL. A call that it refuses while it starts or ends is FATAL to that call alone.
+    r"|.*\b(?:PANIC|FATAL):(?!\s+(?:the database system is|terminating connection|sorry,))\s"
     r"|F\d{4}\s\d\d:\d\d"  # the S3 server's last words
 )
 # Go's: the program always ends with it.

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -294,6 +294,14 @@ def leave_free(home: Path, mib: int) -> None:
         os.posix_fallocate(file.fileno(), 0, max(1, size))
 
 
+def query_alone(environment: dict[str, str], statement: str) -> None:
+    """A statement outside a transaction, as ALTER SYSTEM wants it."""
+    with closing(psycopg2.connect(environment["FACEPASS_DATABASE_URL"])) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+
+
 def test_a_running_stack_says_that_its_disk_is_full(pair: Pair) -> None:
     hard = pair.hard
     require_small_disk(hard.home)
@@ -357,12 +365,18 @@ def test_a_death_on_a_full_disk_says_so_first(pair: Pair) -> None:
     require_small_disk(hard.home)
     mark, url = read_mark(hard), hard.environment["FACEPASS_DATABASE_URL"]
     admin = {"FACEPASS_DATABASE_URL": url.replace("facepass@", f"{SUPERUSER}@")}
-    query(admin, "CREATE TABLE more AS SELECT 1 AS n")
+    # No log file may be used again: each 16 MiB of log then need 16 MiB of the disk.
+    query_alone(admin, "ALTER SYSTEM SET wal_keep_size = '4GB'")
+    query_alone(admin, "SELECT pg_reload_conf()")
     leave_free(hard.home, 0)
-    with suppress(psycopg2.Error):
-        for _ in range(20):  # PostgreSQL keeps some log files ahead
-            query(admin, "INSERT INTO more VALUES (1)")
-            query(admin, "SELECT pg_switch_wal()")
+    # PostgreSQL keeps some log files ahead; how many depends on what it did before.
+    for _ in range(2 * DISK_MIB // 16):
+        if hard.process.poll() is not None:
+            break
+        try:
+            query_alone(admin, f"SELECT pg_logical_emit_message(true, '', repeat('x', {16 * MIB}))")
+        except psycopg2.Error:
+            time.sleep(1)  # it ends, and refuses calls meanwhile
     assert hard.process.wait(60) == 1
     lines = hard.output.read_text().splitlines()
     death = next(n for n, line in enumerate(lines) if line.startswith("PostgreSQL ended"))

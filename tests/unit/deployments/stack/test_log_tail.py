@@ -43,6 +43,15 @@ POSTGRES = """\
 2026-01-01 10:00:01.000 UTC [1] LOG:  terminating any other active server processes
 2026-01-01 10:00:01.000 UTC [1] LOG:  database system is shut down
 """
+REFUSED_CALLS = """\
+2026-01-01 10:00:00.000 UTC [8] FATAL:  could not write to file "pg_wal/xlogtemp.8": No space
+2026-01-01 10:00:00.100 UTC [9] FATAL:  the database system is not yet accepting connections
+2026-01-01 10:00:00.100 UTC [9] DETAIL:  Consistent recovery state has not been yet reached.
+2026-01-01 10:00:00.200 UTC [10] FATAL:  the database system is in recovery mode
+2026-01-01 10:00:00.300 UTC [11] FATAL:  sorry, too many clients already
+2026-01-01 10:00:00.400 UTC [12] FATAL:  terminating connection due to administrator command
+2026-01-01 10:00:01.000 UTC [1] LOG:  database system is shut down
+"""
 GO = """\
 panic: runtime error: invalid memory address or nil pointer dereference
 [signal SIGSEGV: segmentation violation code=0x1 addr=0x0 pc=0x1]
@@ -55,6 +64,7 @@ CAUSES = {
     "box": (BOX, "RuntimeError: the limiter is full"),
     "uvicorn": (UVICORN, "sqlalchemy.exc.OperationalError: (psycopg2.OperationalError)"),
     "postgres": (POSTGRES, "2026-01-01 10:00:00.000 UTC [7] PANIC:  could not write"),
+    "refused calls": (REFUSED_CALLS, "2026-01-01 10:00:00.000 UTC [8] FATAL:  could not write"),
     "go": (GO, "panic: runtime error: invalid memory address"),
     "weed": ("F1122 10:00:00 s3.go:1] port is in use\nbye\n", "F1122 10:00:00 s3.go:1] port"),
 }
