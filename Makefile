@@ -80,13 +80,12 @@ test-whole: $(READY) ## everything else that a running stack is enough for, the 
 test-unit: $(READY) ## the quick loop
 	python -m pytest tests/unit
 
-test-stack: $(READY) ## stacks that start, stop, die, stand still and live side by side; 8 minutes
-	python -m pytest tests/integration/stack
+test-stack: $(READY) ## stacks that start, stop, die, stand still and live side by side; 10 minutes
+	python -m pytest tests/integration/stack $(SIDE_BY_SIDE)
 	python -m pytest tests/integration/hung
 
-test-distributed: $(READY) ## a Dask cluster, a few faults, three machines of which two are lost (needs root); 6 minutes
-	python -m pytest tests/distributed --ignore tests/distributed/test_machines.py
-	python -m pytest tests/distributed/test_machines.py # alone: the others join a stack, and its settings
+test-distributed: $(READY) ## a Dask cluster, a few faults, three machines of which two are lost (needs root); 8 minutes
+	python -m pytest tests/distributed -n 2 --dist loadgroup # they wait most of the time
 
 test-benchmarks: $(READY) ## the benchmarks' own tests; a minute
 	python -m pytest benchmarks -n 2 --dist loadfile # the large stand-in is built once

@@ -36,8 +36,10 @@ def make_needles(vector: Vector) -> list[bytes]:
         for order in ("<", ">")
     ]
     raw = vector.astype("<f4").tobytes()
-    # Base64 of any three bytes' alignment, in pieces short enough to lie within one of its lines.
-    encoded = [base64.b64encode(raw[i : i + 24]) for i in range(len(raw) - 24)]
+    # Base64 in each alignment; of two pieces that begin 24 bytes apart, one lies within a line of
+    # 48 bytes (64 characters), the shortest in use.
+    starts = [*range(0, len(raw) - 26, 24)]
+    encoded = [base64.b64encode(raw[i + n : i + n + 24]) for i in starts for n in range(3)]
     numbers = [
         [str(number) for number in vector[:3]],
         [repr(float(number)) for number in vector[:3]],
@@ -118,13 +120,19 @@ def test_what_was_erased_is_in_no_table_no_file_and_no_log(
     assert search(read_files(home), searched) == set()
 
 
+def wrap(encoded: bytes, width: int) -> bytes:
+    return b"\n".join(encoded[i : i + width] for i in range(0, len(encoded), width))
+
+
 def test_the_search_finds_every_form_it_looks_for() -> None:
     vector = np.random.default_rng(1).normal(size=128).astype(np.float32)
     half = vector.astype(np.float16)
     forms = {
         "float32": b"x" + vector.tobytes(),
         "halfvec": half.astype(">f2").tobytes(),
-        "base64": base64.encodebytes(b"xx" + vector.tobytes()),
+        "base64": base64.b64encode(vector.tobytes()),
+        "base64 in lines": base64.encodebytes(b"xx" + vector.tobytes()),
+        "base64 in short lines": wrap(base64.b64encode(b"x" + vector.tobytes()), 64),
         "json": json.dumps([float(number) for number in vector]).encode(),
         "halfvec as text": ",".join(str(np.float32(number)) for number in half).encode(),
         "list": str(vector.tolist()).encode(),
