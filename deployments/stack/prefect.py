@@ -232,10 +232,9 @@ def settle_pool(client: httpx.Client, name: str = WORK_POOL, *, embedded: bool) 
     releases. A pool of somebody else's server stays as it is, and so does a limit that a person
     has set. Gives back what a person should know about such a pool.
 
-    Not the worker's own `--limit`: it knows of no other worker, and before Prefect 3.9 a worker
-    with it died when a run was retried while its last process was still ending ("this borrower
-    is already holding one of this CapacityLimiter's tokens", PrefectHQ/prefect#10632 and #16806).
-    Raises StackError.
+    Not the worker's own `--limit`: with it a worker of Prefect 3.8 dies when a run is retried
+    while its last process is still ending ("this borrower is already holding one of this
+    CapacityLimiter's tokens", PrefectHQ/prefect#10632 and #16806). Raises StackError.
     """
     pool = f"work_pools/{name}"
     wanted = {"concurrency_limit": RUN_LIMIT, "base_job_template": read_pool_template()}

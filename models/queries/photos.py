@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 from sqlalchemy import (
     ARRAY,
@@ -42,8 +42,6 @@ from models.keys import derive_original_key
 from models.queries.events import extend_activity, find_galleries, lock_event, read_event
 from models.tables import Event, Face, Photo, PhotoOpening
 from models.vocabulary import PhotoReason, PhotoStatus
-
-AnySelect: TypeAlias = Select[*tuple[Any, ...]]  # columns of any number and type
 
 # Faces that a change of the model makes ready are no photo's yet. A photo that waits to be read
 # again names no pack, and its faces of before count.
@@ -139,7 +137,7 @@ class PageCursor:
         """The cursor of the page behind this photo."""
         return replace(self, photo_id=photo_id, taken_at=taken_at)
 
-    def cut(self, query: AnySelect, event_id: int, limit: int) -> AnySelect:
+    def cut(self, query: Select[Any], event_id: int, limit: int) -> Select[Any]:
         """The page of a query for an event's photos that begins here."""
         moment, name, number = self.clock.order()
         if self.photo_id:
@@ -167,7 +165,7 @@ def list_cameras(session: Session, event: Event, camera: str | None = None) -> l
     """An event's cameras, or this one alone; the one whose first photo is earliest first."""
     moment = EventClock.from_row(event).place()
     wanted = col(Photo.camera).is_not(None) if camera is None else col(Photo.camera) == camera
-    query: AnySelect = (
+    query: Select[Any] = (
         select(Photo.camera, func.max(Photo.camera_name), func.count())
         .add_columns(func.min(moment), func.max(moment))
         .where(wanted, col(Photo.event_id) == event.id, col(Photo.status) != PhotoStatus.GONE)
@@ -376,7 +374,7 @@ def list_gallery_photos(
 ) -> list[GalleryPhoto]:
     """A page of the photos that guests see; with `photo_ids` of those alone."""
     folder = read_event(session, event_id).folder
-    query: AnySelect = (
+    query: Select[Any] = (
         select(Photo.id, Photo.s3_key, Photo.original_key, Photo.original_missing)
         .add_columns(after.clock.place(), col(Photo.etag), _HAS_VIEWS, *_VIEW_COLUMNS)
         .where(*_list_visible(event_id))
@@ -416,9 +414,9 @@ def find_gallery_photos(
 
 
 @lru_cache(maxsize=1)
-def _build_photo_query() -> AnySelect:
+def _build_photo_query() -> Select[Any]:
     """Built once: every picture of a page asks it."""
-    query: AnySelect = select(Photo.event_id, Photo.id, Photo.s3_key, Photo.original_key)
+    query: Select[Any] = select(Photo.event_id, Photo.id, Photo.s3_key, Photo.original_key)
     shown = (col(Photo.original_missing), col(Photo.etag), _HAS_VIEWS, *_VIEW_COLUMNS)
     ids = bindparam("photo_ids", type_=ARRAY(BigInteger))
     event_ids = bindparam("event_ids", type_=ARRAY(Integer))
@@ -431,7 +429,7 @@ def _build_photo_query() -> AnySelect:
 
 def list_face_boxes(session: Session, photo_id: int) -> list[tuple[float, float, float, float]]:
     """Corners x1, y1, x2, y2 of a photo's faces, as shares of its width and height."""
-    corners: AnySelect = select(Face.x1, Face.y1, Face.x2, Face.y2)
+    corners: Select[Any] = select(Face.x1, Face.y1, Face.x2, Face.y2)
     rows = session.execute(corners.where(col(Face.photo_id) == photo_id))
     return [(x1, y1, x2, y2) for x1, y1, x2, y2 in rows]
 
@@ -457,7 +455,7 @@ def place_gallery_photo(
         .where(*_list_visible(event_id))
         .subquery()
     )
-    places: AnySelect = select(ranked.c.number, ranked.c.previous_id, ranked.c.next_id)
+    places: Select[Any] = select(ranked.c.number, ranked.c.previous_id, ranked.c.next_id)
     row = session.execute(places.where(ranked.c.id == photo_id)).one_or_none()
     return None if row is None else PhotoPlace(*row)
 

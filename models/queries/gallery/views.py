@@ -193,7 +193,7 @@ def list_hidden_photos(session: Session, ids: Sequence[int]) -> list[int]:
     return list(set(ids) - set(session.scalars(shown, {"ids": list(ids)})))
 
 
-def list_unviewed_events(session: Session, recipe: str) -> Sequence[Row[int, str]]:
+def list_unviewed_events(session: Session, recipe: str) -> Sequence[Row[tuple[int, str]]]:
     """Active events of which photos lack views that can be made: ids and names."""
     return session.execute(_EVENTS, {"recipe": recipe}).all()
 
