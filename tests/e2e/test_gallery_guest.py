@@ -540,6 +540,23 @@ def test_a_result_survives_back_forward_reload_and_the_other_language(
     expect(page.locator("#results")).to_be_visible()
 
 
+def test_the_place_in_a_result_stays_with_a_reload_and_the_other_language(
+    visit: Callable[..., Page],
+) -> None:
+    page = visit(PHONE, ENGLISH)
+    find_person(page, ASTRONAUT)
+    links = page.locator("#surely a[data-id]")
+    links.nth(9).evaluate("(link) => scrollBy(0, link.getBoundingClientRect().top - 40)")
+    before = links.nth(9).bounding_box() or {}
+    assert before["y"] == pytest.approx(40, abs=1)
+    page.reload()
+    expect(page.locator("#results-title")).to_have_text("Found you in 18 photos")
+    assert links.nth(9).bounding_box() == pytest.approx(before, abs=1)
+    page.get_by_role("link", name="Русский").evaluate("(link) => link.click()")
+    expect(page.locator("#results-title")).to_have_text("Нашли вас на 18 фото")
+    assert links.nth(9).bounding_box() == pytest.approx(before, abs=1)
+
+
 def test_the_tab_keeps_no_selfie_and_another_tab_knows_nothing(
     visit: Callable[..., Page], gallery_url: str
 ) -> None:

@@ -397,6 +397,23 @@ document.querySelector(".language")?.addEventListener("click", (event) => {
   location.replace(event.currentTarget.href);
 });
 
+// The first photo of the result that is on the screen, and how far its top is from the screen's.
+function findPlace() {
+  if (!isShowingResults() || !scrollY) return null;
+  for (const link of byId("results").querySelectorAll("a[data-id]")) {
+    const { top, bottom } = link.getBoundingClientRect();
+    if (bottom > 0) return { id: link.dataset.id, top };
+  }
+  return null;
+}
+
+function returnTo({ id, top }) {
+  const link = byId("results").querySelector(`a[data-id="${id}"]`);
+  if (link) scrollBy(0, link.getBoundingClientRect().top - top);
+}
+
+addEventListener("pagehide", () => keep({ place: findPlace() }));
+
 // After a reload, in the other language, and for who comes back by the link in the same tab.
 function restore() {
   if (!result) return;
@@ -410,6 +427,8 @@ function restore() {
   showSection(true);
   byId("add").hidden = true;
   byId("add-gone").hidden = false;
+  const { place } = recall();
+  if (place) returnTo(place);
   const viewed = foundList.indexOf(state?.viewer);
   if (viewed >= 0) openViewer(foundList, viewed);
 }
