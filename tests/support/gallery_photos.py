@@ -6,7 +6,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from PIL import Image, ImageOps
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlmodel import Session, col, create_engine, select
 
 from models.keys import derive_original_key, derive_view_key
@@ -34,7 +34,9 @@ class GalleryBox:
 
     def __init__(self, stack: dict[str, str], gallery_url: str) -> None:
         self.stack, self.url = stack, gallery_url
-        self.engine = create_engine(stack["FACEPASS_DATABASE_URL"])
+        url = make_url(stack["FACEPASS_DATABASE_URL"])
+        # Named, because SQLAlchemy 2.1 takes another driver for an address without one.
+        self.engine = create_engine(url.set(drivername="postgresql+psycopg2"))
 
     def change(self, **values: Any) -> None:
         """Set columns of the event."""
