@@ -84,8 +84,8 @@ test-stack: $(READY) ## stacks that start, stop, die, stand still and live side 
 	python -m pytest tests/integration/stack $(SIDE_BY_SIDE)
 	python -m pytest tests/integration/hung
 
-test-distributed: $(READY) ## a Dask cluster, a few faults, three machines of which two are lost (needs root); 8 minutes
-	python -m pytest tests/distributed -n 2 --dist loadgroup # they wait most of the time
+test-distributed: $(READY) ## a Dask cluster, a few faults, three machines of which two are lost (needs root); 11 minutes
+	python -m pytest tests/distributed $(SIDE_BY_SIDE) # the file with most tests goes to one process, the others to the other
 
 test-benchmarks: $(READY) ## the benchmarks' own tests; a minute
 	python -m pytest benchmarks -n 2 --dist loadfile # the large stand-in is built once

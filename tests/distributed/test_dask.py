@@ -24,8 +24,6 @@ from tests.support.photos import encode_jpeg, read_group, read_sample, vary
 from tests.support.poison import make_pickle
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.xdist_group("cluster")
-
 PHOTOS = 60
 COMPARED = "s3_key, etag, size, status, reason, confidence, original_missing, change, attempts"
 

@@ -5,10 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-pytestmark = pytest.mark.xdist_group("cluster")
-
 ROOT = Path(__file__).resolve().parents[2]
 FAULTS = 2  # in one round
 SEED = 12

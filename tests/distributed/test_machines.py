@@ -9,16 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import pytest
 
 from tests.distributed.conftest import BATCH_SIZE, LIMIT_S, MACHINES, Site
 from tests.distributed.network import SUBNET, Machine
 from tests.support.event_box import EventBox
 from tests.support.photos import GROUP_FACES, read_group, vary
 from tests.support.waiting import wait_until
-
-# A process of its own beside the others', which join a stack and its settings.
-pytestmark = pytest.mark.xdist_group("machines")
 
 LONG, SHORT = 48, 6  # photos: a long sync is still under way when its machine goes
 ROOT = Path(__file__).parents[2]
